@@ -1,0 +1,1 @@
+"""Tokens: pure, no environ, no HTTP status, no I/O."""

@@ -1,0 +1,144 @@
+"""
+Strict compact JWS (RFC 7515).  The only module that imports PyJWT.
+
+Signature mathematics is PyJWT's; parsing is ours, since a lax parser gives one token many
+spellings and lets foreign exceptions out.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Final, NamedTuple
+
+from jwt.algorithms import Algorithm, get_default_algorithms
+from jwt.exceptions import InvalidKeyError as InvalidKeyError
+
+from ..errors import AlgorithmNotAllowedError, MalformedTokenError
+from .encoding import decode_base64url, encode_base64url, parse_json
+
+MAX_TOKEN_CHARS: Final = 16_384
+"""Longer strings are refused unread; servers cut header lines at 8 to 64 KiB."""
+
+ALGORITHMS: Final[Mapping[str, Algorithm]] = {
+    name: algorithm
+    for name, algorithm in get_default_algorithms().items()
+    if name
+    in {
+        *("HS256", "HS384", "HS512"),
+        *("RS256", "RS384", "RS512"),
+        *("PS256", "PS384", "PS512"),
+        *("ES256", "ES384", "ES512"),
+        "EdDSA",
+    }
+}
+"""JWA name (RFC 7518 §3.1, RFC 8037) to its implementation; there is no ``none`` to reach."""
+
+
+class Header(NamedTuple):
+    """The members of a JOSE header that decide anything.  Source: RFC 7515 §4.1."""
+
+    alg: str
+    kid: str | None
+    typ: str | None
+
+
+class CompactJWS(NamedTuple):
+    """A token cut in three, nothing decoded yet.  Source: RFC 7515 §7.1."""
+
+    header: bytes
+    payload: bytes
+    signature: bytes
+    signing_input: bytes
+
+
+def split(token: str) -> CompactJWS:
+    """
+    Cut a compact serialization into its segments.
+
+    Raises:
+        MalformedTokenError: It is not three segments of ASCII, or longer than
+            :data:`MAX_TOKEN_CHARS`.
+    """
+    if not isinstance(token, str) or len(token) > MAX_TOKEN_CHARS:
+        raise MalformedTokenError(f"not a string of at most {MAX_TOKEN_CHARS} characters")
+    if not token.isascii():
+        raise MalformedTokenError("characters outside ASCII")
+    signing_input, _, signature = token.encode("ascii").rpartition(b".")
+    header, dot, payload = signing_input.partition(b".")
+    if not dot or b"." in payload:
+        raise MalformedTokenError("not three segments")
+    return CompactJWS(header, payload, signature, signing_input)
+
+
+def decode_segment(segment: bytes, name: str) -> bytes:
+    """
+    Decode one segment; *name* is for the error.
+
+    Raises:
+        MalformedTokenError: It is not canonical, unpadded base64url.
+    """
+    try:
+        return decode_base64url(segment)
+    except ValueError as error:
+        raise MalformedTokenError(f"{name} is not canonical base64url") from error
+
+
+def decode_object(segment: bytes, name: str) -> dict[str, object]:
+    """
+    Decode one segment to the JSON object in it; *name* is for the error.
+
+    Raises:
+        MalformedTokenError: It is not canonical base64url of a strict JSON object.
+    """
+    octets = decode_segment(segment, name)
+    try:
+        value = parse_json(octets)
+    except ValueError as error:
+        raise MalformedTokenError(f"{name} is not strict JSON") from error
+    if not isinstance(value, dict):
+        raise MalformedTokenError(f"{name} is not a JSON object")
+    return value
+
+
+def parse_header(segment: bytes) -> Header:
+    """
+    Decode the header segment and refuse what this package does not implement.
+
+    No extension is implemented, so any ``crit`` is refused (RFC 7515 §4.1.11), and so is ``b64``
+    (RFC 7797).  ``jku``, ``jwk``, ``x5u`` and ``x5c`` are not read: a token does not bring its key.
+
+    Raises:
+        MalformedTokenError: The segment or one of its members is not what RFC 7515 says.
+        AlgorithmNotAllowedError: ``alg`` is missing or not in :data:`ALGORITHMS`.
+    """
+    members = decode_object(segment, "header")
+    if "crit" in members or "b64" in members:
+        raise MalformedTokenError("critical header extensions are not implemented")
+    alg = members.get("alg")
+    if not isinstance(alg, str) or alg not in ALGORITHMS:
+        raise AlgorithmNotAllowedError("alg is missing or not supported")
+    return Header(alg, _string(members, "kid"), _string(members, "typ"))
+
+
+def _string(members: Mapping[str, object], name: str) -> str | None:
+    if name not in members:
+        return None
+    value = members[name]
+    if not isinstance(value, str):
+        raise MalformedTokenError(f"{name} is not a string")
+    return value
+
+
+def encode_object(members: Mapping[str, object]) -> bytes:
+    """Encode a header or payload to its segment."""
+    return encode_base64url(_encode_json(members).encode("utf-8"))
+
+
+def serialize(header: bytes, payload: bytes, sign: Callable[[bytes], bytes]) -> str:
+    """Join encoded header and payload with the signature over both.  Source: RFC 7515 §3.1."""
+    signing_input = header + b"." + payload
+    return (signing_input + b"." + encode_base64url(sign(signing_input))).decode("ascii")
+
+
+_encode_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode

@@ -1,0 +1,299 @@
+"""Keys.  An alg belongs to the key, never to the token (RFC 8725 §3.1)."""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, Self
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import (
+    load_pem_private_key,
+    load_pem_public_key,
+)
+
+from ..errors import AlgorithmNotAllowedError, ConfigurationError, UnknownKeyError
+from .encoding import encode_base64url
+from .jwk import parse_jwk, thumbprint
+from .jws import ALGORITHMS, Header, InvalidKeyError
+
+MIN_RSA_BITS: Final = 2048
+MAX_RSA_BITS: Final = 8192
+"""A longer key makes each check slow enough to be an attack."""
+
+MAX_TRIES_WITHOUT_KID: Final = 4
+"""How many keys of its alg a token without kid is tried against, in the set's order."""
+
+_SECRET_BYTES: Final = {"HS256": 32, "HS384": 48, "HS512": 64}
+_CURVES: Final[Mapping[str, type[ec.EllipticCurve]]] = {
+    "ES256": ec.SECP256R1,
+    "ES384": ec.SECP384R1,
+    "ES512": ec.SECP521R1,
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Key:
+    """
+    One key: its *kid*, the one *alg* it is for, and material that no ``repr`` shows.
+
+    Made by :meth:`from_secret`, :meth:`from_pem`, :meth:`from_jwk` or :meth:`generate`, which
+    raise :class:`ConfigurationError` for whatever is too short, of another kind or not for
+    signatures.  Without *kid* an asymmetric key gets its RFC 7638 thumbprint, and a secret an
+    identifier derived from it under HMAC.
+    """
+
+    kid: str
+    alg: str
+    _signing: Any = field(repr=False)
+    _verifying: Any = field(repr=False)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.kid, str) or not 0 < len(self.kid) <= 255:
+            raise ConfigurationError("kid must be a string of 1 to 255 characters")
+        if not self.kid.isprintable():
+            raise ConfigurationError("kid must be printable")
+
+    @property
+    def can_sign(self) -> bool:
+        """Whether there is a secret or private half, and it may sign."""
+        return self._signing is not None
+
+    @property
+    def can_verify(self) -> bool:
+        """Whether the key may verify."""
+        return self._verifying is not None
+
+    def sign(self, message: bytes) -> bytes:
+        """Return the signature of *message*; only for a key that :attr:`can_sign`."""
+        return ALGORITHMS[self.alg].sign(message, self._signing)
+
+    def verify(self, message: bytes, signature: bytes) -> bool:
+        """Tell whether *signature* is this key's for *message*; only if it :attr:`can_verify`."""
+        return ALGORITHMS[self.alg].verify(message, self._verifying, signature)
+
+    def limited_to(self, operations: Collection[str]) -> Self:
+        """
+        Return this key for only those of *sign* and *verify* that *operations* names.
+
+        Raises:
+            ConfigurationError: Nothing is left that it could do.
+        """
+        limited = replace(
+            self,
+            _signing=self._signing if "sign" in operations else None,
+            _verifying=self._verifying if "verify" in operations else None,
+        )
+        if not limited.can_sign and not limited.can_verify:
+            raise ConfigurationError("use or key_ops allow the key neither to sign nor to verify")
+        return limited
+
+    @classmethod
+    def from_secret(
+        cls, secret: str | bytes, *, alg: str = "HS256", kid: str | None = None
+    ) -> Self:
+        """
+        Make an HMAC key.
+
+        Args:
+            secret: At least as many bytes as the hash: 32, 48 or 64 (RFC 7518 §3.2).  Text is
+                taken as UTF-8.  The text of a PEM, an SSH key or a JWK is refused: it is no secret.
+            alg: ``HS256``, ``HS384`` or ``HS512``.
+            kid: Name of the key in token headers.
+        """
+        if alg not in _SECRET_BYTES:
+            raise ConfigurationError(f"alg {alg!r} takes no secret: use HS256, HS384 or HS512")
+        octets = _octets(secret, "secret")
+        try:
+            ALGORITHMS[alg].prepare_key(octets)
+        except InvalidKeyError as error:
+            raise ConfigurationError(
+                "secret is empty, or is the text of a PEM, an SSH key or a JWK: use random bytes"
+            ) from error
+        if len(octets) < _SECRET_BYTES[alg]:
+            raise ConfigurationError(
+                f"secret has {len(octets)} bytes, {alg} needs at least {_SECRET_BYTES[alg]}: "
+                "make one with secrets.token_urlsafe(64) or `jwt-middleware init`"
+            )
+        return cls(_secret_kid(octets) if kid is None else kid, alg, octets, octets)
+
+    @classmethod
+    def from_pem(
+        cls,
+        pem: str | bytes,
+        *,
+        alg: str,
+        kid: str | None = None,
+        password: str | bytes | None = None,
+    ) -> Self:
+        """
+        Make a key from a PEM, private (signs and verifies) or public (verifies).
+
+        Args:
+            pem: PKCS#8, PKCS#1, SEC 1 or SubjectPublicKeyInfo.
+            alg: RS*, PS*, ES* or EdDSA; must fit the key's type and curve.
+            kid: Name of the key in token headers.
+            password: Of an encrypted private key.
+        """
+        octets = _octets(pem, "pem")
+        passphrase = None if password is None else _octets(password, "password")
+        material: Any
+        try:
+            if b"PRIVATE KEY-----" in octets:
+                material = load_pem_private_key(octets, passphrase)
+            else:
+                material = load_pem_public_key(octets)
+        except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+            raise ConfigurationError(
+                "the PEM cannot be read: it must hold one private or public key, and the right "
+                "password must be given if it is encrypted"
+            ) from error
+        return cls._asymmetric(material, alg, kid)
+
+    @classmethod
+    def from_jwk(
+        cls, jwk: Mapping[str, Any] | str | bytes, *, alg: str | None = None, kid: str | None = None
+    ) -> Self:
+        """
+        Make a key from a JWK (RFC 7517): oct, RSA, EC or OKP with Ed25519.
+
+        ``use``, ``key_ops`` and ``alg`` of the JWK are honoured: a key that is not for signatures
+        is refused, and one that may only verify never signs.
+
+        Args:
+            jwk: Members, or their JSON text.
+            alg: For a JWK that names none; a curve implies it, RSA and oct do not.
+            kid: Overrides the JWK's own.
+        """
+        parsed = parse_jwk(jwk, alg=alg)
+        name = parsed.kid if kid is None else kid
+        if parsed.alg in _SECRET_BYTES:
+            key = cls.from_secret(parsed.material, alg=parsed.alg, kid=name)
+            return key.limited_to(parsed.operations)
+        key = cls._asymmetric(parsed.material, parsed.alg, name)
+        # What the private half may sign, the public half may verify.
+        return key.limited_to(parsed.operations | ({"verify"} if parsed.operations else set()))
+
+    @classmethod
+    def generate(cls, alg: str = "HS256", *, kid: str | None = None) -> Self:
+        """Make a random key: a secret as long as the hash, 2048-bit RSA, or on the alg's curve."""
+        if alg in _SECRET_BYTES:
+            return cls.from_secret(secrets.token_bytes(_SECRET_BYTES[alg]), alg=alg, kid=kid)
+        if alg in _CURVES:
+            return cls._asymmetric(ec.generate_private_key(_CURVES[alg]()), alg, kid)
+        if alg == "EdDSA":
+            return cls._asymmetric(ed25519.Ed25519PrivateKey.generate(), alg, kid)
+        _check_alg(alg)
+        return cls._asymmetric(rsa.generate_private_key(65537, MIN_RSA_BITS), alg, kid)
+
+    @classmethod
+    def _asymmetric(cls, material: Any, alg: str, kid: str | None) -> Self:
+        private = hasattr(material, "public_key")
+        public = material.public_key() if private else material
+        _check_fits(public, alg)
+        name = thumbprint(alg, public) if kid is None else kid
+        return cls(name, alg, material if private else None, public)
+
+
+class KeySet:
+    """
+    Keys in order: the first that can sign signs, all that can verify verify.
+
+    A set never changes.  To rotate, assign a new set to ``verifier.keys`` and ``issuer.keys``: its
+    identity is its generation, and tokens remembered under another set are verified again.
+
+    Args:
+        keys: At least one; no two with the same *kid*.
+    """
+
+    def __init__(self, keys: Iterable[Key]) -> None:
+        self._keys = tuple(keys)
+        if not self._keys or not all(isinstance(key, Key) for key in self._keys):
+            raise ConfigurationError(
+                "keys must be one or more Key objects, as in KeySet([Key.from_secret(...)])"
+            )
+        self._by_kid = {key.kid: key for key in self._keys}
+        if len(self._by_kid) != len(self._keys):
+            raise ConfigurationError("keys: two keys have the same kid, give each its own")
+
+    def __iter__(self) -> Iterator[Key]:
+        return iter(self._keys)
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def __repr__(self) -> str:
+        return f"KeySet({list(self._keys)!r})"
+
+    @property
+    def signing_key(self) -> Key | None:
+        """The first key that can sign, if any."""
+        return next((key for key in self._keys if key.can_sign), None)
+
+    def candidates(self, header: Header) -> tuple[Key, ...]:
+        """
+        Return the keys that may have signed a token with this header, at least one.
+
+        A *kid* names one key, and that key's alg must be the header's.  Without *kid* the keys
+        for the header's alg are tried in order, :data:`MAX_TRIES_WITHOUT_KID` of them at most.
+
+        Raises:
+            UnknownKeyError: No key has this kid, or it may not verify.
+            AlgorithmNotAllowedError: The key, or without kid every key, is for another alg.
+        """
+        if header.kid is None:
+            fitting = [key for key in self._keys if key.can_verify and key.alg == header.alg]
+            if not fitting:
+                raise AlgorithmNotAllowedError("no key is for this alg")
+            return tuple(fitting[:MAX_TRIES_WITHOUT_KID])
+        key = self._by_kid.get(header.kid)
+        if key is None or not key.can_verify:
+            raise UnknownKeyError("no key has this kid", kid=header.kid)
+        if key.alg != header.alg:
+            raise AlgorithmNotAllowedError(f"the key is for {key.alg}")
+        return (key,)
+
+
+def _octets(text: str | bytes, name: str) -> bytes:
+    if not isinstance(text, str | bytes):
+        raise ConfigurationError(f"{name} must be a string or bytes")
+    try:
+        return text.encode("utf-8") if isinstance(text, str) else text
+    except UnicodeEncodeError:
+        # Its repr holds the whole text.
+        raise ConfigurationError(f"{name} holds characters that UTF-8 cannot encode") from None
+
+
+def _secret_kid(secret: bytes) -> str:
+    # RFC 7638 §7 warns of thumbprints of secrets: a plain hash could be looked up elsewhere.
+    digest = hmac.digest(secret, b"jwt_middleware kid", "sha256")
+    return encode_base64url(digest[:12]).decode("ascii")
+
+
+def _check_alg(alg: str) -> None:
+    if alg not in ALGORITHMS:
+        raise ConfigurationError(f"alg {alg!r} is not one of {', '.join(ALGORITHMS)}")
+
+
+def _check_fits(public: object, alg: str) -> None:
+    """Check that a public key is of the type, curve and size for *alg*.  Source: RFC 7518 §3."""
+    _check_alg(alg)
+    if alg in _SECRET_BYTES:
+        raise ConfigurationError(f"{alg} takes a secret, not an asymmetric key")
+    if alg in _CURVES:
+        if not isinstance(public, ec.EllipticCurvePublicKey) or not isinstance(
+            public.curve, _CURVES[alg]
+        ):
+            raise ConfigurationError(f"{alg} needs an EC key on {_CURVES[alg].name}")
+    elif alg == "EdDSA":
+        if not isinstance(public, ed25519.Ed25519PublicKey):
+            raise ConfigurationError("EdDSA needs an Ed25519 key")
+    elif not isinstance(public, rsa.RSAPublicKey):
+        raise ConfigurationError(f"{alg} needs an RSA key")
+    elif not MIN_RSA_BITS <= public.key_size <= MAX_RSA_BITS:
+        raise ConfigurationError(
+            f"the RSA key has {public.key_size} bits: use {MIN_RSA_BITS} to {MAX_RSA_BITS}"
+        )
