@@ -1,0 +1,70 @@
+"""Bearer credentials: ``Authorization`` in, ``WWW-Authenticate`` out (RFC 6750)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Final
+
+from ..errors import InvalidRequestError
+
+# credentials = "Bearer" 1*SP b64token                                RFC 6750 §2.1
+# Only what makes it more or less than one token is refused here, as invalid_request.  A character
+# outside b64token is the verifier's to refuse, as invalid_token: it knows a narrower alphabet.
+_CREDENTIALS: Final = re.compile(r"bearer +([^ \t,]+)", re.IGNORECASE)
+_SECOND_BEARER: Final = re.compile(r",[ \t]*bearer[ \t]", re.IGNORECASE)
+
+
+def parse_authorization(value: str | None) -> str | None:
+    """
+    Return the token of an ``Authorization`` header, or ``None`` if it offers no bearer token.
+
+    Another scheme is not ours to judge.  A server joins two headers with a comma: where one of
+    them is a bearer token, that is an error, whichever comes first.
+
+    Args:
+        value: The header's value; ``None`` if it was not sent.
+
+    Raises:
+        InvalidRequestError: It is empty, or bearer credentials that are not exactly one token.
+    """
+    if value is None:
+        return None
+    # What nearly every request has, without a regular expression.
+    if value[:7] == "Bearer " and value[7:8] != " ":
+        token = value[7:]
+        if token and " " not in token and "," not in token and "\t" not in token:
+            return token
+    match = _CREDENTIALS.fullmatch(value)
+    if match:
+        return match[1]
+    scheme = value.strip()[:6].lower()
+    if scheme in {"", "bearer"} or _SECOND_BEARER.search(value):
+        raise InvalidRequestError("Authorization does not hold exactly one bearer token")
+    return None
+
+
+def challenge(
+    realm: str,
+    *,
+    error: str | None = None,
+    description: str | None = None,
+    scope: Sequence[str] = (),
+) -> str:
+    """
+    Return a ``WWW-Authenticate`` value.  Source: RFC 6750 §3.
+
+    Args:
+        realm: Quotable as it is: printable ASCII without quote or backslash, as all the others.
+        error: RFC 6750 §3.1 code; left out where no token was presented.
+        description: English, for the developer of the client.
+        scope: What the token would have to allow.
+    """
+    parts = [f'Bearer realm="{realm}"']
+    if error is not None:
+        parts.append(f'error="{error}"')
+    if description is not None:
+        parts.append(f'error_description="{description}"')
+    if scope:
+        parts.append(f'scope="{" ".join(scope)}"')
+    return ", ".join(parts)

@@ -1,0 +1,58 @@
+"""
+The environ contract: what the app finds there, and how it may read it.
+
+========================== ==================================================================
+key                        value
+========================== ==================================================================
+``jwt_middleware.claims``  ``dict`` of the verified claims, the app's own copy; absent when
+                           the request carries no token
+``jwt_middleware.error``   on ``optional`` rules: the code of why no claims are there
+``REMOTE_USER``            *sub*
+``AUTH_TYPE``              ``"Bearer"``
+========================== ==================================================================
+
+All of them are removed from the environ that comes in, on every path, and with them
+``HTTP_REMOTE_USER``: behind this middleware a client's ``Remote-User`` header is always forged.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+    from ..core.verifier import VerifiedToken
+
+CLAIMS: Final = "jwt_middleware.claims"
+ERROR: Final = "jwt_middleware.error"
+IDENTITY_KEYS: Final = (CLAIMS, ERROR, "REMOTE_USER", "AUTH_TYPE", "HTTP_REMOTE_USER")
+
+
+def clear_identity(environ: WSGIEnvironment) -> None:
+    """Remove every identity that somebody upstream, or the client, left in *environ*."""
+    for key in IDENTITY_KEYS:
+        environ.pop(key, None)
+
+
+def publish(environ: WSGIEnvironment, verified: VerifiedToken) -> None:
+    """Put the identity of *verified* into *environ*."""
+    environ[CLAIMS] = verified.claims
+    environ["REMOTE_USER"] = verified.subject
+    environ["AUTH_TYPE"] = "Bearer"
+
+
+def get_claims(environ: WSGIEnvironment) -> dict[str, Any] | None:
+    """
+    Return the verified claims of a request, or ``None`` if it carries no token.
+
+    For apps and frameworks: whatever hands out the WSGI environ (``request.environ`` in Flask,
+    Bottle and Pyramid, ``request.META`` in Django, ``req.env`` in Falcon) can be given here.
+    """
+    return environ.get(CLAIMS)
+
+
+def get_scopes(environ: WSGIEnvironment) -> frozenset[str]:
+    """Return the scopes of a request's token; empty if there is none."""
+    scope = (get_claims(environ) or {}).get("scope")
+    return frozenset(scope.split()) if isinstance(scope, str) else frozenset()

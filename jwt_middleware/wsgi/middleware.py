@@ -1,0 +1,94 @@
+"""The middleware: one request, straight down."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Protocol
+
+from ..core.verifier import TokenVerifier, VerifiedToken
+from ..errors import AuthError, ConfigurationError, MissingTokenError, UnavailableError
+from .bearer import parse_authorization
+from .environ import ERROR, clear_identity, publish
+from .policy import Policy
+from .responses import Responses
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+
+class Endpoint(Protocol):
+    """A WSGI app that is mounted at one path, and needs no token."""
+
+    @property
+    def path(self) -> str:
+        """The exact ``PATH_INFO`` it answers at."""
+
+    def __call__(
+        self, environ: WSGIEnvironment, start_response: StartResponse, /
+    ) -> Iterable[bytes]:
+        """Answer one request."""
+
+
+class JWTMiddleware:
+    """
+    Decide who is calling before *app* sees the request.
+
+    A request that the policy lets through reaches *app* with the claims in its environ (see
+    :mod:`jwt_middleware.wsgi.environ`); any other is answered here, in RFC 6750 terms.
+
+    Args:
+        app: Any WSGI app.  Its iterable is returned untouched.
+        verifier: Verifies the tokens.
+        policy: Which requests need a token, and which scopes; by default every request needs one.
+        endpoint: Answers at its own path, without a token.
+        responses: Style and realm of the answers given here.
+
+    Raises:
+        ConfigurationError: *app* is not callable, or a part is of another kind.
+    """
+
+    def __init__(
+        self,
+        app: WSGIApplication,
+        *,
+        verifier: TokenVerifier,
+        policy: Policy | None = None,
+        endpoint: Endpoint | None = None,
+        responses: Responses | None = None,
+    ) -> None:
+        if not callable(app):
+            raise ConfigurationError("app must be a WSGI callable")
+        if policy is not None and not isinstance(policy, Policy):
+            raise ConfigurationError("policy must be a Policy, as in Policy([Rule('/health', …)])")
+        self.app = app
+        self.verifier = verifier
+        self.policy = policy if policy is not None else Policy()
+        self.endpoint = endpoint
+        self.responses = responses if responses is not None else Responses()
+        self._endpoint_path = endpoint.path if endpoint is not None else None
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer one request, or have *app* answer it."""
+        clear_identity(environ)
+        # Before the token: a client with an expired one must still be able to get a new one.
+        if self.endpoint is not None and environ.get("PATH_INFO") == self._endpoint_path:
+            return self.endpoint(environ, start_response)
+        try:
+            verified = self._authenticate(environ)
+        except (AuthError, UnavailableError) as error:
+            return self.responses.refuse(error, environ, start_response)
+        if verified is not None:
+            publish(environ, verified)
+        return self.app(environ, start_response)
+
+    def _authenticate(self, environ: WSGIEnvironment) -> VerifiedToken | None:
+        token = parse_authorization(environ.get("HTTP_AUTHORIZATION"))
+        verified = None if token is None else self.verifier.verify(token)
+        requirement = self.policy.requirement(environ)
+        if verified is not None:
+            requirement.check(verified)
+        elif requirement.access == "required":
+            raise MissingTokenError
+        elif requirement.access == "optional":
+            environ[ERROR] = MissingTokenError.code
+        return verified

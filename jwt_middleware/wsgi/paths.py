@@ -1,0 +1,133 @@
+"""
+Reading a path the way any app behind us might.
+
+``PATH_INFO`` is what the server made of the request line, and the app makes something of it again:
+it may join slashes, resolve dots, decode once more, drop what is not UTF-8.  A path that can only
+be read one way is canonical.  A rule that relaxes *names* canonical paths, exactly; a rule that
+restricts *covers* every reading.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from typing import Final, NamedTuple
+from urllib.parse import unquote
+
+from ..errors import ConfigurationError
+
+MAX_DECODINGS: Final = 4
+
+# No leading slash; an empty, "." or ".." segment; a backslash; path parameters; controls (a
+# trailing newline satisfies "$"); or an escape that is still there after the server decoded one.
+_AMBIGUOUS: Final = re.compile(
+    r"^(?!/)|//|/\.{1,2}(?:/|\Z)|[\\;\x00-\x1f\x7f-\x9f]|%[0-9A-Fa-f]{2}"
+)
+_ABSOLUTE_FORM: Final = re.compile(r"\A[A-Za-z][A-Za-z0-9+.\-]*://[^/]*")  # RFC 9112 §3.2.2
+_CONTROLS: Final = re.compile(r"[\x01-\x1f\x7f-\x9f]")
+
+
+class Readings(NamedTuple):
+    """
+    What a path can be taken for.
+
+    Attributes:
+        canonical: Whether there is only one reading, hence whether a rule may relax it.
+        texts: The readings.
+    """
+
+    canonical: bool
+    texts: tuple[str, ...]
+
+
+def read_path(path: str) -> Readings:
+    """
+    Read a ``PATH_INFO``: bytes in the shape of a Latin-1 string (PEP 3333).
+
+    Frameworks decode it as UTF-8, and differ in what they do where it is none.
+    """
+    try:
+        text = path if path.isascii() else path.encode("latin-1").decode("utf-8")
+    except UnicodeEncodeError:  # a server that decoded it already
+        sent = [path]
+    except UnicodeDecodeError:
+        sent = [path, path.encode("latin-1").decode("utf-8", "ignore")]
+    else:
+        if not _AMBIGUOUS.search(text):
+            return Readings(canonical=True, texts=(text,))
+        sent = [text]
+    readings = [*sent, *map(canonical_form, sent)]
+    return Readings(canonical=False, texts=tuple(dict.fromkeys(readings)))
+
+
+def canonical_form(text: str) -> str:
+    """Return the path that a path becomes when everything that can be resolved is."""
+    for _ in range(MAX_DECODINGS):
+        decoded = unquote(text)
+        if decoded == text:
+            break
+        text = decoded
+    text = _CONTROLS.sub("", text.partition("\0")[0]).replace("\\", "/")
+    text = _ABSOLUTE_FORM.sub("", text)
+    segments: list[str] = []
+    for segment in text.split("/"):
+        name = segment.partition(";")[0]
+        if name == "..":
+            del segments[-1:]
+        elif name not in {"", "."}:
+            segments.append(name)
+    return "/" + "/".join(segments)
+
+
+class Pattern:
+    """
+    The path of a rule.
+
+    Args:
+        path: An exact path; ``*`` stands for one segment; a last ``/*`` covers the path before it
+            and all below.
+
+    Raises:
+        ConfigurationError: No canonical path could ever be named by it.
+    """
+
+    def __init__(self, path: str) -> None:
+        if not isinstance(path, str) or _AMBIGUOUS.search(path):
+            raise ConfigurationError(
+                f"rule {path!r}: path must begin with one slash, and have no empty or dot "
+                "segments, backslashes, semicolons or escapes"
+            )
+        if "?" in path or "#" in path:
+            raise ConfigurationError(f"rule {path!r}: path must not have a query or a fragment")
+        if any("*" in segment and segment != "*" for segment in path.split("/")):
+            raise ConfigurationError(f"rule {path!r}: * stands for a whole segment, as in /a/*/b")
+        self._named = re.compile(_regex(path), re.DOTALL)
+        generous = path if path.endswith("/*") else path.rstrip("/")
+        self._covered = re.compile(_regex(generous) + "/?", re.DOTALL)
+        self._covered_folded = re.compile(_regex(fold(generous)) + "/?", re.DOTALL)
+
+    def names(self, text: str) -> bool:
+        """Tell whether *text* is a path that this pattern means, character by character."""
+        return self._named.fullmatch(text) is not None
+
+    def covers(self, text: str, *, folded: bool = False) -> bool:
+        """
+        Tell whether *text* could be taken for a path that this pattern means.
+
+        A trailing slash does not count; with *folded*, nor do case and compatible characters.
+        """
+        if folded:
+            return self._covered_folded.fullmatch(canonical_form(fold(text))) is not None
+        return self._covered.fullmatch(text) is not None
+
+
+def fold(text: str) -> str:
+    """Return *text* without the differences that case and Unicode normalisation make."""
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+
+
+def _regex(path: str) -> str:
+    below = path.endswith("/*")
+    segments = (path[:-2] if below else path).split("/")
+    exact = "/".join("[^/]+" if segment == "*" else re.escape(segment) for segment in segments)
+    return exact + ("(?:/.*)?" if below else "")

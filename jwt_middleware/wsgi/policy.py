@@ -1,0 +1,227 @@
+"""
+Which requests need a token, and what it must allow.
+
+Rules are tried in order on method and path; the first match decides; a path that no rule names
+needs a token.  A rule that relaxes is read narrowly and one that restricts is read generously, so
+that no other spelling of a path is less protected than the path itself: see :mod:`.paths`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from ..errors import ConfigurationError, InsufficientScopeError
+from .paths import Pattern, Readings, read_path
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+    from ..core.verifier import VerifiedToken
+
+Access = Literal["public", "optional", "required"]
+
+REMEMBERED_DECISIONS: Final = 1024
+
+# Frameworks that act on these do so behind us: then it is the other method that they run.
+_OVERRIDE_KEYS: Final = (
+    "HTTP_X_HTTP_METHOD_OVERRIDE",
+    "HTTP_X_HTTP_METHOD",
+    "HTTP_X_METHOD_OVERRIDE",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """
+    What one path, or all below one, asks for.
+
+    Args:
+        path: An exact path; ``*`` stands for one segment; ``/admin/*`` covers ``/admin``,
+            ``/admin/`` and all below.
+        methods: The rule is only for these; ``GET`` covers ``HEAD``.  ``None`` is every method.
+        access: ``"required"`` needs a token; ``"optional"`` and ``"public"`` do not, but a token
+            that is sent must be good; ``"optional"`` also tells the app why there are no claims.
+        scopes: The token must have all of these.
+        claims: Claim name to the value, or a collection of values, that the token must have; of a
+            claim that is an array, one member must fit.
+        preflight: Let real CORS preflights for these requests through without a token.
+
+    Raises:
+        ConfigurationError: Something is misspelled, or contradicts itself.
+    """
+
+    path: str
+    methods: Collection[str] | None = field(default=None, kw_only=True)
+    access: Access = field(default="required", kw_only=True)
+    scopes: Collection[str] = field(default=(), kw_only=True)
+    claims: Mapping[str, Any] = field(default_factory=dict, kw_only=True)
+    preflight: bool = field(default=False, kw_only=True)
+
+    def __post_init__(self) -> None:
+        name = f"rule {self.path!r}"
+        if self.access not in {"public", "optional", "required"}:
+            raise ConfigurationError(f'{name}: access must be "public", "optional" or "required"')
+        for setting, values in (("methods", self.methods), ("scopes", self.scopes)):
+            if isinstance(values, str) or not all(_is_word(value) for value in values or ()):
+                raise ConfigurationError(f"{name}: {setting} must be a list of words")
+        if self.methods is not None and not self.methods:
+            raise ConfigurationError(f"{name}: methods is empty, leave it out for every method")
+        for method in self.methods or ():
+            if method != method.upper():
+                raise ConfigurationError(f"{name}: write the method {method!r} in upper case")
+        if not isinstance(self.claims, Mapping):
+            raise ConfigurationError(f"{name}: claims must map claim names to values")
+        if self.access != "required" and (self.scopes or self.claims):
+            raise ConfigurationError(
+                f"{name}: access {self.access!r} needs no token, so it cannot ask for scopes or "
+                'claims: use "required", or leave them out'
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """
+    What one request must bring: one rule, or several that must all be satisfied.
+
+    Attributes:
+        access: Whether a token is needed.
+        scopes: All that the token must have, sorted.
+        claims: Pairs of a claim name and its acceptable values, all of which must hold.
+        preflight: Whether a CORS preflight for this request needs no token.
+    """
+
+    access: Access = "required"
+    scopes: tuple[str, ...] = ()
+    claims: tuple[tuple[str, tuple[Any, ...]], ...] = ()
+    preflight: bool = False
+
+    def check(self, verified: VerifiedToken) -> None:
+        """
+        Check that a token allows the request.
+
+        Raises:
+            InsufficientScopeError: It lacks a scope or a claim value.
+        """
+        if self.scopes and not verified.scopes.issuperset(self.scopes):
+            raise InsufficientScopeError("a scope is missing", scope=self.scopes)
+        for name, accepted in self.claims:
+            if not _fits(verified.read_only_claims.get(name), accepted):
+                raise InsufficientScopeError(f"the claim {name} does not fit")
+
+
+_DEFAULT: Final = Requirement()
+_PUBLIC: Final = Requirement(access="public")
+
+
+class Policy:
+    """
+    Rules in order.
+
+    Args:
+        rules: Tried in this order; without any, every request needs a token.
+
+    Raises:
+        ConfigurationError: A rule's path is not one that a request can have.
+    """
+
+    def __init__(self, rules: Iterable[Rule] = ()) -> None:
+        self._rules = tuple(_CompiledRule(rule) for rule in rules)
+        self._names_methods = any(rule.methods is not None for rule in self._rules)
+        self._allows_preflight = any(rule.requirement.preflight for rule in self._rules)
+        self._decide = lru_cache(REMEMBERED_DECISIONS)(self._decide_afresh)
+
+    def requirement(self, environ: WSGIEnvironment) -> Requirement:
+        """Return what the request in *environ* must bring."""
+        if not self._rules:
+            return _DEFAULT
+        method, path = environ["REQUEST_METHOD"], environ.get("PATH_INFO", "")
+        if self._allows_preflight and method == "OPTIONS":
+            # https://fetch.spec.whatwg.org/#cors-preflight-fetch
+            wanted = environ.get("HTTP_ACCESS_CONTROL_REQUEST_METHOD")
+            if wanted and environ.get("HTTP_ORIGIN") and self._decide((wanted,), path).preflight:
+                return _PUBLIC
+        if self._names_methods:
+            overrides = [environ[key].strip() for key in _OVERRIDE_KEYS if key in environ]
+            return self._decide((method, *overrides), path)
+        return self._decide((method,), path)
+
+    def _decide_afresh(self, methods: tuple[str, ...], path: str) -> Requirement:
+        readings = read_path(path)
+        if readings.canonical:
+            return self._first(methods, readings.texts[0], readings)
+        return _all_of([self._first(methods, text, readings) for text in readings.texts])
+
+    def _first(self, methods: tuple[str, ...], text: str, readings: Readings) -> Requirement:
+        for index, rule in enumerate(self._rules):
+            if not rule.relaxes:
+                if rule.restricts(methods, text):
+                    return rule.requirement
+            elif readings.canonical and rule.relaxes_for(methods, text):
+                # A path that some app may take for a restricted one is not relaxed.
+                for earlier in self._rules[:index]:
+                    if not earlier.relaxes and earlier.restricts(methods, text, folded=True):
+                        return earlier.requirement
+                return rule.requirement
+        return _DEFAULT
+
+
+class _CompiledRule:
+    def __init__(self, rule: Rule) -> None:
+        self.pattern = Pattern(rule.path)
+        self.relaxes = rule.access != "required"
+        self.methods = None if rule.methods is None else frozenset(rule.methods)
+        if self.methods is not None and "GET" in self.methods:
+            self.methods |= {"HEAD"}
+        self.requirement = Requirement(
+            access=rule.access,
+            scopes=tuple(sorted(set(rule.scopes))),
+            claims=tuple((name, _values(value)) for name, value in rule.claims.items()),
+            preflight=rule.preflight,
+        )
+
+    def relaxes_for(self, methods: tuple[str, ...], text: str) -> bool:
+        """Every method that might be run is one of the rule's, as it is spelled; and the path."""
+        return (self.methods is None or self.methods.issuperset(methods)) and (
+            self.pattern.names(text)
+        )
+
+    def restricts(self, methods: tuple[str, ...], text: str, *, folded: bool = False) -> bool:
+        """Any method that might be run is one of the rule's, in any case; and the path."""
+        return (
+            self.methods is None or any(method.upper() in self.methods for method in methods)
+        ) and self.pattern.covers(text, folded=folded)
+
+
+def _all_of(requirements: Iterable[Requirement]) -> Requirement:
+    """Join requirements, none of which relaxes, into one that asks for all of them."""
+    different = {id(one): one for one in requirements}.values()
+    return Requirement(
+        scopes=tuple(sorted({scope for one in different for scope in one.scopes})),
+        claims=tuple(pair for one in different for pair in one.claims),
+    )
+
+
+def _is_word(value: object) -> bool:
+    return (
+        isinstance(value, str)
+        and value.isascii()
+        and value.isprintable()
+        and (bool(value) and not set(value) & {" ", '"', "\\", ","})
+    )
+
+
+def _values(value: Any) -> tuple[Any, ...]:
+    if isinstance(value, list | tuple | set | frozenset):
+        return tuple(value)
+    return (value,)
+
+
+def _fits(claim: object, accepted: tuple[Any, ...]) -> bool:
+    members = claim if isinstance(claim, list) else [claim]
+    # A JSON true is not 1.
+    return any(
+        type(member) is type(value) and member == value for member in members for value in accepted
+    )
