@@ -1,0 +1,25 @@
+"""
+Who may log in: the seam for an application's own check, and accounts of our own.
+
+What needs SQLAlchemy or argon2-cffi stays in its module: ``accounts.sql`` and ``accounts.hashing``.
+"""
+
+from .client_type import ClientType, normalise_account
+from .errors import (
+    AccountExistsError,
+    InvalidAccountError,
+    InvalidSecretError,
+    UnknownAccountError,
+)
+from .identity import AccountVerifier, Identity
+
+__all__ = [
+    "AccountExistsError",
+    "AccountVerifier",
+    "ClientType",
+    "Identity",
+    "InvalidAccountError",
+    "InvalidSecretError",
+    "UnknownAccountError",
+    "normalise_account",
+]

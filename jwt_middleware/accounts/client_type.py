@@ -1,0 +1,100 @@
+"""What kinds of account there are, and the one spelling of each account's name."""
+
+from __future__ import annotations
+
+import unicodedata
+from enum import IntEnum
+
+from .errors import InvalidAccountError
+
+MAX_ACCOUNT_CHARS = 255
+
+# Default_Ignorable_Code_Point (Unicode, DerivedCoreProperties.txt) outside the categories Cf and
+# Cn, and what is drawn blank though it is no space: U+2800, U+1D159.
+_INVISIBLE = frozenset(
+    {0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x180F, 0x2800, 0x3164, 0xFFA0, 0x1D159}
+    | {*range(0x180B, 0x180E), *range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0)}
+)
+
+
+class ClientType(IntEnum):
+    """
+    The kinds of client a login form knows by number.
+
+    Members are what a form sends as ``type``; :attr:`label` is what the rest of the package calls
+    them: a token's ``ac_type``, the keys of an endpoint's ``verifiers``.
+    """
+
+    EMAIL = 100
+    MOBILE = 101
+    USERNAME = 102
+    SERVICE = 200
+
+    @property
+    def label(self) -> str:
+        """The name, in lower case: ``"email"``."""
+        return self.name.lower()
+
+    @classmethod
+    def named(cls, label: str) -> ClientType:
+        """
+        Return the member of this label.
+
+        Raises:
+            ValueError: There is none.
+        """
+        for member in cls:
+            if member.label == label:
+                return member
+        raise ValueError(f"client types are {', '.join(member.label for member in cls)}")
+
+
+def normalise_account(account: str, client_type: str) -> str:
+    """
+    Return the one spelling of an account's name.
+
+    Unicode NFKC, no white space around it, single spaces in it; for ``email`` case-folded as well.
+    The result is a fixed point: normalising it again changes nothing.  Names that no reader could
+    tell from another are refused, not repaired: those with control, format, private, unassigned or
+    otherwise invisible characters, or with a separator other than the space.  Look-alikes of
+    different scripts (Latin and Cyrillic "a") remain different names.
+
+    Args:
+        account: The name, in any spelling.
+        client_type: Label of a :class:`ClientType`, or a type of the application's own.  All but
+            ``email`` keep their case.
+
+    Raises:
+        InvalidAccountError: The name is empty, longer than 255 characters before or after, or
+            holds a character that is refused.  It is a :class:`ValueError`.
+    """
+    # Before normalising too: the work on a long run of combining characters is quadratic.
+    _check_length(account)
+    name, previous = account, None
+    while name != previous:
+        name, previous = _normalise_once(name, fold=client_type == ClientType.EMAIL.label), name
+    _check_length(name)
+    for char in name:
+        _check_char(char)
+    return name
+
+
+def _normalise_once(name: str, *, fold: bool) -> str:
+    name = unicodedata.normalize("NFKC", name).strip()
+    name = " ".join(part for part in name.split(" ") if part)
+    # NFKC comes last: case-folding takes some letters apart (U+1FB6), which it composes again.
+    return unicodedata.normalize("NFKC", name.casefold()) if fold else name
+
+
+def _check_length(name: str) -> None:
+    if not 1 <= len(name) <= MAX_ACCOUNT_CHARS:
+        raise InvalidAccountError(
+            f"an account's name has 1 to {MAX_ACCOUNT_CHARS} characters, not {len(name)}"
+        )
+
+
+def _check_char(char: str) -> None:
+    # C*: control, format, surrogate, private, and unassigned, whose normal form a later Unicode
+    # may change.  Z*: separators; NFKC has made the space of most of them.
+    if (unicodedata.category(char)[0] in "CZ" and char != " ") or ord(char) in _INVISIBLE:
+        raise InvalidAccountError(f"an account's name cannot hold U+{ord(char):04X}")

@@ -1,0 +1,201 @@
+"""Secrets at rest: Argon2id (RFC 9106), with its memory bounded."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import threading
+from base64 import b64encode
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from argon2 import PasswordHasher
+from argon2.exceptions import Argon2Error, InvalidHashError, VerifyMismatchError
+
+from ..errors import ConfigurationError, UnavailableError
+from ..fork import PerProcess
+from .errors import InvalidSecretError
+
+logger = logging.getLogger(__name__)
+
+# At four bytes a character the longest secret is 4,096 bytes of UTF-8.
+MAX_SECRET_CHARS = 1024
+
+_SALT_BYTES = 16  # RFC 9106 §3.1
+_HASH_BYTES = 32
+
+
+class SecretHasher:
+    """
+    Hashes and verifies secrets, a bounded number at a time.
+
+    Defaults are the floor that OWASP's Password Storage Cheat Sheet gives: 19 MiB, two passes,
+    one lane.  A process spends at most ``max_concurrent * memory_cost_kib`` of memory on it, 76 MiB
+    by default, however many threads log somebody in.
+
+    Args:
+        time_cost: Passes over the memory, 1 to 1,000.
+        memory_cost_kib: Memory of one hash in KiB, at least 8 for each lane, at most 4,194,304
+            (4 GiB).
+        parallelism: Lanes, each computed by a thread of its own, 1 to 64.
+        max_concurrent: Hashes that one process computes at the same time, 1 to 1,024.
+        max_wait_seconds: How long a caller waits for its turn, 0 to 60.
+
+    Attributes:
+        decoy: An encoded hash with this hasher's parameters that belongs to no secret.  To verify
+            against it costs what an account does that exists.
+
+    Raises:
+        ConfigurationError: An argument is of another type or out of these bounds.
+    """
+
+    def __init__(
+        self,
+        *,
+        time_cost: int = 2,
+        memory_cost_kib: int = 19_456,
+        parallelism: int = 1,
+        max_concurrent: int = 4,
+        max_wait_seconds: float = 2.0,
+    ) -> None:
+        _check_whole("time_cost", time_cost, lowest=1, highest=1000)
+        _check_whole("parallelism", parallelism, lowest=1, highest=64)
+        _check_whole("memory_cost_kib", memory_cost_kib, lowest=8 * parallelism, highest=4 << 20)
+        _check_whole("max_concurrent", max_concurrent, lowest=1, highest=1024)
+        _check_wait(max_wait_seconds)
+        self._argon2 = PasswordHasher(
+            time_cost=time_cost,
+            memory_cost=memory_cost_kib,
+            parallelism=parallelism,
+            hash_len=_HASH_BYTES,
+            salt_len=_SALT_BYTES,
+        )
+        self._max_wait_seconds = max_wait_seconds
+        self._turns = PerProcess(lambda: threading.BoundedSemaphore(max_concurrent))
+        # Random bytes in the place of a digest: no hashing is needed to make it, so not even the
+        # first unknown account of a process costs more than a known one.
+        self.decoy = "$".join(
+            (
+                "",
+                "argon2id",
+                "v=19",
+                f"m={memory_cost_kib},t={time_cost},p={parallelism}",
+                _random_text(_SALT_BYTES),
+                _random_text(_HASH_BYTES),
+            )
+        )
+
+    def hash(self, secret: str) -> str:
+        """
+        Hash a secret with a fresh salt.
+
+        Returns:
+            The encoded hash, ASCII, with its parameters: ``$argon2id$v=19$m=…,t=…,p=…$…$…``.
+
+        Raises:
+            InvalidSecretError: The secret is empty, longer than 1,024 characters, or holds lone
+                surrogates; it is never truncated.  Raised before any work.
+            UnavailableError: No turn within *max_wait_seconds*, or no memory.
+        """
+        material = _material(secret)
+        with self._turn():
+            try:
+                return self._argon2.hash(material)
+            except Argon2Error as error:
+                raise _out_of_memory() from error
+
+    def verify(self, encoded: str, secret: str) -> bool:
+        """
+        Say whether the secret is the one that was hashed.
+
+        Costs one Argon2 verification in every case: a secret that :meth:`hash` refuses and an
+        *encoded* that is no hash cost that of :attr:`decoy`.  The cost depends on the parameters
+        in *encoded*: it is equal for all accounts once they have been rehashed.
+
+        Args:
+            encoded: What :meth:`hash` returned, or :attr:`decoy`.  If it cannot be read the answer
+                is False and a warning is logged.
+            secret: As the client sent it.
+
+        Raises:
+            UnavailableError: No turn within *max_wait_seconds*, or no memory.
+        """
+        try:
+            material = _material(secret)
+        except InvalidSecretError:
+            encoded, material = self.decoy, b""
+        with self._turn():
+            try:
+                return self._argon2.verify(encoded, material)
+            except VerifyMismatchError:
+                return False
+            except (Argon2Error, ValueError, AttributeError):
+                self._spend()
+        logger.warning("a stored secret hash is damaged; its account cannot log in")
+        return False
+
+    def needs_rehash(self, encoded: str) -> bool:
+        """Say whether the hash was made with other parameters than this hasher's."""
+        try:
+            return self._argon2.check_needs_rehash(encoded)
+        except InvalidHashError:
+            return True
+
+    def _spend(self) -> None:
+        # Argon2 reports a damaged hash and a lack of memory alike; the decoy is not damaged.
+        try:
+            with suppress(VerifyMismatchError):
+                self._argon2.verify(self.decoy, b"")
+        except Argon2Error as error:
+            raise _out_of_memory() from error
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        turns = self._turns.get()
+        if not turns.acquire(timeout=self._max_wait_seconds):
+            raise UnavailableError(
+                f"no secret could be hashed within {self._max_wait_seconds:g} seconds:"
+                " too many logins at the same time",
+                retry_after_seconds=max(1, math.ceil(self._max_wait_seconds)),
+            )
+        try:
+            yield
+        finally:
+            turns.release()
+
+
+def _material(secret: str) -> bytes:
+    if not 1 <= len(secret) <= MAX_SECRET_CHARS:
+        raise InvalidSecretError(
+            f"a secret has 1 to {MAX_SECRET_CHARS} characters, not {len(secret)}"
+        )
+    try:
+        return secret.encode()
+    except UnicodeEncodeError:
+        pass
+    # Outside the handler: the codec's error carries the secret, and would be chained to this one.
+    raise InvalidSecretError("a secret is Unicode text, without lone surrogates")
+
+
+def _random_text(size: int) -> str:
+    return b64encode(os.urandom(size)).decode().rstrip("=")
+
+
+def _out_of_memory() -> UnavailableError:
+    return UnavailableError("Argon2 failed, most likely for lack of memory")
+
+
+def _check_whole(setting: str, value: int, *, lowest: int, highest: int) -> None:
+    # bool is an int, but True is no count
+    if type(value) is not int or not lowest <= value <= highest:
+        raise ConfigurationError(
+            f"{setting} is {value!r}; set it to a whole number from {lowest} to {highest}"
+        )
+
+
+def _check_wait(value: float) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 60:
+        raise ConfigurationError(
+            f"max_wait_seconds is {value!r}; set it to a number of seconds from 0 to 60"
+        )

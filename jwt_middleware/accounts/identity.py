@@ -1,0 +1,103 @@
+"""Who somebody turned out to be, and the seam that says so."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+DEFAULT_AUTH = "blue"
+
+
+class AccountVerifier(Protocol):
+    """
+    Any callable that checks an account's secret: a function, a bound method, a class method.
+
+    Args:
+        account: As the client sent it.
+        secret: As the client sent it; not empty.
+
+    Returns:
+        The identity: a mapping or an object that :meth:`Identity.of` can read.
+
+    Raises:
+        BadCredentialsError: Account and secret do not belong together, for whatever reason.
+        UnavailableError: Whoever knows cannot be asked.
+    """
+
+    def __call__(self, account: str, secret: str, /) -> object:
+        """Return the identity, or raise."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """
+    What a successful login establishes, and a token is issued for.
+
+    Attributes:
+        uid: The account's identifier: an int, or a str that is not empty.
+        scope: Scopes separated by spaces; may be empty.
+        auth: The kind of authority, the token's ``auth`` claim.
+
+    Raises:
+        TypeError: An attribute is of another type.  Values are not shown.
+    """
+
+    uid: int | str
+    scope: str = ""
+    auth: str = DEFAULT_AUTH
+
+    def __post_init__(self) -> None:
+        # bool is an int, but True is nobody's uid
+        if isinstance(self.uid, bool) or not isinstance(self.uid, (int, str)) or self.uid == "":
+            raise _wrong(f"its uid is {_kind(self.uid)}")
+        if not isinstance(self.scope, str):
+            raise _wrong(f"its scope is {_kind(self.scope)}")
+        if not isinstance(self.auth, str):
+            raise _wrong(f"its auth is {_kind(self.auth)}")
+
+    @classmethod
+    def of(cls, value: object) -> Identity:
+        """
+        Read what an account verifier returned.
+
+        Args:
+            value: A mapping with the keys, or an object with the attributes, ``uid`` and ``scope``
+                and optionally ``auth``.  A scope of ``None`` is an empty one; an auth of ``None``
+                is an absent one.
+
+        Raises:
+            TypeError: It is neither.  The verifier's developer is at fault, not the client, so
+                this is none of the errors that a client gets an answer for.
+        """
+        if isinstance(value, cls):
+            return value
+        uid, scope, auth = (_read(value, name) for name in ("uid", "scope", "auth"))
+        if uid is _ABSENT or scope is _ABSENT:
+            raise _wrong(f"{_kind(value)} has no {'uid' if uid is _ABSENT else 'scope'}")
+        return cls(
+            uid=uid,  # type: ignore[arg-type]  # checked in __post_init__, as is every value here
+            scope="" if scope is None else scope,  # type: ignore[arg-type]
+            auth=DEFAULT_AUTH if auth is _ABSENT or auth is None else auth,  # type: ignore[arg-type]
+        )
+
+
+_ABSENT = object()
+
+
+def _read(value: object, name: str) -> object:
+    if isinstance(value, Mapping):
+        return value.get(name, _ABSENT)
+    return getattr(value, name, _ABSENT)
+
+
+def _kind(value: object) -> str:
+    return "an empty str" if value == "" else f"of type {type(value).__name__}"
+
+
+def _wrong(found: str) -> TypeError:
+    return TypeError(
+        "an account verifier must return a mapping or an object with uid (an int, or a str that is"
+        f" not empty) and scope (a str or None), and optionally auth (a str): {found}"
+    )

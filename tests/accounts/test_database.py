@@ -1,0 +1,276 @@
+from __future__ import annotations
+
+import json
+import sqlite3
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+import sqlalchemy as sa
+
+from jwt_middleware.accounts.hashing import SecretHasher
+from jwt_middleware.accounts.sql import SQLAccounts
+from jwt_middleware.errors import UnavailableError
+
+
+def engine_of(accounts: SQLAccounts) -> sa.Engine:
+    return accounts._database._engine.get()
+
+
+CREATES = """if True:
+    import json, sys
+    from jwt_middleware.accounts.sql import SQLAccounts
+    for line in sys.stdin:
+        accounts = SQLAccounts(json.loads(line))
+        try:
+            accounts.create_schema()
+            assert list(accounts.list()) == []
+            print("created", flush=True)
+        except Exception as error:
+            print(repr(error), flush=True)
+        accounts.close()
+"""
+
+
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+def test_processes_create_the_schema_at_once(
+    database: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", CREATES],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(4)
+    ]
+    try:
+        for number in range(8):
+            url = f"sqlite:///{tmp_path / str(number)}"
+            if database == "postgresql":
+                url = request.getfixturevalue("postgresql_url")
+                with psycopg.connect(url) as connection:
+                    connection.execute("DROP TABLE IF EXISTS accounts")
+            for process in processes:
+                assert process.stdin
+                process.stdin.write(json.dumps(url) + "\n")
+            for process in processes:
+                assert process.stdin
+                process.stdin.flush()
+            answers = [process.stdout.readline() for process in processes if process.stdout]
+            assert answers == ["created\n"] * 4
+    finally:
+        for process in processes:
+            process.communicate(timeout=20)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "a folder %41" / "accounts?.db"
+
+
+@pytest.fixture
+def file_accounts(file: Path, hasher: SecretHasher) -> Iterator[SQLAccounts]:
+    accounts = SQLAccounts(sa.URL.create("sqlite", database=str(file)), hasher=hasher)
+    yield accounts
+    accounts.close()
+
+
+def test_nothing_is_created_before_it_is_asked_for(file_accounts: SQLAccounts, file: Path) -> None:
+    file.parent.mkdir()
+    with pytest.raises(UnavailableError, match="cannot be opened; if it is not there, run"):
+        file_accounts.verify("email", "ann@x", "hunter2")
+    assert not file.exists()
+
+
+def test_a_new_file_is_its_owner_s_only(file_accounts: SQLAccounts, file: Path) -> None:
+    file.parent.mkdir()
+    file_accounts.create_schema()
+    file_accounts.add("email", "ann@x", "hunter2")
+    names = {path.name for path in file.parent.iterdir()}
+    assert names == {"accounts?.db", "accounts?.db-wal", "accounts?.db-shm"}
+    assert {stat.S_IMODE(path.stat().st_mode) for path in file.parent.iterdir()} == {0o600}
+
+
+def test_an_existing_file_keeps_its_mode(file_accounts: SQLAccounts, file: Path) -> None:
+    file.parent.mkdir()
+    file.touch()
+    file.chmod(0o640)
+    file_accounts.create_schema()
+    assert stat.S_IMODE(file.stat().st_mode) == 0o640
+
+
+def test_a_file_in_a_missing_folder_cannot_be_created(file_accounts: SQLAccounts) -> None:
+    with pytest.raises(UnavailableError, match="cannot be created: No such file"):
+        file_accounts.create_schema()
+
+
+def test_what_is_no_database_cannot_be_asked(file_accounts: SQLAccounts, file: Path) -> None:
+    file.parent.mkdir()
+    file.write_text("not a database, " * 100)
+    for use in (file_accounts.create_schema, lambda: next(file_accounts.list())):
+        with pytest.raises(UnavailableError, match="cannot be asked"):
+            use()
+
+
+def test_a_relative_path_outlives_a_change_of_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    accounts = SQLAccounts("sqlite:///accounts.db")
+    monkeypatch.chdir("/")
+    accounts.create_schema()
+    accounts.close()
+    assert (tmp_path / "accounts.db").exists()
+
+
+def test_uids_are_not_used_again(file_accounts: SQLAccounts, file: Path) -> None:
+    file.parent.mkdir()
+    file_accounts.create_schema()
+    first = file_accounts.add("email", "ann@x", "hunter2")
+    with engine_of(file_accounts).begin() as connection:
+        connection.exec_driver_sql("DELETE FROM accounts")
+    assert file_accounts.add("email", "bob@x", "hunter2").uid != first.uid
+
+
+def test_a_locked_file_is_read_and_not_written(
+    file: Path, hasher: SecretHasher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file.parent.mkdir()
+    monkeypatch.setattr("jwt_middleware.accounts.database.BUSY_TIMEOUT_SECONDS", 0)
+    accounts = SQLAccounts(sa.URL.create("sqlite", database=str(file)), hasher=hasher)
+    accounts.create_schema()
+    accounts.add("email", "ann@x", "hunter2")
+    with closing(sqlite3.connect(file)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(UnavailableError, match="cannot be asked"):
+            accounts.disable("email", "ann@x")
+        accounts.verify("email", "ann@x", "hunter2")
+        other.rollback()
+    accounts.disable("email", "ann@x")
+    accounts.close()
+
+
+def test_a_writer_has_the_lock_before_it_reads(file_accounts: SQLAccounts, file: Path) -> None:
+    file.parent.mkdir()
+    file_accounts.create_schema()
+    with (
+        file_accounts._database.writing(),
+        closing(sqlite3.connect(file, timeout=0)) as other,
+        pytest.raises(sqlite3.OperationalError),
+    ):
+        other.execute("BEGIN IMMEDIATE")
+
+
+def test_a_reader_locks_nobody_out(file_accounts: SQLAccounts, file: Path) -> None:
+    file.parent.mkdir()
+    file_accounts.create_schema()
+    with (
+        file_accounts._database.reading() as connection,
+        closing(sqlite3.connect(file, timeout=0)) as other,
+    ):
+        assert connection.exec_driver_sql("SELECT count(*) FROM accounts").scalar() == 0
+        other.execute("BEGIN IMMEDIATE")
+
+
+def test_waits_for_the_lock_that_write_ahead_logging_needs(
+    file_accounts: SQLAccounts, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file.parent.mkdir()
+    with closing(sqlite3.connect(file)) as other:
+        other.execute("CREATE TABLE t (x)")
+        other.execute("BEGIN IMMEDIATE")
+        waits: list[float] = []
+
+        def wait(seconds: float) -> None:
+            waits.append(seconds)
+            if len(waits) == 3:
+                other.rollback()
+
+        monkeypatch.setattr("jwt_middleware.accounts.database.time.sleep", wait)
+        file_accounts.create_schema()
+    assert len(waits) == 3
+    with closing(sqlite3.connect(file)) as other:
+        assert other.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+def test_does_not_wait_for_ever_for_write_ahead_logging(
+    file_accounts: SQLAccounts, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file.parent.mkdir()
+    monkeypatch.setattr("jwt_middleware.accounts.database.BUSY_TIMEOUT_SECONDS", 0)
+    with closing(sqlite3.connect(file)) as other:
+        other.execute("CREATE TABLE t (x)")
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(UnavailableError, match="cannot be asked"):
+            file_accounts.create_schema()
+
+
+# --- PostgreSQL --------------------------------------------------------------------------------
+
+
+def test_a_lost_connection_is_made_anew(postgresql_url: str, hasher: SecretHasher) -> None:
+    accounts = SQLAccounts(postgresql_url, hasher=hasher)
+    accounts.create_schema()
+    with psycopg.connect(postgresql_url) as connection:
+        connection.execute("TRUNCATE accounts")
+    accounts.add("email", "ann@x", "hunter2")
+    with psycopg.connect(postgresql_url, autocommit=True) as connection:
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
+        )
+    accounts.verify("email", "ann@x", "hunter2")
+    accounts.close()
+
+
+def test_a_locked_table_does_not_hold_a_login_for_ever(
+    postgresql_url: str, hasher: SecretHasher
+) -> None:
+    accounts = SQLAccounts(f"{postgresql_url}&options=-c%20statement_timeout=50", hasher=hasher)
+    accounts.create_schema()
+    with psycopg.connect(postgresql_url) as connection:
+        connection.execute("LOCK TABLE accounts")
+        with pytest.raises(UnavailableError, match="cannot be asked"):
+            accounts.verify("email", "ann@x", "hunter2")
+    accounts.close()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        pytest.param("postgresql://ann:hunter2@127.0.0.1:1/db", id="refused"),
+        pytest.param("postgresql://ann:hunter2@/db?host=/nowhere", id="no-socket"),
+        pytest.param("postgresql://ann@127.0.0.1:1/db?password=hunter2", id="in-the-query"),
+        pytest.param("postgresql+psycopg://ann:hunter2@127.0.0.1:1/db?nonsense=1", id="nonsense"),
+    ],
+)
+def test_a_server_that_is_down_is_unavailable(url: str) -> None:
+    accounts = SQLAccounts(url)
+    for use in (accounts.create_schema, lambda: accounts.verify("email", "ann@x", "hunter2")):
+        with pytest.raises(UnavailableError, match=r"^database postgresql\+psycopg://ann") as it:
+            use()
+        assert "hunter2" not in f"{it.value} {it.value.__cause__}"
+    assert "hunter2" not in repr(accounts)
+
+
+def test_connecting_and_asking_have_a_time_limit() -> None:
+    engine = engine_of(SQLAccounts("postgresql://ann@127.0.0.1:1/db"))
+    seen: list[dict[str, Any]] = []
+
+    @sa.event.listens_for(engine, "do_connect")
+    def look(*event: Any) -> None:
+        seen.append(event[3])
+
+    with pytest.raises(sa.exc.OperationalError):
+        engine.connect()
+    assert seen[0]["connect_timeout"] == 2
+    assert seen[0]["tcp_user_timeout"] == 5000
+    assert seen[0]["options"] == "-c statement_timeout=5000"

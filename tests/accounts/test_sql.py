@@ -1,0 +1,411 @@
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from jwt_middleware.accounts import (
+    AccountExistsError,
+    ClientType,
+    Identity,
+    InvalidAccountError,
+    InvalidSecretError,
+    UnknownAccountError,
+)
+from jwt_middleware.accounts import sql as sql_module
+from jwt_middleware.accounts.hashing import SecretHasher
+from jwt_middleware.accounts.sql import SQLAccounts
+from jwt_middleware.accounts.table import Account
+from jwt_middleware.errors import BadCredentialsError, ConfigurationError, UnavailableError
+
+NOW = 1_700_000_000  # the clock of the fixture ``accounts``
+
+
+class CountingHasher(SecretHasher):
+    def __init__(self, *, time_cost: int = 1) -> None:
+        super().__init__(time_cost=time_cost, memory_cost_kib=8)
+        self.calls: list[str] = []
+        self.meanwhile: Callable[[], object] = lambda: None
+
+    def hash(self, secret: str) -> str:
+        self.calls.append("hash")
+        self.meanwhile()
+        return super().hash(secret)
+
+    def verify(self, encoded: str, secret: str) -> bool:
+        self.calls.append("verify")
+        self.meanwhile()
+        return super().verify(encoded, secret)
+
+
+def engine_of(accounts: SQLAccounts) -> sa.Engine:
+    return accounts._database._engine.get()
+
+
+def pool_of(accounts: SQLAccounts) -> sa.QueuePool:
+    pool = engine_of(accounts).pool
+    assert isinstance(pool, sa.QueuePool)
+    return pool
+
+
+def stored_hash(accounts: SQLAccounts) -> str:
+    with engine_of(accounts).connect() as connection:
+        found: str = connection.exec_driver_sql("SELECT secret_hash FROM accounts").scalar_one()
+    return found
+
+
+@contextmanager
+def counted_statements(accounts: SQLAccounts) -> Iterator[list[str]]:
+    statements: list[str] = []
+
+    def count(*event: Any) -> None:
+        statements.append(event[2].split()[0])
+
+    sa.event.listen(engine_of(accounts), "before_cursor_execute", count)
+    yield statements
+    sa.event.remove(engine_of(accounts), "before_cursor_execute", count)
+
+
+def test_logs_in_who_was_added(accounts: SQLAccounts) -> None:
+    added = accounts.add("email", "Ann@Example.org", "hunter2", scope="read write", auth="red")
+    assert added == Identity(uid=1, scope="read write", auth="red")
+    assert accounts.verify("email", "ann@example.ORG ", "hunter2") == added
+
+
+def test_a_verifier_is_for_one_client_type(accounts: SQLAccounts) -> None:
+    added = accounts.add(ClientType.EMAIL.label, "ann", "hunter2")
+    accounts.add("username", "ann", "other")
+    assert Identity.of(accounts.verifier("email")("ann", "hunter2")) == added
+    with pytest.raises(BadCredentialsError):
+        accounts.verifier("username")("ann", "hunter2")
+
+
+def test_custom_client_types_will_do(accounts: SQLAccounts) -> None:
+    added = accounts.add("door_badge", "7F", "hunter2")
+    assert accounts.verify("door_badge", "7F", "hunter2") == added
+    with pytest.raises(BadCredentialsError):
+        accounts.verify("door_badge", "7f", "hunter2")
+
+
+def test_an_operator_sees_everything_but_the_secret(accounts: SQLAccounts) -> None:
+    accounts.add("email", "Ann@x", "hunter2", scope="read", auth="red")
+    accounts.add("mobile", "１３８", "hunter2")
+    accounts.disable("mobile", "138")
+    ann = Account(
+        uid=1,
+        client_type="email",
+        name="ann@x",
+        scope="read",
+        auth="red",
+        disabled=False,
+        created_at=NOW,
+        secret_changed_at=NOW,
+    )
+    assert next(accounts.list()) == ann
+    assert [(a.uid, a.name, a.disabled) for a in accounts.list()] == [
+        (1, "ann@x", False),
+        (2, "138", True),
+    ]
+    assert accounts.find(1) == ann
+    assert accounts.find(3) is None
+
+
+def test_lists_page_by_page(accounts: SQLAccounts, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sql_module, "_PAGE_SIZE", 2)
+    for name in "abcde":
+        accounts.add("username", name, "x")
+    names = []
+    for account in accounts.list():
+        names.append(account.name)
+        assert pool_of(accounts).checkedout() == 0
+    assert names == list("abcde")
+
+
+@pytest.mark.parametrize("again", ["ann@x", "ANN@X", " Ann@x\u3000", "ａｎｎ@x"])
+def test_refuses_another_spelling_of_an_account(accounts: SQLAccounts, again: str) -> None:
+    accounts.add("email", "ann@x", "hunter2")
+    with pytest.raises(AccountExistsError, match="email account 'ann@x'"):
+        accounts.add("email", again, "other")
+    accounts.verify("email", again, "hunter2")
+
+
+def test_a_refused_account_leaves_nothing_behind(accounts: SQLAccounts) -> None:
+    for name, secret, scope, error in [
+        ("a\x00", "x", "", InvalidAccountError),
+        ("", "x", "", InvalidAccountError),
+        ("ann", "", "", InvalidSecretError),
+        ("ann", "x" * 1025, "", InvalidSecretError),
+        ("ann", "\ud800", "", InvalidSecretError),
+        ("ann", "x", "a\x00", InvalidAccountError),
+        ("ann", "x", "\ud800", InvalidAccountError),
+    ]:
+        with pytest.raises(error):
+            accounts.add("email", name, secret, scope=scope)
+    with pytest.raises(InvalidAccountError):
+        accounts.add("email", "ann", "x", auth="a\n")
+    assert list(accounts.list()) == []
+
+
+@pytest.mark.parametrize("client_type", ["", "Email", "e mail", "1st", "x" * 33, "émail", "a\n"])
+def test_refuses_a_client_type_that_is_no_label(accounts: SQLAccounts, client_type: str) -> None:
+    uses: list[Callable[[], object]] = [
+        lambda: accounts.add(client_type, "ann", "x"),
+        lambda: accounts.verify(client_type, "ann", "x"),
+        lambda: accounts.verifier(client_type),
+        lambda: accounts.disable(client_type, "ann"),
+    ]
+    for use in uses:
+        with pytest.raises(ConfigurationError, match="a client type is"):
+            use()
+
+
+def test_disabled_and_enabled_again(accounts: SQLAccounts) -> None:
+    accounts.add("email", "ann@x", "hunter2")
+    accounts.disable("email", "ANN@x")
+    accounts.disable("email", "ann@x")
+    with pytest.raises(BadCredentialsError):
+        accounts.verify("email", "ann@x", "hunter2")
+    accounts.enable("email", "ann@x")
+    accounts.verify("email", "ann@x", "hunter2")
+
+
+def test_a_new_secret_replaces_the_old_one(empty_database_url: str, hasher: SecretHasher) -> None:
+    times = iter([10.0, 20.9])
+    accounts = SQLAccounts(empty_database_url, hasher=hasher, clock=lambda: next(times))
+    accounts.create_schema()
+    accounts.add("email", "ann@x", "hunter2")
+    accounts.set_secret("email", "ANN@x", "hunter3")
+    [account] = accounts.list()
+    assert (account.created_at, account.secret_changed_at) == (10, 20)
+    accounts.verify("email", "ann@x", "hunter3")
+    with pytest.raises(BadCredentialsError):
+        accounts.verify("email", "ann@x", "hunter2")
+    accounts.close()
+
+
+def test_says_that_an_account_is_unknown(accounts: SQLAccounts) -> None:
+    accounts.add("username", "ann", "x")
+    changes: list[Callable[[], object]] = [
+        lambda: accounts.disable("email", "Ann"),
+        lambda: accounts.enable("email", "Ann"),
+        lambda: accounts.set_secret("email", "Ann", "x"),
+    ]
+    for change in changes:
+        with pytest.raises(UnknownAccountError, match="no email account 'ann'"):
+            change()
+    with pytest.raises(InvalidAccountError):
+        accounts.disable("email", "a\x00")
+
+
+REFUSED = [
+    pytest.param("ann@x", "wrong", id="wrong-secret"),
+    pytest.param("ann@x", "", id="empty-secret"),
+    pytest.param("ann@x", "x" * 1_000_000, id="long-secret"),
+    pytest.param("ann@x", "\ud800", id="surrogate-secret"),
+    pytest.param("eve@x", "hunter2", id="unknown"),
+    pytest.param("off@x", "hunter2", id="disabled"),
+    pytest.param("off@x", "wrong", id="disabled-wrong-secret"),
+    pytest.param("", "hunter2", id="empty-name"),
+    pytest.param("a\x00", "hunter2", id="nul-name"),
+    pytest.param("\ud800", "hunter2", id="surrogate-name"),
+    pytest.param("a" * 1_000_000, "hunter2", id="long-name"),
+    pytest.param("' OR 1=1 --", "hunter2", id="sql"),
+]
+
+
+@pytest.mark.parametrize(("account", "secret"), REFUSED)
+def test_refused_logins_cost_the_same_and_are_answered_the_same(
+    accounts: SQLAccounts, account: str, secret: str
+) -> None:
+    accounts.add("email", "ann@x", "hunter2")
+    accounts.add("email", "off@x", "hunter2")
+    accounts.disable("email", "off@x")
+    # Other parameters than those stored: who is refused is not rehashed either.
+    accounts._hasher = counting = CountingHasher(time_cost=2)
+    with (
+        counted_statements(accounts) as statements,
+        pytest.raises(BadCredentialsError) as raised,
+    ):
+        accounts.verify("email", account, secret)
+    assert counting.calls == ["verify"]
+    assert [word for word in statements if word != "BEGIN"] == ["SELECT"]
+    assert str(raised.value) == BadCredentialsError.sentence
+    assert raised.value.__context__ is None
+
+
+def test_a_login_costs_as_much_as_a_refusal(accounts: SQLAccounts) -> None:
+    accounts.add("email", "ann@x", "hunter2")
+    accounts._hasher = counting = CountingHasher()
+    with counted_statements(accounts) as statements:
+        accounts.verify("email", "ann@x", "hunter2")
+    assert counting.calls == ["verify"]
+    assert [word for word in statements if word != "BEGIN"] == ["SELECT"]
+
+
+def test_nothing_is_hashed_while_a_connection_is_held(accounts: SQLAccounts) -> None:
+    accounts._hasher = counting = CountingHasher()
+    held: list[int] = []
+    counting.meanwhile = lambda: held.append(pool_of(accounts).checkedout())
+    accounts.add("email", "ann@x", "hunter2")
+    accounts._hasher = counting = CountingHasher(time_cost=2)
+    counting.meanwhile = lambda: held.append(pool_of(accounts).checkedout())
+    accounts.verify("email", "ann@x", "hunter2")
+    accounts.set_secret("email", "ann@x", "hunter3")
+    assert held == [0] * 4
+
+
+def test_rehashes_once_when_parameters_change(accounts: SQLAccounts) -> None:
+    accounts.add("email", "ann@x", "hunter2")
+    accounts._hasher = counting = CountingHasher(time_cost=2)
+    for _ in range(2):
+        accounts.verify("email", "ann@x", "hunter2")
+    assert counting.calls == ["verify", "hash", "verify"]
+    assert "t=2" in stored_hash(accounts)
+    [account] = accounts.list()
+    assert account.secret_changed_at == NOW
+
+
+def test_a_rehash_does_not_undo_a_change_of_secret(
+    accounts: SQLAccounts, empty_database_url: str, hasher: SecretHasher
+) -> None:
+    accounts.add("email", "ann@x", "hunter2")
+    other = SQLAccounts(empty_database_url, hasher=hasher)
+    accounts._hasher = counting = CountingHasher(time_cost=2)
+
+    def change_while_the_rehash_is_computed() -> None:
+        if counting.calls == ["verify", "hash"]:
+            other.set_secret("email", "ann@x", "hunter3")
+
+    counting.meanwhile = change_while_the_rehash_is_computed
+    accounts.verify("email", "ann@x", "hunter2")
+    accounts.verify("email", "ann@x", "hunter3")
+    with pytest.raises(BadCredentialsError):
+        accounts.verify("email", "ann@x", "hunter2")
+    other.close()
+
+
+def test_a_failed_rehash_does_not_fail_the_login(
+    accounts: SQLAccounts, caplog: pytest.LogCaptureFixture
+) -> None:
+    accounts.add("email", "ann@x", "hunter2")
+    before = stored_hash(accounts)
+    accounts._hasher = counting = CountingHasher(time_cost=2)
+
+    def move_the_table_away() -> None:
+        if counting.calls == ["verify", "hash"]:
+            with engine_of(accounts).begin() as connection:
+                connection.exec_driver_sql("ALTER TABLE accounts RENAME TO away")
+
+    counting.meanwhile = move_the_table_away
+    accounts.verify("email", "ann@x", "hunter2")
+    with engine_of(accounts).begin() as connection:
+        connection.exec_driver_sql("ALTER TABLE away RENAME TO accounts")
+    assert stored_hash(accounts) == before
+    [record] = caplog.records
+    assert record.levelno == logging.WARNING
+    assert "account 1 keeps its old secret hash" in record.getMessage()
+    assert "hunter2" not in caplog.text
+    assert before not in caplog.text
+
+
+def test_a_damaged_hash_is_a_refused_login(accounts: SQLAccounts) -> None:
+    accounts.add("email", "ann@x", "hunter2")
+    with engine_of(accounts).begin() as connection:
+        connection.exec_driver_sql("UPDATE accounts SET secret_hash = 'hunter2'")
+    with pytest.raises(BadCredentialsError):
+        accounts.verify("email", "ann@x", "hunter2")
+
+
+def test_a_missing_table_is_said_to_be_missing(
+    empty_database_url: str, hasher: SecretHasher
+) -> None:
+    accounts = SQLAccounts(empty_database_url, hasher=hasher)
+    for use in (
+        lambda: accounts.verify("email", "ann@x", "hunter2"),
+        lambda: accounts.add("email", "ann@x", "hunter2"),
+        lambda: list(accounts.list()),
+    ):
+        with pytest.raises(UnavailableError, match=r"`jwt-middleware init`.*create_schema") as it:
+            use()
+        assert "hunter2" not in repr(it.value.__cause__)
+    accounts.create_schema()
+    accounts.create_schema()
+    accounts.add("email", "ann@x", "hunter2")
+    accounts.close()
+
+
+def test_an_error_shows_no_hash(accounts: SQLAccounts) -> None:
+    accounts.add("email", "ann@x", "hunter2")
+    with pytest.raises(AccountExistsError) as raised:
+        accounts.add("email", "ann@x", "hunter2")
+    assert "argon2" not in str(raised.value.__cause__)
+
+
+def test_a_closed_one_can_be_used_again(accounts: SQLAccounts) -> None:
+    accounts.add("email", "ann@x", "hunter2")
+    accounts.close()
+    assert pool_of(accounts).checkedin() == 0
+    accounts.verify("email", "ann@x", "hunter2")
+
+
+def test_one_of_many_simultaneous_additions_wins(accounts: SQLAccounts) -> None:
+    start = threading.Barrier(8)
+    outcomes: list[str] = []
+
+    def add() -> None:
+        start.wait(timeout=10)
+        try:
+            accounts.add("email", "ann@x", "hunter2")
+        except AccountExistsError:
+            outcomes.append("exists")
+        else:
+            outcomes.append("added")
+
+    threads = [threading.Thread(target=add) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=20)
+    assert sorted(outcomes) == ["added"] + ["exists"] * 7
+
+
+FORKS = """if True:
+    import os, sys
+    from jwt_middleware.accounts.hashing import SecretHasher
+    from jwt_middleware.accounts.sql import SQLAccounts
+    accounts = SQLAccounts(sys.argv[1], hasher=SecretHasher(time_cost=1, memory_cost_kib=8))
+    accounts.verify("email", "ann@x", "hunter2")
+    parents = accounts._database._engine.get()
+    with parents.connect() as connection:
+        before = connection.connection.dbapi_connection
+    child = os.fork()
+    if not child:
+        accounts.verify("email", "ann@x", "hunter2")
+        assert accounts._database._engine.get() is not parents
+        assert parents.pool.checkedin() == 1
+        accounts.close()
+        sys.exit()  # not _exit: what the interpreter collects at its end counts
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert accounts._database._engine.get() is parents
+    with parents.connect() as connection:
+        # The very one: the pool's ping would have replaced it had the child closed it.
+        assert connection.connection.dbapi_connection is before
+        assert connection.exec_driver_sql("SELECT 1").scalar() == 1
+    accounts.close()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_child_has_connections_of_its_own(
+    accounts: SQLAccounts, empty_database_url: str
+) -> None:
+    accounts.add("email", "ann@x", "hunter2")
+    subprocess.run([sys.executable, "-c", FORKS, empty_database_url], check=True)

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import pytest
+
+from jwt_middleware.accounts.sql import SQLAccounts
+from jwt_middleware.errors import ConfigurationError
+
+
+@pytest.mark.parametrize(
+    ("url", "mend"),
+    [
+        pytest.param("", "write sqlite:///accounts.db", id="empty"),
+        pytest.param("accounts.db", "write sqlite:///accounts.db", id="path"),
+        pytest.param(None, "write sqlite:///accounts.db", id="none"),
+        pytest.param("postgresql://ann:hunter2@h:port/db", "write sqlite", id="port"),
+        pytest.param("postgresql://ann:hun@ter2:x@h/db", "write sqlite", id="at-in-password-port"),
+        pytest.param("postgresql://ann:a@hunter2@h/db", "write %40", id="at-in-password"),
+        pytest.param("mysql://ann:hunter2@h/db", "for mysql; write sqlite", id="mysql"),
+        pytest.param("postgres://ann:hunter2@h/db", "for postgres; write sqlite", id="postgres"),
+        pytest.param("postgresql+psycopg2://h/db", "for postgresql.psycopg2", id="psycopg2"),
+        pytest.param("sqlite+aiosqlite:///a.db", "for sqlite.aiosqlite", id="aiosqlite"),
+        pytest.param("sqlite://", "three slashes", id="memory"),
+        pytest.param("sqlite:///", "three slashes", id="no-path"),
+        pytest.param("sqlite:///:memory:", "three slashes", id="memory-by-name"),
+        pytest.param("sqlite:///file::memory:?uri=true", "three slashes", id="memory-by-uri"),
+        pytest.param("sqlite://accounts.db", "three slashes", id="two-slashes"),
+        pytest.param("sqlite:///a.db?timeout=hunter2", "bad query", id="bad-query"),
+        pytest.param("sqlite://ann:hunter2@/a.db", "bad query", id="user-of-a-file"),
+    ],
+)
+def test_a_bad_url_names_the_mend_and_not_the_password(url: Any, mend: str) -> None:
+    with pytest.raises(ConfigurationError, match=mend) as raised:
+        SQLAccounts(url)
+    assert "hunter2" not in str(raised.value)
+    assert "ter2" not in repr(raised.value.__context__)
+
+
+def test_a_missing_driver_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    with pytest.raises(ConfigurationError, match=r"pip install 'wsgi-jwt-middleware\[postgresql"):
+        SQLAccounts("postgresql://ann:hunter2@h/db")
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        pytest.param(
+            "postgresql://ann:hunter2@h:5/db?sslpassword=hunter2",
+            "SQLAccounts('postgresql+psycopg://ann:***@h:5/db')",
+            id="postgresql",
+        ),
+        pytest.param(
+            "sqlite:///accounts.db", "SQLAccounts('sqlite+pysqlite:///accounts.db')", id="sqlite"
+        ),
+    ],
+)
+def test_shows_no_password(url: str, shown: str) -> None:
+    accounts = SQLAccounts(url)
+    assert repr(accounts) == shown
+    assert "hunter2" not in repr(accounts.verifier("email"))
