@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 from urllib.parse import parse_qsl
 
-from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Request
 
 from ..core.encoding import parse_json
@@ -34,17 +34,28 @@ def read_body(request: Request, *, max_bytes: int) -> dict[str, object]:
     charset = request.mimetype_params.get("charset", "utf-8").lower()
     if parse is None or charset not in {"utf-8", "utf8"}:
         raise UnsupportedMediaTypeError
-    request.max_content_length = max_bytes
-    try:
-        octets = request.get_data(cache=False)
-    except RequestEntityTooLarge as error:
-        raise BodyTooLargeError from error
-    except (HTTPException, OSError) as error:  # servers raise OSError for broken chunks
-        raise InvalidRequestError("the body cannot be read") from error
+    octets = _read_bounded(request, max_bytes)
     try:
         return parse(octets)
     except ValueError as error:
         raise InvalidRequestError("the body is not what its Content-Type says") from error
+
+
+def _read_bounded(request: Request, max_bytes: int) -> bytes:
+    announced = request.content_length
+    if announced is not None and announced > max_bytes:
+        raise BodyTooLargeError
+    # A chunked body announces nothing: one byte more than the limit shows that it is too long.
+    request.max_content_length = max_bytes + 1
+    try:
+        octets = request.get_data(cache=False)
+    except (HTTPException, OSError) as error:  # servers raise OSError for broken chunks
+        raise InvalidRequestError("the body cannot be read") from error
+    if len(octets) > max_bytes:
+        raise BodyTooLargeError
+    if announced is not None and len(octets) < announced:
+        raise InvalidRequestError("the body breaks off")
+    return octets
 
 
 def _parse_json_object(octets: bytes) -> dict[str, object]:

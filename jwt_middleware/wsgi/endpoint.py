@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Final
 
@@ -14,6 +13,7 @@ from ..core.payload import JWTPayload
 from ..errors import AuthError, ConfigurationError, MethodNotAllowedError, UnavailableError
 from .body import read_body
 from .forms import ClientForm
+from .paths import read_path
 from .responses import Responses, preferred_language
 
 if TYPE_CHECKING:
@@ -49,10 +49,8 @@ class TokenEndpoint:
         responses: Responses | None = None,
         max_body_bytes: int = DEFAULT_MAX_BODY_BYTES,
     ) -> None:
-        if not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", path):
-            raise ConfigurationError(
-                f"path {path!r} of the endpoint must be like /token or /auth/token"
-            )
+        if not path.isascii() or path.endswith("/") or not read_path(path).canonical:
+            raise ConfigurationError(f"path {path!r} must be like /token or /auth/token")
         if not verifiers or not all(callable(verifier) for verifier in verifiers.values()):
             raise ConfigurationError(
                 'verifiers must map client types to callables, as in {"email": User.verify}'

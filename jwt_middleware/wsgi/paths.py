@@ -116,9 +116,9 @@ class Pattern:
 
         A trailing slash does not count; with *folded*, nor do case and compatible characters.
         """
-        if folded:
-            return self._covered_folded.fullmatch(canonical_form(fold(text))) is not None
-        return self._covered.fullmatch(text) is not None
+        if self._covered.fullmatch(text):
+            return True
+        return folded and self._covered_folded.fullmatch(canonical_form(fold(text))) is not None
 
 
 def fold(text: str) -> str:

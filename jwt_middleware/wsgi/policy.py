@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from ..errors import ConfigurationError, InsufficientScopeError
-from .paths import Pattern, Readings, read_path
+from .paths import Pattern, read_path
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -112,6 +112,7 @@ class Requirement:
                 raise InsufficientScopeError(f"the claim {name} does not fit")
 
 
+_STRICTNESS: Final[Mapping[Access, int]] = {"public": 0, "optional": 1, "required": 2}
 _DEFAULT: Final = Requirement()
 _PUBLIC: Final = Requirement(access="public")
 
@@ -150,19 +151,22 @@ class Policy:
 
     def _decide_afresh(self, methods: tuple[str, ...], path: str) -> Requirement:
         readings = read_path(path)
-        if readings.canonical:
-            return self._first(methods, readings.texts[0], readings)
-        return _all_of([self._first(methods, text, readings) for text in readings.texts])
+        requirements = [
+            self._first(method, text, canonical=readings.canonical)
+            for method in methods
+            for text in readings.texts
+        ]
+        return requirements[0] if len(requirements) == 1 else _all_of(requirements)
 
-    def _first(self, methods: tuple[str, ...], text: str, readings: Readings) -> Requirement:
+    def _first(self, method: str, text: str, *, canonical: bool) -> Requirement:
         for index, rule in enumerate(self._rules):
             if not rule.relaxes:
-                if rule.restricts(methods, text):
+                if rule.restricts(method, text, folded=not canonical):
                     return rule.requirement
-            elif readings.canonical and rule.relaxes_for(methods, text):
+            elif canonical and rule.relaxes_for(method, text):
                 # A path that some app may take for a restricted one is not relaxed.
                 for earlier in self._rules[:index]:
-                    if not earlier.relaxes and earlier.restricts(methods, text, folded=True):
+                    if not earlier.relaxes and earlier.restricts(method, text, folded=True):
                         return earlier.requirement
                 return rule.requirement
         return _DEFAULT
@@ -182,23 +186,23 @@ class _CompiledRule:
             preflight=rule.preflight,
         )
 
-    def relaxes_for(self, methods: tuple[str, ...], text: str) -> bool:
-        """Every method that might be run is one of the rule's, as it is spelled; and the path."""
-        return (self.methods is None or self.methods.issuperset(methods)) and (
-            self.pattern.names(text)
-        )
+    def relaxes_for(self, method: str, text: str) -> bool:
+        """Method and path are the rule's, character by character."""
+        return (self.methods is None or method in self.methods) and self.pattern.names(text)
 
-    def restricts(self, methods: tuple[str, ...], text: str, *, folded: bool = False) -> bool:
-        """Any method that might be run is one of the rule's, in any case; and the path."""
-        return (
-            self.methods is None or any(method.upper() in self.methods for method in methods)
-        ) and self.pattern.covers(text, folded=folded)
+    def restricts(self, method: str, text: str, *, folded: bool = False) -> bool:
+        """Method and path could be taken for the rule's: frameworks put methods in upper case."""
+        return (self.methods is None or method.upper() in self.methods) and (
+            self.pattern.covers(text, folded=folded)
+        )
 
 
 def _all_of(requirements: Iterable[Requirement]) -> Requirement:
-    """Join requirements, none of which relaxes, into one that asks for all of them."""
-    different = {id(one): one for one in requirements}.values()
+    """Join what several readings of a request require: all of them must be satisfied."""
+    different = list({id(one): one for one in requirements}.values())
+    strictest = max(different, key=lambda one: _STRICTNESS[one.access])
     return Requirement(
+        access=strictest.access,
         scopes=tuple(sorted({scope for one in different for scope in one.scopes})),
         claims=tuple(pair for one in different for pair in one.claims),
     )

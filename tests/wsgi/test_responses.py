@@ -1,0 +1,191 @@
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from webtest import TestApp
+
+from jwt_middleware import errors
+from jwt_middleware.core.issuer import IssuedToken
+from jwt_middleware.wsgi.responses import Responses, preferred_language
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+ERRORS = [
+    pytest.param(errors.MissingTokenError(), 401, 1005, None, id="missing"),
+    pytest.param(errors.BadCredentialsError(), 401, 1005, None, id="credentials"),
+    pytest.param(errors.InvalidRequestError(), 400, 1000, "invalid_request", id="request"),
+    pytest.param(
+        errors.InvalidFormError({"account": ["No."]}), 400, 1000, "invalid_request", id="form"
+    ),
+    pytest.param(errors.MalformedTokenError(), 401, 1002, "invalid_token", id="malformed"),
+    pytest.param(errors.UnknownKeyError(kid="k"), 401, 1002, "invalid_token", id="key"),
+    pytest.param(errors.ExpiredTokenError(claim="exp"), 401, 1003, "invalid_token", id="expired"),
+    pytest.param(
+        errors.InsufficientScopeError(scope=["a"]), 403, 1004, "insufficient_scope", id="scope"
+    ),
+    pytest.param(errors.MethodNotAllowedError(allowed=["POST"]), 405, 1007, None, id="method"),
+    pytest.param(errors.BodyTooLargeError(), 413, 1008, None, id="large"),
+    pytest.param(errors.UnsupportedMediaTypeError(), 415, 1009, None, id="media-type"),
+    pytest.param(errors.UnavailableError(retry_after_seconds=3), 503, 999, None, id="down"),
+]
+
+
+def answering(error: Any, **settings: Any) -> TestApp:
+    responses = Responses(**settings)
+
+    def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        return responses.refuse(error, environ, start_response)
+
+    return TestApp(app)
+
+
+@pytest.mark.parametrize(("error", "status", "number", "oauth_error"), ERRORS)
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_both_styles_differ_in_nothing_but_the_body(
+    error: errors.AuthError, status: int, number: int, oauth_error: str | None, language: str
+) -> None:
+    headers = {"Accept-Language": language}
+    problem = answering(error).get("/a/b", headers=headers, status=status)
+    envelope = answering(error, style="envelope").get("/a/b", headers=headers, status=status)
+    sentence = error.sentence if language == "en" else error.sentence_zh
+    assert problem.json["code"] == error.code
+    assert problem.json["status"] == status
+    assert problem.json["detail"] == sentence
+    assert envelope.json["error_code"] == number
+    assert envelope.json["request"] == "GET /a/b"
+    assert set(envelope.json) == {"error_code", "msg", "request"}
+    fields = getattr(error, "fields", None)
+    assert problem.json.get("errors") == fields
+    assert envelope.json["msg"] == (fields or sentence)
+    assert problem.content_type == "application/problem+json"
+    assert envelope.content_type == "application/json"
+    for answer in (problem, envelope):
+        assert answer.headers["Cache-Control"] == "no-store"
+        assert answer.headers["Content-Language"] == language
+        assert answer.headers["Vary"] == "Accept-Language"
+    different = {"content-type", "content-length"}
+    assert [
+        {name: value for name, value in answer.headers.items() if name.lower() not in different}
+        for answer in (problem,)
+    ] == [
+        {name: value for name, value in envelope.headers.items() if name.lower() not in different}
+    ]
+    challenge = problem.headers.get("WWW-Authenticate", "")
+    assert bool(challenge) == (status in {400, 401, 403})
+    assert challenge.isascii()
+    assert ("error=" in challenge) == (oauth_error is not None)
+    if oauth_error:
+        assert f'error="{oauth_error}"' in challenge
+        assert f'error_description="{error.sentence}"' in challenge
+
+
+def test_405_names_the_methods_and_503_the_wait() -> None:
+    method = answering(errors.MethodNotAllowedError(allowed=["POST"])).get("/", status=405)
+    assert method.headers["Allow"] == "POST"
+    down = answering(errors.UnavailableError(retry_after_seconds=3)).get("/", status=503)
+    assert down.headers["Retry-After"] == "3"
+
+
+def test_error_of_an_app_s_own_is_answered_as_its_base() -> None:
+    class TokenFromTheWrongTenantError(errors.InvalidTokenError):
+        code = "wrong_tenant"
+
+    answer = answering(TokenFromTheWrongTenantError()).get("/", status=401)
+    assert answer.json["code"] == "wrong_tenant"
+
+
+@pytest.mark.parametrize("error", [param.values[0] for param in ERRORS], ids=lambda e: e.code)
+def test_public_sentence_can_stand_in_a_challenge(error: errors.AuthError) -> None:
+    assert error.sentence.isascii()
+    assert not set(error.sentence) & {'"', "\\"}
+
+
+def test_grant_has_the_members_and_headers_of_rfc_6749() -> None:
+    issued = IssuedToken("a.b.c", 7200, "id")
+
+    def answer(**settings: Any) -> Any:
+        responses = Responses(**settings)
+        return TestApp(lambda e, s: responses.grant(issued, "read", e, s)).post("/token")
+
+    assert answer().json == {
+        "access_token": "a.b.c",
+        "token_type": "Bearer",
+        "expires_in": 7200,
+        "scope": "read",
+    }
+    assert answer(style="envelope").json == {
+        "error_code": 0,
+        "msg": "a.b.c",
+        "request": "POST /token",
+    }
+    for each in (answer(), answer(style="envelope")):
+        assert each.headers["Cache-Control"] == "no-store"
+        assert each.headers["Pragma"] == "no-cache"
+
+
+@pytest.mark.parametrize(
+    ("accepted", "language"),
+    [
+        pytest.param(None, "en", id="absent"),
+        pytest.param("", "en", id="empty"),
+        pytest.param("zh", "zh", id="zh"),
+        pytest.param("zh-CN,zh;q=0.9,en;q=0.8", "zh", id="browser-in-china"),
+        pytest.param("ZH-hans", "zh", id="any-case"),
+        pytest.param("en-GB,en;q=0.9,zh;q=0.1", "en", id="english-first"),
+        pytest.param("fr,de", "en", id="neither"),
+        pytest.param("zh;q=0", "en", id="refused"),
+        pytest.param("*", "en", id="any"),
+    ],
+)
+def test_language_is_english_unless_chinese_is_preferred(
+    accepted: str | None, language: str
+) -> None:
+    environ = {} if accepted is None else {"HTTP_ACCEPT_LANGUAGE": accepted}
+    assert preferred_language(environ) == language
+
+
+@given(st.text(st.characters(max_codepoint=255)).map(lambda text: f"zh{text}"))
+def test_any_accept_language_gets_one_of_ours(accepted: str) -> None:
+    assert preferred_language({"HTTP_ACCEPT_LANGUAGE": accepted}) in {"en", "zh"}
+
+
+@pytest.mark.parametrize("path", ["/caf\xe9", "/caf\xc3\xa9", "/\xff\0\n", "/\u4e2d"])
+def test_envelope_shows_any_path_as_text(path: str) -> None:
+    environ = {"REQUEST_METHOD": "GET", "PATH_INFO": path, "SCRIPT_NAME": "/mount"}
+    body = Responses(style="envelope").refuse(
+        errors.MissingTokenError(), environ, lambda *_: lambda _: None
+    )
+    assert json.loads(b"".join(body))["request"].startswith("GET /mount/")
+
+
+@pytest.mark.parametrize("settings", [{"style": "xml"}, {"realm": 'a"'}, {"realm": "a\nb"}])
+def test_wrong_setting_is_a_configuration_error(settings: dict[str, Any]) -> None:
+    with pytest.raises(errors.ConfigurationError, match=next(iter(settings))):
+        Responses(**settings)
+
+
+def test_unknown_kid_is_logged_escaped_and_cut(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        answering(errors.UnknownKeyError(kid="\nforged line " + "x" * 100)).get("/", status=401)
+    (message,) = caplog.messages
+    assert "\n" not in message
+    assert r"\nforged line" in message
+    assert len(message) < 130
+
+
+def test_unavailability_is_logged_as_an_error_with_its_cause(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    error = errors.UnavailableError("accounts cannot be asked")
+    error.__cause__ = TimeoutError("password in here")
+    answering(error).get("/", status=503)
+    assert caplog.record_tuples == [
+        ("jwt_middleware", logging.ERROR, "unavailable: accounts cannot be asked (TimeoutError)")
+    ]
