@@ -10,11 +10,12 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping
 from math import isfinite
-from typing import Final
+from typing import Final, TypeVar
 
 from ..errors import ExpiredTokenError, ImmatureTokenError, InvalidClaimError, MissingClaimError
 
 Claims = Mapping[str, object]
+T = TypeVar("T")
 
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
@@ -77,18 +78,20 @@ def check_not_before(claims: Claims, *, now: float, leeway_seconds: float) -> fl
     return earliest
 
 
-def check_issuer(claims: Claims, issuer: str) -> None:
+def check_issuer(claims: Claims, issuers: Mapping[str, T]) -> T:
     """
-    Reject a token of another issuer.
+    Reject a token of an issuer that is not known; return what is known of it.
 
-    Passes if ``iss == issuer``, character by character.  Source: RFC 7519 §4.1.1.
+    Passes if *iss* is one of *issuers*, character by character.  Source: RFC 7519 §4.1.1.
 
     Raises:
         MissingClaimError: *iss* is absent.
-        InvalidClaimError: It differs, or is not a string.
+        InvalidClaimError: It is another one, or not a string.
     """
-    if _required(claims, "iss") != issuer:
-        raise InvalidClaimError("iss is not the expected issuer", claim="iss")
+    issuer = _required(claims, "iss")
+    if not isinstance(issuer, str) or issuer not in issuers:
+        raise InvalidClaimError("iss is not an issuer that is trusted", claim="iss")
+    return issuers[issuer]
 
 
 def check_audience(claims: Claims, audiences: Collection[str]) -> None:
@@ -158,6 +161,24 @@ def check_use(claims: Claims) -> None:
     for name in _ID_TOKEN_CLAIMS:
         if name in claims:
             raise InvalidClaimError(f"{name} belongs to an ID token", claim=name)
+
+
+def check_access_token_profile(claims: Claims) -> None:
+    """
+    Reject a token that lacks what RFC 9068 requires beyond the claims that are always checked.
+
+    Passes if *client_id* and *jti* are non-empty strings and *iat* is a number.
+    Source: RFC 9068 §2.2.
+
+    Raises:
+        MissingClaimError: One of the three is absent.
+        InvalidClaimError: One has another type.
+    """
+    for name in ("client_id", "jti"):
+        value = _required(claims, name)
+        if not isinstance(value, str) or not value:
+            raise InvalidClaimError(f"{name} is not a non-empty string", claim=name)
+    _numeric_date(claims, "iat")
 
 
 def has_control_characters(text: str) -> bool:

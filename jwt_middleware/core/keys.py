@@ -233,6 +233,14 @@ class KeySet:
         """The first key that can sign, if any."""
         return next((key for key in self._keys if key.can_sign), None)
 
+    def current(self) -> Self:
+        """Return the set itself: it is a key source that never changes."""
+        return self
+
+    def refreshed(self, kid: str | None) -> Self:
+        """Return the set itself: there is nowhere to look for more."""
+        return self
+
     def candidates(self, header: Header) -> tuple[Key, ...]:
         """
         Return the keys that may have signed a token with this header, at least one.

@@ -1,4 +1,4 @@
-"""Verifying access tokens: signature, registered claims, revocation."""
+"""Verifying access tokens: issuer, signature, registered claims, revocation."""
 
 from __future__ import annotations
 
@@ -16,14 +16,11 @@ from ..errors import (
 )
 from . import claims as check
 from .cache import TokenCache
-from .jws import CompactJWS, Header, decode_object, decode_segment, parse_header, split
+from .jws import CompactJWS, Header, decode_object, decode_segment, split
 from .keys import Key, KeySet
+from .trust import KeySource, Profile, TrustedIssuer, by_issuer, checked_keys
 
-MAX_LEEWAY_SECONDS: Final = 300
 DEFAULT_CACHE_SIZE: Final = 10_000
-MAX_KNOWN_HEADERS: Final = 256
-
-_ACCESS_TOKEN_TYPES: Final = frozenset({"jwt", "at+jwt"})
 
 
 class RevocationCheck(Protocol):
@@ -44,23 +41,30 @@ class VerifiedToken:
 
     Attributes:
         header: The members of its JOSE header that decided.
+        trusted: Its issuer.
+        keys: The key set that it was verified under.
         subject: The claim *sub*.
         valid_from: Seconds since the epoch; earlier the token must be checked again.
         valid_until: Seconds since the epoch; from then on the token has expired.
     """
 
-    __slots__ = ("_claims", "_nested", "header", "keys", "subject", "valid_from", "valid_until")
+    __slots__ = (
+        *("_claims", "_nested", "header", "keys", "subject", "trusted"),
+        *("valid_from", "valid_until"),
+    )
 
     def __init__(
         self,
         header: Header,
         claims: dict[str, Any],
         *,
+        trusted: TrustedIssuer,
         keys: KeySet,
         valid_from: float,
         valid_until: float,
     ) -> None:
         self.header = header
+        self.trusted = trusted
         self.keys = keys
         self.subject: str = claims["sub"]
         self.valid_from = valid_from
@@ -98,14 +102,17 @@ class TokenVerifier:
     Whatever string it is given, :meth:`verify` returns or raises one of this package's errors.
     A remembered token is only good while its time, its keys and its revocation allow.
 
+    Its own issuer is given by *keys*, *issuer* and *audience*, others by *trusted*; a token belongs
+    to the one that its *iss* names, and to no other's keys.
+
     Args:
-        keys: Whose signatures are accepted.  May be replaced by assignment.
-        issuer: The only *iss* accepted.
-        audience: One *aud* or several, one of which a token must name.
-        leeway_seconds: Clock skew forgiven with *exp*, *nbf* and *iat*, up to
-            :data:`MAX_LEEWAY_SECONDS`.
-        token_type: ``None`` accepts ``JWT``, ``at+jwt`` or no *typ*; ``"at+jwt"`` only this one
-            (RFC 9068 §4).  Case and a leading ``application/`` do not count.
+        keys: Whose signatures are accepted: a :class:`KeySet` or a key source.  May be replaced by
+            assignment.
+        issuer: The *iss* of tokens under these keys.
+        audience: One *aud* or several, one of which such a token must name.
+        leeway_seconds: As for :class:`TrustedIssuer`.
+        token_type: As for :class:`TrustedIssuer`.
+        trusted: Further issuers, or all of them.
         is_revoked: Asked last, on every call.
         cache_size: Verified tokens remembered at most; 0 remembers none.
         clock: Returns seconds since the Unix epoch.
@@ -117,50 +124,45 @@ class TokenVerifier:
     def __init__(
         self,
         *,
-        keys: KeySet,
-        issuer: str,
-        audience: str | Iterable[str],
+        keys: KeySource | None = None,
+        issuer: str | None = None,
+        audience: str | Iterable[str] | None = None,
         leeway_seconds: float = 0,
-        token_type: str | None = None,
+        token_type: Profile | None = None,
+        trusted: Iterable[TrustedIssuer] = (),
         is_revoked: RevocationCheck | None = None,
         cache_size: int = DEFAULT_CACHE_SIZE,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        if not isinstance(issuer, str) or not issuer:
-            raise ConfigurationError(
-                "issuer must be a non-empty string, the iss of accepted tokens"
-            )
-        audiences = (audience,) if isinstance(audience, str) else tuple(audience or ())
-        if not audiences or not all(isinstance(one, str) and one for one in audiences):
-            raise ConfigurationError("audience must be one or more non-empty strings")
-        if type(leeway_seconds) not in {int, float} or not (
-            0 <= leeway_seconds <= MAX_LEEWAY_SECONDS
-        ):
-            raise ConfigurationError(f"leeway_seconds must be 0 to {MAX_LEEWAY_SECONDS}")
-        if token_type not in {None, "at+jwt"}:
-            raise ConfigurationError('token_type must be None or "at+jwt"')
         if type(cache_size) is not int or cache_size < 0:
             raise ConfigurationError("cache_size must be a whole number, at least 0")
-        self.keys = keys
-        self.issuer = issuer
-        self.audiences = frozenset(audiences)
-        self.leeway_seconds = leeway_seconds
-        self.token_type = token_type
+        self._own: TrustedIssuer | None = None
+        if keys is not None or issuer is not None or audience is not None:
+            self._own = TrustedIssuer(
+                issuer=issuer or "",
+                audience=audience or (),
+                keys=keys,  # type: ignore[arg-type]  # None is refused there, with the others
+                leeway_seconds=leeway_seconds,
+                token_type=token_type,
+            )
+        own = () if self._own is None else (self._own,)
+        self._trusted = by_issuer((*own, *trusted))
         self._is_revoked = is_revoked
         self._clock = clock
         self._cache: TokenCache[VerifiedToken] = TokenCache(cache_size)
-        self._known_headers: dict[bytes, tuple[KeySet, Header, tuple[Key, ...]]] = {}
 
     @property
-    def keys(self) -> KeySet:
-        """The keys in use; assign another set to rotate."""
-        return self._keys
+    def keys(self) -> KeySource:
+        """The keys of its own issuer; assign others to rotate."""
+        if self._own is None:
+            raise ConfigurationError("the verifier has no keys of its own, only trusted issuers")
+        return self._own.keys
 
     @keys.setter
-    def keys(self, keys: KeySet) -> None:
-        if not isinstance(keys, KeySet) or not any(key.can_verify for key in keys):
-            raise ConfigurationError("keys must be a KeySet with a key in it that can verify")
-        self._keys = keys
+    def keys(self, keys: KeySource) -> None:
+        if self._own is None:
+            raise ConfigurationError("the verifier has no keys of its own, only trusted issuers")
+        self._own.keys = checked_keys(keys)
 
     def verify(self, token: str) -> VerifiedToken:
         """
@@ -168,81 +170,52 @@ class TokenVerifier:
 
         Raises:
             InvalidTokenError: One of its subclasses says what is wrong.
-            UnavailableError: Revocation could not be consulted.
+            UnavailableError: Keys or revocation could not be consulted.
         """
         if not isinstance(token, str):
             raise MalformedTokenError("not a string")
         verified = self._cache.get(token)
         if (
             verified is None
-            or verified.keys is not self._keys
+            or verified.keys is not verified.trusted.keys.current()
             or not verified.valid_from <= self._clock() < verified.valid_until
         ):
             verified = self._verify_afresh(token)
         if self._is_revoked is not None:
-            self._check_revocation(verified, self._is_revoked)
+            _check_revocation(verified, self._is_revoked)
         return verified
 
     def _verify_afresh(self, token: str) -> VerifiedToken:
-        keys = self._keys
         jws = split(token)
-        header, candidates = self._header(jws.header, keys)
-        _check_signature(jws, candidates)
+        # Unverified until the signature is: all it decides is whose keys must have made that.
         claims = decode_object(jws.payload, "payload")
-        now, leeway = self._clock(), self.leeway_seconds
-        valid_until = check.check_expiry(claims, now=now, leeway_seconds=leeway)
-        valid_from = check.check_not_before(claims, now=now, leeway_seconds=leeway)
-        check.check_issuer(claims, self.issuer)
-        check.check_audience(claims, self.audiences)
-        check.check_subject(claims)
-        check.check_token_id(claims)
-        check.check_use(claims)
+        trusted = check.check_issuer(claims, self._trusted)
+        found = keys, header, candidates = trusted.find_keys(jws.header)
+        _check_signature(jws, candidates)
+        valid_from, valid_until = trusted.check_claims(claims, now=self._clock())
         verified = VerifiedToken(
-            header, claims, keys=keys, valid_from=valid_from, valid_until=valid_until
+            header,
+            claims,
+            trusted=trusted,
+            keys=keys,
+            valid_from=valid_from,
+            valid_until=valid_until,
         )
-        self._remember(token, jws, verified, candidates)
+        # Only what was signed with these keys is remembered: nobody else can fill the memory.
+        trusted.remember_header(jws.header, found)
+        self._cache.put(token, verified)
         return verified
 
-    def _header(self, segment: bytes, keys: KeySet) -> tuple[Header, tuple[Key, ...]]:
-        known = self._known_headers.get(segment)
-        if known is not None and known[0] is keys:
-            return known[1:]
-        header = parse_header(segment)
-        self._check_type(header)
-        return header, keys.candidates(header)
 
-    def _check_type(self, header: Header) -> None:
-        """Reject a token that is typed as something else.  Source: RFC 8725 §3.11, RFC 9068 §4."""
-        if header.typ is None:
-            accepted = self.token_type is None
-        else:
-            name = header.typ.lower().removeprefix("application/")
-            accepted = name == self.token_type or (
-                self.token_type is None and name in _ACCESS_TOKEN_TYPES
-            )
-        if not accepted:
-            raise MalformedTokenError("typ is not that of an access token")
-
-    def _remember(
-        self, token: str, jws: CompactJWS, verified: VerifiedToken, candidates: tuple[Key, ...]
-    ) -> None:
-        # Only what was signed with our keys is remembered: nobody else can fill these.
-        self._cache.put(token, verified)
-        known = self._known_headers.get(jws.header)
-        if known is None or known[0] is not verified.keys:
-            if len(self._known_headers) >= MAX_KNOWN_HEADERS:
-                self._known_headers.clear()
-            self._known_headers[jws.header] = (verified.keys, verified.header, candidates)
-
-    def _check_revocation(self, verified: VerifiedToken, is_revoked: RevocationCheck) -> None:
-        try:
-            revoked = bool(is_revoked(verified.read_only_claims))
-        except UnavailableError:
-            raise
-        except Exception as error:
-            raise UnavailableError("revocation cannot be consulted") from error
-        if revoked:
-            raise RevokedTokenError
+def _check_revocation(verified: VerifiedToken, is_revoked: RevocationCheck) -> None:
+    try:
+        revoked = is_revoked(verified.read_only_claims)
+    except UnavailableError:
+        raise
+    except Exception as error:
+        raise UnavailableError("revocation cannot be consulted") from error
+    if revoked:
+        raise RevokedTokenError
 
 
 def _check_signature(jws: CompactJWS, candidates: tuple[Key, ...]) -> None:

@@ -1,0 +1,211 @@
+"""Whom to believe: one issuer, its keys, and what its tokens must say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final, Literal, Protocol
+
+from ..errors import (
+    AlgorithmNotAllowedError,
+    ConfigurationError,
+    MalformedTokenError,
+    UnknownKeyError,
+)
+from . import claims as check
+from .jws import ALGORITHMS, Header, parse_header
+from .keys import Key, KeySet
+
+MAX_LEEWAY_SECONDS: Final = 300
+MAX_KNOWN_HEADERS: Final = 256
+
+Profile = Literal["at+jwt"]
+
+
+class KeySource(Protocol):
+    """Where the keys of one issuer come from.  A :class:`KeySet` is one that never changes."""
+
+    def current(self) -> KeySet:
+        """
+        Return the keys in force: the same object for as long as nothing has changed.
+
+        Called for every request.  It may wait for the network only while there are no keys yet.
+
+        Raises:
+            UnavailableError: There are no keys, or they are older than they may be.
+        """
+        ...
+
+    def refreshed(self, kid: str | None) -> KeySet:
+        """
+        Return the keys after another look, for a token that none of the current keys fits.
+
+        Args:
+            kid: What the token asks for.  Unverified.
+
+        Raises:
+            UnavailableError: As :meth:`current`.
+        """
+        ...
+
+
+class TrustedIssuer:
+    """
+    An issuer whose tokens are accepted.
+
+    Args:
+        issuer: Its *iss*, compared character by character.
+        audience: One *aud* or several, one of which a token must name.
+        keys: Its keys: a :class:`KeySet`, or a source that keeps up with them.
+        algorithms: The algs accepted of it; ``None`` leaves that to the keys.
+        leeway_seconds: Clock skew forgiven with *exp*, *nbf* and *iat*, up to
+            :data:`MAX_LEEWAY_SECONDS`.
+        token_type: ``None`` accepts the *typ* ``JWT``, ``at+jwt`` or none; ``"at+jwt"`` only this
+            one (RFC 9068 §4).  Case and a leading ``application/`` do not count.
+        profile: ``"at+jwt"`` asks for all of RFC 9068: this *typ*, *client_id*, *iat* and *jti*.
+
+    Raises:
+        ConfigurationError: A part is missing or unusable.
+    """
+
+    def __init__(
+        self,
+        *,
+        issuer: str,
+        audience: str | Iterable[str],
+        keys: KeySource,
+        algorithms: Iterable[str] | None = None,
+        leeway_seconds: float = 0,
+        token_type: Profile | None = None,
+        profile: Profile | None = None,
+    ) -> None:
+        if not isinstance(issuer, str) or not issuer:
+            raise ConfigurationError(
+                "issuer must be a non-empty string, the iss of accepted tokens"
+            )
+        audiences = (audience,) if isinstance(audience, str) else tuple(audience or ())
+        if not audiences or not all(isinstance(one, str) and one for one in audiences):
+            raise ConfigurationError("audience must be one or more non-empty strings")
+        if type(leeway_seconds) not in {int, float} or not (
+            0 <= leeway_seconds <= MAX_LEEWAY_SECONDS
+        ):
+            raise ConfigurationError(f"leeway_seconds must be 0 to {MAX_LEEWAY_SECONDS}")
+        for name, value in (("token_type", token_type), ("profile", profile)):
+            if value not in {None, "at+jwt"}:
+                raise ConfigurationError(f'{name} must be None or "at+jwt"')
+        self.issuer = issuer
+        self.audiences = frozenset(audiences)
+        self.algorithms = _checked_algorithms(algorithms)
+        self.leeway_seconds = leeway_seconds
+        self.token_type = token_type if profile is None else profile
+        self.profile = profile
+        self.keys = checked_keys(keys)
+        self._known_headers: dict[bytes, tuple[KeySet, Header, tuple[Key, ...]]] = {}
+
+    def __repr__(self) -> str:
+        return f"<TrustedIssuer {self.issuer!r} audience={sorted(self.audiences)}>"
+
+    def find_keys(self, segment: bytes) -> tuple[KeySet, Header, tuple[Key, ...]]:
+        """
+        Read a header segment and return the keys that may have signed under it.
+
+        Returns:
+            The key set in force, the header, and at least one of the set's keys.
+
+        Raises:
+            MalformedTokenError: The header is not that of an access token.
+            AlgorithmNotAllowedError: Its alg is not accepted, or not its key's.
+            UnknownKeyError: Its kid is not known, even after another look.
+            UnavailableError: There are no keys to look at.
+        """
+        keys = self.keys.current()
+        known = self._known_headers.get(segment)
+        if known is not None and known[0] is keys:
+            return known
+        header = parse_header(segment)
+        self._check_type(header)
+        if self.algorithms is not None and header.alg not in self.algorithms:
+            raise AlgorithmNotAllowedError("alg is not accepted of this issuer")
+        try:
+            return keys, header, keys.candidates(header)
+        except UnknownKeyError:
+            keys = self.keys.refreshed(header.kid)
+            return keys, header, keys.candidates(header)
+
+    def remember_header(
+        self, segment: bytes, found: tuple[KeySet, Header, tuple[Key, ...]]
+    ) -> None:
+        """Remember what :meth:`find_keys` returned, once a signature has proved it."""
+        if self._known_headers.get(segment) is not found:
+            if len(self._known_headers) >= MAX_KNOWN_HEADERS:
+                self._known_headers.clear()
+            self._known_headers[segment] = found
+
+    def check_claims(self, claims: check.Claims, *, now: float) -> tuple[float, float]:
+        """
+        Check the claims of a token whose issuer and signature are known to be this one's.
+
+        Returns:
+            From when, and until when, the token is good; seconds since the epoch.
+
+        Raises:
+            InvalidClaimError: One of its subclasses says which claim does not hold.
+        """
+        leeway = self.leeway_seconds
+        valid_until = check.check_expiry(claims, now=now, leeway_seconds=leeway)
+        valid_from = check.check_not_before(claims, now=now, leeway_seconds=leeway)
+        check.check_audience(claims, self.audiences)
+        check.check_subject(claims)
+        check.check_token_id(claims)
+        check.check_use(claims)
+        if self.profile is not None:
+            check.check_access_token_profile(claims)
+        return valid_from, valid_until
+
+    def _check_type(self, header: Header) -> None:
+        """Reject a token that is typed as something else.  Source: RFC 8725 §3.11, RFC 9068 §4."""
+        if header.typ is None:
+            accepted = self.token_type is None
+        else:
+            name = header.typ.lower().removeprefix("application/")
+            accepted = name == "at+jwt" or (self.token_type is None and name == "jwt")
+        if not accepted:
+            raise MalformedTokenError("typ is not that of an access token")
+
+
+def checked_keys(keys: KeySource) -> KeySource:
+    """
+    Return *keys*, if they can verify anything.
+
+    Raises:
+        ConfigurationError: They are no key source, or a set of keys that only sign.
+    """
+    if isinstance(keys, KeySet) and not any(key.can_verify for key in keys):
+        raise ConfigurationError("keys must have a key in it that can verify")
+    if not callable(getattr(keys, "current", None)):
+        raise ConfigurationError("keys must be a KeySet or a key source")
+    return keys
+
+
+def _checked_algorithms(algorithms: Iterable[str] | None) -> frozenset[str] | None:
+    if algorithms is None:
+        return None
+    accepted = frozenset([algorithms] if isinstance(algorithms, str) else algorithms)
+    if not accepted or not accepted <= ALGORITHMS.keys():
+        raise ConfigurationError(f"algorithms must be one or more of {', '.join(ALGORITHMS)}")
+    return accepted
+
+
+def by_issuer(trusted: Iterable[TrustedIssuer]) -> Mapping[str, TrustedIssuer]:
+    """
+    Index issuers by their *iss*.
+
+    Raises:
+        ConfigurationError: There is none, or one twice.
+    """
+    issuers = list(trusted)
+    index = {one.issuer: one for one in issuers}
+    if not index:
+        raise ConfigurationError("give keys, issuer and audience, or at least one trusted issuer")
+    if len(index) != len(issuers):
+        raise ConfigurationError("an issuer is trusted twice: give its audiences in one place")
+    return index
