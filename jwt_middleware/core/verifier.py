@@ -236,11 +236,14 @@ class TokenVerifier:
 
     def _check_revocation(self, verified: VerifiedToken, is_revoked: RevocationCheck) -> None:
         try:
-            revoked = bool(is_revoked(verified.read_only_claims))
+            answer = is_revoked(verified.read_only_claims)
+            revoked = bool(answer)
         except UnavailableError:
             raise
         except Exception as error:
             raise UnavailableError("revocation cannot be consulted") from error
+        if answer is None:  # a check that forgot to answer has not said that the token is good
+            raise UnavailableError("revocation was asked and gave no answer")
         if revoked:
             raise RevokedTokenError
 
