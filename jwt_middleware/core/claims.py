@@ -28,7 +28,8 @@ _ACCESS_VALUES: Final = {
     "token_type": frozenset({"access", "access_token", "bearer"}),
 }
 _OTHER_TYPES: Final = frozenset({"refresh", "refresh_token", "id", "id_token"})
-_ID_TOKEN_CLAIMS: Final = ("at_hash", "c_hash")  # OpenID Connect Core §3.3.2.11
+# OpenID Connect Core §3.3.2.11; RFC 8417, of which logout tokens are one kind.
+_CLAIMS_OF_OTHERS: Final = ("at_hash", "c_hash", "events")
 
 
 def check_expiry(claims: Claims, *, now: float, leeway_seconds: float) -> float:
@@ -106,11 +107,14 @@ def check_audience(claims: Claims, audiences: Collection[str]) -> None:
         InvalidClaimError: It names none of *audiences*, or is no string or array of strings.
     """
     value = _required(claims, "aud")
-    named = value if isinstance(value, list) else [value]
-    if not all(isinstance(one, str) for one in named):
+    if isinstance(value, str):
+        if value in audiences:
+            return
+    elif not isinstance(value, list) or not all(isinstance(one, str) for one in value):
         raise InvalidClaimError("aud is not a string or an array of strings", claim="aud")
-    if not any(one in audiences for one in named):
-        raise InvalidClaimError("aud does not name this audience", claim="aud")
+    elif any(one in audiences for one in value):
+        return
+    raise InvalidClaimError("aud does not name this audience", claim="aud")
 
 
 def check_subject(claims: Claims) -> None:
@@ -142,7 +146,7 @@ def check_token_id(claims: Claims) -> None:
 
 def check_use(claims: Claims) -> None:
     """
-    Reject a token whose claims say that it is a refresh or an ID token.
+    Reject a token whose claims say that it is a refresh, an ID or an event token.
 
     Passes if no claim says so, or says *access*.  Source: RFC 8725 §3.12; where an issuer sets
     ``typ: at+jwt`` (RFC 9068), narrowing the verifier to it is stronger.
@@ -158,9 +162,9 @@ def check_use(claims: Claims) -> None:
     kind = claims.get("type")
     if isinstance(kind, str) and kind.lower() in _OTHER_TYPES:
         raise InvalidClaimError("type says that this is no access token", claim="type")
-    for name in _ID_TOKEN_CLAIMS:
+    for name in _CLAIMS_OF_OTHERS:
         if name in claims:
-            raise InvalidClaimError(f"{name} belongs to an ID token", claim=name)
+            raise InvalidClaimError(f"{name} is not of an access token", claim=name)
 
 
 def check_access_token_profile(claims: Claims) -> None:

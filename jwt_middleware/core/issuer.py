@@ -8,10 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, UnavailableError
 from .jws import encode_object, serialize
-from .keys import Key, KeySet
+from .keys import KeySet
 from .payload import JWTPayload
+from .trust import KeySource
 
 DEFAULT_LIFETIME_SECONDS: Final = 7200
 TOKEN_TYPE: Final = "at+jwt"  # noqa: S105  the typ of RFC 9068 §2.1, no secret
@@ -38,7 +39,8 @@ class TokenIssuer:
     Issues tokens with the claims ``iss aud sub iat nbf exp jti uid auth scope ac_type``.
 
     Args:
-        keys: The first key that can sign, signs.  May be replaced by assignment.
+        keys: A :class:`KeySet` or a key source, asked for each token.  The first key that can sign,
+            signs.  May be replaced by assignment.
         issuer: The *iss* of every token.
         audience: The *aud* of every token.
         lifetime_seconds: Whole seconds from issue to expiry, at least 1.
@@ -51,7 +53,7 @@ class TokenIssuer:
     def __init__(
         self,
         *,
-        keys: KeySet,
+        keys: KeySource,
         issuer: str,
         audience: str,
         lifetime_seconds: int = DEFAULT_LIFETIME_SECONDS,
@@ -70,16 +72,19 @@ class TokenIssuer:
         self._clock = clock
 
     @property
-    def keys(self) -> KeySet:
-        """The keys in use; assign another set to rotate."""
+    def keys(self) -> KeySource:
+        """The keys in use; assign others to rotate."""
         return self._keys
 
     @keys.setter
-    def keys(self, keys: KeySet) -> None:
-        if not isinstance(keys, KeySet) or keys.signing_key is None:
-            raise ConfigurationError("keys must be a KeySet with a secret or a private key in it")
+    def keys(self, keys: KeySource) -> None:
+        current = keys.current() if callable(getattr(keys, "current", None)) else None
+        if not isinstance(current, KeySet) or current.signing_key is None:
+            raise ConfigurationError(
+                "keys must be a KeySet with a secret or a private key in it, or a source of one"
+            )
         self._keys = keys
-        self._signer = _Signer(keys.signing_key)
+        self._signer = _Signer(current)
 
     def issue(self, payload: JWTPayload, *, lifetime_seconds: int | None = None) -> IssuedToken:
         """
@@ -92,9 +97,11 @@ class TokenIssuer:
 
         Raises:
             ConfigurationError: *lifetime_seconds* is not a whole number.
+            UnavailableError: The source has no key that can sign.
         """
         lifetime = self.lifetime_seconds if lifetime_seconds is None else lifetime_seconds
         _check_whole(lifetime)
+        signer = self._current_signer()
         now = int(self._clock())
         jti = secrets.token_urlsafe(16)
         claims = {
@@ -110,7 +117,13 @@ class TokenIssuer:
             "scope": payload.scope,
             "ac_type": payload.ac_type,
         }
-        return IssuedToken(self._signer.sign(claims), lifetime, jti)
+        return IssuedToken(signer.sign(claims), lifetime, jti)
+
+    def _current_signer(self) -> _Signer:
+        signer, keys = self._signer, self._keys.current()
+        if signer.keys is not keys:
+            self._signer = signer = _Signer(keys)
+        return signer
 
 
 def _check_whole(lifetime_seconds: int) -> None:
@@ -121,7 +134,11 @@ def _check_whole(lifetime_seconds: int) -> None:
 class _Signer:
     """A key and its header segment in one, so that a rotation between two tokens swaps both."""
 
-    def __init__(self, key: Key) -> None:
+    def __init__(self, keys: KeySet) -> None:
+        key = keys.signing_key
+        if key is None:
+            raise UnavailableError("none of the keys can sign")
+        self.keys = keys
         self._key = key
         self._header = encode_object({"typ": TOKEN_TYPE, "alg": key.alg, "kid": key.kid})
 

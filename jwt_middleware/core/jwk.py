@@ -1,4 +1,4 @@
-"""Reading a JWK (RFC 7517): what it is, which alg it is for, and what it may do."""
+"""JWKs (RFC 7517): what one is, which alg it is for, what it may do; and the way back."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ _PUBLIC_MEMBERS: Final = {
     "EC": ("crv", "kty", "x", "y"),
     "OKP": ("crv", "kty", "x"),
 }
+_PRIVATE_MEMBERS: Final = ("d", "p", "q", "dp", "dq", "qi")
 _ENCODED_MEMBERS: Final = frozenset({"k", "n", "e", "d", "p", "q", "dp", "dq", "qi", "x", "y"})
 _KTY_OF_ALG: Final = {"HS": "oct", "RS": "RSA", "PS": "RSA", "ES": "EC", "Ed": "OKP"}
 _ALG_OF_CURVE: Final = {"P-256": "ES256", "P-384": "ES384", "P-521": "ES512", "Ed25519": "EdDSA"}
@@ -63,6 +64,22 @@ def parse_jwk(jwk: Mapping[str, Any] | str | bytes, *, alg: str | None) -> JWK:
     except (InvalidKeyError, ValueError, KeyError, AttributeError, UnsupportedAlgorithm) as error:
         raise ConfigurationError(f"the JWK is not a usable key for {alg}") from error
     return JWK(alg, members.get("kid"), _operations(members), material)
+
+
+def export_jwk(alg: str, kid: str, material: Any) -> dict[str, str]:
+    """
+    Return the JWK of a key: *kty*, *kid*, *use*, *alg* and what its type has.
+
+    Args:
+        alg: What it is for.
+        kid: Its name.
+        material: The secret's bytes, or a public or private key object: what goes in comes out.
+    """
+    members = ALGORITHMS[alg].to_jwk(material, as_dict=True)
+    kty = members["kty"]
+    names = (*_PUBLIC_MEMBERS[kty], *_PRIVATE_MEMBERS)
+    exported = {"kty": kty, "kid": kid, "use": "sig", "alg": alg}
+    return exported | {name: members[name] for name in names if name in members}
 
 
 def thumbprint(alg: str, public_key: Any) -> str:

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from ..errors import AlgorithmNotAllowedError, ConfigurationError, UnknownKeyError
 from .encoding import encode_base64url
-from .jwk import parse_jwk, thumbprint
+from .jwk import export_jwk, parse_jwk, thumbprint
 from .jws import ALGORITHMS, Header, InvalidKeyError
 
 MIN_RSA_BITS: Final = 2048
@@ -90,6 +90,33 @@ class Key:
         if not limited.can_sign and not limited.can_verify:
             raise ConfigurationError("use or key_ops allow the key neither to sign nor to verify")
         return limited
+
+    @property
+    def is_symmetric(self) -> bool:
+        """Whether it is a secret: who can verify with it can sign, so it is never published."""
+        return self.alg in _SECRET_BYTES
+
+    def public_jwk(self) -> dict[str, str]:
+        """
+        Return the JWK (RFC 7517) by which others verify what this key signed.
+
+        Raises:
+            ConfigurationError: It is a secret, or may not verify.
+        """
+        if self.is_symmetric or not self.can_verify:
+            raise ConfigurationError(f"the {self.alg} key has no public half to show")
+        return export_jwk(self.alg, self.kid, self._verifying)
+
+    def private_jwk(self) -> dict[str, str]:
+        """
+        Return the JWK with all that signing takes: to be stored, never to be shown.
+
+        Raises:
+            ConfigurationError: The key cannot sign.
+        """
+        if not self.can_sign:
+            raise ConfigurationError("the key only verifies: there is no private JWK of it")
+        return export_jwk(self.alg, self.kid, self._signing)
 
     @classmethod
     def from_secret(

@@ -135,10 +135,11 @@ class TrustedIssuer:
         self, segment: bytes, found: tuple[KeySet, Header, tuple[Key, ...]]
     ) -> None:
         """Remember what :meth:`find_keys` returned, once a signature has proved it."""
-        if self._known_headers.get(segment) is not found:
-            if len(self._known_headers) >= MAX_KNOWN_HEADERS:
-                self._known_headers.clear()
-            self._known_headers[segment] = found
+        if self._known_headers.get(segment) is found:
+            return
+        if len(self._known_headers) >= MAX_KNOWN_HEADERS:
+            self._known_headers.clear()
+        self._known_headers[segment] = found
 
     def check_claims(self, claims: check.Claims, *, now: float) -> tuple[float, float]:
         """
@@ -179,10 +180,11 @@ def checked_keys(keys: KeySource) -> KeySource:
     Raises:
         ConfigurationError: They are no key source, or a set of keys that only sign.
     """
-    if isinstance(keys, KeySet) and not any(key.can_verify for key in keys):
-        raise ConfigurationError("keys must have a key in it that can verify")
-    if not callable(getattr(keys, "current", None)):
-        raise ConfigurationError("keys must be a KeySet or a key source")
+    can_verify = any(key.can_verify for key in keys) if isinstance(keys, KeySet) else True
+    if not can_verify or not callable(getattr(keys, "current", None)):
+        raise ConfigurationError(
+            "keys must be a KeySet with a key in it that can verify, or a key source"
+        )
     return keys
 
 

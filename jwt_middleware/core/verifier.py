@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from types import MappingProxyType
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from ..errors import (
     ConfigurationError,
@@ -16,9 +15,10 @@ from ..errors import (
 )
 from . import claims as check
 from .cache import TokenCache
-from .jws import CompactJWS, Header, decode_object, decode_segment, split
-from .keys import Key, KeySet
+from .jws import CompactJWS, decode_object, decode_segment, split
+from .keys import Key
 from .trust import KeySource, Profile, TrustedIssuer, by_issuer, checked_keys
+from .verified import VerifiedToken
 
 DEFAULT_CACHE_SIZE: Final = 10_000
 
@@ -33,66 +33,6 @@ class RevocationCheck(Protocol):
         Called for every request: it must be quick, and safe in several threads.  Whatever it
         raises means that revocation cannot be consulted, and the token is not let through.
         """
-
-
-class VerifiedToken:
-    """
-    What a token was verified to.  Shared between requests and unchangeable.
-
-    Attributes:
-        header: The members of its JOSE header that decided.
-        trusted: Its issuer.
-        keys: The key set that it was verified under.
-        subject: The claim *sub*.
-        valid_from: Seconds since the epoch; earlier the token must be checked again.
-        valid_until: Seconds since the epoch; from then on the token has expired.
-    """
-
-    __slots__ = (
-        *("_claims", "_nested", "header", "keys", "subject", "trusted"),
-        *("valid_from", "valid_until"),
-    )
-
-    def __init__(
-        self,
-        header: Header,
-        claims: dict[str, Any],
-        *,
-        trusted: TrustedIssuer,
-        keys: KeySet,
-        valid_from: float,
-        valid_until: float,
-    ) -> None:
-        self.header = header
-        self.trusted = trusted
-        self.keys = keys
-        self.subject: str = claims["sub"]
-        self.valid_from = valid_from
-        self.valid_until = valid_until
-        self._claims = MappingProxyType(claims)
-        self._nested = [name for name, value in claims.items() if isinstance(value, dict | list)]
-
-    @property
-    def claims(self) -> dict[str, Any]:
-        """The claims, name to JSON value: a new copy each time, the caller's own to change."""
-        claims = self._claims.copy()
-        for name in self._nested:
-            claims[name] = _copy_json(claims[name])
-        return claims
-
-    @property
-    def read_only_claims(self) -> Mapping[str, Any]:
-        """The claims without a copy, for who only looks."""
-        return self._claims
-
-    @property
-    def scopes(self) -> frozenset[str]:
-        """The members of *scope* (RFC 8693 §4.2); a *scope* that is no string grants nothing."""
-        scope = self._claims.get("scope")
-        return frozenset(filter(None, scope.split(" "))) if isinstance(scope, str) else frozenset()
-
-    def __repr__(self) -> str:
-        return f"<VerifiedToken sub={self.subject!r} kid={self.header.kid!r}>"
 
 
 class TokenVerifier:
@@ -209,11 +149,14 @@ class TokenVerifier:
 
 def _check_revocation(verified: VerifiedToken, is_revoked: RevocationCheck) -> None:
     try:
-        revoked = is_revoked(verified.read_only_claims)
+        answer = is_revoked(verified.read_only_claims)
+        revoked = bool(answer)
     except UnavailableError:
         raise
     except Exception as error:
         raise UnavailableError("revocation cannot be consulted") from error
+    if answer is None:  # a check that forgot to answer has not said that the token is good
+        raise UnavailableError("revocation was asked and gave no answer")
     if revoked:
         raise RevokedTokenError
 
@@ -224,11 +167,3 @@ def _check_signature(jws: CompactJWS, candidates: tuple[Key, ...]) -> None:
         if key.verify(jws.signing_input, signature):
             return
     raise InvalidSignatureError
-
-
-def _copy_json(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _copy_json(member) for name, member in value.items()}
-    if isinstance(value, list):
-        return [_copy_json(item) for item in value]
-    return value

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
-    from ..core.verifier import VerifiedToken
+    from ..core.verified import VerifiedToken
 
 CLAIMS: Final = "jwt_middleware.claims"
 ERROR: Final = "jwt_middleware.error"

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Protocol
 
-from ..core.verifier import TokenVerifier, VerifiedToken
+from ..core.verified import VerifiedToken
+from ..core.verifier import TokenVerifier
 from ..errors import AuthError, ConfigurationError, MissingTokenError, UnavailableError
 from .bearer import parse_authorization
 from .environ import ERROR, clear_identity, publish

@@ -19,7 +19,7 @@ from .paths import Pattern, read_path
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
-    from ..core.verifier import VerifiedToken
+    from ..core.verified import VerifiedToken
 
 Access = Literal["public", "optional", "required"]
 

@@ -1,0 +1,87 @@
+"""What a token was verified to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from .jws import Header
+    from .keys import KeySet
+    from .trust import TrustedIssuer
+
+_CONTAINERS: Final = frozenset({dict, list})
+
+
+class VerifiedToken:
+    """
+    What a token was verified to.  Shared between requests and unchangeable.
+
+    Attributes:
+        header: The members of its JOSE header that decided.
+        trusted: Its issuer.
+        keys: The key set that it was verified under.
+        subject: The claim *sub*.
+        valid_from: Seconds since the epoch; earlier the token must be checked again.
+        valid_until: Seconds since the epoch; from then on the token has expired.
+    """
+
+    __slots__ = (
+        *("_claims", "_nested", "header", "keys", "subject", "trusted"),
+        *("valid_from", "valid_until"),
+    )
+
+    def __init__(
+        self,
+        header: Header,
+        claims: dict[str, Any],
+        *,
+        trusted: TrustedIssuer,
+        keys: KeySet,
+        valid_from: float,
+        valid_until: float,
+    ) -> None:
+        self.header = header
+        self.trusted = trusted
+        self.keys = keys
+        self.subject: str = claims["sub"]
+        self.valid_from = valid_from
+        self.valid_until = valid_until
+        self._claims = MappingProxyType(claims)
+        # Most tokens have none, and then a copy is one call.
+        self._nested = (
+            ()
+            if _CONTAINERS.isdisjoint(map(type, claims.values()))
+            else [name for name, value in claims.items() if type(value) in _CONTAINERS]
+        )
+
+    @property
+    def claims(self) -> dict[str, Any]:
+        """The claims, name to JSON value: a new copy each time, the caller's own to change."""
+        claims = self._claims.copy()
+        for name in self._nested:
+            claims[name] = _copy_json(claims[name])
+        return claims
+
+    @property
+    def read_only_claims(self) -> Mapping[str, Any]:
+        """The claims without a copy, for who only looks."""
+        return self._claims
+
+    @property
+    def scopes(self) -> frozenset[str]:
+        """The members of *scope* (RFC 8693 §4.2); a *scope* that is no string grants nothing."""
+        scope = self._claims.get("scope")
+        return frozenset(filter(None, scope.split(" "))) if isinstance(scope, str) else frozenset()
+
+    def __repr__(self) -> str:
+        return f"<VerifiedToken sub={self.subject!r} kid={self.header.kid!r}>"
+
+
+def _copy_json(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _copy_json(member) for name, member in value.items()}
+    if isinstance(value, list):
+        return [_copy_json(item) for item in value]
+    return value

@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import jwt
+import pytest
+
+from jwt_middleware.core.issuer import IssuedToken, TokenIssuer
+from jwt_middleware.core.jws import ALGORITHMS, decode_segment, split
+from jwt_middleware.core.keys import Key, KeySet
+from jwt_middleware.core.payload import JWTPayload
+from jwt_middleware.core.verifier import TokenVerifier
+from jwt_middleware.errors import ConfigurationError
+
+NOW = 1_800_000_000
+PAYLOAD = JWTPayload(uid=42, auth="blue", scope="read write", ac_type="email")
+
+
+def make_issuer(key: Key, **parts: Any) -> TokenIssuer:
+    defaults: dict[str, Any] = {"issuer": "me", "audience": "api", "clock": lambda: NOW + 0.9}
+    return TokenIssuer(keys=KeySet([key]), **(defaults | parts))
+
+
+def read(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return header and claims, in the order in which they stand in *token*."""
+    jws = split(token)
+    header, claims = (json.loads(decode_segment(part, "x")) for part in (jws.header, jws.payload))
+    return header, claims
+
+
+def test_issues_the_documented_header_and_claims(hs256: Key) -> None:
+    issued = make_issuer(hs256).issue(PAYLOAD)
+    header, claims = read(issued.token)
+    assert header == {"typ": "at+jwt", "alg": "HS256", "kid": hs256.kid}
+    assert claims == {
+        "iss": "me",
+        "aud": "api",
+        "sub": "42",
+        "iat": NOW,
+        "nbf": NOW,
+        "exp": NOW + 7200,
+        "jti": issued.jti,
+        "uid": 42,
+        "auth": "blue",
+        "scope": "read write",
+        "ac_type": "email",
+    }
+    assert type(claims["exp"]) is int
+    assert issued.expires_in == 7200
+
+
+@pytest.mark.parametrize("alg", ALGORITHMS)
+def test_pyjwt_accepts_what_is_issued(alg: str, keys_by_alg: dict[str, Key]) -> None:
+    key = keys_by_alg[alg]
+    token = make_issuer(key, clock=lambda: 1_000_000_000.0, lifetime_seconds=10**10).issue(PAYLOAD)
+    verified = jwt.decode(
+        token.token, key._verifying, algorithms=[alg], audience="api", issuer="me"
+    )
+    assert verified["uid"] == 42
+
+
+@pytest.mark.parametrize("alg", ALGORITHMS)
+def test_our_verifier_accepts_what_is_issued(alg: str, keys_by_alg: dict[str, Key]) -> None:
+    key = keys_by_alg[alg]
+    issued = make_issuer(key).issue(PAYLOAD)
+    verifier = TokenVerifier(
+        keys=KeySet([key]), issuer="me", audience="api", token_type="at+jwt", clock=lambda: NOW
+    )
+    assert verifier.verify(issued.token).claims == read(issued.token)[1]
+
+
+@pytest.mark.parametrize(("uid", "sub"), [(0, "0"), (-7, "-7"), ("Zoë", "Zoë"), ("007", "007")])
+def test_sub_is_the_text_of_the_uid(uid: int | str, sub: str, hs256: Key) -> None:
+    _, claims = read(make_issuer(hs256).issue(JWTPayload(uid)).token)
+    assert (claims["sub"], claims["uid"]) == (sub, uid)
+
+
+@pytest.mark.parametrize("lifetime", [1, 0, -60, 10**9])
+def test_one_token_may_have_another_lifetime(lifetime: int, hs256: Key) -> None:
+    issued = make_issuer(hs256).issue(PAYLOAD, lifetime_seconds=lifetime)
+    assert issued.expires_in == lifetime
+    assert read(issued.token)[1]["exp"] == NOW + lifetime
+
+
+@pytest.mark.parametrize("lifetime", [1.0, 1.5, True, "60", float("nan")])
+def test_a_lifetime_is_whole_seconds(lifetime: Any, hs256: Key) -> None:
+    with pytest.raises(ConfigurationError, match="whole number"):
+        make_issuer(hs256).issue(PAYLOAD, lifetime_seconds=lifetime)
+    with pytest.raises(ConfigurationError, match="whole number"):
+        make_issuer(hs256, lifetime_seconds=lifetime)
+
+
+def test_the_usual_lifetime_is_at_least_a_second(hs256: Key) -> None:
+    assert make_issuer(hs256, lifetime_seconds=1).issue(PAYLOAD).expires_in == 1
+    for lifetime in (0, -1):
+        with pytest.raises(ConfigurationError, match="at least 1"):
+            make_issuer(hs256, lifetime_seconds=lifetime)
+
+
+@pytest.mark.parametrize("name", ["issuer", "audience"])
+@pytest.mark.parametrize("value", ["", None, 5, ["api"], b"api"])
+def test_refuses_an_issuer_or_audience(name: str, value: Any, hs256: Key) -> None:
+    with pytest.raises(ConfigurationError, match=f"{name} must be a non-empty string"):
+        make_issuer(hs256, **{name: value})
+
+
+def test_refuses_keys_that_cannot_sign() -> None:
+    public = Key.generate("ES256").limited_to({"verify"})
+    for keys in (KeySet([public]), None, [Key.generate()], "secret"):
+        with pytest.raises(ConfigurationError, match="KeySet with a secret or a private key"):
+            TokenIssuer(keys=keys, issuer="me", audience="api")  # type: ignore[arg-type]
+
+
+def test_signs_with_the_new_keys_once_they_are_assigned(hs256: Key) -> None:
+    issuer = make_issuer(hs256)
+    keys = issuer.keys = KeySet([Key.generate("ES256", kid="new"), hs256])
+    assert issuer.keys is keys
+    header, _ = read(issuer.issue(PAYLOAD).token)
+    assert (header["alg"], header["kid"]) == ("ES256", "new")
+    with pytest.raises(ConfigurationError):
+        issuer.keys = None  # type: ignore[assignment]
+    assert read(issuer.issue(PAYLOAD).token)[0] == header
+
+
+def test_jti_is_unique(hs256: Key) -> None:
+    issuer = make_issuer(hs256)
+    assert len({issuer.issue(PAYLOAD).jti for _ in range(100_000)}) == 100_000
+
+
+def test_repr_does_not_show_the_token(hs256: Key) -> None:
+    issuer = make_issuer(hs256)
+    issued = issuer.issue(PAYLOAD)
+    assert repr(issued) == f"IssuedToken(expires_in=7200, jti={issued.jti!r})"
+    assert repr(IssuedToken("hunter2", 1, "j")) == "IssuedToken(expires_in=1, jti='j')"
+    for part in (issuer, issuer._signer):
+        assert repr(part).endswith(f"object at {id(part):#x}>")
