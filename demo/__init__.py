@@ -1,0 +1,1 @@
+"""A protected app to try with curl: ``python -m demo``."""

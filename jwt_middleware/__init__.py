@@ -1,0 +1,37 @@
+"""
+JWT checking and issuing for any WSGI app.
+
+::
+
+    app = JWTMiddleware(app, verifier=TokenVerifier(keys=keys, issuer=..., audience=...))
+"""
+
+from .config import wrap
+from .core.issuer import IssuedToken, TokenIssuer
+from .core.keys import Key, KeySet
+from .core.payload import JWTPayload
+from .core.shortcut import generate_payload, generate_token, verify_token
+from .core.verifier import TokenVerifier, VerifiedToken
+from .wsgi.endpoint import TokenEndpoint
+from .wsgi.middleware import JWTMiddleware
+from .wsgi.policy import Policy, Rule
+from .wsgi.responses import Responses
+
+__all__ = [
+    "IssuedToken",
+    "JWTMiddleware",
+    "JWTPayload",
+    "Key",
+    "KeySet",
+    "Policy",
+    "Responses",
+    "Rule",
+    "TokenEndpoint",
+    "TokenIssuer",
+    "TokenVerifier",
+    "VerifiedToken",
+    "generate_payload",
+    "generate_token",
+    "verify_token",
+    "wrap",
+]

@@ -1,0 +1,5 @@
+"""The ``jwt-middleware`` command."""
+
+from .group import main
+
+__all__ = ["main"]

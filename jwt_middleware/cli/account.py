@@ -1,0 +1,115 @@
+"""``jwt-middleware account``: who may log in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ..accounts.identity import DEFAULT_AUTH
+from ..config import load
+from .stdin import read_secret
+
+if TYPE_CHECKING:
+    from ..accounts.sql import SQLAccounts
+
+_account = click.argument("name", metavar="ACCOUNT")
+_type = click.option(
+    "--type",
+    "client_type",
+    default="email",
+    show_default=True,
+    help="email, mobile, username, service, or a client type of your own.",
+)
+
+
+@click.group()
+def account() -> None:
+    """Add, list and change the accounts that may log in."""
+
+
+@account.command()
+@_account
+@_type
+@click.option("--scope", "scopes", multiple=True, help="Scopes of its tokens; can be repeated.")
+@click.option(
+    "--auth",
+    default=DEFAULT_AUTH,
+    show_default=True,
+    help="The claim auth of its tokens.",
+)
+@click.pass_obj
+def add(config: Path, name: str, client_type: str, scopes: tuple[str, ...], auth: str) -> None:
+    """
+    Add ACCOUNT.  The secret is asked for, or read from standard input.
+
+    Creates the table of accounts if it is missing.
+    """
+    with _accounts(config) as accounts:
+        secret = read_secret()
+        accounts.create_schema()
+        scope = " ".join(" ".join(scopes).split())
+        identity = accounts.add(client_type, name, secret, scope=scope, auth=auth)
+    click.echo(f"added {client_type} account {name!r}, uid {identity.uid}")
+
+
+@account.command("list")
+@click.pass_obj
+def list_(config: Path) -> None:
+    """List all accounts, tab-separated."""
+    with _accounts(config) as accounts:
+        click.echo("uid\ttype\taccount\tscope\tauth\tstate")
+        for one in accounts.list():
+            state = "disabled" if one.disabled else "enabled"
+            click.echo(
+                f"{one.uid}\t{one.client_type}\t{one.name}\t{one.scope}\t{one.auth}\t{state}"
+            )
+
+
+@account.command()
+@_account
+@_type
+@click.pass_obj
+def disable(config: Path, name: str, client_type: str) -> None:
+    """Refuse the logins of ACCOUNT.  Tokens it has are good until they expire."""
+    with _accounts(config) as accounts:
+        accounts.disable(client_type, name)
+    click.echo(f"disabled {client_type} account {name!r}")
+
+
+@account.command()
+@_account
+@_type
+@click.pass_obj
+def enable(config: Path, name: str, client_type: str) -> None:
+    """Allow the logins of ACCOUNT again."""
+    with _accounts(config) as accounts:
+        accounts.enable(client_type, name)
+    click.echo(f"enabled {client_type} account {name!r}")
+
+
+@account.command("set-secret")
+@_account
+@_type
+@click.pass_obj
+def set_secret(config: Path, name: str, client_type: str) -> None:
+    """
+    Give ACCOUNT another secret, asked for or read from standard input.
+
+    Tokens it has are good until they expire.
+    """
+    with _accounts(config) as accounts:
+        accounts.set_secret(client_type, name, read_secret())
+    click.echo(f"changed the secret of {client_type} account {name!r}")
+
+
+@contextmanager
+def _accounts(config: Path) -> Iterator[SQLAccounts]:
+    accounts = load(config).build_accounts()
+    try:
+        yield accounts
+    finally:
+        accounts.close()

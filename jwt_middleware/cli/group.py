@@ -1,0 +1,58 @@
+"""The command itself: which configuration it is about, and one line for each error."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ..errors import AuthError, JWTMiddlewareError
+from .account import account
+from .init import init
+from .serve import serve
+from .token import token
+
+
+class OneLineErrors(click.Group):
+    """A group whose commands fail with one line and exit code 1 at whatever can be foreseen."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except AuthError as error:
+            raise click.ClickException(f"{error.code}: {error}") from error
+        except JWTMiddlewareError as error:
+            raise click.ClickException(str(error)) from error
+        except BrokenPipeError:  # whoever read our output has gone: click ends us quietly
+            raise
+        except OSError as error:
+            where = "" if error.filename is None else f"{error.filename}: "
+            raise click.ClickException(f"{where}{error.strerror}") from error
+
+
+@click.group(cls=OneLineErrors, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "-c",
+    "--config",
+    type=click.Path(path_type=Path),
+    default=Path("jwt.toml"),
+    show_default=True,
+    envvar="JWT_MIDDLEWARE_CONFIG",
+    show_envvar=True,
+    help="The configuration file.",
+)
+@click.version_option(package_name="wsgi-jwt-middleware", prog_name="jwt-middleware")
+@click.pass_context
+def main(ctx: click.Context, config: Path) -> None:
+    """
+    JWT checking and issuing for any WSGI app.
+
+    Exit codes: 0 done, 1 refused or failed, 2 wrong usage.
+    """
+    ctx.obj = config
+
+
+for command in (init, account, token, serve):
+    main.add_command(command)

@@ -1,0 +1,97 @@
+"""``jwt-middleware init``: a configuration that works, and a secret of its own."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+
+import click
+
+from ..config import load
+from .template import render
+
+_SECRET_BYTES = 64  # enough for HS512 as well
+
+
+@click.command()
+@click.option(
+    "--directory",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path(),
+    help="Where to; it is made if it is missing.  [default: the working directory]",
+)
+def init(directory: Path) -> None:
+    """
+    Write a commented jwt.toml and a new secret, and create the accounts.
+
+    Overwrites nothing, and leaves nothing behind if it fails.
+    """
+    config = directory / "jwt.toml"
+    with_accounts = all(find_spec(name) for name in ("sqlalchemy", "argon2"))
+    directory.mkdir(parents=True, exist_ok=True)
+    with (
+        _new_database(directory / "accounts.db"),
+        _new_file(directory / "secret", secrets.token_urlsafe(_SECRET_BYTES) + "\n", mode=0o600),
+        _new_file(config, render(with_accounts=with_accounts), mode=0o666),
+    ):
+        settings = load(config)
+        settings.build_keys()
+        if with_accounts:
+            accounts = settings.build_accounts()
+            accounts.create_schema()
+            accounts.close()
+    _print_next_steps(config, with_accounts=with_accounts)
+
+
+@contextmanager
+def _new_file(path: Path, content: str, *, mode: int) -> Iterator[None]:
+    """Write a file that must not be there yet, and remove it if the block fails."""
+    try:
+        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode)
+    except FileExistsError as error:
+        raise _in_the_way(path) from error
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(content)
+        yield
+    except BaseException:
+        path.unlink()
+        raise
+
+
+@contextmanager
+def _new_database(path: Path) -> Iterator[None]:
+    """Refuse to take over a database, and remove what the block made of one if it fails."""
+    if path.exists():
+        raise _in_the_way(path)
+    try:
+        yield
+    except BaseException:
+        for one in path.parent.glob(f"{path.name}*"):  # with SQLite's -wal and -shm
+            one.unlink()
+        raise
+
+
+def _in_the_way(path: Path) -> click.ClickException:
+    return click.ClickException(
+        f"{path} is there already and is not overwritten: name another --directory, or move it"
+    )
+
+
+def _print_next_steps(config: Path, *, with_accounts: bool) -> None:
+    option = "" if config == Path("jwt.toml") else f" -c {shlex.quote(str(config))}"
+    click.echo(f"wrote {config} and {config.parent / 'secret'}, which only you can read")
+    if with_accounts:
+        click.echo(f"created {config.parent / 'accounts.db'}")
+    click.echo("next:")
+    click.echo(f"  change issuer and audience in {config}")
+    if with_accounts:
+        click.echo(f"  jwt-middleware{option} account add you@example.com --scope read")
+    else:
+        click.echo("  pip install 'wsgi-jwt-middleware[sql]', for accounts that can log in")
+    click.echo(f"""  gunicorn "jwt_middleware:wrap({str(config)!r}, 'myapp:app')\"""")

@@ -1,0 +1,31 @@
+"""``jwt-middleware serve``: a protected app under gunicorn."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+from werkzeug.exceptions import NotFound
+
+from ..config import load, wrap
+
+
+@click.command()
+@click.argument("app", metavar="MODULE:APP")
+@click.option("--bind", default="127.0.0.1:8000", show_default=True, help="HOST:PORT or unix:PATH.")
+@click.option("--workers", type=click.IntRange(min=1), default=2, show_default=True)
+@click.pass_obj
+def serve(config: Path, app: str, bind: str, workers: int) -> None:
+    """Serve MODULE:APP, found from the working directory, behind the middleware."""
+    try:
+        from .server import run  # noqa: PLC0415  needs gunicorn, an extra
+    except ModuleNotFoundError as error:
+        raise click.ClickException(
+            f"serve needs gunicorn, and {error.name} is missing: pip install gunicorn"
+        ) from error
+    # Before any worker starts, and without the app, which is for each worker to import.
+    load(config).protect(NotFound())
+    if "" not in sys.path and str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+    run(lambda: wrap(config, app), bind=bind, workers=workers)

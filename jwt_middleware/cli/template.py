@@ -1,0 +1,84 @@
+"""The configuration file that ``init`` writes."""
+
+from __future__ import annotations
+
+from typing import Final
+
+_HEAD: Final = """\
+# jwt-middleware.  What stands behind a "#" shows the default, or an example where it says so.
+# Relative paths are relative to this file.
+#
+#     gunicorn "jwt_middleware:wrap('jwt.toml', 'myapp:app')"
+
+issuer = "https://auth.example.com"    # iss of the tokens issued and accepted: change it to yours
+audience = "api"                       # aud; of a list, all are accepted and the first is issued
+# leeway_seconds = 0                   # clock skew forgiven, up to 300
+# token_type = "at+jwt"                # example; default: JWT, at+jwt and no typ are accepted
+# cache_size = 10000                   # verified tokens remembered in each process
+
+[keys]
+# One source: secret_file, secret_env (name of an environment variable), private_key_file or
+# public_key_file (PEM, with alg), or jwk_file.
+secret_file = "secret"                 # at least 32 bytes for HS256, 48 for HS384, 64 for HS512
+# alg = "HS256"                        # or HS384, HS512; for PEM RS*, PS*, ES*, EdDSA
+# kid = "2026-11"                      # example; default: derived from the key
+# password_env = "KEY_PASSWORD"        # example, for an encrypted private_key_file
+
+# To change the key, move the one above down here and name a new one there; remove it when the
+# tokens it signed have expired.
+# [[keys.previous]]                    # example; the same settings as in [keys]
+# secret_file = "secret.old"
+"""
+
+_ACCOUNTS: Final = """\
+
+[endpoint]                             # POST {account, secret, type} for a token
+# path = "/token"
+# lifetime_seconds = 7200
+# client_types = ["email", "mobile", "username", "service"]
+# max_body_bytes = 65536
+
+[accounts]                             # pip install 'wsgi-jwt-middleware[sql]'
+url = "sqlite:///accounts.db"          # or postgresql://user@host/database, password in ~/.pgpass
+
+# [accounts.hasher]                    # Argon2id
+# time_cost = 2                        # passes
+# memory_cost_kib = 19456              # of one hash
+# parallelism = 1                      # lanes
+# max_concurrent = 4                   # hashes at a time in each process
+# max_wait_seconds = 2                 # for a turn; then the answer is 503
+"""
+
+_TAIL: Final = """\
+
+# The first rule that matches method and path decides; a path that no rule names needs a token.
+# [[rules]]                            # example
+# path = "/health"                     # exact; * for one segment; /admin/* for all below as well
+# access = "public"                    # or "optional"; default "required"
+# preflight = true                     # let CORS preflights through; default false
+# [[rules]]                            # example
+# path = "/admin/*"
+# methods = ["POST", "DELETE"]         # default: all; GET covers HEAD
+# scopes = ["admin"]                   # all of these; default: none
+# claims = { ac_type = ["email"] }     # claim = value, or any of a list; default: none
+
+# [responses]
+# style = "problem"                    # or "envelope": {"error_code", "msg", "request"}
+# realm = "api"                        # in every WWW-Authenticate
+"""
+
+
+def render(*, with_accounts: bool) -> str:
+    """
+    Return the text of the file.
+
+    Args:
+        with_accounts: Whether logins can work; without, what belongs to them is commented out.
+    """
+    accounts = _ACCOUNTS
+    if not with_accounts:
+        lines = _ACCOUNTS.splitlines(keepends=True)
+        accounts = "".join(
+            line if line == "\n" or line.startswith("#") else f"# {line}" for line in lines
+        )
+    return _HEAD + accounts + _TAIL

@@ -1,0 +1,11 @@
+"""
+A TOML file -> the same objects that Python code builds.
+
+``reading`` turns tables into frozen dataclasses, ``settings`` and ``keys`` say which settings there
+are and build the objects, ``loading`` finds the file and the app.
+"""
+
+from .loading import from_environment, load, wrap
+from .settings import Settings
+
+__all__ = ["Settings", "from_environment", "load", "wrap"]

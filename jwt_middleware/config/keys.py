@@ -1,0 +1,166 @@
+"""``[keys]``: where secrets and keys come from."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from ..core.jws import ALGORITHMS
+from ..core.keys import Key, KeySet
+from ..errors import ConfigurationError
+from .reading import Place, Section, choice, setting, tables, text
+
+logger = logging.getLogger(__name__)
+
+_VARIABLE: Final = re.compile(r"[A-Z_][A-Z0-9_]*")
+_SOURCES: Final = ("secret_env", "secret_file", "private_key_file", "public_key_file", "jwk_file")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeySettings(Section):
+    """
+    One key, from one source.  What is held here are names and paths, never material.
+
+    Attributes:
+        secret_env: Environment variable with an HMAC secret.
+        secret_file: File with an HMAC secret; one trailing newline is not part of it.
+        private_key_file: PEM; needs *alg*.
+        public_key_file: PEM, for an app that only verifies; needs *alg*.
+        jwk_file: One JWK: a secret, a private or a public key.
+        password_env: Environment variable with the password of an encrypted *private_key_file*.
+        alg: JWA name; ``HS256`` for a secret, the JWK's own for a JWK.
+        kid: By default derived from the key.
+    """
+
+    secret_env: str | None = setting(text, None)
+    secret_file: str | None = setting(text, None)
+    private_key_file: str | None = setting(text, None)
+    public_key_file: str | None = setting(text, None)
+    jwk_file: str | None = setting(text, None)
+    password_env: str | None = setting(text, None)
+    alg: str | None = setting(choice(*ALGORITHMS), None)
+    kid: str | None = setting(text, None)
+
+    def build_key(self, environ: Mapping[str, str]) -> Key:
+        """
+        Make the key.
+
+        Raises:
+            ConfigurationError: There is not exactly one source, or it is missing or unusable.
+        """
+        source = self._source()
+        self._check_companions(source)
+        place = self.place.member(source)
+        origin: str = getattr(self, source)
+        if source == "secret_env":
+            material = _read_environment(origin, place, environ)
+        else:
+            material = _read_file(origin, place)
+        password = None
+        if self.password_env is not None:
+            password_place = self.place.member("password_env")
+            password = _read_environment(self.password_env, password_place, environ)
+        with place.named():
+            key = self._make(source, material, password)
+        if source != "secret_env" and key.can_sign:
+            _warn_if_exposed(origin, place)
+        return key
+
+    def _source(self) -> str:
+        given = [source for source in _SOURCES if getattr(self, source) is not None]
+        if not given:
+            raise self.place.error(f"names no key: add one of {', '.join(_SOURCES)}")
+        if len(given) > 1:
+            raise self.place.error(f"{' and '.join(given)} exclude each other: keep one")
+        return given[0]
+
+    def _check_companions(self, source: str) -> None:
+        if self.password_env is not None and source != "private_key_file":
+            raise self.place.member("password_env").error(
+                f"is for an encrypted private_key_file, not for {source}: leave it out"
+            )
+        if self.alg is None and source in {"private_key_file", "public_key_file"}:
+            raise self.place.member("alg").error(
+                f'is missing: {source} needs it, as in alg = "RS256"'
+            )
+
+    def _make(self, source: str, material: bytes, password: bytes | None) -> Key:
+        if source in {"secret_env", "secret_file"}:
+            if source == "secret_file":  # nearly every editor and `echo` end a file with one
+                material = material.removesuffix(b"\n").removesuffix(b"\r")
+            return Key.from_secret(material, alg=self.alg or "HS256", kid=self.kid)
+        if source == "jwk_file":
+            return Key.from_jwk(material, alg=self.alg, kid=self.kid)
+        key = Key.from_pem(material, alg=self.alg or "", kid=self.kid, password=password)
+        if source == "private_key_file" and not key.can_sign:
+            raise ConfigurationError("holds a public key: call it public_key_file")
+        if source == "public_key_file" and key.can_sign:
+            raise ConfigurationError(
+                "holds a private key: call it private_key_file, or keep only its public half"
+            )
+        return key
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeySetSettings(KeySettings):
+    """
+    The key in use, and those before it.
+
+    Attributes:
+        previous: Accepted until the tokens they signed have expired; they sign nothing.
+    """
+
+    previous: tuple[KeySettings, ...] = setting(tables(KeySettings), ())
+
+    def build(self, environ: Mapping[str, str]) -> KeySet:
+        """
+        Make the keys.
+
+        Raises:
+            ConfigurationError: One of them is missing or unusable, or two have the same *kid*.
+        """
+        keys = [self.build_key(environ)]
+        for one in self.previous:
+            key = one.build_key(environ)
+            with one.place.named():
+                keys.append(key.limited_to({"verify"}))
+        with Place(self.place.file).named_by_member():
+            return KeySet(keys)
+
+
+def _read_environment(name: str, place: Place, environ: Mapping[str, str]) -> bytes:
+    value = environ.get(name)
+    if value:
+        return os.fsencode(value)
+    if not _VARIABLE.fullmatch(name):
+        # Perhaps the secret itself: it is not quoted.
+        raise place.error("must be the name of an environment variable that is set, not its value")
+    raise place.error(f"the environment variable {name} is not set: set it for this process")
+
+
+def _read_file(name: str, place: Place) -> bytes:
+    path = place.file.parent / name
+    try:
+        return path.read_bytes()
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        reason = getattr(error, "strerror", None) or "not a file name"
+        raise place.error(
+            f"{str(path)!r} cannot be read ({reason}): paths are relative to the configuration file"
+        ) from error
+
+
+def _warn_if_exposed(name: str, place: Place) -> None:
+    # A warning only: orchestrators mount secrets read-only with mode 0444.
+    path = place.file.parent / name
+    if os.name == "posix" and path.stat().st_mode & stat.S_IROTH:
+        logger.warning(
+            "%s: %s: every user of this machine can read %r: chmod 600",
+            place.file,
+            place.name,
+            str(path),
+        )

@@ -1,0 +1,222 @@
+"""
+TOML tables into frozen dataclasses: one reader a setting, and a place for each error.
+
+A reader takes a TOML value and its place, and returns what the dataclass holds or raises
+:class:`ConfigurationError`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import MISSING, Field, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Final, TypeVar, overload
+
+from ..errors import ConfigurationError
+
+T = TypeVar("T")
+S = TypeVar("S", bound="Section")
+
+# unquoted-key = 1*( ALPHA / DIGIT / "-" / "_" )                              TOML 1.0.0
+_UNQUOTED: Final = re.compile(r"[A-Za-z0-9_-]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """
+    Where a setting stands: what every error about it begins with.
+
+    Attributes:
+        file: The configuration file, as it was named.
+        name: Dotted; ``rules[2].path`` is of the second rule; empty for the file's top level.
+    """
+
+    file: Path
+    name: str = ""
+
+    def member(self, key: str) -> Place:
+        """Return the place of *key* in the table that stands here."""
+        shown = key if _UNQUOTED.fullmatch(key) else json.dumps(key)
+        return Place(self.file, f"{self.name}.{shown}" if self.name else shown)
+
+    def item(self, number: int) -> Place:
+        """Return the place of the table that is *number*, counted from 1, in the array here."""
+        return Place(self.file, f"{self.name}[{number}]")
+
+    def error(self, text: str) -> ConfigurationError:
+        """Return the error that *text* describes."""
+        return ConfigurationError(f"{self.file}: {self.name}: {text}")
+
+    @contextmanager
+    def named(self) -> Iterator[None]:
+        """Name this place in whatever :class:`ConfigurationError` the block raises."""
+        try:
+            yield
+        except ConfigurationError as error:
+            raise self.error(str(error)) from error
+
+    @contextmanager
+    def named_by_member(self) -> Iterator[None]:
+        """Do the same for errors whose text begins with the setting of the table here."""
+        try:
+            yield
+        except ConfigurationError as error:
+            prefix = f"{self.name}." if self.name else ""
+            raise ConfigurationError(f"{self.file}: {prefix}{error}") from error
+
+
+Reader = Callable[[object, Place], T]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Section:
+    """Base of the dataclasses that hold one table each."""
+
+    place: Place = field(repr=False)
+
+
+@overload
+def setting(read: Reader[T], default: T) -> T: ...
+@overload
+def setting(read: Reader[T], *, example: str) -> T: ...
+def setting(read: Reader[Any], default: Any = MISSING, *, example: str = "") -> Any:
+    """
+    Declare a setting of a :class:`Section`.
+
+    Args:
+        read: Its reader.
+        default: What it is when the file leaves it out.
+        example: For one that must not be left out: what to add.
+    """
+    return field(default=default, metadata={"read": read, "example": example})
+
+
+def read_table(section: type[S], members: object, place: Place) -> S:
+    """
+    Read the table at *place*.
+
+    Raises:
+        ConfigurationError: It is no table, has a setting that is not known or of a wrong type, or
+            lacks one.
+    """
+    if not isinstance(members, dict):
+        raise place.error("must be a table")
+    known = {one.name: one for one in fields(section) if "read" in one.metadata}
+    for key in members:
+        if key not in known:
+            raise place.member(key).error(_not_known(key, known))
+    values = {
+        name: _read_member(one, members, place.member(name))
+        for name, one in known.items()
+        if name in members or one.default is MISSING
+    }
+    return section(place=place, **values)
+
+
+def _read_member(one: Field[Any], members: dict[str, object], place: Place) -> object:
+    if one.name not in members:
+        raise place.error(f"is missing: add {one.metadata['example']}")
+    return one.metadata["read"](members[one.name], place)
+
+
+def _not_known(key: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(key, known, n=1)
+    mend = f"did you mean {close[0]}?" if close else f"it knows {', '.join(known)}"
+    return f"this version knows no such setting: {mend}"
+
+
+def text(value: object, place: Place) -> str:
+    """Read a string that is not empty."""
+    if not isinstance(value, str) or not value:
+        raise place.error("must be a non-empty string")
+    return value
+
+
+def whole(value: object, place: Place) -> int:
+    """Read an integer."""
+    if type(value) is not int:  # a bool is an int
+        raise place.error("must be a whole number")
+    return value
+
+
+def number(value: object, place: Place) -> float:
+    """Read an integer or a float."""
+    if type(value) is not int and type(value) is not float:
+        raise place.error("must be a number")
+    return value
+
+
+def flag(value: object, place: Place) -> bool:
+    """Read a boolean."""
+    if not isinstance(value, bool):
+        raise place.error("must be true or false")
+    return value
+
+
+def texts(value: object, place: Place) -> tuple[str, ...]:
+    """Read an array of strings."""
+    if not isinstance(value, list) or not all(isinstance(one, str) and one for one in value):
+        raise place.error('must be a list of strings, as in ["a", "b"]')
+    return tuple(value)
+
+
+def text_or_texts(value: object, place: Place) -> tuple[str, ...]:
+    """Read a string or an array of strings, at least one."""
+    if isinstance(value, str):
+        return (text(value, place),)
+    return texts(value or None, place)
+
+
+def choice(*options: T) -> Reader[T]:
+    """Return the reader of one of *options*."""
+
+    def read(value: object, place: Place) -> T:
+        for option in options:
+            if value == option:
+                return option
+        raise place.error(f"must be {' or '.join(json.dumps(option) for option in options)}")
+
+    return read
+
+
+def json_members(value: object, place: Place) -> dict[str, object]:
+    """Read a table of what JSON has as well: no dates and times."""
+    if not isinstance(value, dict):
+        raise place.error("must be a table of claim names and values")
+    for key, member in value.items():
+        if not _is_json(member):
+            raise place.member(key).error(
+                "must not hold a date or time: write it as claims have it"
+            )
+    return value
+
+
+def _is_json(value: object) -> bool:
+    if isinstance(value, list):
+        return all(map(_is_json, value))
+    if isinstance(value, dict):
+        return all(map(_is_json, value.values()))
+    return isinstance(value, str | int | float)
+
+
+def table(section: type[S]) -> Reader[S]:
+    """Return the reader of a ``[table]``."""
+    return lambda value, place: read_table(section, value, place)
+
+
+def tables(section: type[S]) -> Reader[tuple[S, ...]]:
+    """Return the reader of an ``[[array of tables]]``."""
+
+    def read(value: object, place: Place) -> tuple[S, ...]:
+        if not isinstance(value, list):
+            raise place.error(f"must be an array of tables: write [[{place.name}]]")
+        return tuple(
+            read_table(section, members, place.item(index))
+            for index, members in enumerate(value, start=1)
+        )
+
+    return read

@@ -1,0 +1,40 @@
+"""``[accounts]`` in a SQL database.  The only module here that needs the extra ``sql``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..accounts.hashing import SecretHasher
+from ..accounts.sql import SQLAccounts
+from ..accounts.urls import SQLITE, parse_url
+
+if TYPE_CHECKING:
+    from .sections import AccountSettings, HasherSettings
+
+
+def build_accounts(settings: AccountSettings) -> SQLAccounts:
+    """
+    Make the accounts that *settings* describes.
+
+    Raises:
+        ConfigurationError: A setting is unusable.
+    """
+    hasher = None if settings.hasher is None else _build_hasher(settings.hasher)
+    place = settings.place.member("url")
+    with place.named():
+        url = parse_url(settings.url)
+        if url.drivername == SQLITE:
+            # An absolute path stays what it is.
+            url = url.set(database=str(place.file.parent / str(url.database)))
+        return SQLAccounts(url, hasher=hasher)
+
+
+def _build_hasher(settings: HasherSettings) -> SecretHasher:
+    with settings.place.named_by_member():
+        return SecretHasher(
+            time_cost=settings.time_cost,
+            memory_cost_kib=settings.memory_cost_kib,
+            parallelism=settings.parallelism,
+            max_concurrent=settings.max_concurrent,
+            max_wait_seconds=settings.max_wait_seconds,
+        )

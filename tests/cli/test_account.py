@@ -1,0 +1,185 @@
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import Result
+
+from jwt_middleware.accounts import Identity
+from jwt_middleware.accounts.sql import SQLAccounts
+from jwt_middleware.config import load
+from jwt_middleware.errors import BadCredentialsError
+
+Invoke = Callable[..., Result]
+
+
+@pytest.fixture
+def accounts(folder_with_endpoint: Path) -> SQLAccounts:
+    return load(folder_with_endpoint / "jwt.toml").build_accounts()
+
+
+class TestAdd:
+    def test_makes_an_account_that_can_log_in(self, invoke: Invoke, accounts: SQLAccounts) -> None:
+        result = invoke("account", "add", "Ann@example.com", "--scope", "read", stdin="right\n")
+        assert (result.exit_code, result.stderr) == (0, "")
+        assert result.stdout == "added email account 'Ann@example.com', uid 1\n"
+        assert accounts.verify("email", "ann@example.com", "right") == Identity(uid=1, scope="read")
+        accounts.close()
+
+    @pytest.mark.parametrize("client_type", ["mobile", "username", "service", "blue-app"])
+    def test_takes_every_client_type(
+        self, invoke: Invoke, accounts: SQLAccounts, client_type: str
+    ) -> None:
+        result = invoke("account", "add", "12345", "--type", client_type, stdin="right")
+        assert result.exit_code == 0
+        assert accounts.verify(client_type, "12345", "right")
+        accounts.close()
+
+    def test_takes_several_scopes_and_an_auth(self, invoke: Invoke, accounts: SQLAccounts) -> None:
+        options = ["--scope", "read  write", "--scope", "admin", "--auth", "gold"]
+        assert invoke("account", "add", "a@example.com", *options, stdin="right").exit_code == 0
+        identity = accounts.verify("email", "a@example.com", "right")
+        assert identity == Identity(uid=1, scope="read write admin", auth="gold")
+        accounts.close()
+
+    @pytest.mark.parametrize(
+        ("stdin", "secret"),
+        [
+            pytest.param(b"right\r\n", "right", id="one line break is stripped"),
+            pytest.param(b"right\n\n", "right\n", id="and only one"),
+            pytest.param(b" right ", " right ", id="spaces belong to it"),
+            pytest.param("密码\n".encode(), "密码", id="UTF-8"),
+        ],
+    )
+    def test_reads_the_secret_from_standard_input(
+        self, invoke: Invoke, accounts: SQLAccounts, stdin: bytes, secret: str
+    ) -> None:
+        assert invoke("account", "add", "a@example.com", stdin=stdin).exit_code == 0
+        assert accounts.verify("email", "a@example.com", secret)
+        accounts.close()
+
+    @pytest.mark.parametrize(
+        ("stdin", "message"),
+        [
+            pytest.param(b"", "standard input is empty", id="empty"),
+            pytest.param(b"\n", "standard input is empty", id="empty line"),
+            pytest.param(b"secret\xff", "standard input is not UTF-8", id="no text"),
+            pytest.param(b"s" * 65537, "standard input is longer than 65536 bytes", id="endless"),
+            pytest.param(b"s" * 1025, "a secret has 1 to 1024 characters, not 1025", id="long"),
+        ],
+    )
+    def test_refuses_what_is_no_secret(self, invoke: Invoke, stdin: bytes, message: str) -> None:
+        result = invoke("account", "add", "a@example.com", stdin=stdin)
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert result.stderr.startswith(f"Error: {message}")
+        assert result.stderr.count("\n") == 1
+
+    def test_asks_twice_at_a_terminal_without_showing(
+        self, invoke: Invoke, accounts: SQLAccounts, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("jwt_middleware.cli.stdin._is_terminal", lambda: True)
+        result = invoke("account", "add", "a@example.com", stdin="right\nright\n")
+        assert result.exit_code == 0
+        assert "Repeat for confirmation" in result.stderr
+        assert "right" not in result.output
+        assert accounts.verify("email", "a@example.com", "right")
+        accounts.close()
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            pytest.param(["a\nb"], "an account's name cannot hold U+000A", id="name"),
+            pytest.param(["a@b.c", "--type", "Email"], "a client type is", id="client type"),
+            pytest.param(["a@b.c", "--scope", "a\x00"], "scope and auth are print", id="scope"),
+        ],
+    )
+    def test_refuses_what_is_no_account(
+        self, invoke: Invoke, arguments: list[str], message: str
+    ) -> None:
+        result = invoke("account", "add", *arguments, stdin="secret-1")
+        assert result.exit_code == 1
+        assert result.stderr.startswith(f"Error: {message}")
+        assert result.stderr.count("\n") == 1
+        assert "secret-1" not in result.output
+
+    def test_refuses_an_account_that_is_there(self, invoke: Invoke) -> None:
+        invoke("account", "add", "a@example.com", stdin="right")
+        result = invoke("account", "add", "A@EXAMPLE.COM", stdin="other")
+        assert result.exit_code == 1
+        assert result.stderr == "Error: there is a email account 'a@example.com'\n"
+
+    def test_takes_no_secret_as_an_argument(self, invoke: Invoke) -> None:
+        assert invoke("account", "add", "a@example.com", "right").exit_code == 2
+        assert invoke("account", "add", "a@example.com", "--secret", "right").exit_code == 2
+
+
+class TestList:
+    def test_shows_every_account_and_no_secret(self, invoke: Invoke) -> None:
+        invoke("account", "add", "a@example.com", "--scope", "read admin", stdin="right")
+        invoke("account", "add", "bob", "--type", "username", stdin="right")
+        invoke("account", "disable", "bob", "--type", "username")
+        result = invoke("account", "list")
+        assert result.stdout.splitlines() == [
+            "uid\ttype\taccount\tscope\tauth\tstate",
+            "1\temail\ta@example.com\tread admin\tblue\tenabled",
+            "2\tusername\tbob\t\tblue\tdisabled",
+        ]
+
+    def test_says_that_there_is_no_database(self, invoke: Invoke) -> None:
+        result = invoke("account", "list")
+        assert result.exit_code == 1
+        assert result.stderr.startswith("Error: database sqlite")
+        assert result.stderr.count("\n") == 1
+
+    def test_says_that_there_are_no_accounts_configured(self, invoke: Invoke, folder: Path) -> None:
+        (folder / "jwt.toml").write_text(
+            'issuer = "i"\naudience = "a"\n[keys]\nsecret_file = "secret"\n'
+        )
+        result = invoke("account", "list")
+        assert result.exit_code == 1
+        assert "jwt.toml: accounts: is missing: add an [accounts] table" in result.stderr
+
+
+class TestChange:
+    @pytest.fixture(autouse=True)
+    def ann(self, invoke: Invoke) -> None:
+        invoke("account", "add", "ann@example.com", stdin="right")
+
+    def test_disable_and_enable(self, invoke: Invoke, accounts: SQLAccounts) -> None:
+        assert invoke("account", "disable", "ann@example.com").exit_code == 0
+        with pytest.raises(BadCredentialsError):
+            accounts.verify("email", "ann@example.com", "right")
+        assert invoke("account", "enable", "ann@example.com").exit_code == 0
+        assert accounts.verify("email", "ann@example.com", "right")
+        accounts.close()
+
+    def test_set_secret(self, invoke: Invoke, accounts: SQLAccounts) -> None:
+        result = invoke("account", "set-secret", "ann@example.com", stdin="other\n")
+        assert result.exit_code == 0
+        assert "other" not in result.output
+        assert accounts.verify("email", "ann@example.com", "other")
+        accounts.close()
+
+    @pytest.mark.parametrize("command", ["disable", "enable", "set-secret"])
+    def test_of_an_unknown_account(self, invoke: Invoke, command: str) -> None:
+        result = invoke("account", command, "bob", "--type", "username", stdin="other")
+        assert result.exit_code == 1
+        assert result.stderr == "Error: there is no username account 'bob'\n"
+
+
+def test_a_closed_standard_input_is_an_empty_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    from jwt_middleware.cli import stdin  # noqa: PLC0415  it is click's before
+
+    monkeypatch.setattr("sys.stdin", None)
+    with pytest.raises(click.ClickException, match="standard input is empty"):
+        stdin.read_secret()
+
+
+def test_a_terminal_is_told_from_a_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
+    from jwt_middleware.cli import stdin  # noqa: PLC0415
+
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    assert not stdin._is_terminal()

@@ -1,0 +1,102 @@
+"""A folder with a configuration in it, and real servers as processes of their own."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+SECRET = "a secret of thirty-two bytes or more"
+START_SECONDS = 20
+STOP_SECONDS = 10
+
+CONFIG = """\
+issuer = "https://auth.example.com"
+audience = "api"
+
+[keys]
+secret_file = "secret"
+"""
+ENDPOINT = """
+[endpoint]
+
+[accounts]
+url = "sqlite:///accounts.db"
+
+[accounts.hasher]
+time_cost = 1
+memory_cost_kib = 8
+"""
+
+
+class Running(NamedTuple):
+    """A server that answers at *url*; its output so far is in *log*."""
+
+    url: str
+    process: subprocess.Popen[bytes]
+    log: Path
+
+
+Serving = Callable[..., AbstractContextManager[Running]]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Return a folder with a jwt.toml that protects every path, and its secret."""
+    secret = tmp_path / "secret"
+    secret.touch(mode=0o600)
+    secret.write_text(SECRET + "\n")
+    (tmp_path / "jwt.toml").write_text(CONFIG)
+    return tmp_path
+
+
+@pytest.fixture
+def folder_with_endpoint(folder: Path) -> Path:
+    """Return the same with logins; the database is not there yet."""
+    (folder / "jwt.toml").write_text(CONFIG + ENDPOINT)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def serving(tmp_path_factory: pytest.TempPathFactory) -> Serving:
+    """Return a context manager that runs a command until it says where it listens."""
+
+    @contextmanager
+    def serving(
+        command: Sequence[str | Path], *, cwd: Path, env: Mapping[str, str] | None = None
+    ) -> Iterator[Running]:
+        log = tmp_path_factory.mktemp("server") / "output"
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                command,
+                cwd=cwd,
+                env=env,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        try:
+            yield Running(_url(process, log), process, log)
+        finally:
+            process.terminate()
+            try:
+                process.wait(STOP_SECONDS)
+            finally:
+                process.kill()
+
+    return serving
+
+
+def _url(process: subprocess.Popen[bytes], log: Path) -> str:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        if found := re.search(r"http://127\.0\.0\.1:[1-9][0-9]*", log.read_text()):
+            return found[0]
+        time.sleep(0.02)
+    pytest.fail(f"the server did not start:\n{log.read_text()}")
