@@ -11,7 +11,8 @@ from .core.issuer import IssuedToken, TokenIssuer
 from .core.keys import Key, KeySet
 from .core.payload import JWTPayload
 from .core.shortcut import generate_payload, generate_token, verify_token
-from .core.verifier import TokenVerifier, VerifiedToken
+from .core.verified import VerifiedToken
+from .core.verifier import TokenVerifier
 from .wsgi.endpoint import TokenEndpoint
 from .wsgi.middleware import JWTMiddleware
 from .wsgi.policy import Policy, Rule

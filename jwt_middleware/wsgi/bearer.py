@@ -50,6 +50,7 @@ def challenge(
     error: str | None = None,
     description: str | None = None,
     scope: Sequence[str] = (),
+    resource_metadata: str | None = None,
 ) -> str:
     """
     Return a ``WWW-Authenticate`` value.  Source: RFC 6750 §3.
@@ -59,6 +60,7 @@ def challenge(
         error: RFC 6750 §3.1 code; left out where no token was presented.
         description: English, for the developer of the client.
         scope: What the token would have to allow.
+        resource_metadata: URL of the metadata of this resource (RFC 9728 §5.1).
     """
     parts = [f'Bearer realm="{realm}"']
     if error is not None:
@@ -67,4 +69,6 @@ def challenge(
         parts.append(f'error_description="{description}"')
     if scope:
         parts.append(f'scope="{" ".join(scope)}"')
+    if resource_metadata is not None:
+        parts.append(f'resource_metadata="{resource_metadata}"')
     return ", ".join(parts)

@@ -12,6 +12,7 @@ from .bearer import parse_authorization
 from .environ import ERROR, clear_identity, publish
 from .policy import Policy
 from .responses import Responses
+from .well_known import WellKnown
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -42,6 +43,7 @@ class JWTMiddleware:
         verifier: Verifies the tokens.
         policy: Which requests need a token, and which scopes; by default every request needs one.
         endpoint: Answers at its own path, without a token.
+        well_known: Publishes keys and metadata at their paths, without a token.
         responses: Style and realm of the answers given here.
 
     Raises:
@@ -55,6 +57,7 @@ class JWTMiddleware:
         verifier: TokenVerifier,
         policy: Policy | None = None,
         endpoint: Endpoint | None = None,
+        well_known: WellKnown | None = None,
         responses: Responses | None = None,
     ) -> None:
         if not callable(app):
@@ -64,16 +67,20 @@ class JWTMiddleware:
         self.app = app
         self.verifier = verifier
         self.policy = policy if policy is not None else Policy()
-        self.endpoint = endpoint
         self.responses = responses if responses is not None else Responses()
-        self._endpoint_path = endpoint.path if endpoint is not None else None
+        self._mounted: dict[str, WSGIApplication] = {}
+        if well_known is not None:
+            self._mounted.update(dict.fromkeys(well_known.paths, well_known))
+        if endpoint is not None:
+            self._mounted[endpoint.path] = endpoint
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request, or have *app* answer it."""
         clear_identity(environ)
         # Before the token: a client with an expired one must still be able to get a new one.
-        if self.endpoint is not None and environ.get("PATH_INFO") == self._endpoint_path:
-            return self.endpoint(environ, start_response)
+        mounted = self._mounted.get(environ.get("PATH_INFO", ""))
+        if mounted is not None:
+            return mounted(environ, start_response)
         try:
             verified = self._authenticate(environ)
         except (AuthError, UnavailableError) as error:

@@ -75,18 +75,29 @@ class Responses:
         style: ``"problem"`` is RFC 9457 ``application/problem+json`` with our stable *code*;
             ``"envelope"`` is ``{"error_code", "msg", "request"}``.
         realm: Named in every challenge; printable ASCII without quote or backslash.
+        resource_metadata: URL of this resource's RFC 9728 metadata, named in every challenge.
 
     Raises:
-        ConfigurationError: One of the two is something else.
+        ConfigurationError: One of them is something else.
     """
 
-    def __init__(self, *, style: Style = "problem", realm: str = "api") -> None:
+    def __init__(
+        self,
+        *,
+        style: Style = "problem",
+        realm: str = "api",
+        resource_metadata: str | None = None,
+    ) -> None:
         if style not in {"problem", "envelope"}:
             raise ConfigurationError('style must be "problem" or "envelope"')
-        if not realm.isascii() or not realm.isprintable() or set(realm) & {'"', "\\"}:
-            raise ConfigurationError("realm must be printable ASCII without quote or backslash")
+        for name, value in (("realm", realm), ("resource_metadata", resource_metadata or "")):
+            if not value.isascii() or not value.isprintable() or set(value) & {'"', "\\"}:
+                raise ConfigurationError(
+                    f"{name} must be printable ASCII without quote or backslash"
+                )
         self.style = style
         self.realm = realm
+        self.resource_metadata = resource_metadata
 
     def refuse(
         self,
@@ -149,7 +160,11 @@ class Responses:
             yield (
                 "WWW-Authenticate",
                 challenge(
-                    self.realm, error=answer.oauth_error, description=description, scope=scope
+                    self.realm,
+                    error=answer.oauth_error,
+                    description=description,
+                    scope=scope,
+                    resource_metadata=self.resource_metadata,
                 ),
             )
         if isinstance(error, UnavailableError):
