@@ -11,7 +11,7 @@ from jwt_middleware.core.jws import ALGORITHMS, decode_segment, split
 from jwt_middleware.core.keys import Key, KeySet
 from jwt_middleware.core.payload import JWTPayload
 from jwt_middleware.core.verifier import TokenVerifier
-from jwt_middleware.errors import ConfigurationError
+from jwt_middleware.errors import ConfigurationError, UnavailableError
 
 NOW = 1_800_000_000
 PAYLOAD = JWTPayload(uid=42, auth="blue", scope="read write", ac_type="email")
@@ -135,3 +135,42 @@ def test_repr_does_not_show_the_token(hs256: Key) -> None:
     assert repr(IssuedToken("hunter2", 1, "j")) == "IssuedToken(expires_in=1, jti='j')"
     for part in (issuer, issuer._signer):
         assert repr(part).endswith(f"object at {id(part):#x}>")
+
+
+class Source:
+    """A key source whose keys a test replaces."""
+
+    def __init__(self, keys: KeySet) -> None:
+        self.keys = keys
+
+    def current(self) -> KeySet:
+        return self.keys
+
+    def refreshed(self, kid: str | None) -> KeySet:
+        return self.keys
+
+
+def test_a_key_source_is_asked_for_each_token(hs256: Key) -> None:
+    source = Source(KeySet([hs256]))
+    issuer = TokenIssuer(keys=source, issuer="me", audience="api")
+    assert issuer.keys is source
+    issuer.issue(PAYLOAD)
+    signer = issuer._signer
+    issuer.issue(PAYLOAD)
+    assert issuer._signer is signer
+    source.keys = KeySet([Key.generate("ES256", kid="new"), hs256])
+    header, _ = read(issuer.issue(PAYLOAD).token)
+    assert (header["alg"], header["kid"]) == ("ES256", "new")
+
+
+def test_issues_nothing_while_a_source_has_no_key_to_sign_with(hs256: Key) -> None:
+    public = KeySet([Key.generate("ES256").limited_to({"verify"})])
+    with pytest.raises(ConfigurationError, match="or a source of one"):
+        TokenIssuer(keys=Source(public), issuer="me", audience="api")
+    source = Source(KeySet([hs256]))
+    issuer = TokenIssuer(keys=source, issuer="me", audience="api")
+    source.keys = public
+    with pytest.raises(UnavailableError, match="none of the keys can sign"):
+        issuer.issue(PAYLOAD)
+    source.keys = KeySet([hs256])
+    assert issuer.issue(PAYLOAD).token

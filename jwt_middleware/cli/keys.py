@@ -1,0 +1,217 @@
+"""``jwt-middleware keys``: the key ring, and what would be accepted of others' keys."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import click
+
+from ..config import load
+from ..core.issuer import DEFAULT_LIFETIME_SECONDS
+from ..core.jws import ALGORITHMS
+from ..core.keys import Key
+from ..keysources import rotation
+from ..keysources.fetching import FetchError, choose_fetch
+from ..keysources.files import KeyFile
+from ..keysources.jwks import read_jwks
+from ..keysources.manifest import Manifest, RingKey
+from ..keysources.publishing import public_jwks
+from ..keysources.ring import KeyRing
+from ..keysources.ring_files import RingDirectory
+
+_SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+_directory = click.option(
+    "--directory",
+    type=click.Path(path_type=Path, file_okay=False),
+    required=True,
+    help="The directory of the key ring.",
+)
+
+
+def _duration(_: click.Context, __: click.Parameter, value: str | None) -> int | None:
+    """Convert a whole number and its unit, as in ``90d``, to seconds."""
+    if value is None:
+        return None
+    match = re.fullmatch(r"([0-9]{1,9})([smhd])", value)
+    if match is None:
+        raise click.BadParameter(f"{value!r} is no duration such as 90d, 12h, 30m or 45s")
+    return int(match[1]) * _SECONDS[match[2]]
+
+
+@click.group()
+def keys() -> None:
+    """Make, rotate and publish the keys that sign, and check those of others."""
+
+
+@keys.command()
+@_directory
+@click.option(
+    "--alg", type=click.Choice([*ALGORITHMS]), required=True, help="What the keys are for."
+)
+def create(directory: Path, alg: str) -> None:
+    """Begin a key ring: one key to sign with, and one announced."""
+    _print_ring(rotation.create(directory, alg=alg, now=time.time()))
+
+
+@keys.command("list")
+@_directory
+def list_(directory: Path) -> None:
+    """List the keys of the ring, tab-separated; times are UTC."""
+    _print_ring(RingDirectory(directory).read_manifest())
+
+
+@keys.command()
+@_directory
+@click.option(
+    "--if-older-than",
+    "older_than_seconds",
+    callback=_duration,
+    metavar="AGE",
+    help="Do nothing if the active key is younger, as in 90d; for cron.",
+)
+@click.option(
+    "--token-lifetime",
+    "token_lifetime_seconds",
+    callback=_duration,
+    metavar="TIME",
+    help="The longest lifetime of the tokens it signs.  [default: the endpoint's]",
+)
+@click.pass_obj
+def rotate(
+    config: Path,
+    directory: Path,
+    older_than_seconds: int | None,
+    token_lifetime_seconds: int | None,
+) -> None:
+    """
+    Sign with the announced key, and announce a new one.
+
+    The key before verifies until the last token that it signed has expired.  Several rotations at
+    once come to one; running workers need no restart.
+    """
+    if token_lifetime_seconds is None:
+        endpoint = load(config).endpoint
+        token_lifetime_seconds = (
+            DEFAULT_LIFETIME_SECONDS if endpoint is None else endpoint.lifetime_seconds
+        )
+    did = rotation.rotate(
+        directory,
+        token_lifetime_seconds=token_lifetime_seconds,
+        now=time.time(),
+        older_than_seconds=older_than_seconds,
+    )
+    active = did.ring.active
+    if did.outcome == "rotated":
+        click.echo(f"rotated: {active.kid} signs, {did.ring.announced.kid} is announced")
+    elif did.outcome == "fresh":
+        click.echo(f"not rotated: {active.kid} signs since {_shown(active.active_at)} only")
+    else:
+        click.echo(f"not rotated: another process just did, {active.kid} signs")
+    for kid in did.retired:
+        click.echo(f"retired: {kid}, whose tokens have expired")
+
+
+@keys.command()
+@_directory
+@click.argument("kid")
+def retire(directory: Path, kid: str) -> None:
+    """
+    Retire the key KID at once, if others may know it.
+
+    No token that it signed is accepted any more, and its file is deleted.
+    """
+    _print_ring(rotation.retire(directory, kid, now=time.time()))
+
+
+@keys.command()
+@_directory
+def export(directory: Path) -> None:
+    """Print the public keys as a JWK set, for others to verify with.  Secrets are left out."""
+    click.echo(json.dumps(public_jwks(KeyRing(directory).current()), indent=2))
+
+
+@keys.command()
+@click.argument("source", metavar="URL|FILE|DIRECTORY")
+@click.option(
+    "--alg",
+    "algorithms",
+    type=click.Choice([*ALGORITHMS]),
+    multiple=True,
+    help="An alg that is accepted; can be repeated.  [default: all]",
+)
+@click.option("--allow-http", is_flag=True, help="Fetch over plain HTTP from any host.")
+def check(source: str, algorithms: tuple[str, ...], *, allow_http: bool) -> None:
+    """
+    Tell which keys of a JWK set, a JWK, a PEM or a key ring would be accepted, and why not.
+
+    The accepted keys are printed, tab-separated, and what is wrong with the others is said on
+    standard error.  If none is accepted the exit code is 1.
+    """
+    with _log_to_stderr():
+        found = _read(source, algorithms or None, allow_http=allow_http)
+        click.echo("kid\talg\tuse")
+        for key in found:
+            click.echo(f"{key.kid}\t{key.alg}\t{'signs' if key.can_sign else 'verifies'}")
+
+
+def _read(source: str, algorithms: tuple[str, ...] | None, *, allow_http: bool) -> Iterable[Key]:
+    if "://" in source:
+        fetch = choose_fetch(None, allow_http=allow_http, ca_file=None)
+        try:
+            document = fetch(source)
+        except FetchError as error:
+            raise click.ClickException(str(error)) from error
+        return read_jwks(document.octets, algorithms=algorithms)
+    if Path(source).is_dir():
+        ring = KeyRing(source).current()
+        accepted = [key for key in ring if algorithms is None or key.alg in algorithms]
+        if not accepted:
+            raise click.ClickException(f"{source!r}: the key ring is for none of these algs")
+        return accepted
+    return KeyFile(source, algorithms=algorithms).current()
+
+
+class _ToStderr(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        click.echo(record.getMessage(), err=True)
+
+
+@contextmanager
+def _log_to_stderr() -> Iterator[None]:
+    logger, handler = logging.getLogger("jwt_middleware"), _ToStderr(logging.WARNING)
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+
+
+def _print_ring(ring: Manifest) -> None:
+    click.echo("kid\talg\tstate\tsince\tverifies until")
+    for key in ring.keys:
+        until = _shown(key.retire_after) if key.state == "retiring" else ""
+        click.echo(f"{key.kid}\t{key.alg}\t{key.state}\t{_shown(_since(key))}\t{until}")
+
+
+def _since(key: RingKey) -> float | None:
+    return {
+        "announced": key.announced_at,
+        "active": key.active_at,
+        "retiring": key.retiring_at,
+        "retired": key.retired_at,
+    }[key.state]
+
+
+def _shown(seconds: float | None) -> str:
+    if seconds is None:
+        return ""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
