@@ -83,9 +83,8 @@ class VerifiedToken:
 
     @property
     def scopes(self) -> frozenset[str]:
-        """The members of *scope* (RFC 8693 §4.2); a *scope* that is no string grants nothing."""
-        scope = self._claims.get("scope")
-        return frozenset(filter(None, scope.split(" "))) if isinstance(scope, str) else frozenset()
+        """The members of the claim *scope*."""
+        return check.scopes_of(self._claims)
 
     def __repr__(self) -> str:
         return f"<VerifiedToken sub={self.subject!r} kid={self.header.kid!r}>"
