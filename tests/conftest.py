@@ -89,6 +89,7 @@ def serving(tmp_path_factory: pytest.TempPathFactory) -> Serving:
                 process.wait(STOP_SECONDS)
             finally:
                 process.kill()
+                process.wait()
 
     return serving
 

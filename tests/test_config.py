@@ -697,6 +697,24 @@ MISTAKES = [
         "[endpoint]", ["accounts: is missing: add an [accounts] table"], id="endpoint alone"
     ),
     pytest.param(
+        '[endpoint]\nclient_types = ["email"]\nverifiers = { ldap = "json:loads" }',
+        ["endpoint.client_types: are those of [accounts]"],
+        id="types without accounts",
+    ),
+    pytest.param(
+        '[endpoint.verifiers]\nldap = "json"',
+        ["endpoint.verifiers.ldap: 'json': write \"module:attr\""],
+        id="verifier without colon",
+    ),
+    pytest.param(
+        '[endpoint.verifiers]\nldap = "json:no"',
+        ["endpoint.verifiers.ldap: 'json:no': there is no 'no'"],
+        id="no such verifier",
+    ),
+    pytest.param(
+        "[endpoint]\nverifiers = 1", ["endpoint.verifiers: must be a table"], id="verifiers"
+    ),
+    pytest.param(
         "[endpoint]\n" + ACCOUNTS + "[keys]\npublic_key_file = 'public.pem'\nalg = 'ES256'",
         ["keys: holds a key that only verifies", "leave [endpoint] out"],
         id="endpoint with a public key",
@@ -750,6 +768,25 @@ class TestMistakes:
         with pytest.raises(ConfigurationError) as caught:
             wrap(folder_with_endpoint / "jwt.toml", app)
         assert_one_line(caught.value, ["accounts: argon2 is missing", "middleware[sql]"])
+
+
+def verify_ldap(account: str, secret: str) -> object:
+    return {"uid": account, "scope": ""}
+
+
+class TestVerifiersOfTheApp:
+    @pytest.mark.parametrize("accounts", ["", ACCOUNTS])
+    def test_log_their_client_type_in(self, folder: Path, accounts: str) -> None:
+        named = f'[endpoint.verifiers]\nldap = "{__name__}:verify_ldap"\n'
+        app = TestApp(wrap(write(folder, named + accounts), app=app_that_is_not_reached))
+        answer = app.post_json("/token", {"account": "ann", "secret": "x", "type": "ldap"})
+        assert answer.json["token_type"] == "Bearer"
+        status = 503 if accounts else 400  # the database is not there; or no such client type
+        app.post_json("/token", {"account": "a", "secret": "x", "type": "email"}, status=status)
+
+
+def app_that_is_not_reached(environ: object, start_response: object) -> list[bytes]:
+    raise AssertionError("reached")
 
 
 def test_settings_never_hold_a_secret(folder: Path) -> None:
@@ -811,6 +848,7 @@ class TestGunicorn:
     @pytest.mark.parametrize("option", ["--preload", "--no-control-socket"])
     def test_serves_what_wrap_returns(self, site: Path, serving: Serving, option: str) -> None:
         options = {"--no-control-socket", option, "--bind=127.0.0.1:0", "--workers=2"}
+        options.add("--graceful-timeout=2")  # a worker told to end while it boots does not hear it
         name = "jwt_middleware:wrap('jwt.toml', 'myapp:app')"
         # The script and not -m, which would put the working directory on sys.path itself.
         gunicorn = Path(sys.executable).with_name("gunicorn")

@@ -22,7 +22,7 @@ CONNECT_TIMEOUT_SECONDS = 2
 POOL_TIMEOUT_SECONDS = 2
 BUSY_TIMEOUT_SECONDS = 5  # how long a statement waits for another process' lock
 
-_MEND = "run `jwt-middleware init`, or create_schema()"
+_MEND = "call create_schema(), or add an account with `jwt-middleware account add`"
 # Any number will do that every process of ours agrees on.
 _SCHEMA_LOCK = 0x6A77745F6D77
 _WRITE = "jwt_middleware_write"

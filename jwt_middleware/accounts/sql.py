@@ -122,7 +122,9 @@ class SQLAccounts:
                     sa.insert(accounts).values(row).returning(accounts.c.id)
                 ).scalar_one()
         except IntegrityError as error:
-            raise AccountExistsError(f"there is a {client_type} account {name!r}") from error
+            raise AccountExistsError(
+                f"an account {name!r} of the type {client_type} exists already"
+            ) from error
         return Identity(uid=uid, scope=scope, auth=auth)
 
     def find(self, uid: int) -> Account | None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -106,10 +105,5 @@ def set_secret(config: Path, name: str, client_type: str) -> None:
     click.echo(f"changed the secret of {client_type} account {name!r}")
 
 
-@contextmanager
-def _accounts(config: Path) -> Iterator[SQLAccounts]:
-    accounts = load(config).build_accounts()
-    try:
-        yield accounts
-    finally:
-        accounts.close()
+def _accounts(config: Path) -> closing[SQLAccounts]:
+    return closing(load(config).build_accounts())

@@ -10,6 +10,7 @@ import click
 from ..errors import AuthError, JWTMiddlewareError
 from .account import account
 from .init import init
+from .keys import keys
 from .serve import serve
 from .token import token
 
@@ -54,5 +55,5 @@ def main(ctx: click.Context, config: Path) -> None:
     ctx.obj = config
 
 
-for command in (init, account, token, serve):
+for command in (init, account, keys, token, serve):
     main.add_command(command)

@@ -6,7 +6,7 @@ import os
 import secrets
 import shlex
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -42,9 +42,8 @@ def init(directory: Path) -> None:
         settings = load(config)
         settings.build_keys()
         if with_accounts:
-            accounts = settings.build_accounts()
-            accounts.create_schema()
-            accounts.close()
+            with closing(settings.build_accounts()) as accounts:
+                accounts.create_schema()
     _print_next_steps(config, with_accounts=with_accounts)
 
 
@@ -72,8 +71,9 @@ def _new_database(path: Path) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        for one in path.parent.glob(f"{path.name}*"):  # with SQLite's -wal and -shm
-            one.unlink()
+        if path.exists():
+            for suffix in ("", "-wal", "-shm"):  # https://www.sqlite.org/tempfiles.html
+                path.with_name(path.name + suffix).unlink(missing_ok=True)
         raise
 
 

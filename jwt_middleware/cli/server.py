@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import queue
+import signal
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final
 
 from gunicorn.app.base import BaseApplication
 from gunicorn.errors import AppImportError, HaltServer
@@ -14,6 +17,9 @@ from ..errors import ConfigurationError
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
+
+
+_ENDING: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 
 
 class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
@@ -35,6 +41,21 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
             raise AppImportError(f"Error: {error}") from error
 
 
+def _heed_signals(arbiter: Any, _worker: Any) -> None:
+    """
+    Have a worker end that is told to before it has handlers of its own.
+
+    Until then it has its master's.  They note the signal, for a loop that runs in the master only:
+    it would be lost, and the master would wait for the worker for half a minute.
+    """
+    for number in _ENDING:
+        signal.signal(number, signal.SIG_DFL)
+    with suppress(queue.Empty, AttributeError):  # older gunicorns have a list here
+        while True:
+            if arbiter.SIG_QUEUE.get_nowait() in _ENDING:
+                sys.exit(0)
+
+
 def run(load: Callable[[], WSGIApplication], **settings: Any) -> None:
     """
     Serve until a signal ends it; returns in no process.
@@ -49,7 +70,9 @@ def run(load: Callable[[], WSGIApplication], **settings: Any) -> None:
     master = os.getpid()
     try:
         # The socket lies under the home directory, where two servers would share it.
-        _Server(load, {"control_socket_disable": True, **settings}).run()
+        _Server(
+            load, {"control_socket_disable": True, "post_fork": _heed_signals, **settings}
+        ).run()
     except HaltServer:  # gunicorn's own, when a second worker fails while it is halting
         sys.exit(1)
     except SystemExit as stop:

@@ -36,6 +36,7 @@ _ACCOUNTS: Final = """\
 # path = "/token"
 # lifetime_seconds = 7200
 # client_types = ["email", "mobile", "username", "service"]
+# verifiers = { ldap = "myapp.users:verify" }  # example: account verifiers of your own
 # max_body_bytes = 65536
 
 [accounts]                             # pip install 'wsgi-jwt-middleware[sql]'

@@ -171,6 +171,13 @@ def text_or_texts(value: object, place: Place) -> tuple[str, ...]:
     return texts(value or None, place)
 
 
+def text_members(value: object, place: Place) -> dict[str, str]:
+    """Read a table of strings."""
+    if not isinstance(value, dict):
+        raise place.error("must be a table of strings")
+    return {key: text(member, place.member(key)) for key, member in value.items()}
+
+
 def choice(*options: T) -> Reader[T]:
     """Return the reader of one of *options*."""
 

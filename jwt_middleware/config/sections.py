@@ -8,11 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from ..accounts import ClientType
+from ..accounts import AccountVerifier, ClientType
 from ..core.issuer import DEFAULT_LIFETIME_SECONDS, TokenIssuer
 from ..wsgi.endpoint import DEFAULT_MAX_BODY_BYTES, TokenEndpoint
 from ..wsgi.policy import Access, Policy, Rule
 from ..wsgi.responses import Responses, Style
+from .names import find
 from .reading import (
     Section,
     choice,
@@ -22,6 +23,7 @@ from .reading import (
     setting,
     table,
     text,
+    text_members,
     texts,
     whole,
 )
@@ -74,15 +76,22 @@ class AccountSettings(Section):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndpointSettings(Section):
-    """``[endpoint]``: without this table no token endpoint is mounted."""
+    """
+    ``[endpoint]``: without this table no token endpoint is mounted.
+
+    Attributes:
+        client_types: Those of the accounts that may log in; by default all four.
+        verifiers: Client type to an account verifier of the app's own, ``"module:attr"``.
+    """
 
     path: str = setting(text, "/token")
     lifetime_seconds: int = setting(whole, DEFAULT_LIFETIME_SECONDS)
-    client_types: tuple[str, ...] = setting(texts, CLIENT_TYPES)
+    client_types: tuple[str, ...] | None = setting(texts, None)
+    verifiers: Mapping[str, str] | None = setting(text_members, None)
     max_body_bytes: int = setting(whole, DEFAULT_MAX_BODY_BYTES)
 
     def build(
-        self, *, issuer: TokenIssuer, accounts: SQLAccounts, responses: Responses
+        self, *, issuer: TokenIssuer, accounts: SQLAccounts | None, responses: Responses
     ) -> TokenEndpoint:
         """
         Make the endpoint.
@@ -90,11 +99,7 @@ class EndpointSettings(Section):
         Raises:
             ConfigurationError: A setting is unusable.
         """
-        place = self.place.member("client_types")
-        if not self.client_types:
-            raise place.error("is empty: name one, or leave it out for all")
-        with place.named():
-            verifiers = {label: accounts.verifier(label) for label in self.client_types}
+        verifiers = {**self._verifiers_of(accounts), **self._verifiers_by_name()}
         with self.place.named_by_member():
             return TokenEndpoint(
                 issuer=issuer,
@@ -103,6 +108,24 @@ class EndpointSettings(Section):
                 responses=responses,
                 max_body_bytes=self.max_body_bytes,
             )
+
+    def _verifiers_of(self, accounts: SQLAccounts | None) -> dict[str, AccountVerifier]:
+        place = self.place.member("client_types")
+        if accounts is None:
+            if self.client_types is not None:
+                raise place.error("are those of [accounts]: add that table, or leave them out")
+            return {}
+        if self.client_types == ():
+            raise place.error("is empty: name one, or leave it out for all")
+        with place.named():
+            return {label: accounts.verifier(label) for label in self.client_types or CLIENT_TYPES}
+
+    def _verifiers_by_name(self) -> dict[str, AccountVerifier]:
+        place = self.place.member("verifiers")
+        return {
+            label: find(f"{place.file}: {place.member(label).name}:", name)
+            for label, name in (self.verifiers or {}).items()
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -130,7 +130,7 @@ class Settings(Section):
         if self.accounts is None:
             raise self.place.member("accounts").error(
                 'is missing: add an [accounts] table with url = "sqlite:///accounts.db"'
-                " (and leave [endpoint] out where nobody logs in)"
+                ", or [endpoint.verifiers] (and leave [endpoint] out where nobody logs in)"
             )
         return self.accounts.build()
 
@@ -143,8 +143,11 @@ class Settings(Section):
         """
         if self.endpoint is None:
             return None
+        own = self.endpoint.verifiers and self.accounts is None
         return self.endpoint.build(
-            issuer=self.build_issuer(keys), accounts=self.build_accounts(), responses=responses
+            issuer=self.build_issuer(keys),
+            accounts=None if own else self.build_accounts(),
+            responses=responses,
         )
 
     def protect(

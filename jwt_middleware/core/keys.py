@@ -134,12 +134,10 @@ class Key:
         if alg not in _SECRET_BYTES:
             raise ConfigurationError(f"alg {alg!r} takes no secret: use HS256, HS384 or HS512")
         octets = _octets(secret, "secret")
-        try:
-            ALGORITHMS[alg].prepare_key(octets)
-        except InvalidKeyError as error:
+        if not _may_be_secret(octets, alg):
             raise ConfigurationError(
                 "secret is empty, or is the text of a PEM, an SSH key or a JWK: use random bytes"
-            ) from error
+            )
         if len(octets) < _SECRET_BYTES[alg]:
             raise ConfigurationError(
                 f"secret has {len(octets)} bytes, {alg} needs at least {_SECRET_BYTES[alg]}: "
@@ -300,6 +298,14 @@ def _octets(text: str | bytes, name: str) -> bytes:
     except UnicodeEncodeError:
         # Its repr holds the whole text.
         raise ConfigurationError(f"{name} holds characters that UTF-8 cannot encode") from None
+
+
+def _may_be_secret(octets: bytes, alg: str) -> bool:
+    try:
+        ALGORITHMS[alg].prepare_key(octets)
+    except InvalidKeyError:
+        return False
+    return b"-----BEGIN" not in octets  # PyJWT lets a PEM through that breaks off
 
 
 def _secret_kid(secret: bytes) -> str:

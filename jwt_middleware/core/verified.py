@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
+from .claims import scopes_of
+
 if TYPE_CHECKING:
     from .jws import Header
     from .keys import KeySet
@@ -71,9 +73,8 @@ class VerifiedToken:
 
     @property
     def scopes(self) -> frozenset[str]:
-        """The members of *scope* (RFC 8693 §4.2); a *scope* that is no string grants nothing."""
-        scope = self._claims.get("scope")
-        return frozenset(filter(None, scope.split(" "))) if isinstance(scope, str) else frozenset()
+        """The members of the claim *scope*."""
+        return scopes_of(self._claims)
 
     def __repr__(self) -> str:
         return f"<VerifiedToken sub={self.subject!r} kid={self.header.kid!r}>"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Final
 from urllib.parse import parse_qsl
 
-from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Request
 
 from ..core.encoding import parse_json
@@ -49,7 +48,8 @@ def _read_bounded(request: Request, max_bytes: int) -> bytes:
     request.max_content_length = max_bytes + 1
     try:
         octets = request.get_data(cache=False)
-    except (HTTPException, OSError) as error:  # servers raise OSError for broken chunks
+    except Exception as error:
+        # Broken framing is an OSError, a ValueError or, in gunicorn, a class of the server's own.
         raise InvalidRequestError("the body cannot be read") from error
     if len(octets) > max_bytes:
         raise BodyTooLargeError

@@ -19,6 +19,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from ..core.claims import scopes_of
+
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
@@ -54,5 +56,4 @@ def get_claims(environ: WSGIEnvironment) -> dict[str, Any] | None:
 
 def get_scopes(environ: WSGIEnvironment) -> frozenset[str]:
     """Return the scopes of a request's token; empty if there is none."""
-    scope = (get_claims(environ) or {}).get("scope")
-    return frozenset(scope.split()) if isinstance(scope, str) else frozenset()
+    return scopes_of(get_claims(environ) or {})

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from ..errors import ConfigurationError, InsufficientScopeError
+from ..errors import ConfigurationError, InsufficientScopeError, InvalidRequestError
 from .paths import Pattern, read_path
 
 if TYPE_CHECKING:
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 Access = Literal["public", "optional", "required"]
 
 REMEMBERED_DECISIONS: Final = 1024
+MAX_REMEMBERED_CHARS: Final = 512
+MAX_PATH_CHARS: Final = 8192
+"""Longer paths are refused unread; most servers let no longer one in."""
 
 # Frameworks that act on these do so behind us: then it is the other method that they run.
 _OVERRIDE_KEYS: Final = (
@@ -130,26 +133,41 @@ class Policy:
 
     def __init__(self, rules: Iterable[Rule] = ()) -> None:
         self._rules = tuple(_CompiledRule(rule) for rule in rules)
-        self._names_methods = any(rule.methods is not None for rule in self._rules)
         self._allows_preflight = any(rule.requirement.preflight for rule in self._rules)
-        self._decide = lru_cache(REMEMBERED_DECISIONS)(self._decide_afresh)
+        self._reads_methods = self._allows_preflight or any(
+            rule.methods is not None for rule in self._rules
+        )
+        self._remembered = lru_cache(REMEMBERED_DECISIONS)(self._decide_afresh)
 
     def requirement(self, environ: WSGIEnvironment) -> Requirement:
-        """Return what the request in *environ* must bring."""
+        """
+        Return what the request in *environ* must bring.
+
+        Raises:
+            InvalidRequestError: The path is longer than :data:`MAX_PATH_CHARS`.
+        """
         if not self._rules:
             return _DEFAULT
         method, path = environ["REQUEST_METHOD"], environ.get("PATH_INFO", "")
-        if self._allows_preflight and method == "OPTIONS":
+        overrides: tuple[str, ...] = ()
+        if self._reads_methods:
+            overrides = tuple(environ[key].strip() for key in _OVERRIDE_KEYS if key in environ)
+        # What is no longer OPTIONS behind us is no preflight.
+        if method == "OPTIONS" and self._allows_preflight and not overrides:
             # https://fetch.spec.whatwg.org/#cors-preflight-fetch
             wanted = environ.get("HTTP_ACCESS_CONTROL_REQUEST_METHOD")
             if wanted and environ.get("HTTP_ORIGIN") and self._decide((wanted,), path).preflight:
                 return _PUBLIC
-        if self._names_methods:
-            overrides = [environ[key].strip() for key in _OVERRIDE_KEYS if key in environ]
-            return self._decide((method, *overrides), path)
-        return self._decide((method,), path)
+        return self._decide((method, *overrides), path)
+
+    def _decide(self, methods: tuple[str, ...], path: str) -> Requirement:
+        if len(methods) > 1 or len(path) > MAX_REMEMBERED_CHARS:
+            return self._decide_afresh(methods, path)
+        return self._remembered(methods, path)
 
     def _decide_afresh(self, methods: tuple[str, ...], path: str) -> Requirement:
+        if len(path) > MAX_PATH_CHARS:
+            raise InvalidRequestError("the path is too long")
         readings = read_path(path)
         requirements = [
             self._first(method, text, canonical=readings.canonical)

@@ -9,11 +9,10 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterable, Mapping
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from werkzeug.datastructures import LanguageAccept
-from werkzeug.http import parse_accept_header
+from werkzeug.http import HTTP_STATUS_CODES, parse_accept_header
 
 from ..core.issuer import IssuedToken
 from ..errors import (
@@ -121,7 +120,7 @@ class Responses:
             return _send(environ, start_response, answer.status, headers, body)
         problem: dict[str, object] = {
             "type": "about:blank",
-            "title": HTTPStatus(answer.status).phrase,
+            "title": HTTP_STATUS_CODES[answer.status],
             "status": answer.status,
             "detail": sentence,
             "code": error.code,
@@ -214,7 +213,7 @@ def _send(
 ) -> Iterable[bytes]:
     octets = json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
     start_response(
-        f"{status} {HTTPStatus(status).phrase}",
+        f"{status} {HTTP_STATUS_CODES[status]}",
         [
             ("Content-Type", media_type),
             ("Content-Length", str(len(octets))),

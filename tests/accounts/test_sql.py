@@ -132,7 +132,7 @@ def test_lists_page_by_page(accounts: SQLAccounts, monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize("again", ["ann@x", "ANN@X", " Ann@x\u3000", "ａｎｎ@x"])
 def test_refuses_another_spelling_of_an_account(accounts: SQLAccounts, again: str) -> None:
     accounts.add("email", "ann@x", "hunter2")
-    with pytest.raises(AccountExistsError, match="email account 'ann@x'"):
+    with pytest.raises(AccountExistsError, match="account 'ann@x' of the type email"):
         accounts.add("email", again, "other")
     accounts.verify("email", again, "hunter2")
 
@@ -333,7 +333,9 @@ def test_a_missing_table_is_said_to_be_missing(
         lambda: accounts.add("email", "ann@x", "hunter2"),
         lambda: list(accounts.list()),
     ):
-        with pytest.raises(UnavailableError, match=r"`jwt-middleware init`.*create_schema") as it:
+        with pytest.raises(
+            UnavailableError, match=r"create_schema.*`jwt-middleware account add`"
+        ) as it:
             use()
         assert "hunter2" not in repr(it.value.__cause__)
     accounts.create_schema()

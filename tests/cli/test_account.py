@@ -109,7 +109,9 @@ class TestAdd:
         invoke("account", "add", "a@example.com", stdin="right")
         result = invoke("account", "add", "A@EXAMPLE.COM", stdin="other")
         assert result.exit_code == 1
-        assert result.stderr == "Error: there is a email account 'a@example.com'\n"
+        assert result.stderr == (
+            "Error: an account 'a@example.com' of the type email exists already\n"
+        )
 
     def test_takes_no_secret_as_an_argument(self, invoke: Invoke) -> None:
         assert invoke("account", "add", "a@example.com", "right").exit_code == 2

@@ -96,14 +96,17 @@ class TestFiles:
         assert not (target / "accounts.db").exists()
         assert "pip install 'wsgi-jwt-middleware[sql]'" in result.stdout
 
-    @pytest.mark.parametrize("name", ["jwt.toml", "secret", "accounts.db"])
+    @pytest.mark.parametrize(
+        "name", ["jwt.toml", "secret", "accounts.db"], ids=["config", "secret", "database"]
+    )
     def test_never_replace_one_that_is_there(self, target: Path, name: str) -> None:
         (target / name).write_text("mine")
+        (target / "accounts.db.backup").write_text("mine")
         result = init()
         assert result.exit_code == 1
         assert result.stderr.startswith(f"Error: {name} is there already and is not overwritten")
         assert result.stderr.count("\n") == 1
-        assert [path.name for path in target.iterdir()] == [name]
+        assert {path.name for path in target.iterdir()} == {name, "accounts.db.backup"}
         assert (target / name).read_text() == "mine"
 
     def test_are_not_left_behind_by_a_failure(

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from queue import SimpleQueue
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -167,6 +170,22 @@ class TestRun:
     def test_leaves_out_what_an_older_gunicorn_does_not_know(self) -> None:
         running = server._Server(_app, {"workers": 3, "not_a_setting": 1})
         assert running.cfg.workers == 3
+
+    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
+    def test_ends_a_worker_that_was_told_to_while_it_booted(
+        self, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+    ) -> None:
+        defaults = []
+        monkeypatch.setattr(signal, "signal", lambda *given: defaults.append(given))
+        noted: SimpleQueue[int] = SimpleQueue()
+        arbiter = SimpleNamespace(SIG_QUEUE=noted)
+        noted.put(signal.SIGCHLD)
+        server._heed_signals(arbiter, None)
+        assert (number, signal.SIG_DFL) in defaults
+        noted.put(number)
+        with pytest.raises(SystemExit) as ended:
+            server._heed_signals(arbiter, None)
+        assert ended.value.code == 0
 
     def test_loads_the_app(self) -> None:
         running = server._Server(lambda: _wsgi, {})

@@ -442,3 +442,8 @@ def chain(error: BaseException | None) -> list[str]:
         lines += [str(error), repr(error)]
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     return lines
+
+
+def test_refuses_a_pem_that_breaks_off_as_a_secret() -> None:
+    with pytest.raises(ConfigurationError, match="PEM"):
+        Key.from_secret("-----BEGIN PUBLIC KEY-----\nMIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8A")

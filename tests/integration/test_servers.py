@@ -13,6 +13,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 import pytest
 from cheroot import wsgi as cheroot
+from waitress import wasyncore
 from waitress.server import create_server
 from werkzeug.serving import make_server as make_werkzeug_server
 
@@ -98,9 +99,22 @@ def werkzeug_server(app: WSGIApplication) -> Iterator[Server]:
 
 @contextmanager
 def waitress_server(app: WSGIApplication) -> Iterator[Server]:
-    server = create_server(app, host="127.0.0.1", port=0, threads=2)
-    with in_thread(server.run, server.close):
+    sockets: dict[int, Any] = {}
+    server = create_server(app, map=sockets, host="127.0.0.1", port=0, threads=2)
+    stopping = threading.Event()
+
+    def run() -> None:  # as its own run(), which nothing but a signal ends
+        while not stopping.is_set():
+            wasyncore.loop(timeout=1, map=sockets, count=1)
+
+    def stop() -> None:
+        stopping.set()
+        server.pull_trigger()
+
+    with in_thread(run, stop):
         yield "127.0.0.1", server.effective_port
+    server.task_dispatcher.shutdown()
+    wasyncore.close_all(sockets)
 
 
 @contextmanager

@@ -1,0 +1,55 @@
+"""Callables by name: ``"module:attr"``."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from typing import Any, Final
+
+from ..errors import ConfigurationError
+
+_NAME: Final = re.compile(r"(\w+(?:\.\w+)*):(\w+(?:\.\w+)*)")
+
+
+def find(what: str, name: str) -> Any:
+    """
+    Import the callable that *name*, ``"module:attr"``, stands for.
+
+    Whatever the module raises when it is imported is not caught: it is its own.
+
+    Args:
+        what: What it is to be, for the errors.
+        name: Dots may stand on both sides of the colon.
+
+    Raises:
+        ConfigurationError: The name is not of that form, or there is no such module or attribute,
+            or it is not callable.
+    """
+    match = _NAME.fullmatch(name)
+    if match is None:
+        raise ConfigurationError(f'{what} {name!r}: write "module:attr", as in "myapp:app"')
+    found: Any = _import(match[1], f"{what} {name!r}")
+    for attribute in match[2].split("."):
+        try:
+            found = getattr(found, attribute)
+        except AttributeError as error:
+            raise ConfigurationError(
+                f"{what} {name!r}: there is no {attribute!r} in {match[1]!r}: correct the name "
+                "behind the colon"
+            ) from error
+    if not callable(found):
+        raise ConfigurationError(f"{what} {name!r}: is not callable: name one that is")
+    return found
+
+
+def _import(module: str, named: str) -> Any:
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        # Another missing module is one that this one imports.
+        if error.name is None or not f"{module}.".startswith(f"{error.name}."):
+            raise
+        raise ConfigurationError(
+            f"{named}: there is no module {error.name!r}: correct the name, or start the server "
+            "where it can be imported (PYTHONPATH)"
+        ) from error

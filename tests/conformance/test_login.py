@@ -1,0 +1,509 @@
+"""Cases 84 to 101: the token endpoint."""
+
+from __future__ import annotations
+
+import io
+import json
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+from wsgiref.validate import validator
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from webtest import TestApp, TestResponse
+
+from jwt_middleware import JWTPayload, TokenEndpoint, TokenIssuer
+from jwt_middleware.accounts.hashing import SecretHasher
+from jwt_middleware.accounts.sql import SQLAccounts
+from jwt_middleware.errors import BadCredentialsError
+
+from .support import (
+    AUD,
+    ISS,
+    KEYS,
+    NOW,
+    PASSWORD,
+    VECTORS,
+    Site,
+    json_vectors,
+    token_endpoint,
+    verify_account,
+)
+
+LOGIN = {"account": "ann", "secret": PASSWORD, "type": "email"}
+URLENCODED = "application/x-www-form-urlencoded"
+
+
+@pytest.fixture
+def web() -> TestApp:
+    return Site(endpoint=token_endpoint()).web
+
+
+def log_in(web: TestApp, **fields: Any) -> TestResponse:
+    return web.post_json("/token", {**LOGIN, **fields}, status="*")
+
+
+def post(web: TestApp, body: bytes, content_type: str, **environ: Any) -> TestResponse:
+    headers = {"Content-Type": content_type}
+    return web.post("/token", body, headers=headers, extra_environ=environ, status="*")
+
+
+class CountingHasher(SecretHasher):
+    """Counts Argon2 verifications by the parameters that decide what each costs."""
+
+    def __init__(self) -> None:
+        super().__init__(time_cost=1, memory_cost_kib=8)
+        self.work: list[str] = []
+        verify = self._argon2.verify
+
+        def counted(encoded: str, material: bytes) -> bool:
+            self.work.append(encoded.split("$")[3])
+            return verify(encoded, material)
+
+        self._argon2 = _Counted(self._argon2, counted)  # type: ignore[assignment]
+
+
+class _Counted:
+    def __init__(self, hasher: object, verify: Callable[[str, bytes], bool]) -> None:
+        self._hasher = hasher
+        self.verify = verify
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._hasher, name)
+
+
+@pytest.fixture
+def hasher() -> CountingHasher:
+    return CountingHasher()
+
+
+@pytest.fixture
+def accounts(tmp_path: Path, hasher: CountingHasher) -> Iterator[SQLAccounts]:
+    accounts = SQLAccounts(f"sqlite:///{tmp_path / 'accounts.db'}", hasher=hasher)
+    accounts.create_schema()
+    accounts.add("email", "ann@example.com", PASSWORD, scope="read")
+    accounts.add("email", "off@example.com", PASSWORD)
+    accounts.disable("email", "off@example.com")
+    yield accounts
+    accounts.close()
+
+
+REFUSED_LOGINS = {
+    "wrong-secret": {"account": "ann@example.com", "secret": "wrong"},
+    "unknown": {"account": "bob@example.com"},
+    "unknown-and-wrong": {"account": "bob@example.com", "secret": "wrong"},
+    "disabled": {"account": "off@example.com"},
+    "name-that-none-can-have": {"account": "a\u200bnn@example.com"},
+    "injection": {"account": "' OR 1=1 --", "secret": "' OR 1=1 --"},
+    "account-of-another-type": {"account": "ann@example.com", "type": "username"},
+    "longest-secret": {"account": "ann@example.com", "secret": "x" * 1024},
+}
+
+
+def test_case_84_unknown_account_and_wrong_secret_cannot_be_told_apart(
+    accounts: SQLAccounts, hasher: CountingHasher
+) -> None:
+    verifiers = {name: accounts.verifier(name) for name in ("email", "username")}
+    web = Site(endpoint=token_endpoint(verifiers=verifiers)).web
+    assert log_in(web, account="ann@example.com").status_int == 200
+    seen = {}
+    for name, fields in REFUSED_LOGINS.items():
+        hasher.work.clear()
+        answer = log_in(web, **fields)
+        seen[name] = (answer.status, sorted(answer.headers.items()), answer.body, (*hasher.work,))
+    expected = seen["wrong-secret"]
+    assert expected[0] == "401 Unauthorized"
+    assert len(expected[3]) == 1
+    assert {name: one for name, one in seen.items() if one != expected} == {}
+
+
+def test_case_84_spellings_of_one_account_are_one(accounts: SQLAccounts) -> None:
+    web = Site(endpoint=token_endpoint(verifiers={"email": accounts.verifier("email")})).web
+    for account in ("ann@example.com", "ANN@Example.com", " ann@example.com ", "ａnn@example.com"):
+        assert log_in(web, account=account).status_int == 200
+
+
+class CountedInput:
+    """A request body, with no more methods than PEP 3333 asks for, that counts what is read."""
+
+    def __init__(self, octets: bytes) -> None:
+        self._stream = io.BytesIO(octets)
+        self.taken = 0
+
+    def read(self, size: int = -1) -> bytes:
+        octets = self._stream.read(size)
+        self.taken += len(octets)
+        return octets
+
+    def readline(self, size: int = -1) -> bytes:
+        raise AssertionError("a body is not read by lines")
+
+    readlines = __iter__ = readline
+
+
+def post_raw(endpoint: TokenEndpoint, body: object, **environ: Any) -> tuple[str, bytes]:
+    """Call the endpoint as a server would, without anything that mends the request."""
+    statuses: list[str] = []
+
+    def start_response(status: str, headers: Any, exc_info: Any = None) -> Any:
+        statuses.append(status)
+
+    asked = {
+        "REQUEST_METHOD": "POST",
+        "PATH_INFO": "/token",
+        "SERVER_NAME": "h",
+        "SERVER_PORT": "80",
+        "wsgi.url_scheme": "http",
+        "CONTENT_TYPE": "application/json",
+        "wsgi.input": body,
+        **environ,
+    }
+    octets = b"".join(endpoint(asked, start_response))
+    return statuses[0], octets
+
+
+@pytest.mark.parametrize("length", ["65537", "10000000000", "9" * 100])
+@pytest.mark.parametrize("content_type", ["application/json", URLENCODED])
+def test_case_88_announced_too_long_is_refused_unread(length: str, content_type: str) -> None:
+    body = CountedInput(b"x" * 70_000)
+    status, _ = post_raw(token_endpoint(), body, CONTENT_LENGTH=length, CONTENT_TYPE=content_type)
+    assert status.startswith("413 ")
+    assert body.taken == 0
+
+
+def test_case_88_the_bound_itself(web: TestApp) -> None:
+    login = json.dumps(LOGIN).encode()
+    assert post(web, login.ljust(65_536), "application/json").status_int == 200
+    assert post(web, login.ljust(65_537), "application/json").status_int == 413
+
+
+@pytest.mark.parametrize("length", ["-1", "abc", "1e3", "٣", "0x10", " ", "+5", "1,1", "9" * 5000])
+def test_case_88_content_length_of_no_number(length: str) -> None:
+    status, _ = post_raw(
+        token_endpoint(), CountedInput(json.dumps(LOGIN).encode()), CONTENT_LENGTH=length
+    )
+    assert int(status[:3]) in {400, 413}
+
+
+def test_case_88_body_that_breaks_off() -> None:
+    login = json.dumps(LOGIN).encode()
+    status, _ = post_raw(token_endpoint(), io.BytesIO(login), CONTENT_LENGTH=str(len(login) + 5))
+    assert status == "400 Bad Request"
+
+
+def test_case_89_chunked_without_content_length() -> None:
+    login = CountedInput(json.dumps(LOGIN).encode())
+    chunked: dict[str, Any] = {"wsgi.input_terminated": True, "HTTP_TRANSFER_ENCODING": "chunked"}
+    status, octets = post_raw(token_endpoint(), login, **chunked)
+    assert status == "200 OK"
+    assert json.loads(octets)["token_type"] == "Bearer"
+    endless = CountedInput(b"x" * 10_000_000)
+    status, _ = post_raw(token_endpoint(), endless, **chunked)
+    assert status.startswith("413 ")
+    assert endless.taken < 200_000
+
+
+class BrokenInput:
+    """What servers do where the client's framing is wrong or the client has gone."""
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    def read(self, size: int = -1) -> bytes:
+        raise self._error
+
+    readline = readlines = __iter__ = read
+
+
+class ParseException(Exception):  # noqa: N818  gunicorn's name for what it raises
+    """Of no base class that anybody could import from here."""
+
+
+@pytest.mark.parametrize(
+    "error",
+    [OSError("reset"), ConnectionResetError(), TimeoutError(), ValueError("Bad chunk size"),
+     ParseException("invalid chunk size"), EOFError()],
+    ids=lambda error: type(error).__name__,
+)  # fmt: skip
+@pytest.mark.parametrize("framing", ["chunked", "length"])
+def test_case_89_broken_framing_is_the_clients_fault(error: Exception, framing: str) -> None:
+    environ: dict[str, Any] = (
+        {"wsgi.input_terminated": True} if framing == "chunked" else {"CONTENT_LENGTH": "10"}
+    )
+    status, octets = post_raw(token_endpoint(), BrokenInput(error), **environ)
+    assert status == "400 Bad Request"
+    assert type(error).__name__.encode() not in octets
+
+
+@pytest.mark.parametrize(
+    ("content_type", "status"),
+    [
+        pytest.param("", 415, id="empty"),
+        pytest.param("text/plain", 415, id="text"),
+        pytest.param("text/json", 415, id="text-json"),
+        pytest.param("application/jsonx", 415, id="longer"),
+        pytest.param("application/vnd.api+json", 415, id="vendor"),
+        pytest.param("application/json, text/plain", 415, id="two"),
+        pytest.param("multipart/form-data; boundary=x", 415, id="multipart"),
+        pytest.param("application/json; charset=utf-16", 415, id="utf-16"),
+        pytest.param("application/json; charset=utf-7", 415, id="utf-7"),
+        pytest.param("application/json; charset=latin-1", 415, id="latin-1"),
+        pytest.param("application/json; charset*=utf-8''utf-16", 415, id="extended"),
+        pytest.param("application/json; charset=UTF-8", 200, id="utf-8"),
+        pytest.param('Application/JSON ; charset="utf-8"', 200, id="quoted"),
+        pytest.param(URLENCODED, 400, id="urlencoded"),
+    ],
+)
+def test_case_91_content_type(content_type: str, status: int, web: TestApp) -> None:
+    assert post(web, json.dumps(LOGIN).encode(), content_type).status_int == status
+
+
+def test_case_91_missing_content_type() -> None:
+    body = json.dumps(LOGIN).encode()
+    for content_type in ("", None):
+        environ = {"CONTENT_LENGTH": str(len(body)), "CONTENT_TYPE": content_type}
+        wanted = {key: value for key, value in environ.items() if value is not None}
+        if content_type is None:
+            endpoint = token_endpoint()
+            status, _ = post_raw_without_type(endpoint, body)
+        else:
+            status, _ = post_raw(token_endpoint(), io.BytesIO(body), **wanted)
+        assert status == "415 Unsupported Media Type"
+
+
+def post_raw_without_type(endpoint: TokenEndpoint, body: bytes) -> tuple[str, bytes]:
+    def app(environ: Any, start_response: Any) -> Any:
+        environ.pop("CONTENT_TYPE", None)
+        return endpoint(environ, start_response)
+
+    answer = TestApp(app).post("/token", body, status="*")
+    return answer.status, answer.body
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-8-sig"])
+def test_case_91_other_encodings(encoding: str, web: TestApp) -> None:
+    body = json.dumps(LOGIN).encode(encoding)
+    assert post(web, body, "application/json").status_int == 400
+
+
+@pytest.mark.parametrize(
+    "value",
+    [[PASSWORD], {"a": 1}, {"a": 1, "b": 2, "c": 3, "d": 4, "e": 5, "f": 6}, None, True, False, 0,
+     1, 1.5, 10**30, "", " ", [], {}, "a\0b", "\ud800"],
+    ids=repr,
+)  # fmt: skip
+@pytest.mark.parametrize("field", ["account", "secret"])
+def test_case_92_field_is_no_string(field: str, value: Any) -> None:
+    calls: list[object] = []
+    endpoint = token_endpoint(verifiers={"email": lambda *args: calls.append(args)})
+    answer = log_in(Site(endpoint=endpoint).web, **{field: value})
+    assert answer.status_int == 400
+    if value != "\ud800":  # refused before there are any fields
+        assert list(answer.json["errors"]) == [field]
+    assert calls == []
+
+
+@pytest.mark.parametrize(
+    "value",
+    [None, True, False, 0, 1, 99, 100.0, 100.9, "100.0", "１００", " 100", "0100", "Email", "EMAIL",
+     "email ", ["email"], [100], {"email": 1}, "", "nope", 10**30, -100, "__class__", "get"],
+    ids=repr,
+)  # fmt: skip
+def test_case_92_type_is_no_client_type(value: Any, web: TestApp) -> None:
+    answer = log_in(web, type=value)
+    assert answer.status_int == 400
+    assert list(answer.json["errors"]) == ["type"]
+
+
+@pytest.mark.parametrize("value", [100, "100", "email"])
+def test_case_92_type_by_name_or_number(value: Any, web: TestApp) -> None:
+    assert log_in(web, type=value).status_int == 200
+
+
+def test_case_92_only_registered_types_log_in(web: TestApp) -> None:
+    for value in (101, 102, 200, "mobile", "username", "service"):
+        assert log_in(web, type=value).status_int == 400
+
+
+def test_case_92_urlencoded_fields_given_twice(web: TestApp) -> None:
+    for extra in ("&account=bob", "&secret=x", "&type=mobile", "&accoun%74=bob"):
+        body = (urlencode(LOGIN) + extra).encode()
+        assert post(web, body, URLENCODED).status_int == 400
+    assert post(web, urlencode(LOGIN).encode(), URLENCODED).status_int == 200
+
+
+def test_case_96_a_megabyte_of_secret_is_refused_before_hashing() -> None:
+    calls: list[object] = []
+    endpoint = token_endpoint(
+        verifiers={"email": lambda *args: calls.append(args)}, max_body_bytes=2_000_000
+    )
+    web = Site(endpoint=endpoint).web
+    assert log_in(web, secret="x" * 1_000_000).status_int == 400
+    assert log_in(web, secret="x" * 1_025).status_int == 400
+    assert log_in(Site(endpoint=token_endpoint()).web, secret="x" * 1_000_000).status_int == 413
+    assert calls == []
+
+
+@pytest.mark.parametrize("size", [65, 72, 73, 128, 1023])
+def test_case_96_long_secrets_are_not_truncated(size: int, accounts: SQLAccounts) -> None:
+    secret = "é" * size
+    accounts.add("email", "long@example.com", secret)
+    web = Site(endpoint=token_endpoint(verifiers={"email": accounts.verifier("email")})).web
+    assert log_in(web, account="long@example.com", secret=secret).status_int == 200
+    for other in (secret[:-1], secret + "x", secret[:-1] + "e", secret[:64], secret[: size // 2]):
+        assert log_in(web, account="long@example.com", secret=other).status_int == 401
+
+
+EXTRA = {
+    "sub": "1", "uid": 1, "scope": "admin", "role": "admin", "exp": 9_999_999_999, "aud": "other",
+    "iss": "evil", "jti": "x", "auth": "root", "ac_type": "service", "expires_in": 10**9,
+    "lifetime_seconds": 10**9, "client_types": ["x"], "formdata": {"a": 1}, "obj": 1, "prefix": "x",
+    "data": {}, "meta": {"csrf": True}, "__class__": "x", "__init__": 1, "kid": "x", "alg": "none",
+    "validate": 1, "errors": {}, "_fields": {}, "extra_validators": 1, "language": "zz",
+}  # fmt: skip
+
+
+def test_case_98_extra_fields_have_no_effect() -> None:
+    site = Site(endpoint=token_endpoint())
+    plain = site.verifier.verify(log_in(site.web).json["access_token"]).claims
+    for extra in (EXTRA, *({name: value} for name, value in EXTRA.items())):
+        answer = log_in(site.web, **extra)
+        assert answer.json["expires_in"] == 7200
+        assert answer.json["scope"] == "read"
+        claims = site.verifier.verify(answer.json["access_token"]).claims
+        assert {**claims, "jti": ""} == {**plain, "jti": ""}
+
+
+@pytest.mark.parametrize("fields", [{}, {"secret": "wrong"}, {"secret": None}])
+def test_case_101_answers_are_not_stored(fields: dict[str, Any], web: TestApp) -> None:
+    assert log_in(web, **fields).headers["Cache-Control"] == "no-store"
+    assert web.get("/token", status=405).headers["Cache-Control"] == "no-store"
+
+
+def test_case_101_jti_is_unique_over_100_000_issues(monkeypatch: pytest.MonkeyPatch) -> None:
+    issuer = TokenIssuer(keys=KEYS, issuer=ISS, audience=AUD, clock=lambda: NOW)
+    payload = JWTPayload(uid=42)
+    assert len({issuer.issue(payload).jti for _ in range(100_000)}) == 100_000
+
+
+# Whatever is sent
+
+
+@pytest.mark.skipif(not VECTORS.is_dir(), reason="../shared/vectors is not there")
+def test_json_test_suite_as_bodies(web: TestApp) -> None:
+    seen = 0
+    for name, document, _ in json_vectors():
+        seen += 1
+        status = post(web, document, "application/json").status_int
+        assert status == (413 if len(document) > 65_536 else 400), name
+    assert seen == 283
+
+
+@pytest.mark.skipif(not VECTORS.is_dir(), reason="../shared/vectors is not there")
+def test_json_test_suite_as_members_of_a_body(web: TestApp) -> None:
+    login = json.dumps(LOGIN).encode()[:-1] + b',"x":'
+    accepted, refused = [], []
+    for name, document, valid in json_vectors():
+        status = post(web, login + document + b"}", "application/json").status_int
+        assert status in {200, 400, 413}, name
+        if valid and status != 200:
+            refused.append(name)
+        elif not valid and status == 200:
+            accepted.append(name)
+    # Not valid alone, and valid where something follows; or the value ends the object itself.
+    assert [name for name in accepted if not name.startswith("i_")] == []
+    assert [name for name in refused if "duplicated" not in name and "surrogate" not in name
+            and "noncharacter" not in name] == []  # fmt: skip
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4)
+    ),
+    max_leaves=10,
+)  # fmt: skip
+FIELDS = st.dictionaries(
+    st.sampled_from(["account", "secret", "type", "x", "formdata", "data", "meta"]), JSON
+)
+CONTENT_TYPES = st.one_of(
+    st.sampled_from(["application/json", URLENCODED, "multipart/form-data; boundary=x", ""]),
+    st.text(st.characters(min_codepoint=32, max_codepoint=255), max_size=40),
+    st.lists(
+        st.sampled_from(
+            ["application/json", ";", "charset", "=", "*", "*0", "*0*", "''", "%", "utf-8", '"',
+             "\\", " "]
+        )
+    ).map("".join),
+)  # fmt: skip
+BODIES = st.one_of(
+    st.binary(max_size=200),
+    FIELDS.map(lambda value: json.dumps(value).encode()),
+    JSON.map(lambda value: json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass")),
+    st.dictionaries(st.sampled_from(["account", "secret", "type"]), st.text(max_size=9)).map(
+        lambda fields: urlencode(fields, errors="surrogatepass").encode()
+    ),
+)
+BARE = token_endpoint(verifiers={"email": verify_account, "service": verify_account})
+
+
+@settings(max_examples=400, deadline=None)
+@given(BODIES, CONTENT_TYPES, st.booleans(), st.sampled_from(["en", "zh-CN,zh;q=0.9"]))
+def test_any_body_is_answered(
+    body: bytes,
+    content_type: str,
+    chunked: bool,  # noqa: FBT001
+    language: str,
+) -> None:
+    environ: dict[str, Any] = {"CONTENT_TYPE": content_type, "HTTP_ACCEPT_LANGUAGE": language}
+    environ |= {"wsgi.input_terminated": True} if chunked else {"CONTENT_LENGTH": str(len(body))}
+    status, octets = post_raw(BARE, io.BytesIO(body), **environ)
+    assert int(status[:3]) in {200, 400, 401, 413, 415}
+    assert json.loads(octets)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.fixed_dictionaries({}, optional=dict.fromkeys(LOGIN, JSON)))
+def test_any_form_is_answered(fields: dict[str, Any]) -> None:
+    body = json.dumps({**LOGIN, **fields}).encode()
+    status, _ = post_raw(BARE, io.BytesIO(body), CONTENT_LENGTH=str(len(body)))
+    assert int(status[:3]) in ({200, 400, 401} if fields else {200})
+
+
+def test_hostile_bodies_cost_little(web: TestApp) -> None:
+    # Each is as long as a body may be; the bound is wide, the work is some milliseconds.
+    for body, content_type in (
+        (b"[" * 65_000, "application/json"),
+        (b'{"a":' * 13_000, "application/json"),
+        (b'"' + b"\\" * 65_000, "application/json"),
+        (b'"' + b'\\"' * 32_000, "application/json"),
+        (b"9" * 65_000, "application/json"),
+        (b'{"x":' + b"9" * 4_300 + b"}", "application/json"),
+        (b"&" * 65_000, URLENCODED),
+        (b"a=1&" * 16_000, URLENCODED),
+        (b"%" * 65_000, URLENCODED),
+        (json.dumps({**LOGIN, "account": "\u0301\u0323" * 120}).encode(), "application/json"),
+        (b"{}", "application/json" + ";a=b" * 2_000),
+        (b"{}", 'application/json; a="' + "\\" * 8_000),
+        (b"{}", "application/json" + " " * 8_000 + "x"),
+        (b"{}", "application/json;" + "a*0" * 2_500),
+    ):
+        began = time.process_time()
+        assert post(web, body, content_type).status_int in {400, 401, 415}
+        assert time.process_time() - began < 1
+
+
+def test_the_endpoint_stands_alone() -> None:
+    def refuse(account: str, secret: str) -> object:
+        raise BadCredentialsError
+
+    web = TestApp(validator(token_endpoint(verifiers={"email": refuse})))
+    assert log_in(web).status_int == 401
+    assert "error=" not in log_in(web).headers["WWW-Authenticate"]
+    for method in ("GET", "PUT", "DELETE", "PATCH", "OPTIONS", "HEAD"):
+        answer = web.request("/token", method=method, status=405)
+        assert answer.headers["Allow"] == "POST"
