@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import sys
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,7 @@ NO_ENCRYPTION = serialization.NoEncryption()
 
 HEAD = 'issuer = "https://auth.example.com"\naudience = "api"\n'
 KEYS = '[keys]\nsecret_file = "secret"\n'
+TRUSTED = "[[trusted]]\nissuer = 'https://login.example.org'\naudience = 'api'\n"
 ACCOUNTS = '[accounts]\nurl = "sqlite:///accounts.db"\n'
 LOGIN = {"account": "ann@example.com", "secret": "right", "type": "email"}
 
@@ -76,6 +78,12 @@ def issuer_of(key: Key) -> TokenIssuer:
 
 def token(secret: str | bytes = SECRET) -> str:
     return issuer_of(Key.from_secret(secret)).issue(PAYLOAD).token
+
+
+def keys_of(settings: Settings, environ: Mapping[str, str] = os.environ) -> KeySet:
+    own = settings.build_own(environ)
+    assert own is not None
+    return own.keys.current()
 
 
 def get(url: str, bearer: str | None = None) -> int:
@@ -194,12 +202,13 @@ class TestEverySetting:
         protected = wrap(file, app)
         verifier, endpoint = protected.verifier, protected.endpoint
         assert isinstance(endpoint, jwt_middleware.TokenEndpoint)
-        assert verifier.issuer == endpoint.issuer.issuer == "https://auth.example.com"
-        assert verifier.audiences == {"first", "second"}
+        assert endpoint.issuer.issuer == "https://auth.example.com"
+        own = verifier.trusted[endpoint.issuer.issuer]
+        assert own.audiences == {"first", "second"}
         assert endpoint.issuer.audience == "first"
-        assert verifier.leeway_seconds == 1.5
-        assert verifier.token_type == "at+jwt"
-        assert [key.kid for key in verifier.keys] == ["2026-11"]
+        assert own.leeway_seconds == 1.5
+        assert own.token_type == "at+jwt"
+        assert [key.kid for key in verifier.keys.current()] == ["2026-11"]
         assert endpoint.path == "/auth/token"
         assert endpoint.issuer.lifetime_seconds == 60
         assert set(endpoint.verifiers) == {"email", "blue-app"}
@@ -221,8 +230,9 @@ class TestEverySetting:
             issuer=endpoint.issuer, verifiers={"email": lambda account, secret: None}
         )
         issuer = TokenIssuer(keys=keys, issuer="i", audience="a")
-        assert protected.verifier.leeway_seconds == plain.leeway_seconds
-        assert protected.verifier.token_type == plain.token_type
+        (own,), (other,) = protected.verifier.trusted.values(), plain.trusted.values()
+        assert own.leeway_seconds == other.leeway_seconds
+        assert own.token_type == other.token_type
         assert protected.verifier._cache._half == plain._cache._half
         assert (endpoint.path, endpoint.max_body_bytes) == (bare.path, bare.max_body_bytes)
         assert endpoint.issuer.lifetime_seconds == issuer.lifetime_seconds
@@ -287,26 +297,26 @@ class TestKeys:
     ) -> None:
         (folder / "secret").write_bytes(content.encode())
         settings = load(folder / "jwt.toml")
-        assert settings.build_verifier(settings.build_keys()).verify(token(meant))
+        assert settings.build_verifier(settings.build_own()).verify(token(meant))
 
     def test_takes_bytes_that_are_no_text(self, folder: Path) -> None:
         secret = bytes(range(128, 192))
         (folder / "secret").write_bytes(secret)
         settings = load(folder / "jwt.toml")
-        assert settings.build_verifier(settings.build_keys()).verify(token(secret))
+        assert settings.build_verifier(settings.build_own()).verify(token(secret))
 
     def test_takes_a_secret_from_the_environment(
         self, folder: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         file = write(folder, '[keys]\nsecret_env = "JWT_SECRET"\nalg = "HS512"\n')
         monkeypatch.setenv("JWT_SECRET", SECRET * 2)
-        (key,) = load(file).build_keys()
+        (key,) = keys_of(load(file))
         assert key.kid == Key.from_secret(SECRET * 2, alg="HS512").kid
         assert key.alg == "HS512"
 
     def test_takes_an_environment_that_is_given(self, folder: Path) -> None:
         file = write(folder, '[keys]\nsecret_env = "JWT_SECRET"\n')
-        assert len(load(file).build_keys({"JWT_SECRET": SECRET})) == 1
+        assert len([*keys_of(load(file), {"JWT_SECRET": SECRET})]) == 1
 
     def test_takes_a_private_key(self, folder: Path) -> None:
         write_private(folder / "private.pem", private_pem())
@@ -314,9 +324,9 @@ class TestKeys:
             folder, '[keys]\nprivate_key_file = "private.pem"\nalg = "ES256"\nkid = "one"\n'
         )
         settings = load(file)
-        keys = settings.build_keys()
-        issued = settings.build_issuer(keys).issue(PAYLOAD)
-        assert settings.build_verifier(keys).verify(issued.token).header == (
+        own = settings.build_own()
+        issued = settings.build_issuer(own).issue(PAYLOAD)
+        assert settings.build_verifier(own).verify(issued.token).header == (
             "ES256",
             "one",
             "at+jwt",
@@ -329,7 +339,7 @@ class TestKeys:
             folder,
             '[keys]\nprivate_key_file = "private.pem"\nalg = "ES256"\npassword_env = "PW"\n',
         )
-        (key,) = load(file).build_keys({"PW": "open sesame"})
+        (key,) = keys_of(load(file), {"PW": "open sesame"})
         assert key.can_sign
 
     def test_takes_a_public_key_to_verify_only(self, folder: Path) -> None:
@@ -343,7 +353,7 @@ class TestKeys:
         write_private(
             folder / "key.json", b'{"kty":"oct","alg":"HS256","kid":"j","k":"' + b"A" * 43 + b'"}'
         )
-        (key,) = load(write(folder, '[keys]\njwk_file = "key.json"\n')).build_keys()
+        (key,) = keys_of(load(write(folder, '[keys]\njwk_file = "key.json"\n')))
         assert (key.kid, key.alg, key.can_sign) == ("j", "HS256", True)
 
     def test_accepts_previous_keys_and_signs_with_none_of_them(self, folder: Path) -> None:
@@ -361,11 +371,12 @@ class TestKeys:
             """,
         )
         settings = load(file)
-        keys = settings.build_keys({"OLD": "x" * 40})
-        verifier = settings.build_verifier(keys)
-        assert [key.can_sign for key in keys] == [True, False, False]
+        own = settings.build_own({"OLD": "x" * 40})
+        verifier = settings.build_verifier(own)
+        assert own is not None
+        assert [key.can_sign for key in own.keys.current()] == [True, False, False]
         assert verifier.verify(token())
-        issued = settings.build_issuer(keys).issue(PAYLOAD)
+        issued = settings.build_issuer(own).issue(PAYLOAD)
         assert verifier.verify(issued.token).header.kid == Key.from_secret(SECRET.upper()).kid
         with pytest.raises(InvalidTokenError):
             verifier.verify(token(SECRET * 2))
@@ -385,14 +396,14 @@ class TestKeys:
         )
         settings = load(file)
         with pytest.raises(ConfigurationError, match="keys: holds a key that only verifies"):
-            settings.build_issuer(settings.build_keys())
+            settings.build_issuer(settings.build_own())
 
     @pytest.mark.parametrize("mode", [0o644, 0o604])
     def test_warns_of_a_secret_that_every_user_can_read(
         self, folder: Path, caplog: pytest.LogCaptureFixture, mode: int
     ) -> None:
         (folder / "secret").chmod(mode)
-        load(folder / "jwt.toml").build_keys()
+        load(folder / "jwt.toml").build_own()
         (record,) = caplog.records
         assert record.levelno == logging.WARNING
         for part in ("jwt.toml: keys.secret_file", str(folder / "secret"), "chmod 600"):
@@ -403,7 +414,7 @@ class TestKeys:
         self, folder: Path, caplog: pytest.LogCaptureFixture, mode: int
     ) -> None:
         (folder / "secret").chmod(mode)
-        load(folder / "jwt.toml").build_keys()
+        load(folder / "jwt.toml").build_own()
         assert not caplog.records
 
     def test_is_silent_about_a_public_key(
@@ -411,7 +422,7 @@ class TestKeys:
     ) -> None:
         (folder / "public.pem").write_bytes(public_pem())
         (folder / "public.pem").chmod(0o644)
-        load(write(folder, '[keys]\npublic_key_file = "public.pem"\nalg = "ES256"\n')).build_keys()
+        load(write(folder, '[keys]\npublic_key_file = "public.pem"\nalg = "ES256"\n')).build_own()
         assert not caplog.records
 
 
@@ -439,7 +450,7 @@ class TestPaths:
             f'[keys]\nsecret_file = "{other}/secret"\n[accounts]\nurl = "sqlite:///{other}/a.db"\n',
         )
         settings = load(file)
-        settings.build_keys()
+        settings.build_own()
         accounts = settings.build_accounts()
         accounts.create_schema()
         accounts.close()
@@ -465,9 +476,53 @@ MISTAKES = [
     pytest.param("[x]", ["x: this version knows no such", "it knows issuer, aud"], id="table"),
     pytest.param('"a\\nb" = 1', [r'"a\nb": this version'], id="unknown odd key"),
     pytest.param("[keys]\nsecretfile = 's'", ["keys.secretfile: ", "secret_file?"], id="in keys"),
-    pytest.param("[keys]\ndirectory = 'k'", ["keys.directory: this version"], id="keys.directory"),
+    pytest.param("[keys]\ndirectory = 'k'", ["keys.directory: ", "is no key ring"], id="no ring"),
+    pytest.param(
+        "[keys]\ndirectory = 'k'\nsecret_file = 's'",
+        ["keys.directory: and secret_file exclude each other: keep one"],
+        id="ring and secret",
+    ),
     pytest.param("[sessions]\nurl = 's'", ["sessions: this version knows"], id="sessions"),
-    pytest.param("[[trusted]]\nissuer = 's'", ["trusted: this version knows"], id="trusted"),
+    pytest.param("[[trusted]]\nissuer = 's'", ["trusted[1].audience: is missing"], id="trusted"),
+    pytest.param(
+        TRUSTED, ["trusted[1]: names no keys: add discovery = true, jwks_url"], id="no source"
+    ),
+    pytest.param(
+        TRUSTED + "discovery = true\njwks_file = 'f'",
+        ["trusted[1]: discovery and jwks_file exclude each other"],
+        id="two sources",
+    ),
+    pytest.param(
+        TRUSTED + "jwks_url = 'http://login.example.org/jwks'",
+        ["trusted[1].jwks_url: ", "https"],
+        id="plain http",
+    ),
+    pytest.param(
+        TRUSTED + "jwks_file = 'absent.json'",
+        ["trusted[1].jwks_file: ", "absent.json", "cannot be read"],
+        id="no key file",
+    ),
+    pytest.param(
+        TRUSTED + "discovery = true\nalgorithms = ['none']",
+        ["trusted[1].discovery: algorithms must be"],
+        id="algorithms",
+    ),
+    pytest.param(
+        TRUSTED + "discovery = true\nleeway_seconds = 301",
+        ["trusted[1].leeway_seconds must be 0 to 300"],
+        id="trusted leeway",
+    ),
+    pytest.param(
+        (TRUSTED + "discovery = true\n") * 2, ["an issuer is trusted twice"], id="trusted twice"
+    ),
+    pytest.param(
+        "issuer = 'me'\naudience = 'api'\n[keys]\nsecret_file = 'secret'\n[metadata]",
+        ["metadata.issuer must be an https URL", "switch the metadata off"],
+        id="issuer is no URL",
+    ),
+    pytest.param(
+        "[metadata]\nresource = 'api'", ["resource must be an https URL"], id="resource is no URL"
+    ),
     pytest.param("[endpoint]\npaht = '/'", ["endpoint.paht: ", "mean path?"], id="in endpoint"),
     pytest.param(
         "[endpoint]\nrefresh_lifetime_seconds = 1",
@@ -791,7 +846,7 @@ def app_that_is_not_reached(environ: object, start_response: object) -> list[byt
 
 def test_settings_never_hold_a_secret(folder: Path) -> None:
     settings = load(folder / "jwt.toml")
-    settings.build_keys()
+    settings.build_own()
     assert isinstance(settings, Settings)
     assert isinstance(settings.keys, Section)
     assert SECRET not in repr(settings)

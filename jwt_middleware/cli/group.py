@@ -9,6 +9,7 @@ import click
 
 from ..errors import AuthError, JWTMiddlewareError
 from .account import account
+from .check import check
 from .init import init
 from .keys import keys
 from .serve import serve
@@ -55,5 +56,5 @@ def main(ctx: click.Context, config: Path) -> None:
     ctx.obj = config
 
 
-for command in (init, account, keys, token, serve):
+for command in (init, check, account, keys, token, serve):
     main.add_command(command)

@@ -40,7 +40,7 @@ def init(directory: Path) -> None:
         _new_file(config, render(with_accounts=with_accounts), mode=0o666),
     ):
         settings = load(config)
-        settings.build_keys()
+        settings.build_own()
         if with_accounts:
             with closing(settings.build_accounts()) as accounts:
                 accounts.create_schema()

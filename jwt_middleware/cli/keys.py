@@ -29,11 +29,22 @@ from ..keysources.ring_files import RingDirectory
 
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
+
+def _configured(ctx: click.Context, _: click.Parameter, directory: Path | None) -> Path:
+    """Take the directory that the configuration names, unless another is given."""
+    if directory is not None:
+        return directory
+    keys = load(ctx.obj).keys
+    if keys is None or keys.directory is None:
+        raise click.UsageError(f"{ctx.obj} has no keys.directory: add it, or give --directory")
+    return keys.place.file.parent / keys.directory
+
+
 _directory = click.option(
     "--directory",
     type=click.Path(path_type=Path, file_okay=False),
-    required=True,
-    help="The directory of the key ring.",
+    callback=_configured,
+    help="The directory of the key ring.  [default: the configured one]",
 )
 
 

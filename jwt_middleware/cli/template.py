@@ -24,6 +24,9 @@ secret_file = "secret"                 # at least 32 bytes for HS256, 48 for HS3
 # kid = "2026-11"                      # example; default: derived from the key
 # password_env = "KEY_PASSWORD"        # example, for an encrypted private_key_file
 
+# directory = "keys"                   # example, instead of all the others: a key ring, made by
+#                                      # `jwt-middleware keys create` and rotated by `keys rotate`
+
 # To change the key, move the one above down here and name a new one there; remove it when the
 # tokens it signed have expired.
 # [[keys.previous]]                    # example; the same settings as in [keys]
@@ -66,6 +69,27 @@ _TAIL: Final = """\
 # [responses]
 # style = "problem"                    # or "envelope": {"error_code", "msg", "request"}
 # realm = "api"                        # in every WWW-Authenticate
+
+# Further issuers, whose tokens are accepted beside our own.  Without [endpoint], issuer, audience
+# and [keys] above can then be left out.
+# [[trusted]]                          # example
+# issuer = "https://login.example.org"
+# audience = "api"                     # or a list
+# discovery = true                     # or jwks_url = "https://...", or jwks_file = "keys.json"
+# algorithms = ["RS256", "ES256"]      # default: whatever its keys are for
+# leeway_seconds = 0
+# token_type = "at+jwt"                # default: JWT, at+jwt and no typ are accepted
+# profile = "at+jwt"                   # asks for all of RFC 9068; default: no
+# max_stale_seconds = 86400            # how old its keys may grow while its URL is away
+# allow_http = false                   # plain HTTP from another machine than this
+# ca_file = "ca.pem"                   # default: the system's authorities
+
+# Publishes, without a token, /.well-known/jwks.json and metadata; without this table nothing.
+# [metadata]                           # example
+# jwks = true
+# authorization_server = true          # issuer above must be a URL
+# resource = "https://api.example.com" # for RFC 9728; default: none
+# max_age_seconds = 300
 """
 
 

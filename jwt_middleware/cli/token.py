@@ -40,7 +40,7 @@ def issue(
 ) -> None:
     """Print a token signed with the configured key.  No account is asked for."""
     settings = load(config)
-    issuer = settings.build_issuer(settings.build_keys())
+    issuer = settings.build_issuer(settings.build_own())
     scope = " ".join(" ".join(scopes).split())
     try:
         payload = JWTPayload(uid=_uid(uid), auth=auth, scope=scope, ac_type=client_type)
@@ -58,7 +58,7 @@ def verify(config: Path) -> None:
     If not, the exit code is 1 and one line says why.
     """
     settings = load(config)
-    verifier = settings.build_verifier(settings.build_keys())
+    verifier = settings.build_verifier(settings.build_own())
     _print_json(verifier.verify(read_token()).claims)
 
 

@@ -13,6 +13,7 @@ from typing import Final
 from ..core.jws import ALGORITHMS
 from ..core.keys import Key, KeySet
 from ..errors import ConfigurationError
+from ..keysources.ring import KeyRing
 from .reading import Place, Section, choice, setting, tables, text
 
 logger = logging.getLogger(__name__)
@@ -74,7 +75,7 @@ class KeySettings(Section):
     def _source(self) -> str:
         given = [source for source in _SOURCES if getattr(self, source) is not None]
         if not given:
-            raise self.place.error(f"names no key: add one of {', '.join(_SOURCES)}")
+            raise self.place.error(f"names no key: add one of {', '.join(_SOURCES)}, directory")
         if len(given) > 1:
             raise self.place.error(f"{' and '.join(given)} exclude each other: keep one")
         return given[0]
@@ -109,21 +110,25 @@ class KeySettings(Section):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeySetSettings(KeySettings):
     """
-    The key in use, and those before it.
+    The key in use and those before it, or a key ring.
 
     Attributes:
+        directory: Of a key ring, instead of everything else.
         previous: Accepted until the tokens they signed have expired; they sign nothing.
     """
 
+    directory: str | None = setting(text, None)
     previous: tuple[KeySettings, ...] = setting(tables(KeySettings), ())
 
-    def build(self, environ: Mapping[str, str]) -> KeySet:
+    def build(self, environ: Mapping[str, str]) -> KeySet | KeyRing:
         """
         Make the keys.
 
         Raises:
             ConfigurationError: One of them is missing or unusable, or two have the same *kid*.
         """
+        if self.directory is not None:
+            return self._build_ring(self.directory)
         keys = [self.build_key(environ)]
         for one in self.previous:
             key = one.build_key(environ)
@@ -131,6 +136,15 @@ class KeySetSettings(KeySettings):
                 keys.append(key.limited_to({"verify"}))
         with Place(self.place.file).named_by_member():
             return KeySet(keys)
+
+    def _build_ring(self, directory: str) -> KeyRing:
+        place = self.place.member("directory")
+        others = (*_SOURCES, "alg", "kid", "password_env", "previous")
+        given = [name for name in others if getattr(self, name)]
+        if given:
+            raise place.error(f"and {' and '.join(given)} exclude each other: keep one")
+        with place.named():
+            return KeyRing(place.file.parent / directory)
 
 
 def _read_environment(name: str, place: Place, environ: Mapping[str, str]) -> bytes:

@@ -171,12 +171,17 @@ class ResponseSettings(Section):
     style: Style = setting(choice("problem", "envelope"), "problem")
     realm: str = setting(text, "api")
 
-    def build(self) -> Responses:
+    def build(self, resource_metadata: str | None) -> Responses:
         """
         Make the responses.
+
+        Args:
+            resource_metadata: URL of this resource's metadata, if they are published.
 
         Raises:
             ConfigurationError: The realm is unusable.
         """
         with self.place.named_by_member():
-            return Responses(style=self.style, realm=self.realm)
+            return Responses(
+                style=self.style, realm=self.realm, resource_metadata=resource_metadata
+            )

@@ -7,23 +7,42 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from ..core.issuer import DEFAULT_LIFETIME_SECONDS, TokenIssuer
 from ..core.keys import KeySet
 from ..core.verifier import DEFAULT_CACHE_SIZE, TokenVerifier
+from ..keysources.ring import KeyRing
 from ..wsgi.endpoint import TokenEndpoint
 from ..wsgi.middleware import JWTMiddleware
 from ..wsgi.policy import Policy
 from ..wsgi.responses import Responses
+from ..wsgi.well_known import WellKnown
 from .keys import KeySetSettings
+from .metadata import MetadataSettings
 from .reading import Section, choice, number, setting, table, tables, text, text_or_texts, whole
 from .sections import AccountSettings, EndpointSettings, ResponseSettings, RuleSettings
+from .trusted import TrustedSettings
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
     from ..accounts.sql import SQLAccounts
+
+
+_EXAMPLES: Final = {
+    "issuer": 'issuer = "https://auth.example.com"',
+    "audience": 'audience = "api"',
+    "keys": 'a [keys] table with secret_file = "secret"',
+}
+
+
+class Own(NamedTuple):
+    """What makes tokens this service's own: their *iss*, their *aud*, and who signs them."""
+
+    issuer: str
+    audience: tuple[str, ...]
+    keys: KeySet | KeyRing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,57 +55,70 @@ class Settings(Section):
         token_type: ``None`` accepts ``JWT``, ``at+jwt`` and no *typ*.
     """
 
-    issuer: str = setting(text, example='issuer = "https://auth.example.com"')
-    audience: tuple[str, ...] = setting(text_or_texts, example='audience = "api"')
+    issuer: str | None = setting(text, None)
+    audience: tuple[str, ...] | None = setting(text_or_texts, None)
     leeway_seconds: float = setting(number, 0.0)
     token_type: Literal["at+jwt"] | None = setting(choice("at+jwt"), None)
     cache_size: int = setting(whole, DEFAULT_CACHE_SIZE)
-    keys: KeySetSettings = setting(
-        table(KeySetSettings), example='a [keys] table with secret_file = "secret"'
-    )
+    keys: KeySetSettings | None = setting(table(KeySetSettings), None)
+    trusted: tuple[TrustedSettings, ...] = setting(tables(TrustedSettings), ())
     endpoint: EndpointSettings | None = setting(table(EndpointSettings), None)
     accounts: AccountSettings | None = setting(table(AccountSettings), None)
     rules: tuple[RuleSettings, ...] = setting(tables(RuleSettings), ())
     responses: ResponseSettings | None = setting(table(ResponseSettings), None)
+    metadata: MetadataSettings | None = setting(table(MetadataSettings), None)
 
-    def build_keys(self, environ: Mapping[str, str] = os.environ) -> KeySet:
+    def build_own(self, environ: Mapping[str, str] = os.environ) -> Own | None:
         """
-        Read the keys.
+        Read what makes tokens this service's own: issuer, audience and keys.
 
         Args:
             environ: Environment variables, for ``secret_env`` and ``password_env``.
 
-        Raises:
-            ConfigurationError: One of them is missing or unusable.
-        """
-        return self.keys.build(environ)
+        Returns:
+            ``None`` if the file names none of the three, and trusts others instead.
 
-    def build_verifier(self, keys: KeySet) -> TokenVerifier:
+        Raises:
+            ConfigurationError: One of the three is missing or unusable.
+        """
+        parts = {"issuer": self.issuer, "audience": self.audience, "keys": self.keys}
+        if self.trusted and self.endpoint is None and not any(parts.values()):
+            return None
+        if self.issuer is None or self.audience is None or self.keys is None:
+            missing = next(name for name, part in parts.items() if part is None)
+            raise self.place.member(missing).error(f"is missing: add {_EXAMPLES[missing]}")
+        return Own(self.issuer, self.audience, self.keys.build(environ))
+
+    def build_verifier(self, own: Own | None) -> TokenVerifier:
         """
         Make the verifier.
 
         Raises:
             ConfigurationError: A setting is unusable.
         """
+        trusted = [one.build() for one in self.trusted]
         with self.place.named_by_member():
             return TokenVerifier(
-                keys=keys,
-                issuer=self.issuer,
-                audience=self.audience,
+                keys=own and own.keys,
+                issuer=own and own.issuer,
+                audience=own and own.audience,
                 leeway_seconds=self.leeway_seconds,
                 token_type=self.token_type,
+                trusted=trusted,
                 cache_size=self.cache_size,
             )
 
-    def build_issuer(self, keys: KeySet) -> TokenIssuer:
+    def build_issuer(self, own: Own | None) -> TokenIssuer:
         """
         Make the issuer, with the endpoint's lifetime if there is an endpoint.
 
         Raises:
             ConfigurationError: No key can sign, or the lifetime is unusable.
         """
-        if keys.signing_key is None:
-            raise self.keys.place.error(
+        if own is None:
+            raise self.place.member("keys").error(f"is missing: add {_EXAMPLES['keys']}")
+        if own.keys.current().signing_key is None:
+            raise self.place.member("keys").error(
                 "holds a key that only verifies, so no token can be issued: name a secret or a "
                 "private_key_file, or issue tokens where there is one (and leave [endpoint] out)"
             )
@@ -96,9 +128,9 @@ class Settings(Section):
             lifetime_seconds, place = self.endpoint.lifetime_seconds, self.endpoint.place
         with place.named_by_member():
             return TokenIssuer(
-                keys=keys,
-                issuer=self.issuer,
-                audience=self.audience[0],
+                keys=own.keys,
+                issuer=own.issuer,
+                audience=own.audience[0],
                 lifetime_seconds=lifetime_seconds,
             )
 
@@ -118,7 +150,9 @@ class Settings(Section):
         Raises:
             ConfigurationError: A setting is unusable.
         """
-        return Responses() if self.responses is None else self.responses.build()
+        url = None if self.metadata is None else self.metadata.resource_metadata_url()
+        settings = self.responses or ResponseSettings(place=self.place.member("responses"))
+        return settings.build(url)
 
     def build_accounts(self) -> SQLAccounts:
         """
@@ -134,19 +168,36 @@ class Settings(Section):
             )
         return self.accounts.build()
 
-    def build_endpoint(self, keys: KeySet, responses: Responses) -> TokenEndpoint | None:
+    def build_endpoint(self, own: Own | None, responses: Responses) -> TokenEndpoint | None:
         """
         Make the endpoint, if the file has one.
 
         Raises:
             ConfigurationError: A setting is unusable, there are no accounts, or no key can sign.
         """
-        if self.endpoint is None:
+        if self.endpoint is None or own is None:
             return None
-        own = self.endpoint.verifiers and self.accounts is None
+        by_name = self.endpoint.verifiers and self.accounts is None
         return self.endpoint.build(
-            issuer=self.build_issuer(keys),
-            accounts=None if own else self.build_accounts(),
+            issuer=self.build_issuer(own),
+            accounts=None if by_name else self.build_accounts(),
+            responses=responses,
+        )
+
+    def build_well_known(self, own: Own | None, responses: Responses) -> WellKnown | None:
+        """
+        Make what publishes keys and metadata, if the file has a table for it.
+
+        Raises:
+            ConfigurationError: A setting is unusable.
+        """
+        if self.metadata is None:
+            return None
+        return self.metadata.build(
+            own=own and (own.issuer, own.keys),
+            token_path=None if self.endpoint is None else self.endpoint.path,
+            issuers=[*([own.issuer] if own else []), *(one.issuer for one in self.trusted)],
+            scopes=[scope for rule in self.rules for scope in rule.scopes],
             responses=responses,
         )
 
@@ -165,11 +216,12 @@ class Settings(Section):
         Raises:
             ConfigurationError: A setting is unusable, or two contradict each other.
         """
-        keys, responses = self.build_keys(environ), self.build_responses()
+        own, responses = self.build_own(environ), self.build_responses()
         return JWTMiddleware(
             app,
-            verifier=self.build_verifier(keys),
+            verifier=self.build_verifier(own),
             policy=self.build_policy(),
-            endpoint=self.build_endpoint(keys, responses),
+            endpoint=self.build_endpoint(own, responses),
+            well_known=self.build_well_known(own, responses),
             responses=responses,
         )

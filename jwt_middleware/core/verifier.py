@@ -104,6 +104,11 @@ class TokenVerifier:
             raise ConfigurationError("the verifier has no keys of its own, only trusted issuers")
         self._own.keys = checked_keys(keys)
 
+    @property
+    def trusted(self) -> Mapping[str, TrustedIssuer]:
+        """All its issuers, by their *iss*."""
+        return self._trusted
+
     def verify(self, token: str) -> VerifiedToken:
         """
         Verify one token.

@@ -67,6 +67,7 @@ class JWTMiddleware:
         self.app = app
         self.verifier = verifier
         self.policy = policy if policy is not None else Policy()
+        self.endpoint = endpoint
         self.responses = responses if responses is not None else Responses()
         self._mounted: dict[str, WSGIApplication] = {}
         if well_known is not None:

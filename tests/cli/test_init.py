@@ -16,6 +16,7 @@ from jwt_middleware.cli import main
 from jwt_middleware.cli.template import render
 from jwt_middleware.config import Settings, load
 from jwt_middleware.config.keys import KeySetSettings
+from jwt_middleware.config.metadata import MetadataSettings
 from jwt_middleware.config.reading import Section
 from jwt_middleware.config.sections import (
     AccountSettings,
@@ -24,6 +25,7 @@ from jwt_middleware.config.sections import (
     ResponseSettings,
     RuleSettings,
 )
+from jwt_middleware.config.trusted import TrustedSettings
 from jwt_middleware.errors import UnavailableError
 
 if TYPE_CHECKING:
@@ -83,7 +85,7 @@ class TestFiles:
     def test_go_to_a_directory_that_is_made(self, target: Path) -> None:
         result = init("--directory", "etc/jwt one")
         assert result.exit_code == 0
-        assert load(target / "etc/jwt one/jwt.toml").build_keys()
+        assert load(target / "etc/jwt one/jwt.toml").build_own()
         assert "jwt-middleware -c 'etc/jwt one/jwt.toml' account add" in result.stdout
         assert "wrap('etc/jwt one/jwt.toml', 'myapp:app')" in result.stdout
 
@@ -140,6 +142,7 @@ class TestTemplate:
         (folder / "jwt.toml").write_text(text)
         settings = load(folder / "jwt.toml")
         assert len(settings.rules) == 2
+        assert settings.keys is not None
         assert len(settings.keys.previous) == 1
         for section in sections(settings):
             for one in fields(section):
@@ -157,6 +160,8 @@ class TestTemplate:
             HasherSettings,
             RuleSettings,
             ResponseSettings,
+            TrustedSettings,
+            MetadataSettings,
         ],
     )
     def test_shows_every_setting(self, section: type[Section]) -> None:
@@ -178,4 +183,5 @@ def sections(settings: Settings) -> Iterator[Section]:
     yield settings.accounts.hasher
     yield settings.responses
     # The alg of a secret is not a default of the table, as a PEM has none.
+    assert settings.keys is not None
     assert settings.keys.alg == "HS256"

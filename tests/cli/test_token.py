@@ -28,7 +28,7 @@ class TestIssue:
         result = invoke("token", "issue", "--uid", "42", "--scope", "read", "--scope", "write")
         assert (result.exit_code, result.stderr) == (0, "")
         settings = load(folder / "jwt.toml")
-        verified = settings.build_verifier(settings.build_keys()).verify(result.stdout.strip())
+        verified = settings.build_verifier(settings.build_own()).verify(result.stdout.strip())
         claims = verified.claims
         assert claims["uid"] == 42
         assert claims["scope"] == "read write"
@@ -107,7 +107,7 @@ class TestVerify:
         ("token", "message"),
         [
             pytest.param("nonsense", "malformed_token: not three segments", id="nonsense"),
-            pytest.param(forged(b"{}"), "algorithm_not_allowed: ", id="none"),
+            pytest.param(forged(b"{}"), "missing_claim: iss is missing", id="none"),
             pytest.param("ü.ü.ü", "malformed_token: ", id="no ASCII"),
             pytest.param(" ", "standard input is empty: write the token to it", id="empty"),
             pytest.param(b"\xff", "standard input is not UTF-8", id="no text"),

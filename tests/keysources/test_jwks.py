@@ -27,12 +27,8 @@ def without(jwk: dict[str, str], *names: str) -> dict[str, str]:
 
 def test_reads_every_kind_of_public_key() -> None:
     keys = read_jwks(jwks(*(key.public_jwk() for key in (RSA, EC, P384, ED))), algorithms=None)
-    assert [(key.kid, key.alg) for key in keys] == [(alg, alg) for alg in keys_algs()]
-    assert all(key.can_verify and not key.can_sign for key in keys)
-
-
-def keys_algs() -> list[str]:
-    return ["RS256", "ES256", "ES384", "EdDSA"]
+    assert [key.kid for key in keys] == ["RS256", "ES256", "ES384", "EdDSA"]
+    assert all(key.alg == key.kid and key.can_verify and not key.can_sign for key in keys)
 
 
 def test_reads_a_single_jwk() -> None:
@@ -73,12 +69,9 @@ def test_uses_only_the_public_half_of_a_private_key(caplog: pytest.LogCaptureFix
 
 
 def small_rsa() -> dict[str, Any]:
-    key = rsa.generate_private_key(65537, 1024).public_key()
-    return {"kty": "RSA", "kid": "bad", "alg": "RS256"} | {
-        name: value
-        for name, value in ALGORITHMS["RS256"].to_jwk(key, as_dict=True).items()
-        if name in {"n", "e"}
-    }
+    key = rsa.generate_private_key(65537, 1024).public_key()  # noqa: S505  too small, that is the point
+    jwk: dict[str, Any] = ALGORITHMS["RS256"].to_jwk(key, as_dict=True)
+    return jwk | {"kid": "bad", "alg": "RS256"}
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,86 @@
+"""``[[trusted]]``: issuers that somebody else runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from ..core.trust import KeySource, TrustedIssuer
+from ..keysources.discovery import DiscoveredJWKS
+from ..keysources.files import KeyFile
+from ..keysources.remote import RemoteJWKS
+from ..keysources.timing import Timing
+from .reading import Section, choice, flag, number, setting, text, text_or_texts, texts
+
+_SOURCES: Final = ("discovery", "jwks_url", "jwks_file")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrustedSettings(Section):
+    """
+    One of ``[[trusted]]``.
+
+    Attributes:
+        discovery: Its metadata say where its keys are; else *jwks_url* or *jwks_file* does.
+        jwks_file: A JWK set, a JWK or a PEM, read again when it changes.
+        algorithms: The algs accepted of it; a PEM needs exactly one.
+        max_stale_seconds: How old keys may grow while their URL cannot be fetched.
+        allow_http: Whether its URLs may be plain HTTP on another machine than this.
+        ca_file: PEM of the authorities to trust, instead of the system's.
+    """
+
+    issuer: str = setting(text, example='issuer = "https://login.example.org"')
+    audience: tuple[str, ...] = setting(text_or_texts, example='audience = "api"')
+    discovery: bool = setting(flag, default=False)
+    jwks_url: str | None = setting(text, None)
+    jwks_file: str | None = setting(text, None)
+    algorithms: tuple[str, ...] | None = setting(texts, None)
+    leeway_seconds: float = setting(number, 0.0)
+    token_type: Literal["at+jwt"] | None = setting(choice("at+jwt"), None)
+    profile: Literal["at+jwt"] | None = setting(choice("at+jwt"), None)
+    max_stale_seconds: float = setting(number, Timing().max_stale_seconds)
+    allow_http: bool = setting(flag, default=False)
+    ca_file: str | None = setting(text, None)
+
+    def build(self) -> TrustedIssuer:
+        """
+        Make the issuer.  Fetches nothing.
+
+        Raises:
+            ConfigurationError: There is not exactly one source of keys, or a setting is unusable.
+        """
+        keys = self._build_source()
+        with self.place.named_by_member():
+            return TrustedIssuer(
+                issuer=self.issuer,
+                audience=self.audience,
+                keys=keys,
+                algorithms=self.algorithms,
+                leeway_seconds=self.leeway_seconds,
+                token_type=self.token_type,
+                profile=self.profile,
+            )
+
+    def _build_source(self) -> KeySource:
+        given = [source for source in _SOURCES if getattr(self, source)]
+        if len(given) != 1:
+            raise self.place.error(
+                "names no keys: add discovery = true, jwks_url or jwks_file"
+                if not given
+                else f"{' and '.join(given)} exclude each other: keep one"
+            )
+        with self.place.member(given[0]).named():
+            if self.jwks_file is not None:
+                return KeyFile(self._path(self.jwks_file), algorithms=self.algorithms)
+            options: dict[str, Any] = {
+                "algorithms": self.algorithms,
+                "allow_http": self.allow_http,
+                "ca_file": None if self.ca_file is None else self._path(self.ca_file),
+                "max_stale_seconds": self.max_stale_seconds,
+            }
+            if self.jwks_url is not None:
+                return RemoteJWKS(self.jwks_url, **options)
+            return DiscoveredJWKS(self.issuer, **options)
+
+    def _path(self, name: str) -> str:
+        return str(self.place.file.parent / name)
