@@ -2,37 +2,17 @@
 
 from __future__ import annotations
 
-import hmac
-import secrets
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Self
 
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from cryptography.hazmat.primitives.serialization import (
-    load_pem_private_key,
-    load_pem_public_key,
-)
-
 from ..errors import AlgorithmNotAllowedError, ConfigurationError, UnknownKeyError
-from .encoding import encode_base64url
+from . import material
 from .jwk import export_jwk, parse_jwk, thumbprint
-from .jws import ALGORITHMS, Header, InvalidKeyError
-
-MIN_RSA_BITS: Final = 2048
-MAX_RSA_BITS: Final = 8192
-"""A longer key makes each check slow enough to be an attack."""
+from .jws import ALGORITHMS, Header
 
 MAX_TRIES_WITHOUT_KID: Final = 4
 """How many keys of its alg a token without kid is tried against, in the set's order."""
-
-_SECRET_BYTES: Final = {"HS256": 32, "HS384": 48, "HS512": 64}
-_CURVES: Final[Mapping[str, type[ec.EllipticCurve]]] = {
-    "ES256": ec.SECP256R1,
-    "ES384": ec.SECP384R1,
-    "ES512": ec.SECP521R1,
-}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -94,7 +74,7 @@ class Key:
     @property
     def is_symmetric(self) -> bool:
         """Whether it is a secret: who can verify with it can sign, so it is never published."""
-        return self.alg in _SECRET_BYTES
+        return self.alg in material.SECRET_BYTES
 
     def public_jwk(self) -> dict[str, str]:
         """
@@ -131,19 +111,8 @@ class Key:
             alg: ``HS256``, ``HS384`` or ``HS512``.
             kid: Name of the key in token headers.
         """
-        if alg not in _SECRET_BYTES:
-            raise ConfigurationError(f"alg {alg!r} takes no secret: use HS256, HS384 or HS512")
-        octets = _octets(secret, "secret")
-        if not _may_be_secret(octets, alg):
-            raise ConfigurationError(
-                "secret is empty, or is the text of a PEM, an SSH key or a JWK: use random bytes"
-            )
-        if len(octets) < _SECRET_BYTES[alg]:
-            raise ConfigurationError(
-                f"secret has {len(octets)} bytes, {alg} needs at least {_SECRET_BYTES[alg]}: "
-                "make one with secrets.token_urlsafe(64) or `jwt-middleware init`"
-            )
-        return cls(_secret_kid(octets) if kid is None else kid, alg, octets, octets)
+        octets = material.read_secret(secret, alg)
+        return cls(material.secret_kid(octets) if kid is None else kid, alg, octets, octets)
 
     @classmethod
     def from_pem(
@@ -163,20 +132,7 @@ class Key:
             kid: Name of the key in token headers.
             password: Of an encrypted private key.
         """
-        octets = _octets(pem, "pem")
-        passphrase = None if password is None else _octets(password, "password")
-        material: Any
-        try:
-            if b"PRIVATE KEY-----" in octets:
-                material = load_pem_private_key(octets, passphrase)
-            else:
-                material = load_pem_public_key(octets)
-        except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-            raise ConfigurationError(
-                "the PEM cannot be read: it must hold one private or public key, and the right "
-                "password must be given if it is encrypted"
-            ) from error
-        return cls._asymmetric(material, alg, kid)
+        return cls._asymmetric(material.read_pem(pem, password), alg, kid)
 
     @classmethod
     def from_jwk(
@@ -195,7 +151,7 @@ class Key:
         """
         parsed = parse_jwk(jwk, alg=alg)
         name = parsed.kid if kid is None else kid
-        if parsed.alg in _SECRET_BYTES:
+        if parsed.alg in material.SECRET_BYTES:
             key = cls.from_secret(parsed.material, alg=parsed.alg, kid=name)
             return key.limited_to(parsed.operations)
         key = cls._asymmetric(parsed.material, parsed.alg, name)
@@ -205,22 +161,18 @@ class Key:
     @classmethod
     def generate(cls, alg: str = "HS256", *, kid: str | None = None) -> Self:
         """Make a random key: a secret as long as the hash, 2048-bit RSA, or on the alg's curve."""
-        if alg in _SECRET_BYTES:
-            return cls.from_secret(secrets.token_bytes(_SECRET_BYTES[alg]), alg=alg, kid=kid)
-        if alg in _CURVES:
-            return cls._asymmetric(ec.generate_private_key(_CURVES[alg]()), alg, kid)
-        if alg == "EdDSA":
-            return cls._asymmetric(ed25519.Ed25519PrivateKey.generate(), alg, kid)
-        _check_alg(alg)
-        return cls._asymmetric(rsa.generate_private_key(65537, MIN_RSA_BITS), alg, kid)
+        made = material.generate(alg)
+        if isinstance(made, bytes):
+            return cls.from_secret(made, alg=alg, kid=kid)
+        return cls._asymmetric(made, alg, kid)
 
     @classmethod
-    def _asymmetric(cls, material: Any, alg: str, kid: str | None) -> Self:
-        private = hasattr(material, "public_key")
-        public = material.public_key() if private else material
-        _check_fits(public, alg)
+    def _asymmetric(cls, either: Any, alg: str, kid: str | None) -> Self:
+        private = hasattr(either, "public_key")
+        public = either.public_key() if private else either
+        material.check_fits(public, alg)
         name = thumbprint(alg, public) if kid is None else kid
-        return cls(name, alg, material if private else None, public)
+        return cls(name, alg, either if private else None, public)
 
 
 class KeySet:
@@ -288,53 +240,3 @@ class KeySet:
         if key.alg != header.alg:
             raise AlgorithmNotAllowedError(f"the key is for {key.alg}")
         return (key,)
-
-
-def _octets(text: str | bytes, name: str) -> bytes:
-    if not isinstance(text, str | bytes):
-        raise ConfigurationError(f"{name} must be a string or bytes")
-    try:
-        return text.encode("utf-8") if isinstance(text, str) else text
-    except UnicodeEncodeError:
-        # Its repr holds the whole text.
-        raise ConfigurationError(f"{name} holds characters that UTF-8 cannot encode") from None
-
-
-def _may_be_secret(octets: bytes, alg: str) -> bool:
-    try:
-        ALGORITHMS[alg].prepare_key(octets)
-    except InvalidKeyError:
-        return False
-    return b"-----BEGIN" not in octets  # PyJWT lets a PEM through that breaks off
-
-
-def _secret_kid(secret: bytes) -> str:
-    # RFC 7638 §7 warns of thumbprints of secrets: a plain hash could be looked up elsewhere.
-    digest = hmac.digest(secret, b"jwt_middleware kid", "sha256")
-    return encode_base64url(digest[:12]).decode("ascii")
-
-
-def _check_alg(alg: str) -> None:
-    if alg not in ALGORITHMS:
-        raise ConfigurationError(f"alg {alg!r} is not one of {', '.join(ALGORITHMS)}")
-
-
-def _check_fits(public: object, alg: str) -> None:
-    """Check that a public key is of the type, curve and size for *alg*.  Source: RFC 7518 §3."""
-    _check_alg(alg)
-    if alg in _SECRET_BYTES:
-        raise ConfigurationError(f"{alg} takes a secret, not an asymmetric key")
-    if alg in _CURVES:
-        if not isinstance(public, ec.EllipticCurvePublicKey) or not isinstance(
-            public.curve, _CURVES[alg]
-        ):
-            raise ConfigurationError(f"{alg} needs an EC key on {_CURVES[alg].name}")
-    elif alg == "EdDSA":
-        if not isinstance(public, ed25519.Ed25519PublicKey):
-            raise ConfigurationError("EdDSA needs an Ed25519 key")
-    elif not isinstance(public, rsa.RSAPublicKey):
-        raise ConfigurationError(f"{alg} needs an RSA key")
-    elif not MIN_RSA_BITS <= public.key_size <= MAX_RSA_BITS:
-        raise ConfigurationError(
-            f"the RSA key has {public.key_size} bits: use {MIN_RSA_BITS} to {MAX_RSA_BITS}"
-        )
