@@ -11,6 +11,7 @@ from .core.issuer import IssuedToken, TokenIssuer
 from .core.keys import Key, KeySet
 from .core.payload import JWTPayload
 from .core.shortcut import generate_payload, generate_token, verify_token
+from .core.trust import TrustedIssuer
 from .core.verified import VerifiedToken
 from .core.verifier import TokenVerifier
 from .wsgi.endpoint import TokenEndpoint
@@ -30,6 +31,7 @@ __all__ = [
     "TokenEndpoint",
     "TokenIssuer",
     "TokenVerifier",
+    "TrustedIssuer",
     "VerifiedToken",
     "generate_payload",
     "generate_token",
