@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import json
 import logging
 import os
 import re
 import sys
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -11,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import jwt
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -22,6 +25,12 @@ from jwt_middleware.accounts.sql import SQLAccounts
 from jwt_middleware.config import Settings, from_environment, load
 from jwt_middleware.config.reading import Section
 from jwt_middleware.errors import ConfigurationError, InvalidTokenError
+from jwt_middleware.keysources import rotation
+from jwt_middleware.keysources.discovery import DiscoveredJWKS
+from jwt_middleware.keysources.files import KeyFile
+from jwt_middleware.keysources.remote import RemoteJWKS
+from jwt_middleware.keysources.ring import KeyRing
+from jwt_middleware.keysources.ring_files import RingDirectory
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -33,7 +42,8 @@ NO_ENCRYPTION = serialization.NoEncryption()
 
 HEAD = 'issuer = "https://auth.example.com"\naudience = "api"\n'
 KEYS = '[keys]\nsecret_file = "secret"\n'
-TRUSTED = "[[trusted]]\nissuer = 'https://login.example.org'\naudience = 'api'\n"
+LOGIN_ISSUER = "https://login.example.org"
+TRUSTED = f"[[trusted]]\nissuer = '{LOGIN_ISSUER}'\naudience = 'api'\n"
 ACCOUNTS = '[accounts]\nurl = "sqlite:///accounts.db"\n'
 LOGIN = {"account": "ann@example.com", "secret": "right", "type": "email"}
 
@@ -517,11 +527,34 @@ MISTAKES = [
     ),
     pytest.param(
         "issuer = 'me'\naudience = 'api'\n[keys]\nsecret_file = 'secret'\n[metadata]",
-        ["metadata.issuer must be an https URL", "switch the metadata off"],
+        ["metadata.authorization_server: issuer must be an https URL", "the metadata off"],
         id="issuer is no URL",
     ),
     pytest.param(
         "[metadata]\nresource = 'api'", ["resource must be an https URL"], id="resource is no URL"
+    ),
+    pytest.param(
+        "[metadata]\nresource = 'https://[a'", ["metadata.resource must be"], id="open bracket"
+    ),
+    pytest.param(
+        "[metadata]\nresource = 'https://a/\u00fc'", ["metadata.resource must be"], id="not ASCII"
+    ),
+    pytest.param(
+        "[metadata]\nmax_age_seconds = -1",
+        ["metadata.max_age_seconds must be a whole number, at least 0"],
+        id="max age",
+    ),
+    *(
+        pytest.param(
+            f"{TRUSTED}jwks_file = 'f'\n{name} = {value}",
+            [f"trusted[1].{name}: is for keys that are fetched, not for jwks_file"],
+            id=f"{name} of a file",
+        )
+        for name, value in (
+            ("ca_file", "'ca.pem'"),
+            ("allow_http", "true"),
+            ("max_stale_seconds", "60"),
+        )
     ),
     pytest.param("[endpoint]\npaht = '/'", ["endpoint.paht: ", "mean path?"], id="in endpoint"),
     pytest.param(
@@ -577,7 +610,7 @@ MISTAKES = [
     ),
     pytest.param(
         "[endpoint]\nmax_body_bytes = 0\n" + ACCOUNTS,
-        ["endpoint.max_body_bytes must be at least 1"],
+        ["endpoint.max_body_bytes must be a whole number, at least 1"],
         id="body size",
     ),
     pytest.param(
@@ -827,6 +860,257 @@ class TestMistakes:
 
 def verify_ldap(account: str, secret: str) -> object:
     return {"uid": account, "scope": ""}
+
+
+def jwks(*keys: Key) -> str:
+    return json.dumps({"keys": [key.public_jwk() for key in keys]})
+
+
+def bearer_of(key: Key, issuer: str = LOGIN_ISSUER) -> dict[str, str]:
+    issued = TokenIssuer(keys=KeySet([key]), issuer=issuer, audience="api").issue(PAYLOAD)
+    return {"Authorization": f"Bearer {issued.token}"}
+
+
+class TestTrusted:
+    KEY = Key.generate("ES256", kid="first")
+    NEXT = Key.generate("ES256", kid="next")
+    FILE = TRUSTED + "jwks_file = 'jwks.json'\n"
+
+    @pytest.fixture(autouse=True)
+    def jwks_file(self, folder: Path) -> Path:
+        file = folder / "jwks.json"
+        file.write_text(jwks(self.KEY))
+        return file
+
+    def write_alone(self, folder: Path, text: str) -> Path:
+        """Write a configuration that has only what *text* says."""
+        file = folder / "jwt.toml"
+        file.write_text(text)
+        return file
+
+    def test_alone_needs_no_keys_of_ones_own(self, folder: Path) -> None:
+        site = TestApp(wrap(self.write_alone(folder, self.FILE), app))
+        site.get("/", status=401)
+        site.get("/", headers=bearer_of(self.KEY), status=200)
+        site.get("/", headers=bearer_of(self.KEY, "https://auth.example.com"), status=401)
+        site.get("/", headers={"Authorization": f"Bearer {token()}"}, status=401)
+
+    def test_stands_beside_the_own_keys(self, folder: Path) -> None:
+        site = TestApp(wrap(write(folder, self.FILE), app))
+        site.get("/", headers=bearer_of(self.KEY), status=200)
+        site.get("/", headers={"Authorization": f"Bearer {token()}"}, status=200)
+        site.get("/", headers=bearer_of(self.KEY, "https://auth.example.com"), status=401)
+        site.get("/", headers=bearer_of(Key.from_secret(SECRET)), status=401)
+
+    def test_file_is_read_again(self, folder: Path, jwks_file: Path) -> None:
+        protected = wrap(self.write_alone(folder, self.FILE), app)
+        site, keys = TestApp(protected), protected.verifier.trusted[LOGIN_ISSUER].keys
+        assert isinstance(keys, KeyFile)
+        site.get("/", headers=bearer_of(self.NEXT), status=401)
+        new = jwks_file.with_name("new")
+        new.write_text(jwks(self.NEXT))
+        new.replace(jwks_file)
+        keys._check_at = 0  # as if a second had passed
+        site.get("/", headers=bearer_of(self.NEXT), status=200)
+        site.get("/", headers=bearer_of(self.KEY), status=401)
+
+    def test_profile_and_algorithms_are_asked_for(self, folder: Path) -> None:
+        for setting in ("profile = 'at+jwt'", "algorithms = ['RS256', 'ES256']"):
+            site = TestApp(wrap(self.write_alone(folder, self.FILE + setting), app))
+            # The tokens of this package have no client_id.
+            status = 401 if "profile" in setting else 200
+            site.get("/", headers=bearer_of(self.KEY), status=status)
+
+    def test_settings_reach_what_they_are_for(self, folder: Path) -> None:
+        more = (
+            "leeway_seconds = 1.5\ntoken_type = 'at+jwt'\nprofile = 'at+jwt'\n"
+            "algorithms = ['ES256']"
+        )
+        settings = load(self.write_alone(folder, self.FILE + more))
+        assert settings.build_own() is None
+        (trusted,) = settings.build_verifier(None).trusted.values()
+        assert trusted.issuer == LOGIN_ISSUER
+        assert trusted.audiences == frozenset({"api"})
+        assert trusted.algorithms == frozenset({"ES256"})
+        assert trusted.leeway_seconds == 1.5
+        assert (trusted.token_type, trusted.profile) == ("at+jwt", "at+jwt")
+
+    @pytest.mark.parametrize(
+        ("source", "kind"),
+        [
+            ("jwks_url = 'https://login.example.org/jwks'", RemoteJWKS),
+            ("jwks_url = 'http://login.example.org/jwks'\nallow_http = true", RemoteJWKS),
+            ("discovery = true", DiscoveredJWKS),
+            ("discovery = true\nmax_stale_seconds = 600", DiscoveredJWKS),
+        ],
+    )
+    def test_sources_fetch_nothing_yet(self, folder: Path, source: str, kind: type) -> None:
+        (one,) = load(self.write_alone(folder, TRUSTED + source)).trusted
+        assert isinstance(one.build().keys, kind)
+
+    def test_authorities_are_read_at_the_start(self, folder: Path) -> None:
+        (folder / "ca.pem").write_text("no certificate")
+        (one,) = load(
+            self.write_alone(folder, TRUSTED + "discovery = true\nca_file = 'ca.pem'")
+        ).trusted
+        with pytest.raises(ConfigurationError) as caught:
+            one.build()
+        assert_one_line(caught.value, ["trusted[1].discovery: ca_file", "certificates"])
+
+    @pytest.mark.parametrize("setting", ["leeway_seconds = 5", "token_type = 'at+jwt'"])
+    def test_alone_leaves_nobody_to_ask_the_terms_of_ones_own(
+        self, folder: Path, setting: str
+    ) -> None:
+        with pytest.raises(ConfigurationError) as caught:
+            wrap(self.write_alone(folder, f"{setting}\n{self.FILE}"), app)
+        assert_one_line(caught.value, ["jwt.toml: leeway_seconds and token_type", "each trusted"])
+
+    @pytest.mark.parametrize("table", ["[endpoint]", "[keys]\nsecret_file = 'secret'"])
+    def test_does_not_stand_in_for_what_issues(self, folder: Path, table: str) -> None:
+        with pytest.raises(ConfigurationError) as caught:
+            wrap(self.write_alone(folder, f"{self.FILE}\n{table}"), app)
+        assert_one_line(caught.value, ["jwt.toml: issuer: is missing"])
+
+    def test_alone_issues_nothing(self, folder: Path) -> None:
+        settings = load(self.write_alone(folder, self.FILE))
+        assert settings.build_endpoint(None, settings.build_responses()) is None
+        with pytest.raises(ConfigurationError, match="keys: is missing: add a"):
+            settings.build_issuer(None)
+
+
+class TestKeyRing:
+    RING = HEAD + '[keys]\ndirectory = "ring"\n'
+    LONG_AGO = 1_700_000_000.0
+
+    @pytest.fixture
+    def ring(self, folder: Path) -> Path:
+        rotation.create(folder / "ring", alg="ES256", now=self.LONG_AGO)
+        return folder / "ring"
+
+    def test_verifies_and_picks_a_rotation_up(self, folder: Path, ring: Path) -> None:
+        settings = load(write(folder, self.RING))
+        protected = settings.protect(app)
+        site, own = TestApp(protected), settings.build_own()
+        keys = protected.verifier.keys
+        assert isinstance(keys, KeyRing)
+        assert own is not None
+        before = settings.build_issuer(own).issue(PAYLOAD).token
+        site.get("/", headers={"Authorization": f"Bearer {before}"}, status=200)
+        rotation.rotate(ring, token_lifetime_seconds=7200, now=self.LONG_AGO + 60)
+        keys._check_at = 0  # as if a second had passed
+        active = RingDirectory(ring).read_manifest().active.kid
+        signing = keys.current().signing_key
+        assert signing is not None
+        assert signing.kid == active
+        fresh = load(write(folder, self.RING))
+        after = fresh.build_issuer(fresh.build_own()).issue(PAYLOAD).token
+        assert jwt.get_unverified_header(after)["kid"] == active
+        site.get("/", headers={"Authorization": f"Bearer {after}"}, status=200)
+
+    def test_signs_for_the_endpoint_with_the_active_key(self, folder: Path, ring: Path) -> None:
+        named = f'[endpoint]\nverifiers = {{ ldap = "{__name__}:verify_ldap" }}\n'
+        protected = wrap(write(folder, self.RING + named), app)
+        keys, site = protected.verifier.keys, TestApp(protected)
+        assert isinstance(keys, KeyRing)
+        login = {"account": "ann", "secret": "x", "type": "ldap"}
+        kids, tokens = [], []
+        for _ in range(2):
+            tokens.append(site.post_json("/token", login).json["access_token"])
+            kids.append(jwt.get_unverified_header(tokens[-1])["kid"])
+            assert kids[-1] == RingDirectory(ring).read_manifest().active.kid
+            rotation.rotate(ring, token_lifetime_seconds=7200, now=time.time())
+            keys._check_at = 0
+        assert kids[0] != kids[1]
+        for one in tokens:
+            site.get("/", headers={"Authorization": f"Bearer {one}"}, status=200)
+
+    def test_excludes_every_other_setting_of_a_key(self, folder: Path, ring: Path) -> None:
+        for setting in ("kid = 'a'", "alg = 'ES256'", "[[keys.previous]]\nsecret_file = 'secret'"):
+            with pytest.raises(ConfigurationError) as caught:
+                wrap(write(folder, self.RING + setting), app)
+            assert_one_line(caught.value, ["keys.directory: and ", "exclude each other"])
+
+
+class TestMetadata:
+    PATHS = (
+        "/.well-known/jwks.json",
+        "/.well-known/oauth-authorization-server",
+        "/.well-known/openid-configuration",
+        "/.well-known/oauth-protected-resource/v1",
+    )
+    RESOURCE = "[metadata]\nresource = 'https://api.example.com/v1'\n"
+    RULES = "[[rules]]\npath = '/*'\nscopes = ['b', 'a']\n"
+
+    def test_is_not_published_without_its_table(self, folder: Path) -> None:
+        site = TestApp(wrap(write(folder, ""), app))
+        for path in self.PATHS:
+            assert "resource_metadata" not in site.get(path, status=401).headers["WWW-Authenticate"]
+
+    def test_is_public_under_any_rule(self, folder: Path) -> None:
+        rotation.create(folder / "ring", alg="ES256", now=time.time())
+        (folder / "jwks.json").write_text(jwks(TestTrusted.KEY))
+        text = f"{TestKeyRing.RING}{self.RULES}{self.RESOURCE}{TestTrusted.FILE}"
+        site = TestApp(wrap(write(folder, text), app))
+        keys, server, openid, resource = (site.get(path).json for path in self.PATHS)
+        assert [one["kid"] for one in keys["keys"]] == [
+            key.kid for key in RingDirectory(folder / "ring").read_manifest().keys
+        ]
+        assert not any("d" in one for one in keys["keys"])
+        assert server == openid
+        assert server["issuer"] == "https://auth.example.com"
+        assert server["jwks_uri"] == "https://auth.example.com/.well-known/jwks.json"
+        assert "token_endpoint" not in server
+        assert resource == {
+            "resource": "https://api.example.com/v1",
+            "authorization_servers": ["https://auth.example.com", "https://login.example.org"],
+            "bearer_methods_supported": ["header"],
+            "scopes_supported": ["a", "b"],
+        }
+
+    def test_of_the_resource_is_named_in_the_challenge(self, folder: Path) -> None:
+        site = TestApp(wrap(write(folder, self.RESOURCE + "[responses]\nrealm = 'shop'"), app))
+        assert site.get("/", status=401).headers["WWW-Authenticate"] == (
+            'Bearer realm="shop", resource_metadata='
+            '"https://api.example.com/.well-known/oauth-protected-resource/v1"'
+        )
+
+    def test_names_the_endpoint(self, folder: Path) -> None:
+        named = f'[endpoint]\nverifiers = {{ ldap = "{__name__}:verify_ldap" }}\n[metadata]\n'
+        site = TestApp(wrap(write(folder, named + "max_age_seconds = 60"), app))
+        answer = site.get(self.PATHS[1])
+        assert answer.json["token_endpoint"] == "https://auth.example.com/token"
+        assert answer.headers["Cache-Control"] == "public, max-age=60"
+
+    @pytest.mark.parametrize(
+        ("switch", "off"),
+        [("jwks", PATHS[:1]), ("authorization_server", PATHS[1:3]), ("", PATHS[3:])],
+    )
+    def test_can_be_switched_off(self, folder: Path, switch: str, off: tuple[str, ...]) -> None:
+        text = f"{self.RESOURCE}{switch} = false" if switch else "[metadata]"
+        site = TestApp(wrap(write(folder, text), app))
+        for path in self.PATHS:
+            site.get(path, status=401 if path in off else 200)
+
+    def test_without_keys_of_ones_own_is_that_of_the_resource(self, folder: Path) -> None:
+        (folder / "jwks.json").write_text(jwks(TestTrusted.KEY))
+        file = folder / "jwt.toml"
+        for text, status in ((self.RESOURCE, 200), ("[metadata]", 401)):
+            file.write_text(TestTrusted.FILE + text)
+            site = TestApp(wrap(file, app))
+            for path in self.PATHS[:3]:
+                site.get(path, status=401)
+            site.get(self.PATHS[3], status=status)
+
+    def test_of_a_secret_holds_no_key(self, folder: Path) -> None:
+        site = TestApp(wrap(write(folder, "[metadata]"), app))
+        assert site.get(self.PATHS[0]).json == {"keys": []}
+
+    def test_of_an_issuer_that_is_no_url_can_be_switched_off(self, folder: Path) -> None:
+        head = "issuer = 'me'\naudience = 'api'\n"
+        site = TestApp(
+            wrap(write(folder, f"{head}{KEYS}[metadata]\nauthorization_server = false"), app)
+        )
+        site.get(self.PATHS[0], status=200)
 
 
 class TestVerifiersOfTheApp:

@@ -7,12 +7,20 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, MetaData, create_engine, event, func, select
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DBAPIError,
+    DisconnectionError,
+    IntegrityError,
+    SQLAlchemyError,
+)
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from ..errors import ConfigurationError, UnavailableError
 from ..fork import PerProcess
@@ -54,7 +62,9 @@ class Database:
             raise ConfigurationError(f"the accounts url has a bad query; write {URL_FORMS}")
 
     def __str__(self) -> str:
-        """Return the URL without what may be secret: the password and the query."""
+        """Return the file, or the URL without what may be secret: password and query."""
+        if self._path is not None:
+            return str(self._path)
         return self._url.set(query={}).render_as_string(hide_password=True)
 
     @contextmanager
@@ -146,6 +156,8 @@ class Database:
             connect_args={"timeout": BUSY_TIMEOUT_SECONDS, "isolation_level": None},
         )
         event.listen(engine, "begin", _begin)
+        event.listen(engine, "connect", partial(_note_file, self._path))
+        event.listen(engine, "checkout", partial(_check_file_is_the_same, self._path))
         return engine
 
     @contextmanager
@@ -165,6 +177,24 @@ def _libpq_defaults(url: URL) -> dict[str, Any]:
         "options": f"-c statement_timeout={BUSY_TIMEOUT_SECONDS * 1000}",
     }
     return {name: value for name, value in defaults.items() if name not in url.query}
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _note_file(path: Path, _: object, record: ConnectionPoolEntry) -> None:
+    record.info["file"] = _identity(path)
+
+
+def _check_file_is_the_same(path: Path, _: object, record: ConnectionPoolEntry, __: object) -> None:
+    """Give up a connection to a file that was removed or replaced: others write to the new one."""
+    if record.info["file"] != _identity(path):
+        raise DisconnectionError
 
 
 def _begin(connection: Connection) -> None:

@@ -63,9 +63,8 @@ class Identity:
         Read what an account verifier returned.
 
         Args:
-            value: A mapping with the keys, or an object with the attributes, ``uid`` and ``scope``
-                and optionally ``auth``.  A scope of ``None`` is an empty one; an auth of ``None``
-                is an absent one.
+            value: A mapping with the key, or an object with the attribute, ``uid`` and optionally
+                ``scope`` and ``auth``.  ``None`` for one of these two is as good as absent.
 
         Raises:
             TypeError: It is neither.  The verifier's developer is at fault, not the client, so
@@ -74,11 +73,11 @@ class Identity:
         if isinstance(value, cls):
             return value
         uid, scope, auth = (_read(value, name) for name in ("uid", "scope", "auth"))
-        if uid is _ABSENT or scope is _ABSENT:
-            raise _wrong(f"{_kind(value)} has no {'uid' if uid is _ABSENT else 'scope'}")
+        if uid is _ABSENT:
+            raise _wrong(f"{_kind(value)} has no uid")
         return cls(
             uid=uid,  # type: ignore[arg-type]  # checked in __post_init__, as is every value here
-            scope="" if scope is None else scope,  # type: ignore[arg-type]
+            scope="" if scope is _ABSENT or scope is None else scope,  # type: ignore[arg-type]
             auth=DEFAULT_AUTH if auth is _ABSENT or auth is None else auth,  # type: ignore[arg-type]
         )
 
@@ -99,5 +98,5 @@ def _kind(value: object) -> str:
 def _wrong(found: str) -> TypeError:
     return TypeError(
         "an account verifier must return a mapping or an object with uid (an int, or a str that is"
-        f" not empty) and scope (a str or None), and optionally auth (a str): {found}"
+        f" not empty), and optionally scope and auth (each a str): {found}"
     )

@@ -60,8 +60,9 @@ def add(config: Path, name: str, client_type: str, scopes: tuple[str, ...], auth
 def list_(config: Path) -> None:
     """List all accounts, tab-separated."""
     with _accounts(config) as accounts:
+        found = [*accounts.list()]
         click.echo("uid\ttype\taccount\tscope\tauth\tstate")
-        for one in accounts.list():
+        for one in found:
             state = "disabled" if one.disabled else "enabled"
             click.echo(
                 f"{one.uid}\t{one.client_type}\t{one.name}\t{one.scope}\t{one.auth}\t{state}"

@@ -9,6 +9,7 @@ import click
 from werkzeug.exceptions import NotFound
 
 from ..config import load, wrap
+from ..config.names import NAME
 
 
 @click.command()
@@ -24,8 +25,13 @@ def serve(config: Path, app: str, bind: str, workers: int) -> None:
         raise click.ClickException(
             f"serve needs gunicorn, and {error.name} is missing: pip install gunicorn"
         ) from error
+    if not NAME.fullmatch(app):
+        raise click.UsageError(f'{app!r}: write MODULE:APP, as in "myapp:app"')
     # Before any worker starts, and without the app, which is for each worker to import.
     load(config).protect(NotFound())
     if "" not in sys.path and str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
-    run(lambda: wrap(config, app), bind=bind, workers=workers)
+    try:
+        run(lambda: wrap(config, app), bind=bind, workers=workers)
+    except OverflowError as error:
+        raise click.UsageError(f"--bind {bind}: the port must be 0 to 65535") from error

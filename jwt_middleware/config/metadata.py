@@ -68,13 +68,14 @@ class MetadataSettings(Section):
             ConfigurationError: A URL is unusable.
         """
         documents: list[Document] = []
-        with self.place.named_by_member():
-            if own is not None and self.jwks:
-                documents.append(jwks_document(own[1]))
-            if own is not None and self.authorization_server:
+        if own is not None and self.jwks:
+            documents.append(jwks_document(own[1]))
+        if own is not None and self.authorization_server:
+            with self.place.member("authorization_server").named():
                 documents.append(
                     authorization_server_document(issuer=own[0], token_path=token_path)
                 )
+        with self.place.named_by_member():
             if self.resource is not None:
                 documents.append(
                     protected_resource_document(

@@ -9,10 +9,10 @@ from ..core.trust import KeySource, TrustedIssuer
 from ..keysources.discovery import DiscoveredJWKS
 from ..keysources.files import KeyFile
 from ..keysources.remote import RemoteJWKS
-from ..keysources.timing import Timing
 from .reading import Section, choice, flag, number, setting, text, text_or_texts, texts
 
 _SOURCES: Final = ("discovery", "jwks_url", "jwks_file")
+_OF_URLS: Final = ("max_stale_seconds", "allow_http", "ca_file")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +23,7 @@ class TrustedSettings(Section):
     Attributes:
         discovery: Its metadata say where its keys are; else *jwks_url* or *jwks_file* does.
         jwks_file: A JWK set, a JWK or a PEM, read again when it changes.
-        algorithms: The algs accepted of it; a PEM needs exactly one.
+        algorithms: The algs accepted of it; a key of a PEM is for the first that fits it.
         max_stale_seconds: How old keys may grow while their URL cannot be fetched.
         allow_http: Whether its URLs may be plain HTTP on another machine than this.
         ca_file: PEM of the authorities to trust, instead of the system's.
@@ -38,7 +38,7 @@ class TrustedSettings(Section):
     leeway_seconds: float = setting(number, 0.0)
     token_type: Literal["at+jwt"] | None = setting(choice("at+jwt"), None)
     profile: Literal["at+jwt"] | None = setting(choice("at+jwt"), None)
-    max_stale_seconds: float = setting(number, Timing().max_stale_seconds)
+    max_stale_seconds: float | None = setting(number, None)
     allow_http: bool = setting(flag, default=False)
     ca_file: str | None = setting(text, None)
 
@@ -69,18 +69,28 @@ class TrustedSettings(Section):
                 if not given
                 else f"{' and '.join(given)} exclude each other: keep one"
             )
+        if self.jwks_file is not None:
+            return self._build_file(self.jwks_file)
+        options: dict[str, Any] = {
+            "algorithms": self.algorithms,
+            "allow_http": self.allow_http,
+            "ca_file": None if self.ca_file is None else self._path(self.ca_file),
+        }
+        if self.max_stale_seconds is not None:
+            options["max_stale_seconds"] = self.max_stale_seconds
         with self.place.member(given[0]).named():
-            if self.jwks_file is not None:
-                return KeyFile(self._path(self.jwks_file), algorithms=self.algorithms)
-            options: dict[str, Any] = {
-                "algorithms": self.algorithms,
-                "allow_http": self.allow_http,
-                "ca_file": None if self.ca_file is None else self._path(self.ca_file),
-                "max_stale_seconds": self.max_stale_seconds,
-            }
             if self.jwks_url is not None:
                 return RemoteJWKS(self.jwks_url, **options)
             return DiscoveredJWKS(self.issuer, **options)
+
+    def _build_file(self, name: str) -> KeyFile:
+        for one in _OF_URLS:
+            if getattr(self, one):
+                raise self.place.member(one).error(
+                    "is for keys that are fetched, not for jwks_file: leave it out"
+                )
+        with self.place.member("jwks_file").named():
+            return KeyFile(self._path(name), algorithms=self.algorithms)
 
     def _path(self, name: str) -> str:
         return str(self.place.file.parent / name)

@@ -8,13 +8,14 @@ spellings and lets foreign exceptions out.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from typing import Final, NamedTuple
 
 from jwt.algorithms import Algorithm, get_default_algorithms
 from jwt.exceptions import InvalidKeyError as InvalidKeyError
 
-from ..errors import AlgorithmNotAllowedError, MalformedTokenError
+from ..errors import AlgorithmNotAllowedError, ConfigurationError, MalformedTokenError
 from .encoding import decode_base64url, encode_base64url, parse_json
 
 MAX_TOKEN_CHARS: Final = 16_384
@@ -50,6 +51,27 @@ class CompactJWS(NamedTuple):
     payload: bytes
     signature: bytes
     signing_input: bytes
+
+
+def checked_algorithms(algorithms: Iterable[str] | None) -> tuple[str, ...] | None:
+    """
+    Return *algorithms*, a name or several, as a tuple; ``None``, which limits nothing, as it is.
+
+    A set has no order: its names come in that of :data:`ALGORITHMS`.
+
+    Raises:
+        ConfigurationError: There is none, or one that is not in :data:`ALGORITHMS`.
+    """
+    if algorithms is None:
+        return None
+    names = [algorithms] if isinstance(algorithms, str) else algorithms
+    accepted = tuple(names) if isinstance(names, Iterable) else ()
+    if not accepted or not all(isinstance(alg, str) and alg in ALGORITHMS for alg in accepted):
+        raise ConfigurationError(f"algorithms must be one or more of {', '.join(ALGORITHMS)}")
+    if isinstance(algorithms, AbstractSet):
+        # Its order differs from one process to the next, and that of a key with no alg counts.
+        return tuple(alg for alg in ALGORITHMS if alg in accepted)
+    return tuple(dict.fromkeys(accepted))
 
 
 def split(token: str) -> CompactJWS:

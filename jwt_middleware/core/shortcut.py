@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from ..errors import ExpiredTokenError
-from .issuer import DEFAULT_LIFETIME_SECONDS, TokenIssuer
+from .issuer import TokenIssuer
 from .keys import Key, KeySet
 from .payload import JWTPayload
 from .verifier import TokenVerifier
@@ -42,9 +42,7 @@ def generate_payload(
     return JWTPayload(uid=uid, auth=auth, scope=scopes, ac_type=ac_type)
 
 
-def generate_token(
-    payload: JWTPayload, expiry: int = DEFAULT_LIFETIME_SECONDS, secret: str | bytes = b""
-) -> str:
+def generate_token(payload: JWTPayload, expiry: int, secret: str | bytes) -> str:
     """
     Issue a token.
 

@@ -12,7 +12,7 @@ from ..errors import (
     UnknownKeyError,
 )
 from . import claims as check
-from .jws import ALGORITHMS, Header, parse_header
+from .jws import Header, checked_algorithms, parse_header
 from .keys import Key, KeySet
 
 MAX_LEEWAY_SECONDS: Final = 300
@@ -82,7 +82,8 @@ class TrustedIssuer:
             raise ConfigurationError(
                 "issuer must be a non-empty string, the iss of accepted tokens"
             )
-        audiences = (audience,) if isinstance(audience, str) else tuple(audience or ())
+        named = [audience] if isinstance(audience, str) else audience
+        audiences = tuple(named) if isinstance(named, Iterable) else ()
         if not audiences or not all(isinstance(one, str) and one for one in audiences):
             raise ConfigurationError("audience must be one or more non-empty strings")
         if type(leeway_seconds) not in {int, float} or not (
@@ -90,11 +91,12 @@ class TrustedIssuer:
         ):
             raise ConfigurationError(f"leeway_seconds must be 0 to {MAX_LEEWAY_SECONDS}")
         for name, value in (("token_type", token_type), ("profile", profile)):
-            if value not in {None, "at+jwt"}:
+            if value is not None and value != "at+jwt":
                 raise ConfigurationError(f'{name} must be None or "at+jwt"')
         self.issuer = issuer
         self.audiences = frozenset(audiences)
-        self.algorithms = _checked_algorithms(algorithms)
+        accepted = checked_algorithms(algorithms)
+        self.algorithms = None if accepted is None else frozenset(accepted)
         self.leeway_seconds = leeway_seconds
         self.token_type = token_type if profile is None else profile
         self.profile = profile
@@ -188,23 +190,16 @@ def checked_keys(keys: KeySource) -> KeySource:
     return keys
 
 
-def _checked_algorithms(algorithms: Iterable[str] | None) -> frozenset[str] | None:
-    if algorithms is None:
-        return None
-    accepted = frozenset([algorithms] if isinstance(algorithms, str) else algorithms)
-    if not accepted or not accepted <= ALGORITHMS.keys():
-        raise ConfigurationError(f"algorithms must be one or more of {', '.join(ALGORITHMS)}")
-    return accepted
-
-
 def by_issuer(trusted: Iterable[TrustedIssuer]) -> Mapping[str, TrustedIssuer]:
     """
     Index issuers by their *iss*.
 
     Raises:
-        ConfigurationError: There is none, or one twice.
+        ConfigurationError: There is none, or one twice, or something else among them.
     """
     issuers = list(trusted)
+    if not all(isinstance(one, TrustedIssuer) for one in issuers):
+        raise ConfigurationError("trusted must hold TrustedIssuer objects")
     index = {one.issuer: one for one in issuers}
     if not index:
         raise ConfigurationError("give keys, issuer and audience, or at least one trusted issuer")

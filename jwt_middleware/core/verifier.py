@@ -85,6 +85,11 @@ class TokenVerifier:
                 leeway_seconds=leeway_seconds,
                 token_type=token_type,
             )
+        elif leeway_seconds or token_type is not None:
+            raise ConfigurationError(
+                "leeway_seconds and token_type are asked of tokens under keys: without these give "
+                "them to each trusted issuer"
+            )
         own = () if self._own is None else (self._own,)
         self._trusted = by_issuer((*own, *trusted))
         self._is_revoked = is_revoked

@@ -10,9 +10,9 @@ from functools import partial
 from typing import Final
 
 from ..core.encoding import parse_json
+from ..core.jws import checked_algorithms
 from ..errors import ConfigurationError
 from .fetching import Document, Fetch, FetchError, choose_fetch
-from .files import checked_algorithms
 from .jwks import read_jwks
 from .refreshing import RefreshedKeys, in_thread
 from .timing import Timing
@@ -65,7 +65,7 @@ class DiscoveredJWKS(RefreshedKeys):
         address = parse_address(issuer, allow_http=allow_http)
         if "?" in issuer:
             raise ConfigurationError("the issuer of discovered keys must be a URL without query")
-        accepted = None if algorithms is None else checked_algorithms(algorithms)
+        accepted = checked_algorithms(algorithms)
         chosen = choose_fetch(fetch, allow_http=allow_http, ca_file=ca_file)
         discovery = _Discovery(issuer, address, chosen, allow_http=allow_http)
         super().__init__(

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from ..core.encoding import parse_json
-from ..core.jws import ALGORITHMS
+from ..core.jws import checked_algorithms
 from ..core.keys import Key, KeySet
 from ..errors import ConfigurationError
 from .jwks import read_jwks
@@ -53,25 +53,12 @@ class KeyFile(WatchedKeys):
         check_seconds: float = DEFAULT_CHECK_SECONDS,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        accepted = None if algorithms is None else checked_algorithms(algorithms)
+        accepted = checked_algorithms(algorithms)
 
         def read(document: bytes, now: float) -> Loaded:
             return Loaded(read_keys(document, algorithms=accepted))
 
         super().__init__(path, read, check_seconds=check_seconds, clock=clock)
-
-
-def checked_algorithms(algorithms: Iterable[str]) -> tuple[str, ...]:
-    """
-    Return *algorithms*, a name or several, as a tuple.
-
-    Raises:
-        ConfigurationError: There is none, or one that is not known.
-    """
-    accepted = (algorithms,) if isinstance(algorithms, str) else tuple(dict.fromkeys(algorithms))
-    if not accepted or not all(alg in ALGORITHMS for alg in accepted):
-        raise ConfigurationError(f"algorithms must be one or more of {', '.join(ALGORITHMS)}")
-    return accepted
 
 
 def read_keys(document: bytes, *, algorithms: Iterable[str] | None = None) -> KeySet:

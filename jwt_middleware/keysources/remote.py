@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable, Iterable
 from functools import partial
 
+from ..core.jws import checked_algorithms
 from .fetching import Fetch, choose_fetch
-from .files import checked_algorithms
 from .jwks import read_jwks
 from .refreshing import RefreshedKeys, in_thread
 from .timing import Timing
@@ -50,7 +50,7 @@ class RemoteJWKS(RefreshedKeys):
         **timing: float,
     ) -> None:
         address = parse_address(url, allow_http=allow_http)
-        accepted = None if algorithms is None else checked_algorithms(algorithms)
+        accepted = checked_algorithms(algorithms)
         chosen = choose_fetch(fetch, allow_http=allow_http, ca_file=ca_file)
         super().__init__(
             partial(chosen, url),

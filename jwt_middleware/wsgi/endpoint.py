@@ -49,14 +49,21 @@ class TokenEndpoint:
         responses: Responses | None = None,
         max_body_bytes: int = DEFAULT_MAX_BODY_BYTES,
     ) -> None:
-        if not path.isascii() or path.endswith("/") or not read_path(path).canonical:
+        if not isinstance(issuer, TokenIssuer):
+            raise ConfigurationError("issuer must be a TokenIssuer")
+        if (
+            not isinstance(path, str)
+            or not path.isascii()
+            or path.endswith("/")
+            or not read_path(path).canonical
+        ):
             raise ConfigurationError(f"path {path!r} must be like /token or /auth/token")
         if not verifiers or not all(callable(verifier) for verifier in verifiers.values()):
             raise ConfigurationError(
                 'verifiers must map client types to callables, as in {"email": User.verify}'
             )
-        if max_body_bytes < 1:
-            raise ConfigurationError("max_body_bytes must be at least 1")
+        if type(max_body_bytes) is not int or max_body_bytes < 1:
+            raise ConfigurationError("max_body_bytes must be a whole number, at least 1")
         self.path = path
         self.issuer = issuer
         self.verifiers = dict(verifiers)
@@ -84,3 +91,9 @@ class TokenEndpoint:
         return JWTPayload(
             uid=identity.uid, auth=identity.auth, scope=identity.scope, ac_type=form.type.data
         )
+
+
+def _is_plain(path: str) -> bool:
+    if not isinstance(path, str) or not path.isascii() or path.endswith("/"):
+        return False
+    return read_path(path).canonical

@@ -62,6 +62,8 @@ class JWTMiddleware:
     ) -> None:
         if not callable(app):
             raise ConfigurationError("app must be a WSGI callable")
+        if not isinstance(verifier, TokenVerifier):
+            raise ConfigurationError("verifier must be a TokenVerifier")
         if policy is not None and not isinstance(policy, Policy):
             raise ConfigurationError("policy must be a Policy, as in Policy([Rule('/health', …)])")
         self.app = app
@@ -73,6 +75,8 @@ class JWTMiddleware:
         if well_known is not None:
             self._mounted.update(dict.fromkeys(well_known.paths, well_known))
         if endpoint is not None:
+            if endpoint.path in self._mounted:
+                raise ConfigurationError(f"path {endpoint.path!r} is that of a public document")
             self._mounted[endpoint.path] = endpoint
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:

@@ -128,11 +128,16 @@ class Policy:
         rules: Tried in this order; without any, every request needs a token.
 
     Raises:
-        ConfigurationError: A rule's path is not one that a request can have.
+        ConfigurationError: Something else than rules, or a path that no request can have.
     """
 
     def __init__(self, rules: Iterable[Rule] = ()) -> None:
-        self._rules = tuple(_CompiledRule(rule) for rule in rules)
+        given = tuple(rules)
+        if not all(isinstance(rule, Rule) for rule in given):
+            raise ConfigurationError(
+                "rules must be Rule objects, as in Policy([Rule('/health', …)])"
+            )
+        self._rules = tuple(map(_CompiledRule, given))
         self._allows_preflight = any(rule.requirement.preflight for rule in self._rules)
         self._reads_methods = self._allows_preflight or any(
             rule.methods is not None for rule in self._rules

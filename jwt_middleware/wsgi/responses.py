@@ -90,7 +90,7 @@ class Responses:
         if style not in {"problem", "envelope"}:
             raise ConfigurationError('style must be "problem" or "envelope"')
         for name, value in (("realm", realm), ("resource_metadata", resource_metadata or "")):
-            if not value.isascii() or not value.isprintable() or set(value) & {'"', "\\"}:
+            if not isinstance(value, str) or not _can_be_quoted(value):
                 raise ConfigurationError(
                     f"{name} must be printable ASCII without quote or backslash"
                 )
@@ -170,6 +170,10 @@ class Responses:
             yield "Retry-After", str(error.retry_after_seconds)
         if isinstance(error, MethodNotAllowedError):
             yield "Allow", ", ".join(error.allowed)
+
+
+def _can_be_quoted(text: str) -> bool:
+    return text.isascii() and text.isprintable() and not set(text) & {'"', "\\"}
 
 
 def _log(error: AuthError | UnavailableError) -> None:

@@ -50,7 +50,8 @@ def authorization_server_document(*, issuer: str, token_path: str | None = None)
     """
     Return what clients and other services need to know of this issuer.
 
-    Found at the path of RFC 8414 §3 and, for those who only know that, of OpenID Connect Discovery.
+    Found at the path of RFC 8414 §3, for an issuer with a path and without, and, for those who only
+    know that, of OpenID Connect Discovery.
 
     Args:
         issuer: The *iss* of the tokens; an http or https URL without query, to which the paths of
@@ -69,7 +70,9 @@ def authorization_server_document(*, issuer: str, token_path: str | None = None)
     }
     if token_path is not None:
         members["token_endpoint"] = base + token_path
-    return Document([AUTHORIZATION_SERVER_PATH, OPENID_PATH], lambda: members)
+    own_path = AUTHORIZATION_SERVER_PATH + urlsplit(base).path
+    paths = dict.fromkeys([AUTHORIZATION_SERVER_PATH, own_path, OPENID_PATH])
+    return Document([*paths], lambda: members)
 
 
 def protected_resource_document(
@@ -104,7 +107,10 @@ class WellKnown:
     Args:
         documents: Leave one out, and it is not served.
         responses: Style of the answers that are none of the documents.
-        max_age_seconds: How long a reader may keep one.
+        max_age_seconds: How long a reader may keep one, at least 0.
+
+    Raises:
+        ConfigurationError: *max_age_seconds* is something else.
     """
 
     def __init__(
@@ -114,6 +120,8 @@ class WellKnown:
         responses: Responses | None = None,
         max_age_seconds: int = DEFAULT_MAX_AGE_SECONDS,
     ) -> None:
+        if type(max_age_seconds) is not int or max_age_seconds < 0:
+            raise ConfigurationError("max_age_seconds must be a whole number, at least 0")
         self._documents = {path: document for document in documents for path in document.paths}
         self.responses = responses if responses is not None else Responses()
         self.max_age_seconds = max_age_seconds
@@ -151,9 +159,19 @@ def resource_metadata_url(resource: str) -> str:
     return f"{parts.scheme}://{parts.netloc}{PROTECTED_RESOURCE_PATH}{parts.path.rstrip('/')}"
 
 
+def _is_url(url: str) -> bool:
+    # What a challenge cannot quote is no part of a URL anyway (RFC 3986 §2).
+    if not url.isascii() or not url.isprintable() or not set(' "\\?#').isdisjoint(url):
+        return False
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # an unclosed bracket
+        return False
+    return parts.scheme in {"http", "https"} and bool(parts.netloc) and "@" not in parts.netloc
+
+
 def _checked_url(setting: str, url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.netloc or parts.query or parts.fragment:
+    if not _is_url(url):
         raise ConfigurationError(
             f"{setting} must be an https URL without query to publish metadata under it, "
             "or switch the metadata off"

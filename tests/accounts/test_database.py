@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from jwt_middleware.accounts.hashing import SecretHasher
 from jwt_middleware.accounts.sql import SQLAccounts
-from jwt_middleware.errors import UnavailableError
+from jwt_middleware.errors import BadCredentialsError, UnavailableError
 
 
 def engine_of(accounts: SQLAccounts) -> sa.Engine:
@@ -85,7 +85,7 @@ def file_accounts(file: Path, hasher: SecretHasher) -> Iterator[SQLAccounts]:
 
 def test_nothing_is_created_before_it_is_asked_for(file_accounts: SQLAccounts, file: Path) -> None:
     file.parent.mkdir()
-    with pytest.raises(UnavailableError, match="cannot be opened; if it is not there, run"):
+    with pytest.raises(UnavailableError, match="cannot be opened; if it is not there, call"):
         file_accounts.verify("email", "ann@x", "hunter2")
     assert not file.exists()
 
@@ -274,3 +274,25 @@ def test_connecting_and_asking_have_a_time_limit() -> None:
     assert seen[0]["connect_timeout"] == 2
     assert seen[0]["tcp_user_timeout"] == 5000
     assert seen[0]["options"] == "-c statement_timeout=5000"
+
+
+@pytest.mark.parametrize("how", ["removed", "replaced"])
+def test_a_file_that_is_no_longer_there_is_given_up(
+    file_accounts: SQLAccounts, file: Path, hasher: SecretHasher, how: str
+) -> None:
+    file.parent.mkdir()
+    file_accounts.create_schema()
+    file_accounts.add("email", "ann@x", "hunter2")
+    file_accounts.verify("email", "ann@x", "hunter2")
+    for one in file.parent.glob(f"{file.name}*"):
+        one.unlink()
+    if how == "removed":
+        with pytest.raises(UnavailableError):
+            file_accounts.verify("email", "ann@x", "hunter2")
+        return
+    with closing(SQLAccounts(file_accounts._database._url, hasher=hasher)) as other:
+        other.create_schema()
+        other.add("email", "ann@x", "correct horse")
+    with pytest.raises(BadCredentialsError):
+        file_accounts.verify("email", "ann@x", "hunter2")
+    file_accounts.verify("email", "ann@x", "correct horse")

@@ -25,6 +25,7 @@ class User:
         pytest.param({"uid": "a-1", "scope": ""}, Identity("a-1"), id="str-uid"),
         pytest.param({"uid": 0, "scope": ""}, Identity(0), id="zero"),
         pytest.param({"uid": 1, "scope": None}, Identity(1), id="scope-none"),
+        pytest.param({"uid": 1}, Identity(1), id="no-scope"),
         pytest.param({"uid": 1, "scope": "", "auth": None}, Identity(1), id="auth-none"),
         pytest.param(
             {"uid": 1, "scope": "", "auth": "red"}, Identity(1, auth="red"), id="auth-given"
@@ -51,7 +52,6 @@ def test_an_identity_stays_itself() -> None:
         pytest.param(None, "type NoneType has no uid", id="none"),
         pytest.param(True, "type bool has no uid", id="bool"),
         pytest.param({}, "type dict has no uid", id="empty"),
-        pytest.param({"uid": 1}, "type dict has no scope", id="no-scope"),
         pytest.param(SimpleNamespace(scope=""), "type SimpleNamespace has no uid", id="no-uid"),
         pytest.param(("uid", "scope"), "type tuple has no uid", id="tuple"),
         pytest.param({"uid": None, "scope": ""}, "uid is of type NoneType", id="uid-none"),

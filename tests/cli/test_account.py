@@ -133,7 +133,7 @@ class TestList:
     def test_says_that_there_is_no_database(self, invoke: Invoke) -> None:
         result = invoke("account", "list")
         assert result.exit_code == 1
-        assert result.stderr.startswith("Error: database sqlite")
+        assert result.stderr.startswith("Error: database /")
         assert result.stderr.count("\n") == 1
 
     def test_says_that_there_are_no_accounts_configured(self, invoke: Invoke, folder: Path) -> None:

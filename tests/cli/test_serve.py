@@ -60,6 +60,23 @@ class TestServer:
         assert running.log.read_text().count("Booting worker") == 2
 
     @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            pytest.param(["myapp"], "'myapp': write MODULE:APP", id="name"),
+            pytest.param(
+                ["myapp:app", "--bind", "127.0.0.1:99999"], "must be 0 to 65535", id="port"
+            ),
+        ],
+    )
+    def test_refuses_what_cannot_be_meant(
+        self, folder: Path, arguments: list[str], message: str
+    ) -> None:
+        ended = run([*COMMAND, *arguments], cwd=folder)
+        assert ended.returncode == 2
+        assert message in ended.stderr
+        assert "Traceback" not in ended.stderr
+
+    @pytest.mark.parametrize(
         ("name", "message"),
         [
             pytest.param("myapp:nope", "Error: app 'myapp:nope': there is no 'nope'", id="attr"),

@@ -15,6 +15,7 @@ from jwt_middleware.core.jws import (
     MAX_TOKEN_CHARS,
     CompactJWS,
     Header,
+    checked_algorithms,
     decode_object,
     decode_segment,
     encode_object,
@@ -304,3 +305,28 @@ def test_decodes_an_object_or_raises_malformed(segment: bytes) -> None:
     except MalformedTokenError:
         return
     assert isinstance(members, dict)
+
+
+class TestCheckedAlgorithms:
+    @pytest.mark.parametrize(
+        ("algorithms", "accepted"),
+        [
+            pytest.param(None, None, id="none given"),
+            pytest.param("RS256", ("RS256",), id="one name"),
+            pytest.param(["PS256", "RS256", "PS256"], ("PS256", "RS256"), id="in their order"),
+            pytest.param(
+                {"ES256", "PS256", "RS512", "RS256"},
+                ("RS256", "RS512", "ES256", "PS256"),
+                id="a set has none",
+            ),
+        ],
+    )
+    def test_keeps_the_order(self, algorithms: Any, accepted: tuple[str, ...] | None) -> None:
+        assert checked_algorithms(algorithms) == accepted
+
+    @pytest.mark.parametrize(
+        "algorithms", ["", "none", [], set(), ["RS256", "none"], {"none"}, [["RS256"]], 5], ids=repr
+    )
+    def test_refuses_what_is_not_implemented(self, algorithms: Any) -> None:
+        with pytest.raises(ConfigurationError, match="algorithms must be one or more of HS256"):
+            checked_algorithms(algorithms)

@@ -30,7 +30,7 @@ def test_goes_round() -> None:
 
 
 def test_the_usual_lifetime_is_two_hours() -> None:
-    claims = verify_token(generate_token(generate_payload(42), secret=SECRET), SECRET)
+    claims = verify_token(generate_token(generate_payload(42), 7200, SECRET), SECRET)
     assert claims["exp"] - claims["iat"] == 7200
 
 
@@ -68,7 +68,7 @@ def test_refuses_a_short_secret(secret: Any) -> None:
 
 def test_a_secret_must_be_given() -> None:
     with pytest.raises(ConfigurationError, match="secret is empty"):
-        generate_token(generate_payload(42))
+        generate_token(generate_payload(42), 7200, b"")
 
 
 def test_refuses_the_token_of_another_secret() -> None:

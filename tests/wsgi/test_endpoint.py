@@ -160,6 +160,9 @@ def test_it_can_be_mounted_without_the_middleware(issuer: TokenIssuer, accounts:
         pytest.param({"verifiers": {}}, "verifiers must map", id="no-verifier"),
         pytest.param({"verifiers": {"email": "User"}}, "verifiers must map", id="not-callable"),
         pytest.param({"max_body_bytes": 0}, "max_body_bytes", id="no-body"),
+        pytest.param({"max_body_bytes": "x"}, "max_body_bytes", id="body-as-text"),
+        pytest.param({"path": None}, "must be like /token", id="no-path"),
+        pytest.param({"issuer": None}, "issuer must be a TokenIssuer", id="no-issuer"),
     ],
 )
 def test_wrong_setting_is_a_configuration_error(

@@ -8,6 +8,7 @@ from webtest import TestApp
 
 from jwt_middleware import JWTMiddleware, KeySet, Policy, Rule, TokenVerifier
 from jwt_middleware.errors import ConfigurationError, UnavailableError
+from jwt_middleware.wsgi.well_known import Document, WellKnown
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -150,6 +151,17 @@ def test_endpoint_answers_at_its_exact_path_only(path: str, wrapped: Wrapped) ->
     [
         pytest.param({"app": "myapp:app"}, "app must be a WSGI callable", id="app"),
         pytest.param({"policy": [Rule("/")]}, "policy must be a Policy", id="policy"),
+        pytest.param({"verifier": None}, "verifier must be a TokenVerifier", id="no-verifier"),
+        pytest.param(
+            {
+                "well_known": WellKnown(
+                    [Document(["/token"], lambda: {}), Document(["/other"], lambda: {})]
+                ),
+                "endpoint": Endpoint(),
+            },
+            "path '/token' is that of a public document",
+            id="endpoint-over-a-document",
+        ),
     ],
 )
 def test_wrong_part_is_a_configuration_error(

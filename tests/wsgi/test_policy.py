@@ -260,3 +260,9 @@ def test_rule_that_contradicts_itself_is_a_configuration_error(
 ) -> None:
     with pytest.raises(ConfigurationError, match=mend):
         Rule("/a", **settings)
+
+
+def test_policy_of_anything_but_rules_is_a_configuration_error() -> None:
+    paths: Any = ["/x"]
+    with pytest.raises(ConfigurationError, match="must be Rule objects"):
+        Policy(paths)

@@ -165,7 +165,9 @@ def test_envelope_shows_any_path_as_text(path: str) -> None:
     assert json.loads(b"".join(body))["request"].startswith("GET /mount/")
 
 
-@pytest.mark.parametrize("settings", [{"style": "xml"}, {"realm": 'a"'}, {"realm": "a\nb"}])
+@pytest.mark.parametrize(
+    "settings", [{"style": "xml"}, {"realm": 'a"'}, {"realm": None}, {"realm": "a\nb"}]
+)
 def test_wrong_setting_is_a_configuration_error(settings: dict[str, Any]) -> None:
     with pytest.raises(errors.ConfigurationError, match=next(iter(settings))):
         Responses(**settings)

@@ -23,6 +23,16 @@ SIGNING = Key.generate("ES256", kid="signing")
 KEYS = KeySet([SIGNING, Key.from_secret(b"k" * 32, kid="secret"), Key.generate("EdDSA", kid="ed")])
 
 
+ODD_URLS = [
+    "https://[a",
+    "https://a/\u00fc",
+    'https://a/"',
+    "https://a/\n",
+    "https://u@a",
+    "https://a?",
+]
+
+
 @pytest.fixture
 def site(wrapped: Wrapped) -> TestApp:
     documents = [
@@ -118,7 +128,9 @@ def test_challenge_names_the_resource_metadata(wrapped: Wrapped) -> None:
     )
 
 
-@pytest.mark.parametrize("url", ["my-service", "https://a?b=c", "ftp://a", "https:///a", "//a"])
+@pytest.mark.parametrize(
+    "url", ["my-service", "https://a?b=c", "ftp://a", "https:///a", "//a", *ODD_URLS]
+)
 @pytest.mark.parametrize(
     "make",
     [
@@ -130,3 +142,16 @@ def test_challenge_names_the_resource_metadata(wrapped: Wrapped) -> None:
 def test_metadata_needs_a_url(make: Callable[[str], Any], url: str) -> None:
     with pytest.raises(ConfigurationError, match="must be an https URL"):
         make(url)
+
+
+@pytest.mark.parametrize("seconds", [-1, 1.5, True, None, "60"])
+def test_may_not_be_kept_for_an_odd_time(seconds: Any) -> None:
+    with pytest.raises(ConfigurationError, match="max_age_seconds must be a whole number"):
+        WellKnown([], max_age_seconds=seconds)
+
+
+def test_metadata_of_an_issuer_with_a_path_are_where_rfc_8414_has_them(wrapped: Wrapped) -> None:
+    document = authorization_server_document(issuer="https://auth.example.com/tenant")
+    site = wrapped(well_known=WellKnown([document]))
+    answer = site.get("/.well-known/oauth-authorization-server/tenant")
+    assert answer.json["jwks_uri"] == "https://auth.example.com/tenant/.well-known/jwks.json"

@@ -1,0 +1,174 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from threading import Thread
+
+import pytest
+from click.testing import Result
+
+from jwt_middleware.core.keys import Key
+from jwt_middleware.keysources import rotation
+from jwt_middleware.keysources.ring_files import RingDirectory
+
+Invoke = Callable[..., Result]
+
+LONG_AGO = 1_700_000_000.0
+FIRST, SECOND = Key.generate("ES256", kid="first"), Key.generate("EdDSA", kid="second")
+OWN = 'issuer = "https://auth.example.com"\naudience = "api"\n[keys]\n'
+SECRET = OWN + 'secret_file = "secret"\n'
+RING = OWN + 'directory = "ring"\n'
+
+
+def trusted(name: str, source: str) -> str:
+    return f"[[trusted]]\nissuer = 'https://{name}.example'\naudience = 'api'\n{source}\n"
+
+
+@pytest.fixture
+def url() -> Iterator[str]:
+    """Return the URL of a server that has a key set at /keys, and nothing else."""
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200 if self.path == "/keys" else 500)
+            self.end_headers()
+            self.wfile.write(json.dumps({"keys": [FIRST.public_jwk()]}).encode())
+
+        def log_message(self, *arguments: object) -> None: ...
+
+    with HTTPServer(("127.0.0.1", 0), Answer) as server:
+        thread = Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.fixture
+def ring(folder_with_endpoint: Path) -> RingDirectory:
+    rotation.create(folder_with_endpoint / "ring", alg="ES256", now=LONG_AGO)
+    return RingDirectory(folder_with_endpoint / "ring")
+
+
+class TestCheck:
+    def test_shows_every_issuer_and_its_keys(self, invoke: Invoke, folder: Path, url: str) -> None:
+        public = json.dumps({"keys": [FIRST.public_jwk(), SECOND.public_jwk()]})
+        (folder / "jwks.json").write_text(public)
+        (folder / "jwt.toml").write_text(
+            SECRET.replace("[keys]\n", "[keys]\nkid = '2026-11'\n")
+            + trusted("file", "jwks_file = 'jwks.json'")
+            + trusted("url", f"jwks_url = '{url}/keys'")
+        )
+        result = invoke("check")
+        assert (result.exit_code, result.stderr) == (0, "")
+        assert result.stdout.splitlines() == [
+            "https://auth.example.com: 2026-11 (HS256)",
+            "https://file.example: first (ES256), second (EdDSA)",
+            "https://url.example: first (ES256)",
+        ]
+
+    def test_shows_the_keys_of_a_ring(
+        self, invoke: Invoke, folder: Path, ring: RingDirectory
+    ) -> None:
+        (folder / "jwt.toml").write_text(RING)
+        kids = ", ".join(f"{key.kid} (ES256)" for key in ring.read_manifest().keys)
+        assert invoke("check").stdout == f"https://auth.example.com: {kids}\n"
+
+    def test_goes_on_after_keys_that_cannot_be_had(
+        self, invoke: Invoke, folder: Path, url: str
+    ) -> None:
+        (folder / "jwt.toml").write_text(
+            trusted("down", f"jwks_url = '{url}/down'") + trusted("up", f"jwks_url = '{url}/keys'")
+        )
+        result = invoke("check")
+        assert result.exit_code == 1
+        assert result.stdout.splitlines() == [
+            "https://down.example: no keys",
+            "https://up.example: first (ES256)",
+        ]
+        reason, error = result.stderr.splitlines()
+        assert reason.startswith(f"https://down.example: no keys of {url}/down (")
+        assert "status 500" in reason
+        assert error.startswith("Error: keys of an issuer cannot be had")
+
+    @pytest.mark.parametrize(
+        ("text", "mistake"),
+        [
+            pytest.param(SECRET + "kyd = 'a'", "keys.kyd: ", id="unknown setting"),
+            pytest.param(RING, "keys.directory: ", id="no ring"),
+            pytest.param(
+                SECRET + trusted("file", "jwks_file = 'absent'"), "trusted[1].jwks_file", id="file"
+            ),
+            pytest.param(SECRET + "[endpoint]", "accounts: is missing", id="no accounts"),
+        ],
+    )
+    def test_tells_a_mistake_in_one_line(
+        self, invoke: Invoke, folder: Path, text: str, mistake: str
+    ) -> None:
+        (folder / "jwt.toml").write_text(text)
+        result = invoke("check")
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert result.stderr.startswith(f"Error: jwt.toml: {mistake}")
+        assert result.stderr.count("\n") == 1
+
+
+class TestConfiguredDirectory:
+    @pytest.fixture(autouse=True)
+    def config(self, folder_with_endpoint: Path) -> None:
+        (folder_with_endpoint / "jwt.toml").write_text(RING)
+
+    def test_is_where_a_ring_is_begun(self, invoke: Invoke, folder: Path) -> None:
+        assert invoke("keys", "create", "--alg", "ES256").exit_code == 0
+        assert RingDirectory(folder / "ring").is_ring()
+
+    def test_is_relative_to_the_configuration(
+        self,
+        invoke: Invoke,
+        folder: Path,
+        tmp_path_factory: pytest.TempPathFactory,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
+        result = invoke("-c", str(folder / "jwt.toml"), "keys", "create", "--alg", "ES256")
+        assert result.exit_code == 0
+        assert RingDirectory(folder / "ring").is_ring()
+
+    def test_serves_every_command(self, invoke: Invoke, ring: RingDirectory) -> None:
+        first, second = (key.kid for key in ring.read_manifest().keys)
+        assert first in invoke("keys", "list").stdout
+        assert invoke("keys", "rotate").stdout.startswith(f"rotated: {second} signs")
+        assert f"{first}\tES256\tretired" in invoke("keys", "retire", first).stdout
+        exported = json.loads(invoke("keys", "export").stdout)["keys"]
+        assert exported[0]["kid"] == second
+
+    def test_yields_to_one_that_is_given(
+        self, invoke: Invoke, folder: Path, ring: RingDirectory
+    ) -> None:
+        rotation.create(folder / "other", alg="EdDSA", now=LONG_AGO)
+        assert "EdDSA" in invoke("keys", "list", "--directory", "other").stdout
+
+    @pytest.mark.parametrize(
+        "text", [SECRET, trusted("file", "discovery = true")], ids=["other keys", "no keys"]
+    )
+    @pytest.mark.parametrize(
+        "command",
+        [["list"], ["export"], ["rotate"], ["retire", "x"], ["create", "--alg", "ES256"]],
+        ids=lambda command: str(command[0]),
+    )
+    def test_that_is_not_there_is_wrong_usage(
+        self, invoke: Invoke, folder: Path, text: str, command: list[str]
+    ) -> None:
+        (folder / "jwt.toml").write_text(text)
+        result = invoke("keys", *command)
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert "jwt.toml has no keys.directory: add it, or give --directory" in result.stderr
+
+    def test_needs_a_configuration(self, invoke: Invoke, folder: Path) -> None:
+        (folder / "jwt.toml").unlink()
+        result = invoke("keys", "list")
+        assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
+        assert result.stderr.startswith("Error: jwt.toml: the configuration file cannot be read")
