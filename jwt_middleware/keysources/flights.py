@@ -25,10 +25,17 @@ class Flight:
         self.started_at = started_at
         self.landed = threading.Event()
         self._claim = threading.Lock()
+        self._awaited: list[str | None] = []
 
     def claim(self) -> bool:
         """Return whether it is for the caller to carry out: true for one of those who ask."""
         return self._claim.acquire(blocking=False)
+
+    def is_for(self, kid: str | None) -> bool:
+        """Return whether tokens with *kid* may wait: the first that asks decides."""
+        if not self._awaited:
+            self._awaited.append(kid)
+        return self._awaited[0] == kid
 
 
 class Flights:
@@ -59,13 +66,19 @@ class Flights:
                 self._current = Flight(now)
             return self._current
 
-    def join_look(self, now: float) -> Flight | None:
-        """Return the fetch under way, or a new one unless there was a look a moment ago."""
+    def join_look(self, now: float, kid: str | None) -> Flight | None:
+        """
+        Return the fetch under way, or a new one unless there was a look a moment ago.
+
+        Only the first kid that finds a fetch may wait for it: whoever makes up kids must not have
+        one request after another wait for a server that hangs.
+        """
         with self._lock:
             if not self._is_under_way(now) and now >= self._look_at:
                 self._current = Flight(now)
                 self._look_at = now + self._cooldown_seconds
-            return self._current
+            flight = self._current
+            return flight if flight is not None and flight.is_for(kid) else None
 
     def is_current(self, flight: Flight) -> bool:
         """Return whether what *flight* brings counts: another may have taken its place."""

@@ -96,13 +96,14 @@ class RefreshedKeys:
         """
         Return the keys after another look, for which there is one fetch per *cooldown_seconds*.
 
-        Waits for the fetch that it starts, or finds under way, for *wait_seconds* at most.
+        Waits, for *wait_seconds* at most, for the fetch that it starts or finds under way, unless
+        another *kid* waits for that one.
 
         Raises:
             UnavailableError: As :meth:`current`.
         """
         flights = self._flights.get()
-        flight = self._start(flights, flights.join_look(self._clock()))
+        flight = self._start(flights, flights.join_look(self._clock(), kid))
         if flight is not None:
             flight.landed.wait(self._timing.wait_seconds)
         return self._usable_keys(flights)

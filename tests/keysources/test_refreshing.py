@@ -173,6 +173,20 @@ def test_a_look_joins_the_refresh_under_way(
     assert len(background.waiting) == 1
 
 
+def test_only_the_first_kid_waits_for_a_fetch(
+    keys: RefreshedKeys, background: Background, clock: Clock
+) -> None:
+    keys.current()
+    background.at_once = False
+    looks = keys._flights.get()
+    flight = looks.join_look(clock.now, "b")
+    assert flight is not None
+    assert looks.join_look(clock.now, "made up") is None
+    assert looks.join_look(clock.now, "b") is flight
+    looks.land(flight)
+    assert looks.join_look(clock.now, "b") is None
+
+
 def test_retries_later_and_later_and_recovers_by_itself(
     keys: RefreshedKeys, provider: Provider, clock: Clock, key_b: Key
 ) -> None:

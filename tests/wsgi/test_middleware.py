@@ -154,9 +154,7 @@ def test_endpoint_answers_at_its_exact_path_only(path: str, wrapped: Wrapped) ->
         pytest.param({"verifier": None}, "verifier must be a TokenVerifier", id="no-verifier"),
         pytest.param(
             {
-                "well_known": WellKnown(
-                    [Document(["/token"], lambda: {}), Document(["/other"], lambda: {})]
-                ),
+                "well_known": WellKnown([Document(["/token"], dict), Document(["/other"], dict)]),
                 "endpoint": Endpoint(),
             },
             "path '/token' is that of a public document",
