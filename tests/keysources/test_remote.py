@@ -82,16 +82,14 @@ def test_verifies_tokens_of_joserfc(
     assert trusting(keys).verify(token).claims["sub"] == "42"
 
 
-@pytest.mark.parametrize(
-    ("alg", "kind"),
-    [("RS256", ("RSA", 2048)), ("ES384", ("EC", "P-384")), ("EdDSA", ("OKP", "Ed25519"))],
-)
+@pytest.mark.parametrize("alg", ["RS256", "ES384", "EdDSA"])
 def test_verifies_tokens_of_authlib(
-    server: KeyServer, make: Callable[..., RemoteJWKS], alg: str, kind: tuple[Any, Any]
+    server: KeyServer, make: Callable[..., RemoteJWKS], alg: str
 ) -> None:
     with warnings.catch_warnings(record=True):  # it recommends joserfc, whatever the filter
         authlib = importlib.import_module("authlib.jose")
-        key = authlib.JsonWebKey.generate_key(*kind, options={"kid": "theirs"}, is_private=True)
+        # Not generated there: it drops leading zeros of a coordinate, against RFC 7518 §6.2.1.2.
+        key = authlib.JsonWebKey.import_key(Key.generate(alg, kid="theirs").private_jwk())
         server.answer(authlib.KeySet([key]).as_dict(is_private=False))
         header = {"alg": alg, "kid": "theirs"}
         token = authlib.JsonWebToken([alg]).encode(header, claims(), key).decode()
