@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 DEFAULT_AUTH = "blue"
 
@@ -76,16 +76,16 @@ class Identity:
         if uid is _ABSENT:
             raise _wrong(f"{_kind(value)} has no uid")
         return cls(
-            uid=uid,  # type: ignore[arg-type]  # checked in __post_init__, as is every value here
-            scope="" if scope is _ABSENT or scope is None else scope,  # type: ignore[arg-type]
-            auth=DEFAULT_AUTH if auth is _ABSENT or auth is None else auth,  # type: ignore[arg-type]
+            uid=uid,
+            scope="" if scope is _ABSENT or scope is None else scope,
+            auth=DEFAULT_AUTH if auth is _ABSENT or auth is None else auth,
         )
 
 
 _ABSENT = object()
 
 
-def _read(value: object, name: str) -> object:
+def _read(value: object, name: str) -> Any:  # whatever it is, __post_init__ checks it
     if isinstance(value, Mapping):
         return value.get(name, _ABSENT)
     return getattr(value, name, _ABSENT)

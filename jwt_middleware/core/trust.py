@@ -175,7 +175,7 @@ class TrustedIssuer:
             raise MalformedTokenError("typ is not that of an access token")
 
 
-def checked_keys(keys: KeySource) -> KeySource:
+def checked_keys(keys: KeySource | None) -> KeySource:
     """
     Return *keys*, if they can verify anything.
 
@@ -183,7 +183,7 @@ def checked_keys(keys: KeySource) -> KeySource:
         ConfigurationError: They are no key source, or a set of keys that only sign.
     """
     can_verify = any(key.can_verify for key in keys) if isinstance(keys, KeySet) else True
-    if not can_verify or not callable(getattr(keys, "current", None)):
+    if keys is None or not can_verify or not callable(getattr(keys, "current", None)):
         raise ConfigurationError(
             "keys must be a KeySet with a key in it that can verify, or a key source"
         )

@@ -81,7 +81,7 @@ class TokenVerifier:
             self._own = TrustedIssuer(
                 issuer=issuer or "",
                 audience=audience or (),
-                keys=keys,  # type: ignore[arg-type]  # None is refused there, with the others
+                keys=checked_keys(keys),
                 leeway_seconds=leeway_seconds,
                 token_type=token_type,
             )
