@@ -94,13 +94,6 @@ def _folded_readings(text: str) -> list[str]:
     return all_readings(fold(text))
 
 
-def canonical_form(text: str) -> str:
-    """Return the path that a path becomes when everything that can be resolved is."""
-    for _ in range(MAX_DECODINGS):
-        text = unquote(text)
-    return "/" + "/".join(_resolve_dots(_segments(text.partition("\0")[0])))
-
-
 def _segments(text: str) -> list[str]:
     """Split a path at everything that may separate, and drop what may name nothing."""
     text = _CONTROLS.sub("", text).replace("\\", "/")
