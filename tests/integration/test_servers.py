@@ -6,7 +6,7 @@ import http.client
 import json
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from socketserver import ThreadingMixIn
 from typing import TYPE_CHECKING, Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
@@ -138,13 +138,13 @@ def server(request: pytest.FixtureRequest) -> Iterator[Server]:
 def ask(
     server: Server, method: str, path: str, body: Any = None, **headers: str
 ) -> tuple[int, http.client.HTTPMessage, str]:
-    connection = http.client.HTTPConnection(*server, timeout=10)
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    connection.request(method, path, body, named, encode_chunked=isinstance(body, Iterator))
-    answer = connection.getresponse()
-    text = answer.read().decode()
-    connection.close()
-    return answer.status, answer.headers, text
+    with closing(http.client.HTTPConnection(*server, timeout=10)) as connection:
+        # A server may answer and close before it has read the body; the answer is there to read.
+        with suppress(BrokenPipeError, ConnectionResetError):
+            connection.request(method, path, body, named, encode_chunked=isinstance(body, Iterator))
+        answer = connection.getresponse()
+        return answer.status, answer.headers, answer.read().decode()
 
 
 def bearer(scope: str = "") -> str:
