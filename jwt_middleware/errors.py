@@ -7,8 +7,11 @@ JWTMiddlewareError
 └─ AuthError
    ├─ MissingTokenError                 no bearer token was presented
    ├─ BadCredentialsError               account and secret do not belong together
+   ├─ TooManyAttemptsError .retry_after_seconds
+   ├─ InvalidGrantError                 a refresh token that is not accepted
    ├─ InvalidRequestError               the request cannot be understood
    │  ├─ InvalidFormError .fields
+   │  ├─ InvalidScopeError, UnsupportedGrantTypeError
    │  ├─ MethodNotAllowedError .allowed
    │  ├─ BodyTooLargeError
    │  └─ UnsupportedMediaTypeError
@@ -90,6 +93,31 @@ class BadCredentialsError(AuthError):
     sentence_zh = "账号或密码错误"
 
 
+class TooManyAttemptsError(AuthError):
+    """
+    Too many logins for this account, or from this address, in too short a time.
+
+    Attributes:
+        retry_after_seconds: Until another attempt counts, at least 1.
+    """
+
+    code = "too_many_attempts"
+    sentence = "Too many attempts. Try again later."
+    sentence_zh = "尝试次数过多，请稍后再试"
+
+    def __init__(self, detail: str | None = None, *, retry_after_seconds: int = 1) -> None:
+        super().__init__(detail)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class InvalidGrantError(AuthError):
+    """The refresh token is unknown, used, expired or revoked (RFC 6749 §5.2).  Never says which."""
+
+    code = "invalid_grant"
+    sentence = "The refresh token is not valid."
+    sentence_zh = "刷新令牌无效"
+
+
 class InvalidRequestError(AuthError):
     """The request breaks the grammar of RFC 6750 or of the endpoint."""
 
@@ -113,6 +141,22 @@ class InvalidFormError(InvalidRequestError):
     def __init__(self, fields: Mapping[str, Sequence[str]]) -> None:
         super().__init__()
         self.fields = fields
+
+
+class InvalidScopeError(InvalidRequestError):
+    """The scope asked for is malformed, or goes beyond what was granted (RFC 6749 §5.2)."""
+
+    code = "invalid_scope"
+    sentence = "The scope is malformed or exceeds what was granted."
+    sentence_zh = "请求的权限范围无效"
+
+
+class UnsupportedGrantTypeError(InvalidRequestError):
+    """The token endpoint knows no such grant type (RFC 6749 §5.2)."""
+
+    code = "unsupported_grant_type"
+    sentence = "This grant type is not supported."
+    sentence_zh = "不支持该授权类型"
 
 
 class MethodNotAllowedError(InvalidRequestError):

@@ -630,12 +630,12 @@ MISTAKES = [
     ),
     pytest.param(
         "[endpoint]\n[accounts]\nurl = 'mysql://u:pw@h/d'",
-        ["accounts.url: the accounts url is for mysql; write"],
+        ["accounts.url: the database url is for mysql; write"],
         id="other database",
     ),
     pytest.param(
         "[endpoint]\n[accounts]\nurl = 'sqlite://'",
-        ["accounts.url: the accounts url names no SQLite file"],
+        ["accounts.url: the database url names no SQLite file"],
         id="database in memory",
     ),
     pytest.param("rules = 1", ["rules: must be an array of tables: write [[rules]]"], id="rules"),

@@ -12,8 +12,8 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
 from ..errors import BadCredentialsError, ConfigurationError, UnavailableError
+from ..storage.database import Database
 from .client_type import normalise_account
-from .database import Database
 from .errors import (
     AccountExistsError,
     InvalidAccountError,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ..accounts.hashing import SecretHasher
 from ..accounts.sql import SQLAccounts
-from ..accounts.urls import SQLITE, parse_url
+from ..storage.urls import SQLITE, parse_url
 
 if TYPE_CHECKING:
     from .sections import AccountSettings, HasherSettings

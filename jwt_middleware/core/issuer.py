@@ -86,7 +86,13 @@ class TokenIssuer:
         self._keys = keys
         self._signer = _Signer(current)
 
-    def issue(self, payload: JWTPayload, *, lifetime_seconds: int | None = None) -> IssuedToken:
+    def issue(
+        self,
+        payload: JWTPayload,
+        *,
+        lifetime_seconds: int | None = None,
+        session_id: str | None = None,
+    ) -> IssuedToken:
         """
         Issue one token.
 
@@ -94,6 +100,7 @@ class TokenIssuer:
             payload: Whom it is for.
             lifetime_seconds: Another lifetime for this one.  Zero or less gives a token that is
                 born expired, which is of use in tests.
+            session_id: The claim *sid*: ending this session ends the token.
 
         Raises:
             ConfigurationError: *lifetime_seconds* is not a whole number.
@@ -104,7 +111,7 @@ class TokenIssuer:
         signer = self._current_signer()
         now = int(self._clock())
         jti = secrets.token_urlsafe(16)
-        claims = {
+        claims: dict[str, object] = {
             "iss": self.issuer,
             "aud": self.audience,
             "sub": str(payload.uid),
@@ -117,6 +124,8 @@ class TokenIssuer:
             "scope": payload.scope,
             "ac_type": payload.ac_type,
         }
+        if session_id is not None:
+            claims["sid"] = session_id
         return IssuedToken(signer.sign(claims), lifetime, jti)
 
     def _current_signer(self) -> _Signer:

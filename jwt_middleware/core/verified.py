@@ -18,7 +18,7 @@ _CONTAINERS: Final = frozenset({dict, list})
 
 class VerifiedToken:
     """
-    What a token was verified to.  Shared between requests and unchangeable.
+    What a token was verified to.  Shared between requests; what it says never changes.
 
     Attributes:
         header: The members of its JOSE header that decided.
@@ -27,11 +27,12 @@ class VerifiedToken:
         subject: The claim *sub*.
         valid_from: Seconds since the epoch; earlier the token must be checked again.
         valid_until: Seconds since the epoch; from then on the token has expired.
+        cleared_under: What stood for all that is revoked when it was last found not to be.
     """
 
     __slots__ = (
         *("_claims", "_nested", "header", "keys", "subject", "trusted"),
-        *("valid_from", "valid_until"),
+        *("cleared_under", "valid_from", "valid_until"),
     )
 
     def __init__(
@@ -50,6 +51,7 @@ class VerifiedToken:
         self.subject: str = claims["sub"]
         self.valid_from = valid_from
         self.valid_until = valid_until
+        self.cleared_under: object = None
         self._claims = MappingProxyType(claims)
         # Most tokens have none, and then a copy is one call.
         self._nested = (

@@ -4,35 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import Final, Protocol
+from typing import Final
 
-from ..errors import (
-    ConfigurationError,
-    InvalidSignatureError,
-    MalformedTokenError,
-    RevokedTokenError,
-    UnavailableError,
-)
+from ..errors import ConfigurationError, InvalidSignatureError, MalformedTokenError
 from . import claims as check
 from .cache import TokenCache
 from .jws import CompactJWS, decode_object, decode_segment, split
 from .keys import Key
+from .revocation import Revocation, RevocationCheck
 from .trust import KeySource, Profile, TrustedIssuer, by_issuer, checked_keys
 from .verified import VerifiedToken
 
 DEFAULT_CACHE_SIZE: Final = 10_000
-
-
-class RevocationCheck(Protocol):
-    """Tells whether a token that is good in every other way has been revoked."""
-
-    def __call__(self, claims: Mapping[str, object], /) -> bool:
-        """
-        Return whether the token with these read-only *claims* is revoked.
-
-        Called for every request: it must be quick, and safe in several threads.  Whatever it
-        raises means that revocation cannot be consulted, and the token is not let through.
-        """
 
 
 class TokenVerifier:
@@ -53,7 +36,8 @@ class TokenVerifier:
         leeway_seconds: As for :class:`TrustedIssuer`.
         token_type: As for :class:`TrustedIssuer`.
         trusted: Further issuers, or all of them.
-        is_revoked: Asked last, on every call.
+        is_revoked: Asked last.  A plain callable is asked on every call; one that is a
+            :class:`~.revocation.RevocationSource`, once a token for as long as nothing is revoked.
         cache_size: Verified tokens remembered at most; 0 remembers none.
         clock: Returns seconds since the Unix epoch.
 
@@ -92,7 +76,7 @@ class TokenVerifier:
             )
         own = () if self._own is None else (self._own,)
         self._trusted = by_issuer((*own, *trusted))
-        self._is_revoked = is_revoked
+        self._revocation = None if is_revoked is None else Revocation(is_revoked)
         self._clock = clock
         self._cache: TokenCache[VerifiedToken] = TokenCache(cache_size)
 
@@ -131,8 +115,12 @@ class TokenVerifier:
             or not verified.valid_from <= self._clock() < verified.valid_until
         ):
             verified = self._verify_afresh(token)
-        if self._is_revoked is not None:
-            _check_revocation(verified, self._is_revoked)
+        if self._revocation is not None:
+            # Read before the check: what is revoked during it is another state.
+            state = self._revocation.state()
+            if verified.cleared_under is not state:
+                self._revocation.check(verified.read_only_claims)
+                verified.cleared_under = state
         return verified
 
     def _verify_afresh(self, token: str) -> VerifiedToken:
@@ -155,20 +143,6 @@ class TokenVerifier:
         trusted.remember_header(jws.header, found)
         self._cache.put(token, verified)
         return verified
-
-
-def _check_revocation(verified: VerifiedToken, is_revoked: RevocationCheck) -> None:
-    try:
-        answer = is_revoked(verified.read_only_claims)
-        revoked = bool(answer)
-    except UnavailableError:
-        raise
-    except Exception as error:
-        raise UnavailableError("revocation cannot be consulted") from error
-    if answer is None:  # a check that forgot to answer has not said that the token is good
-        raise UnavailableError("revocation was asked and gave no answer")
-    if revoked:
-        raise RevokedTokenError
 
 
 def _check_signature(jws: CompactJWS, candidates: tuple[Key, ...]) -> None:

@@ -547,6 +547,79 @@ class TestRevocation:
         assert asyncio.run(pending[0]) is False
 
 
+class Source:
+    """A revocation source that counts how often it is asked."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.revoked: set[object] = set()
+        self.state: object = object()
+        self.error: Exception | None = None
+
+    def current(self) -> object:
+        if self.error is not None:
+            raise self.error
+        return self.state
+
+    def __call__(self, claims: Any) -> bool:
+        self.asked += 1
+        return claims["jti"] in self.revoked
+
+    def revoke(self, jti: str) -> None:
+        self.revoked.add(jti)
+        self.state = object()
+
+
+class TestRevocationSource:
+    def test_is_asked_once_a_token_while_nothing_changes(
+        self, forge: Forge, claims: Claims, make_verifier: MakeVerifier
+    ) -> None:
+        source = Source()
+        verifier = make_verifier(is_revoked=source)
+        token = forge(claims)
+        for _ in range(3):
+            verifier.verify(token)
+        assert source.asked == 1
+        source.revoke("another")
+        for _ in range(3):
+            verifier.verify(token)
+        assert source.asked == 2
+        source.revoke("id-1")
+        for _ in range(2):
+            with pytest.raises(RevokedTokenError):
+                verifier.verify(token)
+
+    def test_what_is_revoked_during_the_check_is_seen_by_the_next(
+        self, forge: Forge, claims: Claims, make_verifier: MakeVerifier
+    ) -> None:
+        class Late(Source):
+            def __call__(self, claims: Any) -> bool:
+                answer = super().__call__(claims)
+                if not self.revoked:
+                    self.revoke("id-1")
+                return answer
+
+        verifier = make_verifier(is_revoked=Late())
+        token = forge(claims)
+        verifier.verify(token)
+        with pytest.raises(RevokedTokenError):
+            verifier.verify(token)
+
+    @pytest.mark.parametrize("error", [OSError("down"), UnavailableError("the store is down")])
+    def test_a_state_that_cannot_be_told_lets_nobody_through(
+        self, error: Exception, forge: Forge, claims: Claims, make_verifier: MakeVerifier
+    ) -> None:
+        source = Source()
+        verifier = make_verifier(is_revoked=source)
+        token = forge(claims)
+        verifier.verify(token)
+        source.error = error
+        with pytest.raises(UnavailableError):
+            verifier.verify(token)
+        source.error = None
+        verifier.verify(token)
+
+
 class TestCopies:
     def test_what_one_caller_does_to_the_claims_reaches_no_other(
         self, forge: Forge, claims: Claims, make_verifier: MakeVerifier

@@ -144,7 +144,7 @@ def test_a_locked_file_is_read_and_not_written(
     file: Path, hasher: SecretHasher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file.parent.mkdir()
-    monkeypatch.setattr("jwt_middleware.accounts.database.BUSY_TIMEOUT_SECONDS", 0)
+    monkeypatch.setattr("jwt_middleware.storage.database.BUSY_TIMEOUT_SECONDS", 0)
     accounts = SQLAccounts(sa.URL.create("sqlite", database=str(file)), hasher=hasher)
     accounts.create_schema()
     accounts.add("email", "ann@x", "hunter2")
@@ -194,7 +194,7 @@ def test_waits_for_the_lock_that_write_ahead_logging_needs(
             if len(waits) == 3:
                 other.rollback()
 
-        monkeypatch.setattr("jwt_middleware.accounts.database.time.sleep", wait)
+        monkeypatch.setattr("jwt_middleware.storage.database.time.sleep", wait)
         file_accounts.create_schema()
     assert len(waits) == 3
     with closing(sqlite3.connect(file)) as other:
@@ -205,7 +205,7 @@ def test_does_not_wait_for_ever_for_write_ahead_logging(
     file_accounts: SQLAccounts, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file.parent.mkdir()
-    monkeypatch.setattr("jwt_middleware.accounts.database.BUSY_TIMEOUT_SECONDS", 0)
+    monkeypatch.setattr("jwt_middleware.storage.database.BUSY_TIMEOUT_SECONDS", 0)
     with closing(sqlite3.connect(file)) as other:
         other.execute("CREATE TABLE t (x)")
         other.execute("BEGIN IMMEDIATE")

@@ -59,7 +59,7 @@ class Database:
         self._path = Path(self._url.database or "").absolute() if is_file else None
         self._engine = PerProcess(self._make_engine)
         if not self._reads_the_url():  # raised here, chained to nothing that may quote the URL
-            raise ConfigurationError(f"the accounts url has a bad query; write {URL_FORMS}")
+            raise ConfigurationError(f"the database url has a bad query; write {URL_FORMS}")
 
     def __str__(self) -> str:
         """Return the file, or the URL without what may be secret: password and query."""
@@ -128,7 +128,7 @@ class Database:
             self._engine.get()
         except ImportError as error:
             raise ConfigurationError(
-                "the accounts url is for PostgreSQL, whose driver is missing:"
+                "the database url is for PostgreSQL, whose driver is missing:"
                 " pip install 'wsgi-jwt-middleware[postgresql]'"
             ) from error
         except (ArgumentError, ValueError):

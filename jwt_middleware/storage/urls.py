@@ -34,10 +34,10 @@ def parse_url(url: str | URL) -> URL:
     with suppress(ArgumentError, ValueError):
         parsed = make_url(url)
     if parsed is None:
-        raise ConfigurationError(f"the accounts url cannot be read; write {URL_FORMS}")
+        raise ConfigurationError(f"the database url cannot be read; write {URL_FORMS}")
     driver = _DRIVERS.get(parsed.drivername)
     if driver is None:
-        raise ConfigurationError(f"the accounts url is for {parsed.drivername}; write {URL_FORMS}")
+        raise ConfigurationError(f"the database url is for {parsed.drivername}; write {URL_FORMS}")
     if driver == SQLITE:
         _check_file(parsed)
     else:
@@ -49,7 +49,7 @@ def _check_file(url: URL) -> None:
     path = url.database or ":memory:"
     if url.host or path == ":memory:" or path.startswith("file:"):
         raise ConfigurationError(
-            "the accounts url names no SQLite file; write three slashes and a path:"
+            "the database url names no SQLite file; write three slashes and a path:"
             " sqlite:///accounts.db (or four: sqlite:////var/lib/accounts.db)"
         )
 
@@ -58,4 +58,4 @@ def _check_password(url: str | URL) -> None:
     # SQLAlchemy takes the first "@" for the password's end, and the rest of it for the host,
     # which is no longer hidden.
     if isinstance(url, str) and url.partition("?")[0].count("@") > 1:
-        raise ConfigurationError("the accounts url has two '@'; in the password write %40 for it")
+        raise ConfigurationError("the database url has two '@'; in the password write %40 for it")

@@ -1,0 +1,1 @@
+"""What outlives a token: sessions with their refresh tokens, and what was revoked."""

@@ -1,0 +1,1 @@
+"""SQL databases below every room that stores something.  Needs the extra ``sql``."""
