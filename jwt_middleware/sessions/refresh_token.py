@@ -1,0 +1,80 @@
+"""Refresh tokens: opaque, of 384 random bits, known to the store by their hash alone."""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+from hashlib import sha256
+from typing import Final, Self
+
+from ..core.encoding import decode_base64url, encode_base64url
+from ..errors import InvalidGrantError
+
+SALT_BYTES: Final = 16
+
+_HANDLE_BYTES: Final = 16
+_SECRET_BYTES: Final = 32
+_TOKEN_CHARS: Final = (_HANDLE_BYTES + _SECRET_BYTES) * 4 // 3
+
+
+class RefreshToken:
+    """
+    A handle, which all tokens of one session share, and a secret of 256 bits, which none do.
+
+    The session's *sid* is a hash of the handle: who knows a *sid*, from an access token or a log,
+    cannot make a token that is taken for one of the session's.  That is what makes a token with the
+    right handle and any other secret than the latest a replay, however old it is, and a session one
+    row, however often it is refreshed.
+
+    Attributes:
+        sid: The session it belongs to.
+        digest: SHA-256 of the whole token, all that is ever stored of it.
+    """
+
+    __slots__ = ("_handle", "_secret", "digest", "sid")
+
+    def __init__(self, handle: bytes, secret: bytes) -> None:
+        self._handle = handle
+        self._secret = secret
+        self.digest = sha256(handle + secret).digest()
+        # Another use of SHA-256 than the digest: the first bytes keep the two apart.
+        self.sid = encode_base64url(sha256(b"sid" + handle).digest()[:16]).decode("ascii")
+
+    @classmethod
+    def generate(cls) -> Self:
+        """Make the first token of a new session."""
+        return cls(secrets.token_bytes(_HANDLE_BYTES), secrets.token_bytes(_SECRET_BYTES))
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """
+        Read a token that a client sent.
+
+        Raises:
+            InvalidGrantError: It is not one of ours by its form.
+        """
+        if len(text) != _TOKEN_CHARS or not text.isascii():
+            raise InvalidGrantError("not of the form of a refresh token")
+        try:
+            octets = decode_base64url(text.encode("ascii"))
+        except ValueError:
+            octets = b""
+        if not octets:
+            raise InvalidGrantError("not of the form of a refresh token")
+        return cls(octets[:_HANDLE_BYTES], octets[_HANDLE_BYTES:])
+
+    def successor(self, salt: bytes) -> Self:
+        """
+        Return the token that follows this one, by the salt that was drawn when it was used.
+
+        Only who has this token can follow it, and only with the salt, which is stored: two uses
+        of one token come to the same successor, of which no more than a hash need be kept.
+        """
+        return type(self)(self._handle, hmac.digest(self._secret, salt, "sha256"))
+
+    def reveal(self) -> str:
+        """Return the string for the client."""
+        return encode_base64url(self._handle + self._secret).decode("ascii")
+
+    def __repr__(self) -> str:
+        return f"<RefreshToken sid={self.sid!r}>"

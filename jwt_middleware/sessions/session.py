@@ -1,0 +1,58 @@
+"""What a login leaves behind, and what its client gets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ..core.issuer import IssuedToken
+from ..core.payload import JWTPayload
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """
+    A login that goes on.  All times are seconds since the Unix epoch, UTC.
+
+    Attributes:
+        sid: Its identifier, the claim *sid* of its access tokens.  No secret.
+        payload: Whom its access tokens are for, and the most that they may allow.
+        credential: What its account's verifier said beside the identity, and changes with the
+            account's secret; may be empty.
+        created_at: When somebody logged in.
+        used_at: When an access token was issued for it last.
+        expires_at: When it ends, unless it is refreshed before.
+        ends_at: When it ends, however often it is refreshed.
+        tokens_until: When none of its access tokens is accepted any more, leeway included.
+        token_hash: SHA-256 of its refresh token in force; ``None`` if it never had one.
+    """
+
+    sid: str
+    payload: JWTPayload
+    credential: str = field(default="", repr=False)
+    created_at: float
+    used_at: float
+    expires_at: float
+    ends_at: float
+    tokens_until: float
+    token_hash: bytes | None = field(default=None, repr=False)
+
+    @property
+    def subject(self) -> str:
+        """The claim *sub* of its access tokens."""
+        return str(self.payload.uid)
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """
+    What a client gets for a login or a refresh.
+
+    Attributes:
+        issued: The access token.
+        scope: What it allows.
+        refresh_token: For the next one; ``None`` if there is none.
+    """
+
+    issued: IssuedToken
+    scope: str
+    refresh_token: str | None = field(default=None, repr=False)
