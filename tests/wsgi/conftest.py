@@ -191,6 +191,11 @@ class Service:
 
 
 @pytest.fixture
+def accounts() -> Accounts:
+    return Accounts()
+
+
+@pytest.fixture
 def make_service(keys: KeySet) -> Callable[..., Service]:
     return partial(Service, keys)
 
