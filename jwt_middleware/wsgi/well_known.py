@@ -18,6 +18,8 @@ from .responses import Responses
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
+    from .endpoint import TokenEndpoint
+
 DEFAULT_MAX_AGE_SECONDS: Final = 300
 
 JWKS_PATH: Final = "/.well-known/jwks.json"
@@ -46,7 +48,9 @@ def jwks_document(keys: KeySource) -> Document:
     return Document([JWKS_PATH], lambda: public_jwks(keys.current()), "application/jwk-set+json")
 
 
-def authorization_server_document(*, issuer: str, token_path: str | None = None) -> Document:
+def authorization_server_document(
+    *, issuer: str, endpoint: TokenEndpoint | None = None
+) -> Document:
     """
     Return what clients and other services need to know of this issuer.
 
@@ -56,7 +60,7 @@ def authorization_server_document(*, issuer: str, token_path: str | None = None)
     Args:
         issuer: The *iss* of the tokens; an http or https URL without query, to which the paths of
             the other documents belong.
-        token_path: Where the token endpoint answers, if there is one.
+        endpoint: Where tokens are to be had, if they are.
 
     Raises:
         ConfigurationError: *issuer* is no such URL.
@@ -68,11 +72,36 @@ def authorization_server_document(*, issuer: str, token_path: str | None = None)
         "response_types_supported": [],
         "grant_types_supported": [],
     }
-    if token_path is not None:
-        members["token_endpoint"] = base + token_path
+    if endpoint is not None:
+        members |= _endpoint_members(endpoint, base)
     own_path = AUTHORIZATION_SERVER_PATH + urlsplit(base).path
     paths = dict.fromkeys([AUTHORIZATION_SERVER_PATH, own_path, OPENID_PATH])
     return Document([*paths], lambda: members)
+
+
+def _endpoint_members(endpoint: TokenEndpoint, base: str) -> dict[str, object]:
+    """Return the members that RFC 8414 §2 has for the endpoint and what lies below it."""
+    url = base + endpoint.path
+    if endpoint.sessions is None:
+        return {"token_endpoint": url}
+    # Login and refresh are for public clients, RFC 6749 §2.1; those of the type service have a
+    # secret to authenticate with, which is also what it takes to introspect.
+    secret = ["client_secret_basic", "client_secret_post"]
+    members: dict[str, object] = {
+        "token_endpoint": url,
+        "token_endpoint_auth_methods_supported": ["none"],
+        "grant_types_supported": ["refresh_token"],
+        "revocation_endpoint": f"{url}/revoke",
+        "revocation_endpoint_auth_methods_supported": ["none"],
+    }
+    if "service" in endpoint.verifiers:
+        members |= {
+            "token_endpoint_auth_methods_supported": ["none", *secret],
+            "grant_types_supported": ["refresh_token", "client_credentials"],
+            "introspection_endpoint": f"{url}/introspect",
+            "introspection_endpoint_auth_methods_supported": secret,
+        }
+    return members
 
 
 def protected_resource_document(
