@@ -51,7 +51,8 @@ url = "sqlite:///accounts.db"          # or postgresql://user@host/database, pas
 # time_cost = 2                        # passes
 # memory_cost_kib = 19456              # of one hash
 # parallelism = 1                      # lanes
-# max_concurrent = 4                   # hashes at a time in each process
+# max_concurrent = 2                   # hashes at a time in each process
+# max_waiting = 4                      # logins that wait for a turn; one more is answered 503
 # max_wait_seconds = 2                 # for a turn; then the answer is 503
 
 [sessions]                             # refresh tokens and revocation, for all processes and hosts

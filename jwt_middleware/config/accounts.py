@@ -20,7 +20,8 @@ class HasherSettings(Section):
     time_cost: int = setting(whole, 2)
     memory_cost_kib: int = setting(whole, 19_456)
     parallelism: int = setting(whole, 1)
-    max_concurrent: int = setting(whole, 4)
+    max_concurrent: int = setting(whole, 2)
+    max_waiting: int = setting(whole, 4)
     max_wait_seconds: float = setting(number, 2.0)
 
 

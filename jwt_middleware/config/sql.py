@@ -32,5 +32,6 @@ def _build_hasher(settings: HasherSettings) -> SecretHasher:
             memory_cost_kib=settings.memory_cost_kib,
             parallelism=settings.parallelism,
             max_concurrent=settings.max_concurrent,
+            max_waiting=settings.max_waiting,
             max_wait_seconds=settings.max_wait_seconds,
         )

@@ -30,6 +30,8 @@ class User:
         pytest.param(
             {"uid": 1, "scope": "", "auth": "red"}, Identity(1, auth="red"), id="auth-given"
         ),
+        pytest.param({"uid": 1, "credential": "2"}, Identity(1, credential="2"), id="credential"),
+        pytest.param({"uid": 1, "credential": None}, Identity(1), id="credential-none"),
         pytest.param(User(uid=7, scope="a b"), Identity(7, "a b"), id="object"),
         pytest.param(User(uid=7, scope=None), Identity(7), id="object-scope-none"),
         pytest.param(
