@@ -22,6 +22,7 @@ from ..sessions.lifetimes import (
     Lifetimes,
 )
 from ..sessions.revocations import DEFAULT_MAX_DELAY_SECONDS
+from ..wsgi.address import ClientAddresses
 from .reading import Section, number, setting, text, whole
 from .stores import build_store, check_processes
 
@@ -58,21 +59,6 @@ class SessionSettings(Section):
         """
         return build_store(self.url, self.place.member("url"))
 
-    def build_store_for(self, environ: Mapping[str, str]) -> SessionStore:
-        """
-        Make the store for a server.
-
-        Args:
-            environ: Environment variables, which may tell how many processes there are to be.
-
-        Raises:
-            ConfigurationError: As for :meth:`build_store`, and if the store is of one process
-                where there are to be several.
-        """
-        store = self.build_store()
-        check_processes(store, environ, self.place.member("url"))
-        return store
-
     def build_shared_store(self) -> SessionStore:
         """
         Make the store for another process than the server's.
@@ -88,13 +74,19 @@ class SessionSettings(Section):
         return store
 
     def build(
-        self, store: SessionStore, *, issuer: TokenIssuer, endpoint: EndpointSettings
+        self, *, issuer: TokenIssuer, endpoint: EndpointSettings, environ: Mapping[str, str]
     ) -> Sessions:
         """
         Make the sessions of an endpoint.
 
+        Args:
+            issuer: Issues their tokens.
+            endpoint: Whose they are.
+            environ: Environment variables, which may tell how many processes there are to be.
+
         Raises:
-            ConfigurationError: A setting is unusable.
+            ConfigurationError: As for :meth:`build_store`, if the store is of one process where
+                there are to be several, and if a setting is unusable.
         """
         if self.issuer not in {None, issuer.issuer}:
             raise self.place.member("issuer").error(
@@ -109,6 +101,8 @@ class SessionSettings(Section):
                 refresh_lifetime_seconds=refresh_lifetime_seconds,
                 max_lifetime_seconds=refresh_lifetime_seconds,
             )
+        store = self.build_store()
+        check_processes(store, environ, self.place.member("url"))
         with self.place.named_by_member():
             return Sessions(
                 store=store,
@@ -119,18 +113,18 @@ class SessionSettings(Section):
                 max_delay_seconds=self.max_delay_seconds,
             )
 
-    def build_revocations(self, store: SessionStore, *, issuer: str | None) -> Revocations:
+    def build_revocations(self, issuer: str | None) -> Revocations:
         """
-        Make what follows the revocations of an issuer elsewhere.
+        Make what follows the revocations of an issuer elsewhere, in its store or a replica of it.
 
         Args:
-            store: The issuer's own, or a replica of it.
             issuer: The file's own issuer, if it has one.
 
         Raises:
-            ConfigurationError: A setting is unusable, or there is no issuer.
+            ConfigurationError: As for :meth:`build_shared_store` and :meth:`whose`, and if a
+                setting is unusable.
         """
-        whose = self.whose(issuer)
+        whose, store = self.whose(issuer), self.build_shared_store()
         with self.place.named_by_member():
             return Revocations(store, issuer=whose, max_delay_seconds=self.max_delay_seconds)
 
@@ -175,9 +169,8 @@ class LoginSettings(Section):
         Raises:
             ConfigurationError: A setting is unusable.
         """
-        if self.trusted_proxies < 0:
-            raise self.place.member("trusted_proxies").error("must be at least 0")
         with self.place.named_by_member():
+            ClientAddresses(self.trusted_proxies)  # the endpoint's, and no setting of its table
             return LoginThrottle(
                 store,
                 max_per_account=self.max_per_account,

@@ -93,7 +93,6 @@ class Settings(TokenSettings):
         Raises:
             ConfigurationError: A setting is unusable, there are no accounts, or no key can sign.
         """
-        self._check_login()
         if self.endpoint is None or own is None:
             return None
         by_name = self.endpoint.verifiers and self.accounts is None
@@ -145,6 +144,7 @@ class Settings(TokenSettings):
         Raises:
             ConfigurationError: A setting is unusable, or two contradict each other.
         """
+        self._check_login()
         own, responses = self.build_own(environ), self.build_responses()
         sessions = self.build_sessions(own, environ)
         revocations = self.build_revocations(own) if sessions is None else sessions.revocations

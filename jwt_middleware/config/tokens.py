@@ -141,8 +141,8 @@ class TokenSettings(Section):
         """
         if self.sessions is None or self.endpoint is None:
             return None
-        store = self.sessions.build_store_for(environ)
-        return self.sessions.build(store, issuer=self.build_issuer(own), endpoint=self.endpoint)
+        issuer = self.build_issuer(own)
+        return self.sessions.build(issuer=issuer, endpoint=self.endpoint, environ=environ)
 
     def build_revocations(self, own: Own | None) -> Revocations | None:
         """
@@ -152,10 +152,7 @@ class TokenSettings(Section):
             ConfigurationError: A setting is unusable, the store is seen by no other process, or it
                 is not said whose tokens they are.
         """
-        if self.sessions is None:
-            return None
-        store = self.sessions.build_shared_store()
-        return self.sessions.build_revocations(store, issuer=own and own.issuer)
+        return self.sessions and self.sessions.build_revocations(own and own.issuer)
 
     def require_sessions(self) -> SessionSettings:
         """

@@ -258,9 +258,7 @@ class Sessions:
             ConfigurationError: It has no *jti*: nothing could tell it from others.
             UnavailableError: The store cannot be asked.
         """
-        self.store.revoke(
-            token_revocation(claims, issuer=self.issuer.issuer, now=self._clock())
-        )
+        self.store.revoke(token_revocation(claims, issuer=self.issuer.issuer, now=self._clock()))
         self.revocations.expect_change()
         self._prune_at_times()
 

@@ -27,6 +27,8 @@ AUTHORIZATION_SERVER_PATH: Final = "/.well-known/oauth-authorization-server"
 OPENID_PATH: Final = "/.well-known/openid-configuration"
 PROTECTED_RESOURCE_PATH: Final = "/.well-known/oauth-protected-resource"
 
+_SECRET_METHODS: Final = ("client_secret_basic", "client_secret_post")
+
 
 class Document(NamedTuple):
     """
@@ -82,25 +84,21 @@ def authorization_server_document(
 def _endpoint_members(endpoint: TokenEndpoint, base: str) -> dict[str, object]:
     """Return the members that RFC 8414 §2 has for the endpoint and what lies below it."""
     url = base + endpoint.path
-    if endpoint.sessions is None:
-        return {"token_endpoint": url}
-    # Login and refresh are for public clients, RFC 6749 §2.1; those of the type service have a
-    # secret to authenticate with, which is also what it takes to introspect.
-    secret = ["client_secret_basic", "client_secret_post"]
-    members: dict[str, object] = {
-        "token_endpoint": url,
-        "token_endpoint_auth_methods_supported": ["none"],
-        "grant_types_supported": ["refresh_token"],
-        "revocation_endpoint": f"{url}/revoke",
-        "revocation_endpoint_auth_methods_supported": ["none"],
-    }
-    if "service" in endpoint.verifiers:
-        members |= {
-            "token_endpoint_auth_methods_supported": ["none", *secret],
-            "grant_types_supported": ["refresh_token", "client_credentials"],
-            "introspection_endpoint": f"{url}/introspect",
-            "introspection_endpoint_auth_methods_supported": secret,
-        }
+    grant_types, methods = [], ["none"]
+    members: dict[str, object] = {"token_endpoint": url}
+    with_clients = "service" in endpoint.verifiers  # they alone have a secret (RFC 6749 §2.3)
+    if with_clients:
+        grant_types.append("client_credentials")
+        methods += _SECRET_METHODS
+    if endpoint.sessions is not None:
+        grant_types.append("refresh_token")
+        members["revocation_endpoint"] = f"{url}/revoke"
+        members["revocation_endpoint_auth_methods_supported"] = methods
+        if with_clients:
+            members["introspection_endpoint"] = f"{url}/introspect"
+            members["introspection_endpoint_auth_methods_supported"] = _SECRET_METHODS
+    members["token_endpoint_auth_methods_supported"] = methods
+    members["grant_types_supported"] = grant_types
     return members
 
 
