@@ -97,34 +97,43 @@ class Sessions:
         self._clock = clock
         self._uses = itertools.count(1)
 
-    def start(self, payload: JWTPayload, *, credential: str = "") -> Grant:
+    def start(
+        self, payload: JWTPayload, *, credential: str = "", recheck: Recheck | None = None
+    ) -> Grant:
         """
         Start a session that can be refreshed.
 
         Args:
             payload: Whom its access tokens are for, and the most they may allow.
             credential: As for :class:`Session`.
+            recheck: Asked once the session is recorded: a login that crosses with whatever ends
+                the sessions of its account is either seen by that, or ended here.
 
         Raises:
+            InvalidGrantError: The account may not log in any more; the session has been ended.
             UnavailableError: It cannot be recorded, or no token can be signed.
         """
         token = RefreshToken.generate()
-        issued = self._start(payload, credential, token, digest=token.digest)
-        return Grant(issued, payload.scope, token.reveal())
+        session = self._new_session(payload, credential, token.sid, digest=token.digest)
+        return Grant(self._record(session, recheck), payload.scope, token.reveal())
 
-    def start_unrefreshable(self, payload: JWTPayload, *, credential: str = "") -> Grant:
+    def start_unrefreshable(
+        self, payload: JWTPayload, *, credential: str = "", recheck: Recheck | None = None
+    ) -> Grant:
         """
         Start a session of one access token, for a client that can log in again by itself.
 
         Args:
             payload: As for :meth:`start`.
             credential: As for :class:`Session`.
+            recheck: As for :meth:`start`.
 
         Raises:
+            InvalidGrantError: As for :meth:`start`.
             UnavailableError: As for :meth:`start`.
         """
-        issued = self._start(payload, credential, RefreshToken.generate(), digest=None)
-        return Grant(issued, payload.scope)
+        session = self._new_session(payload, credential, RefreshToken.generate().sid, digest=None)
+        return Grant(self._record(session, recheck), payload.scope)
 
     def refresh(
         self, text: str, *, scope: str | None = None, recheck: Recheck | None = None
@@ -286,29 +295,33 @@ class Sessions:
         still = " ".join(one for one in payload.scope.split(" ") if one in granted)
         return replace(payload, scope=still)
 
-    def _start(
-        self, payload: JWTPayload, credential: str, token: RefreshToken, *, digest: bytes | None
-    ) -> IssuedToken:
+    def _new_session(
+        self, payload: JWTPayload, credential: str, sid: str, *, digest: bytes | None
+    ) -> Session:
         now, lifetimes = self._clock(), self.lifetimes
         if digest is None:
             expires_at = ends_at = now + lifetimes.token_lifetime_seconds
         else:
             expires_at = now + lifetimes.refresh_lifetime_seconds
             ends_at = now + lifetimes.max_lifetime_seconds
-        issued = self._issue(payload, token.sid, now=now, expires_at=expires_at)
-        self.store.add(
-            Session(
-                sid=token.sid,
-                payload=payload,
-                credential=credential,
-                created_at=now,
-                used_at=now,
-                expires_at=expires_at,
-                ends_at=ends_at,
-                tokens_until=lifetimes.tokens_until(now=now, expires_at=expires_at),
-                token_hash=digest,
-            )
+        return Session(
+            sid=sid,
+            payload=payload,
+            credential=credential,
+            created_at=now,
+            used_at=now,
+            expires_at=expires_at,
+            ends_at=ends_at,
+            tokens_until=lifetimes.tokens_until(now=now, expires_at=expires_at),
+            token_hash=digest,
         )
+
+    def _record(self, session: Session, recheck: Recheck | None) -> IssuedToken:
+        issued = self._issue(
+            session.payload, session.sid, now=session.created_at, expires_at=session.expires_at
+        )
+        self.store.add(session)
+        self._checked(session, recheck)
         self._prune_at_times()
         return issued
 

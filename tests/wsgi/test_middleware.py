@@ -122,9 +122,9 @@ def test_error_of_the_app_is_the_apps(verifier: TokenVerifier, bearer: Bearer) -
 
 
 class Endpoint:
-    """A WSGI app at a path of its own."""
+    """A WSGI app at paths of its own."""
 
-    path = "/token"
+    paths = ("/token", "/token/revoke")
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         start_response("200 OK", [("Content-Type", "text/plain")])

@@ -12,6 +12,7 @@ from webtest import TestApp
 
 from jwt_middleware import errors
 from jwt_middleware.core.issuer import IssuedToken
+from jwt_middleware.sessions import Grant
 from jwt_middleware.wsgi.responses import Responses, preferred_language
 
 if TYPE_CHECKING:
@@ -108,11 +109,11 @@ def test_public_sentence_can_stand_in_a_challenge(error: errors.AuthError) -> No
 
 
 def test_grant_has_the_members_and_headers_of_rfc_6749() -> None:
-    issued = IssuedToken("a.b.c", 7200, "id")
+    grant = Grant(IssuedToken("a.b.c", 7200, "id"), "read")
 
     def answer(**settings: Any) -> Any:
         responses = Responses(**settings)
-        return TestApp(lambda e, s: responses.grant(issued, "read", e, s)).post("/token")
+        return TestApp(lambda e, s: responses.grant(grant, e, s)).post("/token")
 
     assert answer().json == {
         "access_token": "a.b.c",
