@@ -1,7 +1,5 @@
 """``[endpoint]``: where and for whom tokens are issued."""
 
-# ruff: noqa: RUF009  setting() is dataclasses.field(), which makes no value
-
 from __future__ import annotations
 
 import logging

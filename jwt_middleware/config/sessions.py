@@ -1,7 +1,5 @@
 """``[sessions]`` and ``[login]``: what outlives a token, and how often somebody may try."""
 
-# ruff: noqa: RUF009  setting() is dataclasses.field(), which makes no value
-
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -159,7 +157,7 @@ class LoginSettings(Section):
 
     max_per_account: int = setting(whole, DEFAULT_MAX_PER_ACCOUNT)
     max_per_address: int = setting(whole, DEFAULT_MAX_PER_ADDRESS)
-    window_seconds: float = setting(number, DEFAULT_WINDOW_SECONDS)
+    window_seconds: float = setting(number, float(DEFAULT_WINDOW_SECONDS))
     trusted_proxies: int = setting(whole, 0)
 
     def build(self, store: SessionStore) -> LoginThrottle:

@@ -152,7 +152,9 @@ class TokenSettings(Section):
             ConfigurationError: A setting is unusable, the store is seen by no other process, or it
                 is not said whose tokens they are.
         """
-        return self.sessions and self.sessions.build_revocations(own and own.issuer)
+        if self.sessions is None:
+            return None
+        return self.sessions.build_revocations(own and own.issuer)
 
     def require_sessions(self) -> SessionSettings:
         """

@@ -335,7 +335,7 @@ class TestMistakes:
             "[[trusted]]\nissuer = 'https://login.example.org'\naudience = 'api'\n"
             f"jwks_url = 'https://login.example.org/jwks'\n{SQLITE}"
         )
-        with pytest.raises(ConfigurationError, match="sessions.issuer: is missing: say whose"):
+        with pytest.raises(ConfigurationError, match=r"sessions\.issuer: is missing: say whose"):
             wrap(folder / "jwt.toml", app)
 
 
