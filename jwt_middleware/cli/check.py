@@ -47,8 +47,7 @@ def _ask_store(settings: Settings) -> None:
                 store.prune(now=time.time(), limit=1)
         except UnavailableError as error:
             raise click.ClickException(
-                f"sessions: {error}; until then all requests would get 503.  For a new store run"
-                " `jwt-middleware sessions create-schema`"
+                f"sessions: {error}: until that is mended, requests with a token would get 503"
             ) from error
     click.echo("sessions: the store answers")
 
