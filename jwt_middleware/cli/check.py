@@ -49,7 +49,7 @@ def _ask_store(settings: Settings) -> None:
             raise click.ClickException(
                 f"sessions: {error}: until that is mended, requests with a token would get 503"
             ) from error
-    click.echo("sessions: the store answers")
+        click.echo(f"sessions: {store!r} answers")
 
 
 def _keys_of(trusted: TrustedIssuer) -> KeySet | None:

@@ -227,7 +227,8 @@ class TestResourceServer:
     def test_answers_503_while_the_store_is_not_there(
         self, write: Write, issue_token: IssueToken
     ) -> None:
-        site = TestApp(wrap(write(SQLITE), app))
+        absent = SQLITE.replace("sessions.db", "no/such/folder/sessions.db")
+        site = TestApp(wrap(write(absent), app))
         headers = {"Authorization": f"Bearer {issue_token()}"}
         assert "Retry-After" in site.get("/", headers=headers, status=503).headers
         site.get("/", status=401)
