@@ -20,7 +20,7 @@ SERVICE: Final = ClientType.SERVICE.label
 
 # credentials = "Basic" 1*SP token68                                        RFC 7617 §2
 # token68     = 1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/" ) *"="  RFC 9110 §11.2
-_BASIC: Final = re.compile(r"basic(?: +([A-Za-z0-9+/]+=*))?", re.IGNORECASE)
+_BASIC: Final = re.compile(r"basic +([A-Za-z0-9+/]+=*)", re.IGNORECASE)
 # Name and secret of the longest, each octet of their UTF-8 as a %-triplet, in base64.
 _MAX_CHARS: Final = (255 + 1 + 1024) * 4 * 3 * 4 // 3
 
@@ -71,8 +71,8 @@ class ClientAuthentication:
 def _read_credentials(request: Request, body: Mapping[str, object]) -> list[Credentials] | None:
     """Return in how many ways they can be read, maybe in none; ``None`` if there are none."""
     client_id, secret = parameter(body, "client_id"), parameter(body, "client_secret")
-    match = _BASIC.match(request.environ.get("HTTP_AUTHORIZATION", ""))
-    if match is None:
+    authorization: str = request.environ.get("HTTP_AUTHORIZATION", "")
+    if authorization.partition(" ")[0].lower() != "basic":  # another scheme is not for clients
         if secret is None:  # a client_id alone says who asks, and proves nothing (§3.2.1)
             return None
         if client_id is None:
@@ -80,10 +80,8 @@ def _read_credentials(request: Request, body: Mapping[str, object]) -> list[Cred
         return _acceptable([Credentials(client_id, secret)])
     if secret is not None:
         raise InvalidRequestError("a client must not authenticate in two ways (RFC 6749 §2.3)")
-    readings = _acceptable(_read_basic(request.environ["HTTP_AUTHORIZATION"]))
-    if client_id is not None and readings and client_id not in {one.account for one in readings}:
-        raise InvalidRequestError("client_id is not the one of the Authorization header")
-    return readings
+    readings = _acceptable(_read_basic(authorization))
+    return [one for one in readings if client_id in {None, one.account}]
 
 
 def _read_basic(value: str) -> list[Credentials]:
@@ -95,7 +93,7 @@ def _read_basic(value: str) -> list[Credentials]:
     both are returned.
     """
     match = _BASIC.fullmatch(value)
-    if match is None or not match[1] or len(value) > _MAX_CHARS:
+    if match is None or len(value) > _MAX_CHARS:
         return []
     try:
         account, colon, secret = b64decode(match[1], validate=True).decode().partition(":")

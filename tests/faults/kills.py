@@ -48,6 +48,11 @@ class Kills:
     used_twice: int = 0
     alive: int = 0
 
+    @property
+    def bad(self) -> int:
+        """What must not be."""
+        return self.lost + self.used_twice + self.alive
+
 
 class Victims:
     """

@@ -10,12 +10,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 from .site import Answer, Client, sid_of, site
-from .stores import Store
+from .stores import Store, opened
 
 Fault = Literal["stopped", "paused", "full"]
+FAULTS: Final[tuple[Fault, ...]] = ("stopped", "paused", "full")
 Phase = Literal["before", "during", "after"]
 
 CLIENTS = 4
@@ -33,6 +34,7 @@ class Outage:
         recovered_seconds: From its end until every kind of request was answered with 200.
         sids: Of all tokens that a client got.
         lost: Sessions whose client could not go on.
+        unrecorded: Sessions of which a client got a token, and which the store does not know.
     """
 
     store: str
@@ -42,6 +44,19 @@ class Outage:
     recovered_seconds: float = 0.0
     sids: set[str] = field(default_factory=set)
     lost: int = 0
+    unrecorded: int = 0
+
+    def __str__(self) -> str:
+        """Return the line of a report."""
+        total = Counter[Phase]()
+        for (phase, _, _), count in self.statuses.items():
+            total[phase] += count
+        return (
+            f"{total['during']} requests during it, {self.refused} answered 503, slowest "
+            f"{self.slowest_seconds:.2f} s; {self.unexpected} unexpected; recovered after "
+            f"{self.recovered_seconds:.2f} s; {len(self.sids)} sessions, {self.lost} lost, "
+            f"{self.unrecorded} unrecorded"
+        )
 
     @property
     def unexpected(self) -> int:
@@ -162,4 +177,6 @@ def suffer(store: Store, fault: Fault, folder: Path, *, seconds: float = 3.0) ->
                 load.stop()
         for client in clients:
             client.result()
+    with opened(store.url) as sessions:
+        outage.unrecorded = len(outage.sids - {session.sid for session in sessions.list()})
     return outage

@@ -21,6 +21,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol, Self
 
+from jwt_middleware.config.reading import Place
+from jwt_middleware.config.stores import build_store
+from jwt_middleware.sessions import SessionStore
+
 START_SECONDS = 20.0
 UNLIMITED = resource.RLIM_INFINITY
 
@@ -291,6 +295,17 @@ def _wait_for(reached: Callable[[], bool], process: subprocess.Popen[bytes]) -> 
                 return
         time.sleep(0.01)
     raise TimeoutError("the store did not start")
+
+
+@contextmanager
+def opened(url: str) -> Iterator[SessionStore]:
+    """Use the store at *url* as a worker does."""
+    store = build_store(url, Place(Path(), "sessions.url"))
+    store.create_schema()
+    try:
+        yield store
+    finally:
+        store.close()
 
 
 @contextmanager

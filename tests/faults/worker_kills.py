@@ -39,6 +39,11 @@ class WorkerKills:
     used_twice: int = 0
     statuses: Counter[int] = field(default_factory=Counter)
 
+    @property
+    def bad(self) -> int:
+        """What must not be."""
+        return self.lost + self.used_twice
+
 
 class _Refreshing:
     """Clients that refresh, and repeat what broke, until they are stopped."""
