@@ -21,7 +21,7 @@ from .contender import JOBS, open_store
 
 NOW = 1_800_000_000.0
 ISS = "https://auth"
-SHARED: list[str] = []
+SHARED = ["redis"]
 PROCESSES = 4
 ROOT = Path(__file__).parents[2]
 
@@ -80,12 +80,12 @@ def verifier(keys: KeySet, sessions: Sessions, clock: Clock) -> TokenVerifier:
 
 
 @pytest.fixture
-def empty_store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The URL of a store that others can share, with nothing in it; its kind is the parameter."""
-    if request.param == "sqlite":
+def empty_store_url(store_kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of a store that others can share, with nothing in it."""
+    if store_kind == "sqlite":
         return f"sqlite:///{tmp_path / 'sessions.db'}"
-    url: str = request.getfixturevalue(f"{request.param}_url")
-    if request.param == "postgresql":
+    url: str = request.getfixturevalue(f"{store_kind}_url")
+    if store_kind == "postgresql":
         with psycopg.connect(url) as connection:
             connection.execute("DROP SCHEMA public CASCADE")
             connection.execute("CREATE SCHEMA public")
@@ -101,18 +101,17 @@ def shared_store(empty_store_url: str) -> Iterator[SessionStore]:
 
 
 @pytest.fixture
-def store(request: pytest.FixtureRequest) -> SessionStore:
+def store(store_kind: str, request: pytest.FixtureRequest) -> SessionStore:
     """A store of any kind, empty."""
-    name = "memory" if request.param == "memory" else "shared_store"
+    name = "memory" if store_kind == "memory" else "shared_store"
     store: SessionStore = request.getfixturevalue(name)
     return store
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "store" in metafunc.fixturenames:
-        metafunc.parametrize("store", ["memory", *SHARED], indirect=True)
-    elif "empty_store_url" in metafunc.fixturenames:
-        metafunc.parametrize("empty_store_url", SHARED, indirect=True)
+    if "store_kind" in metafunc.fixturenames:
+        alone = ["memory"] if "store" in metafunc.fixturenames else []
+        metafunc.parametrize("store_kind", [*alone, *SHARED])
 
 
 Job = tuple[str, dict[str, Any]]

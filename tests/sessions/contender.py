@@ -13,12 +13,15 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from jwt_middleware.sessions.redis import RedisSessions
 from jwt_middleware.sessions.store import SessionStore
 
 from .values import NOW, a_revocation, a_rotation
 
 
 def open_store(url: str) -> SessionStore:
+    if url.startswith("unix:"):
+        return RedisSessions(url)
     raise ValueError(f"no store is for {url}")
 
 
