@@ -63,7 +63,15 @@ class EndpointSettings(Section):
             "%s: logins are not limited: add a [sessions] table, whose store counts them",
             self.place.file,
         )
-        return self._build(issuer=issuer, accounts=accounts, responses=responses)
+        verifiers = self._all_verifiers(accounts)
+        with self.place.named_by_member():
+            return TokenEndpoint(
+                issuer=issuer,
+                verifiers=verifiers,
+                path=self.path,
+                responses=responses,
+                max_body_bytes=self.max_body_bytes,
+            )
 
     def build_with_sessions(
         self,
@@ -80,23 +88,28 @@ class EndpointSettings(Section):
         Raises:
             ConfigurationError: A setting is unusable.
         """
-        return self._build(
-            issuer=sessions.issuer,
-            accounts=accounts,
-            responses=responses,
-            sessions=sessions,
-            verifier=verifier,
-            lookups={**self._lookups_of(accounts), **self._by_name("lookups")},
-            throttle=login.build(sessions.store),
-            trusted_proxies=login.trusted_proxies,
-        )
-
-    def _build(self, *, accounts: SQLAccounts | None, **parts: Any) -> TokenEndpoint:
-        verifiers = {**self._verifiers_of(accounts), **self._by_name("verifiers")}
+        verifiers, throttle = self._all_verifiers(accounts), login.build(sessions.store)
+        lookups = self._lookups_of(accounts) | self._by_name("lookups")
+        for label in self.lookups or {}:
+            if label not in verifiers:
+                place = self.place.member("lookups").member(label)
+                raise place.error("is of a client type that nobody logs in by: leave it out")
         with self.place.named_by_member():
             return TokenEndpoint(
-                verifiers=verifiers, path=self.path, max_body_bytes=self.max_body_bytes, **parts
+                issuer=sessions.issuer,
+                verifiers=verifiers,
+                path=self.path,
+                responses=responses,
+                max_body_bytes=self.max_body_bytes,
+                sessions=sessions,
+                verifier=verifier,
+                lookups=lookups,
+                throttle=throttle,
+                trusted_proxies=login.trusted_proxies,
             )
+
+    def _all_verifiers(self, accounts: SQLAccounts | None) -> dict[str, AccountVerifier]:
+        return self._verifiers_of(accounts) | self._by_name("verifiers")
 
     def _verifiers_of(self, accounts: SQLAccounts | None) -> dict[str, AccountVerifier]:
         place = self.place.member("client_types")
@@ -112,9 +125,8 @@ class EndpointSettings(Section):
     def _lookups_of(self, accounts: SQLAccounts | None) -> dict[str, AccountLookup]:
         if accounts is None:
             return {}
-        types = self.client_types or CLIENT_TYPES
+        types, own = self.client_types or CLIENT_TYPES, self.verifiers or {}
         # Whom a verifier of the app's own logs in, the accounts do not know.
-        own = self.verifiers or {}
         return {label: accounts.lookup(label) for label in types if label not in own}
 
     def _by_name(self, setting_name: str) -> dict[str, Any]:

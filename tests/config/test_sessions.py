@@ -234,6 +234,24 @@ class TestResourceServer:
         site.get("/", status=401)
 
 
+class TestServers:
+    @pytest.mark.parametrize("server", ["postgresql", "redis"])
+    def test_share_what_is_revoked(
+        self, ann: SQLAccounts, write: Write, server: str, request: pytest.FixtureRequest
+    ) -> None:
+        url = request.getfixturevalue(f"{server}_url")
+        config = write(f'{ENDPOINT}[sessions]\nurl = "{url}"\nmax_delay_seconds = 0\n')
+        prepare(config)
+        one, other = wrap(config, app), wrap(config, app)
+        answer = refresh(TestApp(other), TestApp(one).post_json("/token", LOGIN).json)
+        TestApp(one).get("/", headers=bearer(answer), status=200)
+        TestApp(other).post("/token/logout", headers=bearer(answer), status=204)
+        TestApp(one).get("/", headers=bearer(answer), status=401)
+        for protected in (one, other):
+            sessions_of(protected).store.close()
+        ann.close()
+
+
 class TestStart:
     def test_creates_and_connects_nothing(self, folder: Path, write: Write) -> None:
         config = write(ENDPOINT + SQLITE)
@@ -279,6 +297,11 @@ MISTAKES = [
         LDAP + MEMORY + "[endpoint.lookups]\nldap = 'json:no'",
         ["endpoint.lookups.ldap: 'json:no': there is no 'no'"],
         id="no such lookup",
+    ),
+    pytest.param(
+        LDAP + MEMORY + "[endpoint.lookups]\nemail = 'json:loads'",
+        ["endpoint.lookups.email: is of a client type that nobody logs in by"],
+        id="lookup of nobody",
     ),
     pytest.param(
         "[endpoint]\nrefresh_lifetime_seconds = 7199\n" + LDAP + MEMORY,
