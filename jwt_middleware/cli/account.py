@@ -118,7 +118,7 @@ def set_secret(config: Path, name: str, client_type: str) -> None:
 
 
 @account.command("logout-everywhere")
-@click.argument("name", metavar="ACCOUNT", required=False)
+@click.argument("name", metavar="[ACCOUNT]", required=False)
 @_type
 @click.option("--uid", help="Whom, instead of ACCOUNT: the claim sub of its tokens.")
 @click.pass_obj
