@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -11,9 +10,9 @@ from functools import partial
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
-from ..errors import BadCredentialsError, ConfigurationError, UnavailableError
+from ..errors import BadCredentialsError, UnavailableError
 from ..storage.database import Database
-from .client_type import normalise_account
+from .client_type import check_client_type, normalise_account
 from .errors import (
     AccountExistsError,
     InvalidAccountError,
@@ -27,8 +26,6 @@ logger = logging.getLogger(__name__)
 
 _PAGE_SIZE = 500
 _MAX_UID = 2**63 - 1
-
-_CLIENT_TYPE = re.compile(r"[a-z][a-z0-9_.-]{0,31}")
 
 
 class SQLAccounts:
@@ -102,7 +99,7 @@ class SQLAccounts:
             InvalidAccountError: Name, scope or auth is none an account can have.
             InvalidSecretError: No account can have this secret.
         """
-        _check_client_type(client_type)
+        check_client_type(client_type)
         name = normalise_account(account, client_type)
         if not (scope.isprintable() and auth.isprintable()):
             raise InvalidAccountError("scope and auth are printable text")
@@ -223,7 +220,7 @@ class SQLAccounts:
         Raises:
             BadCredentialsError: It is not, or there is no such account, or it is disabled.
         """
-        _check_client_type(client_type)
+        check_client_type(client_type)
         row = self._find_for_login(client_type, account)
         matches = self._hasher.verify(
             self._hasher.decoy if row is None else row.secret_hash, secret
@@ -236,12 +233,12 @@ class SQLAccounts:
 
     def verifier(self, client_type: str) -> AccountVerifier:
         """Return :meth:`verify` for this client type, to be called with account and secret."""
-        _check_client_type(client_type)
+        check_client_type(client_type)
         return partial(self.verify, client_type)
 
     def lookup(self, client_type: str) -> AccountLookup:
         """Return what knows the accounts of this client type by their uid."""
-        _check_client_type(client_type)
+        check_client_type(client_type)
         return partial(self._look_up, client_type)
 
     def _look_up(self, client_type: str, uid: int | str) -> Identity | None:
@@ -279,7 +276,7 @@ class SQLAccounts:
             logger.warning("account %d keeps its old secret hash: %s", uid, error)
 
     def _update(self, client_type: str, account: str, values: Mapping[str, object]) -> None:
-        _check_client_type(client_type)
+        check_client_type(client_type)
         name = normalise_account(account, client_type)
         statement = (
             sa.update(accounts)
@@ -299,12 +296,3 @@ def _unknown(client_type: str, name: str) -> UnknownAccountError:
 def _to_identity(row: sa.Row[tuple[object, ...]] | Account) -> Identity:
     uid = row.uid if isinstance(row, Account) else row.id
     return Identity(uid, row.scope, row.auth, credential=str(row.secret_changed_at))
-
-
-def _check_client_type(client_type: str) -> None:
-    # "Email" beside "email" would be two accounts of one name.
-    if not _CLIENT_TYPE.fullmatch(client_type):
-        raise ConfigurationError(
-            "a client type is 1 to 32 of a-z, 0-9, '_', '.' and '-', beginning with a letter:"
-            f" 'email', not {client_type!r}"
-        )

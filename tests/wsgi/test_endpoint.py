@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from wsgiref.validate import validator
@@ -11,7 +12,8 @@ import pytest
 from webtest import TestApp
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
-from jwt_middleware import KeySet, TokenEndpoint, TokenIssuer, TokenVerifier
+from jwt_middleware import JWTPayload, KeySet, TokenEndpoint, TokenIssuer, TokenVerifier
+from jwt_middleware.accounts.hashing import SecretHasher
 from jwt_middleware.errors import BadCredentialsError, ConfigurationError, UnavailableError
 from jwt_middleware.sessions import MemorySessions
 from jwt_middleware.wsgi.responses import Responses
@@ -389,3 +391,45 @@ def test_of_many_guesses_at_the_same_time_five_are_looked_at(
         thread.join(timeout=10)
     assert sorted(statuses) == [401] * 5 + [429] * 7
     assert len(service.accounts.asked) == 5
+
+
+class Gate(SecretHasher):
+    """A hasher whose Argon2 takes until it is told to end."""
+
+    def __init__(self) -> None:
+        super().__init__(time_cost=1, memory_cost_kib=8, max_wait_seconds=60)
+        self.opened = threading.Event()
+        self._argon2 = _Gated(self._argon2, self.opened)  # type: ignore[assignment]
+
+
+class _Gated:
+    def __init__(self, argon2: Any, opened: threading.Event) -> None:
+        self._argon2 = argon2
+        self._opened = opened
+
+    def verify(self, encoded: str, material: bytes) -> bool:
+        assert self._opened.wait(timeout=30)
+        return bool(self._argon2.verify(encoded, material))
+
+
+def test_a_flood_of_logins_leaves_a_worker_s_threads_to_the_tokens(
+    make_service: Callable[..., Service],
+) -> None:
+    hasher = Gate()
+
+    def verify(account: str, secret: str) -> object:
+        hasher.verify(hasher.decoy, secret)
+        raise BadCredentialsError
+
+    service = make_service(verifiers={"email": verify}, lookups=None, throttle=None, sessions=None)
+    token = service.issuer.issue(JWTPayload(uid=42)).token
+    with ThreadPoolExecutor(8) as worker:
+        logins = [worker.submit(service.log_in, status="*") for _ in range(40)]
+        checks = [worker.submit(service.ask, token) for _ in range(20)]
+        try:
+            assert {one.result(timeout=30).status_int for one in checks} == {200}
+            answered = [one.result().status_int for one in logins if one.done()]
+            assert answered == [503] * 34
+        finally:
+            hasher.opened.set()
+        assert sorted(one.result().status_int for one in logins) == [401] * 6 + [503] * 34
