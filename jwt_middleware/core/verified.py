@@ -31,7 +31,7 @@ class VerifiedToken:
     """
 
     __slots__ = (
-        *("_claims", "_nested", "header", "keys", "subject", "trusted"),
+        *("_claims", "_nested", "_scopes", "header", "keys", "subject", "trusted"),
         *("cleared_under", "valid_from", "valid_until"),
     )
 
@@ -52,7 +52,8 @@ class VerifiedToken:
         self.valid_from = valid_from
         self.valid_until = valid_until
         self.cleared_under: object = None
-        self._claims = MappingProxyType(claims)
+        self._claims = claims
+        self._scopes: frozenset[str] | None = None
         # Most tokens have none, and then a copy is one call.
         self._nested = (
             ()
@@ -71,12 +72,14 @@ class VerifiedToken:
     @property
     def read_only_claims(self) -> Mapping[str, Any]:
         """The claims without a copy, for who only looks."""
-        return self._claims
+        return MappingProxyType(self._claims)
 
     @property
     def scopes(self) -> frozenset[str]:
-        """The members of the claim *scope*."""
-        return scopes_of(self._claims)
+        """The members of the claim *scope*, read when they are first asked for."""
+        if self._scopes is None:
+            self._scopes = scopes_of(self._claims)
+        return self._scopes
 
     def __repr__(self) -> str:
         return f"<VerifiedToken sub={self.subject!r} kid={self.header.kid!r}>"

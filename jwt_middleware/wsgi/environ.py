@@ -34,7 +34,8 @@ IDENTITY_KEYS: Final = (CLAIMS, ERROR, "REMOTE_USER", "AUTH_TYPE", "HTTP_REMOTE_
 def clear_identity(environ: WSGIEnvironment) -> None:
     """Remove every identity that somebody upstream, or the client, left in *environ*."""
     for key in IDENTITY_KEYS:
-        environ.pop(key, None)
+        if key in environ:  # hardly ever: to look is cheaper than to pop
+            del environ[key]
 
 
 def publish(environ: WSGIEnvironment, verified: VerifiedToken) -> None:

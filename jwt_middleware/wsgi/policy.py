@@ -154,23 +154,23 @@ class Policy:
         if not self._rules:
             return _DEFAULT
         method, path = environ["REQUEST_METHOD"], environ.get("PATH_INFO", "")
-        overrides: tuple[str, ...] = ()
-        if self._reads_methods:
-            overrides = tuple(environ[key].strip() for key in _OVERRIDE_KEYS if key in environ)
-        # What is no longer OPTIONS behind us is no preflight.
-        if method == "OPTIONS" and self._allows_preflight and not overrides:
+        if self._reads_methods and not environ.keys().isdisjoint(_OVERRIDE_KEYS):
+            overrides = (environ[key].strip() for key in _OVERRIDE_KEYS if key in environ)
+            # What is no longer OPTIONS behind us is no preflight.
+            return self._decide_afresh(path, method, *overrides)
+        if method == "OPTIONS" and self._allows_preflight:
             # https://fetch.spec.whatwg.org/#cors-preflight-fetch
             wanted = environ.get("HTTP_ACCESS_CONTROL_REQUEST_METHOD")
-            if wanted and environ.get("HTTP_ORIGIN") and self._decide((wanted,), path).preflight:
+            if wanted and environ.get("HTTP_ORIGIN") and self._decide(path, wanted).preflight:
                 return _PUBLIC
-        return self._decide((method, *overrides), path)
+        return self._decide(path, method)
 
-    def _decide(self, methods: tuple[str, ...], path: str) -> Requirement:
-        if len(methods) > 1 or len(path) > MAX_REMEMBERED_CHARS:
-            return self._decide_afresh(methods, path)
-        return self._remembered(methods, path)
+    def _decide(self, path: str, method: str) -> Requirement:
+        if len(path) > MAX_REMEMBERED_CHARS:
+            return self._decide_afresh(path, method)
+        return self._remembered(path, method)
 
-    def _decide_afresh(self, methods: tuple[str, ...], path: str) -> Requirement:
+    def _decide_afresh(self, path: str, *methods: str) -> Requirement:
         if len(path) > MAX_PATH_CHARS:
             raise InvalidRequestError("the path is too long")
         readings = read_path(path)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -24,8 +25,14 @@ def without_session(**changes: Any) -> dict[str, Any]:
 
 def live(kind: Kind, key: str, *, at: int = NOW, until: int = NOW + 60) -> LiveRevocations:
     revocations = LiveRevocations(ISS)
-    revocations.add(Revocation(kind, key, at, until))
+    revocations.update([Revocation(kind, key, at, until)])
     return revocations
+
+
+def forget(revocations: LiveRevocations, now: float) -> None:
+    for _ in range(100):  # all the steps that it would take as many seconds for
+        revocations._forget_at = 0
+        revocations.forget_expired(now)
 
 
 @pytest.mark.parametrize(
@@ -76,9 +83,9 @@ def test_claims_of_other_types_are_no_error(name: str, value: object) -> None:
 
 def test_the_later_times_of_two_count() -> None:
     revocations = live("subject", "42", at=NOW, until=NOW + 600)
-    revocations.add(Revocation("subject", "42", NOW - 100, NOW + 60))
+    revocations.update([Revocation("subject", "42", NOW - 100, NOW + 60)])
     assert revocations.covers(without_session())
-    revocations.forget_expired(NOW + 400, limit=10)
+    forget(revocations, NOW + 400)
     assert revocations.covers(without_session())
     assert len(revocations) == 1
 
@@ -88,31 +95,46 @@ def test_is_forgotten_after_it_has_expired_and_never_before(kind: Kind) -> None:
     key = {"token": "j", "session": "s", "subject": "42"}[kind]
     revocations = live(kind, key, until=NOW + 60)
     found = claims(iat=NOW - 1)
-    revocations.forget_expired(NOW + 60, limit=10)
+    forget(revocations, NOW + 59)
     assert revocations.covers(found)
-    revocations.forget_expired(NOW + 180, limit=10)
+    forget(revocations, NOW + 180)
     assert not revocations.covers(found)
     assert len(revocations) == 0
 
 
 def test_what_was_made_to_last_longer_outlasts_its_first_end() -> None:
     revocations = live("token", "j", until=NOW + 60)
-    revocations.add(Revocation("token", "j", NOW, NOW + 6000))
-    revocations.forget_expired(NOW + 600, limit=10)
+    revocations.update([Revocation("token", "j", NOW, NOW + 6000)])
+    forget(revocations, NOW + 600)
     assert revocations.covers(claims())
-    revocations.forget_expired(NOW + 6600, limit=10)
+    forget(revocations, NOW + 6600)
     assert not revocations.covers(claims())
 
 
-def test_forgets_a_few_at_a_time() -> None:
+@pytest.mark.parametrize("kind", ["token", "subject"])
+def test_forgets_in_small_steps_once_a_second(kind: Kind) -> None:
     revocations = LiveRevocations(ISS)
-    for number in range(25):
-        revocations.add(Revocation("token", f"j{number}", NOW, NOW + 60))
-    left = []
-    for _ in range(4):
-        revocations.forget_expired(NOW + 600, limit=10)
+    revocations.update(Revocation(kind, f"x{number}", NOW, NOW + 60) for number in range(5000))
+    left = [len(revocations)]
+    for tenth in range(1200):
+        revocations.forget_expired(NOW + 600 + tenth / 10)
         left.append(len(revocations))
-    assert left == [15, 5, 0, 0]
+    steps = [before - after for before, after in pairwise(left)]
+    assert sum(steps) == 5000
+    assert max(steps) <= 1000
+    assert sum(map(bool, steps)) <= 120
+
+
+def test_a_subject_is_revoked_while_the_expired_are_looked_for() -> None:
+    revocations = LiveRevocations(ISS)
+    ends = {f"x{number}": NOW + 60 + number % 2 * 6000 for number in range(100)}
+    revocations.update(Revocation("subject", key, NOW, end) for key, end in ends.items())
+    for second in range(5):
+        revocations.forget_expired(NOW + 600 + second)
+        for key, end in ends.items():
+            if end > NOW + 700:
+                assert revocations.covers(without_session(sub=key))
+    assert len(revocations) == 50
 
 
 def test_a_token_is_named_with_its_issuer_unless_that_is_ours() -> None:

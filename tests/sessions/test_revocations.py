@@ -56,6 +56,12 @@ def make(store: Store, clock: Clock, monotonic: Clock) -> Callable[..., Revocati
     return make
 
 
+def let_time_pass(seconds: int, clock: Clock, revocations: Revocations) -> None:
+    for _ in range(seconds):
+        clock.now += 1
+        revocations.current()
+
+
 def is_revoked(revocations: Revocations) -> bool:
     revocations.current()
     return revocations(CLAIMS)
@@ -273,7 +279,7 @@ def test_what_the_store_has_lost_is_still_revoked(make: Any, store: Store, clock
     store.revoke_token("another")
     assert is_revoked(revocations)
     assert len(revocations) == 2
-    clock.now += 700
+    let_time_pass(900, clock, revocations)
     assert not is_revoked(revocations)
 
 
@@ -281,8 +287,7 @@ def test_forgets_what_has_expired(make: Any, store: Store, clock: Clock) -> None
     revocations = make(max_delay_seconds=0)
     store.revoke_token(until=NOW + 60)
     assert is_revoked(revocations)
-    clock.now += 180
-    is_revoked(revocations)
+    let_time_pass(300, clock, revocations)
     assert len(revocations) == 0
 
 
