@@ -9,7 +9,7 @@ import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import islice
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, TypeVar, cast, get_args
 
 from redis import Redis
 
@@ -24,6 +24,7 @@ from .store import Changes, Cursor, Kind, Outcome, Revocation, Rotation
 T = TypeVar("T")
 
 _PAGE_SIZE: Final = 500
+_KINDS: Final[Mapping[str, Kind]] = {kind: kind for kind in get_args(Kind)}
 _TIMES: Final = ("created_at", "used_at", "expires_at", "ends_at", "tokens_until")
 _MAX_LIFETIME_SECONDS: Final = 10**10  # some 300 years; a server counts milliseconds in 63 bits
 
@@ -230,7 +231,7 @@ def _changes(answer: tuple[bytes, bytes, bytes, int]) -> Changes:
 
 def _revocation(entry: str) -> Revocation:
     revoked_at, expires_at, kind, key = entry.split(":", 3)
-    return Revocation(cast(Kind, kind), key, int(revoked_at), int(expires_at))
+    return Revocation(_KINDS[kind], key, int(revoked_at), int(expires_at))
 
 
 def _nothing(_: object) -> None:

