@@ -59,6 +59,7 @@ def test_an_identity_stays_itself() -> None:
         pytest.param({"uid": None, "scope": ""}, "uid is of type NoneType", id="uid-none"),
         pytest.param({"uid": True, "scope": ""}, "uid is of type bool", id="uid-bool"),
         pytest.param({"uid": 1.0, "scope": ""}, "uid is of type float", id="uid-float"),
+        pytest.param({"uid": 1, "credential": 2}, "credential is of type int", id="credential"),
         pytest.param({"uid": b"1", "scope": ""}, "uid is of type bytes", id="uid-bytes"),
         pytest.param({"uid": "", "scope": ""}, "uid is an empty str", id="uid-empty"),
         pytest.param({"uid": 1, "scope": ["a"]}, "scope is of type list", id="scope-list"),

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import io
+import json
 import logging
 import threading
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from webtest import TestApp, TestResponse
 
 from jwt_middleware import JWTPayload, TokenEndpoint, TokenIssuer
 from jwt_middleware.accounts import LoginThrottle
 from jwt_middleware.accounts.hashing import SecretHasher
 from jwt_middleware.accounts.sql import SQLAccounts
-from jwt_middleware.errors import UnavailableError
+from jwt_middleware.errors import BadCredentialsError, UnavailableError
 from jwt_middleware.sessions import MemorySessions, Sessions
 
 from .support import AUD, ISS, KEYS, NOW, PASSWORD, Refusals, Site
@@ -314,3 +320,90 @@ def test_case_109_store_that_goes_down_in_the_middle(
     monkeypatch.undo()
     assert len([*workers.store.list()]) == 1
     workers.other.refresh(granted["refresh_token"])
+
+
+# Whatever is sent
+
+NAMES = ["grant_type", "refresh_token", "scope", "client_id", "client_secret", "token",
+         "token_type_hint", "account", "secret", "type"]  # fmt: skip
+VALUES = st.one_of(
+    st.sampled_from(
+        ["refresh_token", "client_credentials", "billing", PASSWORD, "read", "email", "", "x" * 64]
+    ),
+    st.text(max_size=12),
+    st.none() | st.booleans() | st.integers() | st.floats() | st.lists(st.text(max_size=3)),
+    st.dictionaries(st.text(max_size=3), st.integers()),
+)
+FIELDS = st.dictionaries(st.sampled_from(NAMES), VALUES)
+BODIES = st.one_of(
+    FIELDS.map(lambda fields: (json.dumps(fields).encode(), "application/json")),
+    FIELDS.map(
+        lambda fields: (
+            urlencode(fields, errors="surrogatepass").encode(),
+            "application/x-www-form-urlencoded",
+        )
+    ),
+    st.tuples(st.binary(max_size=60), st.sampled_from(["application/json", "text/plain", ""])),
+)
+AUTHORIZATIONS = st.one_of(
+    st.just(""),
+    st.binary(max_size=40).map(lambda octets: "Basic " + b64encode(octets).decode()),
+    st.text(max_size=20).map(
+        lambda text: "Basic " + b64encode(f"billing:{text}".encode("utf-8", "replace")).decode()
+    ),
+    st.sampled_from(["Basic ", "Bearer ", "basic", "bearer x", "Basic YTpi, Bearer x"]),
+    st.text(st.characters(min_codepoint=32, max_codepoint=255), max_size=20),
+)
+PATHS = st.sampled_from(["", "/revoke", "/introspect", "/logout", "/logout-all", "/x", "revoke"])
+
+
+@pytest.fixture(scope="module")
+def bare() -> TokenEndpoint:
+    def verify(account: str, secret: str) -> object:
+        if secret != PASSWORD:
+            raise BadCredentialsError
+        return {"uid": account, "scope": "read"}
+
+    clock = Clock()
+    issuer = TokenIssuer(keys=KEYS, issuer=ISS, audience=AUD, clock=clock)
+    sessions = Sessions(store=MemorySessions(), issuer=issuer, clock=clock)
+    return TokenEndpoint(
+        issuer=issuer,
+        verifiers={"email": verify, "service": verify},
+        sessions=sessions,
+        verifier=Site(is_revoked=sessions.revocations).verifier,
+        throttle=LoginThrottle(sessions.store, max_per_account=0, max_per_address=0),
+        trusted_proxies=1,
+    )
+
+
+@settings(max_examples=400, deadline=None)
+@given(BODIES, AUTHORIZATIONS, PATHS, st.text(st.characters(max_codepoint=255), max_size=30))
+def test_any_request_is_answered(
+    bare: TokenEndpoint,
+    request_body: tuple[bytes, str],
+    authorization: str,
+    path: str,
+    forwarded: str,
+) -> None:
+    body, content_type = request_body
+    environ: dict[str, Any] = {
+        "REQUEST_METHOD": "POST",
+        "PATH_INFO": "/token" + path,
+        "SERVER_NAME": "h",
+        "SERVER_PORT": "80",
+        "wsgi.url_scheme": "http",
+        "wsgi.input": io.BytesIO(body),
+        "CONTENT_LENGTH": str(len(body)),
+        "CONTENT_TYPE": content_type,
+        "HTTP_AUTHORIZATION": authorization,
+        "HTTP_X_FORWARDED_FOR": forwarded,
+    }
+    statuses: list[str] = []
+
+    def start_response(status: str, headers: Any, exc_info: Any = None) -> Any:
+        statuses.append(status)
+
+    octets = b"".join(bare(environ, start_response))
+    assert int(statuses[0][:3]) in {200, 204, 400, 401, 413, 415}
+    assert not octets or json.loads(octets)
