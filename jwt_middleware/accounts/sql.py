@@ -138,7 +138,7 @@ class SQLAccounts:
         Raises:
             UnknownAccountError: There is none.
         """
-        _check_client_type(client_type)
+        check_client_type(client_type)
         name = normalise_account(account, client_type)
         with self._database.reading() as connection:
             row = connection.execute(
