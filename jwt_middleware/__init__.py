@@ -6,6 +6,7 @@ JWT checking and issuing for any WSGI app.
     app = JWTMiddleware(app, verifier=TokenVerifier(keys=keys, issuer=..., audience=...))
 """
 
+from .accounts import LoginThrottle
 from .config import wrap
 from .core.issuer import IssuedToken, TokenIssuer
 from .core.keys import Key, KeySet
@@ -14,6 +15,7 @@ from .core.shortcut import generate_payload, generate_token, verify_token
 from .core.trust import TrustedIssuer
 from .core.verified import VerifiedToken
 from .core.verifier import TokenVerifier
+from .sessions import MemorySessions, Sessions
 from .wsgi.endpoint import TokenEndpoint
 from .wsgi.middleware import JWTMiddleware
 from .wsgi.policy import Policy, Rule
@@ -25,9 +27,12 @@ __all__ = [
     "JWTPayload",
     "Key",
     "KeySet",
+    "LoginThrottle",
+    "MemorySessions",
     "Policy",
     "Responses",
     "Rule",
+    "Sessions",
     "TokenEndpoint",
     "TokenIssuer",
     "TokenVerifier",

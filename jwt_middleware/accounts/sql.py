@@ -131,6 +131,25 @@ class SQLAccounts:
             row = connection.execute(sa.select(*SHOWN).where(accounts.c.id == uid)).first()
         return None if row is None else to_account(row)
 
+    def find_named(self, client_type: str, account: str) -> Account:
+        """
+        Return the account of this name.
+
+        Raises:
+            UnknownAccountError: There is none.
+        """
+        check_client_type(client_type)
+        name = normalise_account(account, client_type)
+        with self._database.reading() as connection:
+            row = connection.execute(
+                sa.select(*SHOWN).where(
+                    accounts.c.client_type == client_type, accounts.c.name == name
+                )
+            ).first()
+        if row is None:
+            raise _unknown(client_type, name)
+        return to_account(row)
+
     def list(self) -> Iterator[Account]:
         """Yield all accounts by uid; between pages of 500 no transaction is open."""
         last = 0
@@ -267,7 +286,11 @@ class SQLAccounts:
         with self._database.writing() as connection:
             found = connection.execute(statement).rowcount
         if not found:
-            raise UnknownAccountError(f"there is no {client_type} account {name!r}")
+            raise _unknown(client_type, name)
+
+
+def _unknown(client_type: str, name: str) -> UnknownAccountError:
+    return UnknownAccountError(f"there is no {client_type} account {name!r}")
 
 
 def _to_identity(row: sa.Row[tuple[object, ...]] | Account) -> Identity:

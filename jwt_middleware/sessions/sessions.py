@@ -5,7 +5,6 @@ from __future__ import annotations
 import hmac
 import itertools
 import logging
-import math
 import secrets
 import time
 from collections.abc import Callable, Mapping
@@ -14,20 +13,19 @@ from typing import Final, Protocol
 
 from ..core.issuer import IssuedToken, TokenIssuer
 from ..core.payload import JWTPayload
-from ..core.trust import MAX_LEEWAY_SECONDS
-from ..errors import ConfigurationError, InvalidGrantError, UnavailableError
+from ..errors import InvalidGrantError, UnavailableError
 from .lifetimes import (
     DEFAULT_GRACE_SECONDS,
     DEFAULT_MAX_LIFETIME_SECONDS,
     DEFAULT_REFRESH_LIFETIME_SECONDS,
     Lifetimes,
 )
-from .live import token_key
+from .live import token_revocation
 from .refresh_token import SALT_BYTES, RefreshToken
 from .revocations import DEFAULT_MAX_DELAY_SECONDS, Revocations
 from .scope import narrow
 from .session import Grant, Session
-from .store import Outcome, Revocation, Rotation, SessionStore
+from .store import Outcome, Rotation, SessionStore
 
 logger = logging.getLogger(__name__)
 
@@ -269,19 +267,7 @@ class Sessions:
             ConfigurationError: It has no *jti*: nothing could tell it from others.
             UnavailableError: The store cannot be asked.
         """
-        if not isinstance(claims.get("jti"), str):
-            raise ConfigurationError("the token has no jti, so it cannot be revoked alone")
-        expires = claims.get("exp")
-        if not isinstance(expires, int | float):
-            raise ConfigurationError("exp must be a number: until then the token is revoked")
-        self.store.revoke(
-            Revocation(
-                "token",
-                token_key(claims, self.issuer.issuer),
-                int(self._clock()),
-                math.ceil(expires) + MAX_LEEWAY_SECONDS,
-            )
-        )
+        self.store.revoke(token_revocation(claims, issuer=self.issuer.issuer, now=self._clock()))
         self.revocations.expect_change()
         self._prune_at_times()
 

@@ -118,6 +118,15 @@ def test_an_operator_sees_everything_but_the_secret(accounts: SQLAccounts) -> No
     assert accounts.find(3) is None
 
 
+def test_finds_an_account_by_any_spelling_of_its_name(accounts: SQLAccounts) -> None:
+    accounts.add("mobile", "138", "x")
+    accounts.add("email", "ann@x", "x")
+    assert accounts.find_named("email", " ANN@x").uid == 2
+    for client_type, name in (("mobile", "ann@x"), ("email", "bob@x")):
+        with pytest.raises(UnknownAccountError, match=f"no {client_type} account '{name}'"):
+            accounts.find_named(client_type, name)
+
+
 def test_lists_page_by_page(accounts: SQLAccounts, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sql_module, "_PAGE_SIZE", 2)
     for name in "abcde":
