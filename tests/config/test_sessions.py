@@ -232,9 +232,8 @@ class TestResourceServer:
         site.get("/", headers=bearer(answer), status=401)
 
     def test_may_trust_the_issuer_and_have_no_keys_of_its_own(
-        self, protect: Protect, folder: Path, issue_token: IssueToken
+        self, protect: Protect, folder: Path
     ) -> None:
-        (folder / "jwk.json").write_text('{"keys": []}')
         (folder / "jwt.toml").write_text(
             "[[trusted]]\nissuer = 'https://login.example.org'\naudience = 'api'\n"
             f"jwks_url = 'https://login.example.org/jwks'\n{SQLITE}"
