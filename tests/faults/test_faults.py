@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from .kills import Victims
-from .outages import FAULTS, Fault, suffer
+from .outages import Fault, suffer
 from .propagation import crowd, measure
 from .stores import STORES, Store, opened, running
 from .worker_kills import kill_workers
