@@ -10,13 +10,15 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
-from typing import Final, NamedTuple
+from hmac import compare_digest
+from typing import Any, Final, NamedTuple
 
-from jwt.algorithms import Algorithm, get_default_algorithms
+from jwt.algorithms import Algorithm, HMACAlgorithm, get_default_algorithms
 from jwt.exceptions import InvalidKeyError as InvalidKeyError
 
 from ..errors import AlgorithmNotAllowedError, ConfigurationError, MalformedTokenError
 from .encoding import decode_base64url, encode_base64url, parse_json
+from .mac import prepared_hmac
 
 MAX_TOKEN_CHARS: Final = 16_384
 """Longer strings are refused unread; servers cut header lines at 8 to 64 KiB."""
@@ -72,6 +74,21 @@ def checked_algorithms(algorithms: Iterable[str] | None) -> tuple[str, ...] | No
         # Its order differs from one process to the next, and that of a key with no alg counts.
         return tuple(alg for alg in ALGORITHMS if alg in accepted)
     return tuple(dict.fromkeys(accepted))
+
+
+def signature_check(alg: str, key: Any) -> Callable[[bytes, bytes], bool]:
+    """
+    Return a function of message and signature that tells whether *key* made the one for the other.
+
+    Args:
+        alg: One of :data:`ALGORITHMS`.
+        key: A public key, or the bytes of a secret.
+    """
+    algorithm = ALGORITHMS[alg]
+    if not isinstance(algorithm, HMACAlgorithm):
+        return lambda message, signature: algorithm.verify(message, key, signature)
+    mac = prepared_hmac(key, algorithm.hash_alg)
+    return lambda message, signature: compare_digest(mac(message), signature)
 
 
 def split(token: str) -> CompactJWS:
