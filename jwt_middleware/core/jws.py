@@ -103,11 +103,14 @@ def split(token: str) -> CompactJWS:
         raise MalformedTokenError(f"not a string of at most {MAX_TOKEN_CHARS} characters")
     if not token.isascii():
         raise MalformedTokenError("characters outside ASCII")
-    signing_input, _, signature = token.encode("ascii").rpartition(b".")
-    header, dot, payload = signing_input.partition(b".")
-    if not dot or b"." in payload:
+    octets = token.encode("ascii")
+    segments = octets.split(b".", 3)
+    if len(segments) != 3:
         raise MalformedTokenError("not three segments")
-    return CompactJWS(header, payload, signature, signing_input)
+    header, payload, signature = segments
+    signing_input = octets[: -1 - len(signature)]
+    # The constructor of a NamedTuple would take as long as all of the above.
+    return tuple.__new__(CompactJWS, (header, payload, signature, signing_input))
 
 
 def decode_segment(segment: bytes, name: str) -> bytes:
@@ -130,7 +133,10 @@ def decode_object(segment: bytes, name: str) -> dict[str, object]:
     Raises:
         MalformedTokenError: It is not canonical base64url of a strict JSON object.
     """
-    octets = decode_segment(segment, name)
+    try:
+        octets = decode_base64url(segment)
+    except ValueError as error:
+        raise MalformedTokenError(f"{name} is not canonical base64url") from error
     try:
         value = parse_json(octets)
     except ValueError as error:
