@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from typing import Final
 
+from .names import ExpiringNames
 from .store import Revocation
 
-_BUCKET_SECONDS: Final = 60
+_MINUTE_SECONDS: Final = 60
+_PARTS_AT_ONCE: Final = 256
+_SUBJECTS_AT_ONCE: Final = 1000
 
 
 class LiveRevocations:
     """
-    A set of revocations that forgets each some time after it has expired.
+    A set of revocations that forgets each some minutes after it has expired.
 
-    Readers need no lock: each looks into a dict once or twice.  There must be one writer at a time.
-    Tokens and sessions share one dict, as their names cannot be mistaken for one another: of our
-    own tokens both are random, and a token of another issuer is named with that.
+    Readers need no lock; there must be one writer at a time.  Tokens and sessions share one set of
+    names, which cannot be mistaken for one another: of our own tokens both are random, and a token
+    of another issuer is named with that.
 
     Args:
         issuer: The *iss* of our own tokens.
@@ -24,39 +28,31 @@ class LiveRevocations:
 
     def __init__(self, issuer: str) -> None:
         self._issuer = issuer
-        self._names: dict[str, int] = {}
+        self._names = ExpiringNames()
         self._subjects: dict[str, tuple[int, int]] = {}
-        self._buckets: dict[int, list[str]] = {}
-        self._subject_buckets: dict[int, list[str]] = {}
+        self._to_look_at: Iterator[str] = iter(())
+        self._forget_at = 0.0
 
     def __len__(self) -> int:
         return len(self._names) + len(self._subjects)
 
-    def add(self, revocation: Revocation) -> None:
-        """Add one, or make one that is there last longer."""
-        bucket = revocation.expires_at // _BUCKET_SECONDS
-        key = revocation.key
-        if revocation.kind == "subject":
-            known, until = self._subjects.get(key, (revocation.revoked_at, -1))
-            self._subjects[key] = max(known, revocation.revoked_at), max(until, bucket)
-            if bucket > until:
-                self._subject_buckets.setdefault(bucket, []).append(key)
-        elif bucket > self._names.get(key, -1):
-            names = self._buckets.setdefault(bucket, [])
-            names.append(key)
-            # One int object a bucket, not one an entry.
-            self._names[key] = bucket
+    def update(self, revocations: Iterable[Revocation]) -> None:
+        """Add some, or make those that are there last longer."""
+        for kind, key, revoked_at, expires_at in revocations:
+            if kind == "subject":
+                known_at, known_until = self._subjects.get(key, (0, 0))
+                self._subjects[key] = max(revoked_at, known_at), max(expires_at, known_until)
+            else:
+                self._names.add(key, minute=expires_at // _MINUTE_SECONDS)
 
     def covers(self, claims: Mapping[str, object]) -> bool:
         """Tell whether the verified token with these claims is revoked."""
-        jti, sid = claims.get("jti"), claims.get("sid")
-        own = claims["iss"] == self._issuer
-        if isinstance(jti, str) and token_key(claims, self._issuer) in self._names:
+        if isinstance(claims.get("jti"), str) and token_key(claims, self._issuer) in self._names:
             return True
-        if not own:
+        if claims["iss"] != self._issuer:
             return False
-        in_session = isinstance(sid, str)
-        if in_session and sid in self._names:
+        sid = claims.get("sid")
+        if isinstance(sid, str) and sid in self._names:
             return True
         revoked_at, _ = self._subjects.get(str(claims["sub"]), (None, 0))
         if revoked_at is None:
@@ -66,23 +62,20 @@ class LiveRevocations:
             return True
         # iat is in whole seconds: a token of that very second may have come before or after.  Its
         # session, if it has one, tells; this is for those whose session the store has lost.
-        return issued_at < revoked_at or (issued_at == revoked_at and not in_session)
+        return issued_at < revoked_at or (issued_at == revoked_at and not isinstance(sid, str))
 
-    def forget_expired(self, now: float, *, limit: int) -> None:
-        """Forget up to about *limit* that have expired."""
-        past = int(now) // _BUCKET_SECONDS
-        for buckets, entries in (
-            (self._buckets, self._names),
-            (self._subject_buckets, self._subjects),
-        ):
-            for bucket in [one for one in buckets if one < past]:
-                keys = buckets[bucket]
-                for key in keys[-limit:]:
-                    if _last_bucket(entries, key) == bucket:
-                        del entries[key]
-                del keys[-limit:]
-                if not keys:
-                    del buckets[bucket]
+    def forget_expired(self, now: float) -> None:
+        """Forget some of what has expired; in small steps, and not more than once a second."""
+        if now < self._forget_at:
+            return
+        self._forget_at = now + 1
+        self._names.forget_before(int(now) // _MINUTE_SECONDS, parts=_PARTS_AT_ONCE)
+        looked_at = [*islice(self._to_look_at, _SUBJECTS_AT_ONCE)]
+        for subject in looked_at:
+            if now >= self._subjects[subject][1]:
+                del self._subjects[subject]
+        if not looked_at:
+            self._to_look_at = iter([*self._subjects])
 
 
 def token_key(claims: Mapping[str, object], issuer: str) -> str:
@@ -95,8 +88,3 @@ def token_key(claims: Mapping[str, object], issuer: str) -> str:
     """
     iss, jti = claims["iss"], claims["jti"]
     return str(jti) if iss == issuer else f"{iss}\n{jti}"
-
-
-def _last_bucket(entries: Mapping[str, int | tuple[int, int]], key: str) -> int | None:
-    entry = entries.get(key)
-    return entry[1] if isinstance(entry, tuple) else entry

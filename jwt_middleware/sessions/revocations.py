@@ -18,11 +18,10 @@ logger = logging.getLogger(__name__)
 
 DEFAULT_MAX_DELAY_SECONDS: Final = 1.0
 
-_PAGE_SIZE: Final = 10_000
+_PAGE_SIZE: Final = 50_000
 _RETRY_SECONDS: Final = 0.1
 _READING_SECONDS: Final = 0.5
 _WAIT_SECONDS: Final = TIMEOUT_SECONDS + _READING_SECONDS
-_FORGOTTEN_AT_ONCE: Final = 5_000
 
 
 class Revocations:
@@ -137,7 +136,7 @@ class Revocations:
         self._ask_at = self._asked_at + self._max_delay_seconds / 2
         if self._asked_at < self._changed_at:  # it may have been asked just before the change
             self._ask_at = -math.inf
-        self._live.forget_expired(self._clock(), limit=_FORGOTTEN_AT_ONCE)
+        self._live.forget_expired(self._clock())
 
     def _read_all(self, begun: float) -> float:
         """Read until there is no more; return when the store was asked last."""
@@ -146,9 +145,8 @@ class Revocations:
             if asked_at - begun > _READING_SECONDS:
                 raise UnavailableError("there are more revocations to be read")
             changes = self._store.changes(self._cursor, limit=_PAGE_SIZE)
-            for revocation in changes.revocations:
-                self._live.add(revocation)
             if changes.revocations:
+                self._live.update(changes.revocations)
                 self._state = object()
             self._cursor = changes.cursor
             if changes.complete:

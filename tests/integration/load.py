@@ -12,16 +12,12 @@ from __future__ import annotations
 
 import argparse
 import http.client
-import os
-import socket
-import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,11 +26,11 @@ from jwt_middleware.keysources import rotation
 from jwt_middleware.keysources.ring import KeyRing
 from jwt_middleware.keysources.ring_files import RingDirectory
 
+from .gunicorns import gunicorn
 from .load_keys import KeysEndpoint
 from .load_report import Report
 from .load_tokens import AUDIENCE, LIFETIME_SECONDS, OWN, TRUSTED, Sample, Tokens
 
-ROOT = Path(__file__).parents[2]
 PATIENCE_SECONDS = 300
 REQUESTS_PER_CONNECTION = 20
 ROTATIONS = 3
@@ -170,8 +166,13 @@ def run(plan: Plan, folder: Path) -> Report:
         (folder / "jwt.toml").write_text(
             CONFIG.format(own=OWN, trusted=TRUSTED, audience=AUDIENCE, url=endpoint.url)
         )
-        with gunicorn(folder, plan.poll_seconds) as address:
-            load = Load(address, report)
+        environ = {
+            "LOAD_CONFIG": str(folder / "jwt.toml"),
+            "LOAD_POLL_SECONDS": str(plan.poll_seconds or 0),
+        }
+        app = "tests.integration.load_app:application"
+        with gunicorn(app, folder=folder, settings=SETTINGS, environ=environ) as server:
+            load = Load(server.address, report)
             with ThreadPoolExecutor(plan.good_clients + plan.bad_clients) as pool:
                 makers = [tokens.good] * plan.good_clients + [tokens.bad] * plan.bad_clients
                 clients = [pool.submit(load.send_all, make) for make in makers]
@@ -228,41 +229,6 @@ def make_ring(directory: Path) -> tuple[Path, Key]:
     rotation.retire(directory, retired.kid, now=now)
     assert RingDirectory(directory).read_manifest().retired
     return directory, retired
-
-
-@contextmanager
-def gunicorn(folder: Path, poll_seconds: float | None) -> Iterator[tuple[str, int]]:
-    """Run two preloaded workers of eight threads; their output goes to ``log``."""
-    (folder / "settings.py").write_text(SETTINGS)
-    environ = {
-        "LOAD_CONFIG": str(folder / "jwt.toml"),
-        "LOAD_POLL_SECONDS": str(poll_seconds or 0),
-    }
-    # The socket listens before gunicorn is there: the first request waits for it, nobody polls.
-    with (
-        socket.create_server(("127.0.0.1", 0), backlog=512) as listener,
-        (folder / "log").open("wb") as output,
-    ):
-        # gunicorn sends head and body apart: without this, each answer waits for an ACK.
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        process = subprocess.Popen(
-            [sys.executable, "-m", "gunicorn", "--config", folder / "settings.py",
-             "--bind", f"fd://{listener.fileno()}", "tests.integration.load_app:application"],
-            cwd=ROOT,
-            env={**os.environ, **environ},
-            pass_fds=[listener.fileno()],
-            stdout=output,
-            stderr=output,
-        )  # fmt: skip
-        try:
-            yield listener.getsockname()
-        finally:
-            process.terminate()
-            try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
 
 
 def main() -> None:

@@ -1,0 +1,58 @@
+"""
+All faults with all stores, and how soon a revocation is known elsewhere: ``python -m tests.faults``.
+
+Prints a table; the exit code is 1 if anything was lost, issued unrecorded or let through.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from .kills import Victims
+from .outages import FAULTS, suffer
+from .propagation import crowd, measure
+from .stores import STORES, opened, running
+from .worker_kills import kill_workers
+
+
+def main() -> None:
+    """Run what is asked for."""
+    parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
+    parser.add_argument("--store", action="append", choices=[*STORES], help="[default: all]")
+    parser.add_argument("--kills", type=int, default=200, help="of each kind, with each store")
+    parser.add_argument("--seconds", type=float, default=3.0, help="that an outage lasts")
+    parser.add_argument("--times", type=int, default=30, help="that a revocation is waited for")
+    given = parser.parse_args()
+    bad = 0
+    for name in given.store or STORES:
+        for what, result, good in _results(name, given):
+            bad += not good
+            sys.stdout.write(f"{name:11} {what:34} {result}{'' if good else '  <-- BAD'}\n")
+            sys.stdout.flush()
+    sys.exit(bool(bad))
+
+
+def _results(name: str, given: argparse.Namespace) -> Iterator[tuple[str, object, bool]]:
+    with running(name) as store, opened(store.url) as sessions:
+        kills = Victims(sessions).run(given.kills)
+        yield "process killed at each line", kills, kills.bad == 0
+    with running(name) as store, tempfile.TemporaryDirectory() as folder:
+        worker = kill_workers(store.url, Path(folder), kills=given.kills)
+        yield "gunicorn's workers killed", worker, worker.bad == 0
+    for fault in FAULTS:
+        with running(name) as store, tempfile.TemporaryDirectory() as folder:
+            outage = suffer(store, fault, Path(folder), seconds=given.seconds)
+            good = not (outage.lost or outage.unexpected or outage.unrecorded)
+            yield f"{fault} for {given.seconds:g} s", outage, good
+    for grace in (10, 0):
+        with running(name) as store:
+            crowded = crowd(store.url, uses=50, grace_seconds=grace)
+            good = crowded == ((50, 0, 1) if grace else (1, 49, 1))
+            yield f"50 uses at once, grace {grace} s", crowded, good
+    with running(name) as store:
+        delays = measure(name, store.url, times=given.times)
+        yield "known elsewhere after", delays, delays.longest <= 1.0
