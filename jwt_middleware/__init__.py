@@ -6,7 +6,9 @@ JWT checking and issuing for any WSGI app.
     app = JWTMiddleware(app, verifier=TokenVerifier(keys=keys, issuer=..., audience=...))
 """
 
-from .config import wrap
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from .core.issuer import IssuedToken, TokenIssuer
 from .core.keys import Key, KeySet
 from .core.payload import JWTPayload
@@ -14,10 +16,23 @@ from .core.shortcut import generate_payload, generate_token, verify_token
 from .core.trust import TrustedIssuer
 from .core.verified import VerifiedToken
 from .core.verifier import TokenVerifier
-from .wsgi.endpoint import TokenEndpoint
 from .wsgi.middleware import JWTMiddleware
 from .wsgi.policy import Policy, Rule
 from .wsgi.responses import Responses
+
+if TYPE_CHECKING:
+    from .config import wrap
+    from .wsgi.endpoint import TokenEndpoint
+else:
+    # Imported by those who ask for them (PEP 562): the configuration reads every other room, and
+    # only the endpoint needs WTForms and the accounts.
+    _ON_DEMAND = {"wrap": ".config", "TokenEndpoint": ".wsgi.endpoint"}
+
+    def __getattr__(name):
+        if name in _ON_DEMAND:
+            return getattr(import_module(_ON_DEMAND[name], __name__), name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 __all__ = [
     "IssuedToken",
