@@ -1,5 +1,7 @@
 """
-Serve a protected app under gunicorn, with accounts in SQLite, from a folder that is removed again.
+Serve a protected app under gunicorn, with accounts and sessions in SQLite.
+
+Everything lies in a folder that is removed again.
 
 Run from a checkout with the extra ``demo`` installed.
 """
@@ -13,10 +15,13 @@ import signal
 import socket
 import sys
 import tempfile
+from contextlib import closing
 from pathlib import Path
 from typing import Final
 
 try:
+    from jwt_middleware.sessions.sql import SQLSessions
+
     from jwt_middleware import wrap
     from jwt_middleware.accounts.sql import SQLAccounts
     from jwt_middleware.cli.server import run
@@ -41,6 +46,10 @@ lifetime_seconds = {lifetime_seconds}
 
 [accounts]
 url = "sqlite:///accounts.db"
+
+[sessions]
+url = "sqlite:///sessions.db"
+max_delay_seconds = 0    # so that nobody who tries this needs to wait for the default of a second
 
 [[rules]]
 path = "/"
@@ -90,17 +99,18 @@ def main() -> None:
 
 
 def set_up(folder: Path, *, lifetime_seconds: int) -> Path:
-    """Write a configuration, a secret and two accounts to *folder*; return the configuration."""
+    """Write a configuration, a secret and two databases to *folder*; return the configuration."""
     config = folder / "jwt.toml"
     config.write_text(_CONFIG.format(lifetime_seconds=lifetime_seconds), encoding="utf-8")
     secret = folder / "secret"
     secret.touch(mode=0o600)
     secret.write_text(os.urandom(32).hex() + "\n", encoding="ascii")
-    accounts = SQLAccounts(f"sqlite:///{folder / 'accounts.db'}")
-    accounts.create_schema()
-    accounts.add("email", *READER, scope="read")
-    accounts.add("email", *ADMIN, scope="read admin")
-    accounts.close()
+    with closing(SQLAccounts(f"sqlite:///{folder / 'accounts.db'}")) as accounts:
+        accounts.create_schema()
+        accounts.add("email", *READER, scope="read")
+        accounts.add("email", *ADMIN, scope="read admin")
+    with closing(SQLSessions(f"sqlite:///{folder / 'sessions.db'}")) as sessions:
+        sessions.create_schema()
     return config
 
 

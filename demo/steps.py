@@ -41,18 +41,39 @@ def steps(url: str, config: Path) -> list[Step]:
     return [
         Step("The public page needs no token", f"curl -i {url}/"),
         Step("A protected page without a token: 401", f"curl -i {url}/me"),
-        Step("Log in: 200, with a token", f"curl -i {_log_in(url, *READER)}"),
-        Step("The same, kept in a variable", f"TOKEN=$(curl -s {_log_in(url, *READER)} | {_PICK})"),
+        Step("Log in: 200, with two tokens", f"curl -i {_log_in(url, *READER)}"),
+        Step("The same, kept in variables", _keep(f"curl -s {_log_in(url, *READER)}")),
         Step("The claims that the app receives: 200", f"curl -i {url}/me {_bearer('$TOKEN')}"),
         Step("A scope that this token lacks: 403", f"curl -i {url}/admin {_bearer('$TOKEN')}"),
-        Step("Log in as the admin", f"ADMIN=$(curl -s {_log_in(url, *ADMIN)} | {_PICK})"),
+        Step("Log in as the admin", f"ADMIN=$(curl -s {_log_in(url, *ADMIN)} | {_pick('access')})"),
         Step("Who has the scope: 200", f"curl -i {url}/admin {_bearer('$ADMIN')}"),
         Step("A token that expired a second ago: 401", f"curl -i {url}/me {_bearer(expired)}"),
+        Step(
+            "Two other tokens, as any OAuth client gets them",
+            _keep(f"curl -s {_refresh(url)}"),
+        ),
+        Step("The new token: 200", f"curl -i {url}/me {_bearer('$TOKEN')}"),
+        Step("Log out: 204", f"curl -i -X POST {url}/token/logout {_bearer('$TOKEN')}"),
+        Step("The token is refused in every process: 401", f"curl -i {url}/me {_bearer('$TOKEN')}"),
+        Step("And so is the refresh token: 400", f"curl -i {_refresh(url)}"),
     ]
 
 
-# sed, as jq may not be there and "python3" may be another's.
-_PICK: Final = """sed 's/.*"access_token": "\\([^"]*\\)".*/\\1/'"""
+def _keep(curl: str) -> str:
+    answer = 'echo "$ANSWER"'
+    return (
+        f"ANSWER=$({curl});"
+        f" TOKEN=$({answer} | {_pick('access')}); REFRESH=$({answer} | {_pick('refresh')})"
+    )
+
+
+def _pick(kind: str) -> str:
+    # sed, as jq may not be there and "python3" may be another's.
+    return f"""sed 's/.*"{kind}_token": "\\([^"]*\\)".*/\\1/'"""
+
+
+def _refresh(url: str) -> str:
+    return f'{url}/token -d grant_type=refresh_token -d "refresh_token=$REFRESH"'
 
 
 def _log_in(url: str, account: str, secret: str) -> str:

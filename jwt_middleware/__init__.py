@@ -21,12 +21,20 @@ from .wsgi.policy import Policy, Rule
 from .wsgi.responses import Responses
 
 if TYPE_CHECKING:
+    from .accounts import LoginThrottle
     from .config import wrap
+    from .sessions import MemorySessions, Sessions
     from .wsgi.endpoint import TokenEndpoint
 else:
-    # Imported by those who ask for them (PEP 562): the configuration reads every other room, and
-    # only the endpoint needs WTForms and the accounts.
-    _ON_DEMAND = {"wrap": ".config", "TokenEndpoint": ".wsgi.endpoint"}
+    # Imported by those who ask for them (PEP 562): whoever verifies tokens that others issue needs
+    # neither accounts nor sessions, nor WTForms, and the configuration reads every other room.
+    _ON_DEMAND = {
+        "LoginThrottle": ".accounts",
+        "MemorySessions": ".sessions",
+        "Sessions": ".sessions",
+        "TokenEndpoint": ".wsgi.endpoint",
+        "wrap": ".config",
+    }
 
     def __getattr__(name):
         if name in _ON_DEMAND:
@@ -40,9 +48,12 @@ __all__ = [
     "JWTPayload",
     "Key",
     "KeySet",
+    "LoginThrottle",
+    "MemorySessions",
     "Policy",
     "Responses",
     "Rule",
+    "Sessions",
     "TokenEndpoint",
     "TokenIssuer",
     "TokenVerifier",

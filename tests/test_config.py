@@ -492,7 +492,6 @@ MISTAKES = [
         ["keys.directory: and secret_file exclude each other: keep one"],
         id="ring and secret",
     ),
-    pytest.param("[sessions]\nurl = 's'", ["sessions: this version knows"], id="sessions"),
     pytest.param("[[trusted]]\nissuer = 's'", ["trusted[1].audience: is missing"], id="trusted"),
     pytest.param(
         TRUSTED, ["trusted[1]: names no keys: add discovery = true, jwks_url"], id="no source"
@@ -557,11 +556,6 @@ MISTAKES = [
         )
     ),
     pytest.param("[endpoint]\npaht = '/'", ["endpoint.paht: ", "mean path?"], id="in endpoint"),
-    pytest.param(
-        "[endpoint]\nrefresh_lifetime_seconds = 1",
-        ["endpoint.refresh_lifetime_seconds: this version"],
-        id="refresh",
-    ),
     pytest.param("[accounts]\nuri = 'x'", ["accounts.uri: ", "mean url?"], id="in accounts"),
     pytest.param("[accounts.hasher]\nt = 1", ["accounts.url: is missing"], id="hasher only"),
     pytest.param(

@@ -57,12 +57,15 @@ class TestServed:
         ran = subprocess.run(
             ["bash", "-e", script], capture_output=True, check=True, text=True, timeout=30
         )
-        assert len(commands) == 9
-        assert STATUS.findall(ran.stdout) == ["200", "401", "200", "200", "403", "200", "401"]
+        assert len(commands) == 14
+        before = ["200", "401", "200", "200", "403", "200", "401"]
+        assert STATUS.findall(ran.stdout) == [*before, "200", "204", "401", "400"]
         assert '"sub": "1"' in ran.stdout
         assert "Welcome, admin 2." in ran.stdout
         assert 'scope="admin"' in ran.stdout
         assert '"code": "expired_token"' in ran.stdout
+        assert '"code": "revoked_token"' in ran.stdout
+        assert '"error": "invalid_grant"' in ran.stdout
 
     @needs_curl
     def test_shows_the_same_commands_on_its_page(self, demo: Any) -> None:
@@ -174,5 +177,6 @@ class TestApplication:
 
 
 def test_steps_quote_a_folder_with_a_space_in_its_name() -> None:
-    *_, expired = steps("http://127.0.0.1:1", Path("/tmp/a folder/jwt.toml"))  # noqa: S108
+    found = steps("http://127.0.0.1:1", Path("/tmp/a folder/jwt.toml"))  # noqa: S108
+    (expired,) = (step for step in found if "expired" in step.title)
     assert "-c '/tmp/a folder/jwt.toml' token issue" in expired.command

@@ -11,15 +11,18 @@ from .errors import (
     InvalidSecretError,
     UnknownAccountError,
 )
-from .identity import AccountVerifier, Identity
+from .identity import AccountLookup, AccountVerifier, Identity
+from .throttle import LoginThrottle
 
 __all__ = [
     "AccountExistsError",
+    "AccountLookup",
     "AccountVerifier",
     "ClientType",
     "Identity",
     "InvalidAccountError",
     "InvalidSecretError",
+    "LoginThrottle",
     "UnknownAccountError",
     "normalise_account",
 ]

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from enum import IntEnum
 
+from ..errors import ConfigurationError
 from .errors import InvalidAccountError
 
 MAX_ACCOUNT_CHARS = 255
+
+_LABEL = re.compile(r"[a-z][a-z0-9_.-]{0,31}")
 
 # Default_Ignorable_Code_Point (Unicode, DerivedCoreProperties.txt) outside the categories Cf and
 # Cn, and what is drawn blank though it is no space: U+2800, U+1D159.
@@ -47,6 +51,21 @@ class ClientType(IntEnum):
             if member.label == label:
                 return member
         raise ValueError(f"client types are {', '.join(member.label for member in cls)}")
+
+
+def check_client_type(client_type: str) -> None:
+    """
+    Reject a client type that is not a lower-case label.
+
+    Raises:
+        ConfigurationError: It is not: ``"Email"`` beside ``"email"`` would be two accounts of one
+            name.
+    """
+    if not _LABEL.fullmatch(client_type):
+        raise ConfigurationError(
+            "a client type is 1 to 32 of a-z, 0-9, '_', '.' and '-', beginning with a letter:"
+            f" 'email', not {client_type!r}"
+        )
 
 
 def normalise_account(account: str, client_type: str) -> str:

@@ -31,8 +31,10 @@ class SecretHasher:
     Hashes and verifies secrets, a bounded number at a time.
 
     Defaults are the floor that OWASP's Password Storage Cheat Sheet gives: 19 MiB, two passes,
-    one lane.  A process spends at most ``max_concurrent * memory_cost_kib`` of memory on it, 76 MiB
-    by default, however many threads log somebody in.
+    one lane.  A process spends at most ``max_concurrent * memory_cost_kib`` of memory on it, 38 MiB
+    by default, however many threads log somebody in.  No more than ``max_concurrent + max_waiting``
+    of its threads are busy with secrets, six by default: the others are there for everything else,
+    and a login too many is refused at once.
 
     Args:
         time_cost: Passes over the memory, 1 to 1,000.
@@ -40,7 +42,8 @@ class SecretHasher:
             (4 GiB).
         parallelism: Lanes, each computed by a thread of its own, 1 to 64.
         max_concurrent: Hashes that one process computes at the same time, 1 to 1,024.
-        max_wait_seconds: How long a caller waits for its turn, 0 to 60.
+        max_waiting: Callers that wait for their turn at the same time, 0 to 1,024.
+        max_wait_seconds: How long each of them waits, 0 to 60.
 
     Attributes:
         decoy: An encoded hash with this hasher's parameters that belongs to no secret.  To verify
@@ -56,13 +59,15 @@ class SecretHasher:
         time_cost: int = 2,
         memory_cost_kib: int = 19_456,
         parallelism: int = 1,
-        max_concurrent: int = 4,
+        max_concurrent: int = 2,
+        max_waiting: int = 4,
         max_wait_seconds: float = 2.0,
     ) -> None:
         _check_whole("time_cost", time_cost, lowest=1, highest=1000)
         _check_whole("parallelism", parallelism, lowest=1, highest=64)
         _check_whole("memory_cost_kib", memory_cost_kib, lowest=8 * parallelism, highest=4 << 20)
         _check_whole("max_concurrent", max_concurrent, lowest=1, highest=1024)
+        _check_whole("max_waiting", max_waiting, lowest=0, highest=1024)
         _check_wait(max_wait_seconds)
         self._argon2 = PasswordHasher(
             time_cost=time_cost,
@@ -72,6 +77,8 @@ class SecretHasher:
             salt_len=_SALT_BYTES,
         )
         self._max_wait_seconds = max_wait_seconds
+        places = max_concurrent + max_waiting
+        self._places = PerProcess(lambda: threading.BoundedSemaphore(places))
         self._turns = PerProcess(lambda: threading.BoundedSemaphore(max_concurrent))
         # Random bytes in the place of a digest: no hashing is needed to make it, so not even the
         # first unknown account of a process costs more than a known one.
@@ -96,7 +103,7 @@ class SecretHasher:
         Raises:
             InvalidSecretError: The secret is empty, longer than 1,024 characters, or holds lone
                 surrogates; it is never truncated.  Raised before any work.
-            UnavailableError: No turn within *max_wait_seconds*, or no memory.
+            UnavailableError: Too many callers, no turn within *max_wait_seconds*, or no memory.
         """
         material = _material(secret)
         with self._turn():
@@ -119,7 +126,7 @@ class SecretHasher:
             secret: As the client sent it.
 
         Raises:
-            UnavailableError: No turn within *max_wait_seconds*, or no memory.
+            UnavailableError: Too many callers, no turn within *max_wait_seconds*, or no memory.
         """
         try:
             material = _material(secret)
@@ -152,17 +159,26 @@ class SecretHasher:
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
-        turns = self._turns.get()
-        if not turns.acquire(timeout=self._max_wait_seconds):
-            raise UnavailableError(
-                f"no secret could be hashed within {self._max_wait_seconds:g} seconds:"
-                " too many logins at the same time",
-                retry_after_seconds=max(1, math.ceil(self._max_wait_seconds)),
-            )
+        places, turns = self._places.get(), self._turns.get()
+        if not places.acquire(blocking=False):
+            raise self._too_many("no secret could be hashed")
         try:
-            yield
+            if not turns.acquire(timeout=self._max_wait_seconds):
+                raise self._too_many(
+                    f"no secret could be hashed within {self._max_wait_seconds:g} seconds"
+                )
+            try:
+                yield
+            finally:
+                turns.release()
         finally:
-            turns.release()
+            places.release()
+
+    def _too_many(self, what: str) -> UnavailableError:
+        return UnavailableError(
+            f"{what}: too many logins at the same time",
+            retry_after_seconds=max(1, math.ceil(self._max_wait_seconds)),
+        )
 
 
 def _material(secret: str) -> bytes:

@@ -3,31 +3,29 @@
 from __future__ import annotations
 
 import logging
-import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
-from ..errors import BadCredentialsError, ConfigurationError, UnavailableError
+from ..errors import BadCredentialsError, UnavailableError
 from ..storage.database import Database
-from .client_type import normalise_account
+from .client_type import check_client_type, normalise_account
 from .errors import (
     AccountExistsError,
     InvalidAccountError,
     UnknownAccountError,
 )
 from .hashing import SecretHasher
-from .identity import DEFAULT_AUTH, AccountVerifier, Identity
+from .identity import DEFAULT_AUTH, AccountLookup, AccountVerifier, Identity
 from .table import SHOWN, Account, accounts, metadata, to_account
 
 logger = logging.getLogger(__name__)
 
 _PAGE_SIZE = 500
-
-_CLIENT_TYPE = re.compile(r"[a-z][a-z0-9_.-]{0,31}")
+_MAX_UID = 2**63 - 1
 
 
 class SQLAccounts:
@@ -101,7 +99,7 @@ class SQLAccounts:
             InvalidAccountError: Name, scope or auth is none an account can have.
             InvalidSecretError: No account can have this secret.
         """
-        _check_client_type(client_type)
+        check_client_type(client_type)
         name = normalise_account(account, client_type)
         if not (scope.isprintable() and auth.isprintable()):
             raise InvalidAccountError("scope and auth are printable text")
@@ -125,13 +123,32 @@ class SQLAccounts:
             raise AccountExistsError(
                 f"an account {name!r} of the type {client_type} exists already"
             ) from error
-        return Identity(uid=uid, scope=scope, auth=auth)
+        return Identity(uid=uid, scope=scope, auth=auth, credential=str(now))
 
     def find(self, uid: int) -> Account | None:
         """Return the account with this uid, ``None`` if there is none."""
         with self._database.reading() as connection:
             row = connection.execute(sa.select(*SHOWN).where(accounts.c.id == uid)).first()
         return None if row is None else to_account(row)
+
+    def find_named(self, client_type: str, account: str) -> Account:
+        """
+        Return the account of this name.
+
+        Raises:
+            UnknownAccountError: There is none.
+        """
+        check_client_type(client_type)
+        name = normalise_account(account, client_type)
+        with self._database.reading() as connection:
+            row = connection.execute(
+                sa.select(*SHOWN).where(
+                    accounts.c.client_type == client_type, accounts.c.name == name
+                )
+            ).first()
+        if row is None:
+            raise _unknown(client_type, name)
+        return to_account(row)
 
     def list(self) -> Iterator[Account]:
         """Yield all accounts by uid; between pages of 500 no transaction is open."""
@@ -152,7 +169,9 @@ class SQLAccounts:
 
     def disable(self, client_type: str, account: str) -> None:
         """
-        Refuse the account's logins from now on.  Tokens it already has are not touched.
+        Refuse the account's logins, and that its sessions are refreshed, from now on.
+
+        Access tokens it already has are not touched: to end them as well, end its sessions.
 
         Raises:
             UnknownAccountError: There is no such account.
@@ -170,15 +189,20 @@ class SQLAccounts:
 
     def set_secret(self, client_type: str, account: str, secret: str) -> None:
         """
-        Give the account another secret.  Tokens it already has are not touched.
+        Give the account another secret.  Sessions that began with the old one end when refreshed.
+
+        Access tokens it already has are not touched: to end them as well, end its sessions.
 
         Raises:
             UnknownAccountError: There is no such account.
             InvalidSecretError: No account can have this secret.
         """
+        now, before = int(self._clock()), accounts.c.secret_changed_at
         values = {
             "secret_hash": self._hasher.hash(secret),
-            "secret_changed_at": int(self._clock()),
+            # Never the same again, even within a second or by a clock that was set back: sessions
+            # are told by it.
+            "secret_changed_at": sa.case((before >= now, before + 1), else_=now),
         }
         self._update(client_type, account, values)
 
@@ -196,7 +220,7 @@ class SQLAccounts:
         Raises:
             BadCredentialsError: It is not, or there is no such account, or it is disabled.
         """
-        _check_client_type(client_type)
+        check_client_type(client_type)
         row = self._find_for_login(client_type, account)
         matches = self._hasher.verify(
             self._hasher.decoy if row is None else row.secret_hash, secret
@@ -205,12 +229,26 @@ class SQLAccounts:
             raise BadCredentialsError
         if self._hasher.needs_rehash(row.secret_hash):
             self._rehash(row.id, row.secret_hash, secret)
-        return Identity(uid=row.id, scope=row.scope, auth=row.auth)
+        return _to_identity(row)
 
     def verifier(self, client_type: str) -> AccountVerifier:
         """Return :meth:`verify` for this client type, to be called with account and secret."""
-        _check_client_type(client_type)
+        check_client_type(client_type)
         return partial(self.verify, client_type)
+
+    def lookup(self, client_type: str) -> AccountLookup:
+        """Return what knows the accounts of this client type by their uid."""
+        check_client_type(client_type)
+        return partial(self._look_up, client_type)
+
+    def _look_up(self, client_type: str, uid: int | str) -> Identity | None:
+        # Not every integer fits into the column, and not every database would only say so.
+        if not isinstance(uid, int) or not 0 < uid <= _MAX_UID:
+            return None
+        account = self.find(uid)
+        if account is None or account.disabled or account.client_type != client_type:
+            return None
+        return _to_identity(account)
 
     def _find_for_login(self, client_type: str, account: str) -> sa.Row[tuple[object, ...]] | None:
         try:
@@ -237,8 +275,8 @@ class SQLAccounts:
         except UnavailableError as error:
             logger.warning("account %d keeps its old secret hash: %s", uid, error)
 
-    def _update(self, client_type: str, account: str, values: dict[str, object]) -> None:
-        _check_client_type(client_type)
+    def _update(self, client_type: str, account: str, values: Mapping[str, object]) -> None:
+        check_client_type(client_type)
         name = normalise_account(account, client_type)
         statement = (
             sa.update(accounts)
@@ -248,13 +286,13 @@ class SQLAccounts:
         with self._database.writing() as connection:
             found = connection.execute(statement).rowcount
         if not found:
-            raise UnknownAccountError(f"there is no {client_type} account {name!r}")
+            raise _unknown(client_type, name)
 
 
-def _check_client_type(client_type: str) -> None:
-    # "Email" beside "email" would be two accounts of one name.
-    if not _CLIENT_TYPE.fullmatch(client_type):
-        raise ConfigurationError(
-            "a client type is 1 to 32 of a-z, 0-9, '_', '.' and '-', beginning with a letter:"
-            f" 'email', not {client_type!r}"
-        )
+def _unknown(client_type: str, name: str) -> UnknownAccountError:
+    return UnknownAccountError(f"there is no {client_type} account {name!r}")
+
+
+def _to_identity(row: sa.Row[tuple[object, ...]] | Account) -> Identity:
+    uid = row.uid if isinstance(row, Account) else row.id
+    return Identity(uid, row.scope, row.auth, credential=str(row.secret_changed_at))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
+from contextlib import closing
 from pathlib import Path
 
 import click
 from werkzeug.exceptions import NotFound
 
-from ..config import load
+from ..config import Settings, load
 from ..core.keys import KeySet
 from ..core.trust import TrustedIssuer
 from ..errors import UnavailableError
@@ -17,20 +19,37 @@ from ..errors import UnavailableError
 @click.pass_obj
 def check(config: Path) -> None:
     """
-    Build everything that the configuration names, and fetch the keys of those it trusts.
+    Build everything that the configuration names, fetch keys, and ask the store of sessions.
 
     Prints each issuer and its keys.  The exit code is 1 if the app would not start, or if keys
-    cannot be had now.
+    or the store cannot be had now.
     """
-    protected = load(config).protect(NotFound())
+    settings = load(config)
+    protected = settings.protect(NotFound())
     missing = False
     for trusted in protected.verifier.trusted.values():
         keys = _keys_of(trusted)
         missing |= keys is None
         kids = "no keys" if keys is None else ", ".join(f"{key.kid} ({key.alg})" for key in keys)
         click.echo(f"{trusted.issuer}: {kids}")
+    _ask_store(settings)
     if missing:
         raise click.ClickException("keys of an issuer cannot be had: its tokens would get 503")
+
+
+def _ask_store(settings: Settings) -> None:
+    if settings.sessions is None:
+        return
+    with closing(settings.sessions.build_store()) as store:
+        try:
+            store.changes(None, limit=1)
+            if settings.endpoint is not None:  # which also writes
+                store.prune(now=time.time(), limit=1)
+        except UnavailableError as error:
+            raise click.ClickException(
+                f"sessions: {error}: until that is mended, requests with a token would get 503"
+            ) from error
+        click.echo(f"sessions: {store!r} answers")
 
 
 def _keys_of(trusted: TrustedIssuer) -> KeySet | None:

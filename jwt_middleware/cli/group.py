@@ -13,6 +13,7 @@ from .check import check
 from .init import init
 from .keys import keys
 from .serve import serve
+from .session import session
 from .token import token
 
 
@@ -56,5 +57,6 @@ def main(ctx: click.Context, config: Path) -> None:
     ctx.obj = config
 
 
-for command in (init, check, account, keys, token, serve):
+for command in (init, check, account, session, keys, token, serve):
     main.add_command(command)
+main.add_command(session, "sessions")

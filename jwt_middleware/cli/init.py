@@ -27,7 +27,7 @@ _SECRET_BYTES = 64  # enough for HS512 as well
 )
 def init(directory: Path) -> None:
     """
-    Write a commented jwt.toml and a new secret, and create the accounts.
+    Write a commented jwt.toml and a new secret, and create the stores of accounts and sessions.
 
     Overwrites nothing, and leaves nothing behind if it fails.
     """
@@ -36,6 +36,7 @@ def init(directory: Path) -> None:
     directory.mkdir(parents=True, exist_ok=True)
     with (
         _new_database(directory / "accounts.db"),
+        _new_database(directory / "sessions.db"),
         _new_file(directory / "secret", secrets.token_urlsafe(_SECRET_BYTES) + "\n", mode=0o600),
         _new_file(config, render(with_accounts=with_accounts), mode=0o666),
     ):
@@ -44,6 +45,8 @@ def init(directory: Path) -> None:
         if with_accounts:
             with closing(settings.build_accounts()) as accounts:
                 accounts.create_schema()
+            with closing(settings.require_sessions().build_store()) as sessions:
+                sessions.create_schema()
     _print_next_steps(config, with_accounts=with_accounts)
 
 
@@ -87,7 +90,8 @@ def _print_next_steps(config: Path, *, with_accounts: bool) -> None:
     option = "" if config == Path("jwt.toml") else f" -c {shlex.quote(str(config))}"
     click.echo(f"wrote {config} and {config.parent / 'secret'}, which only you can read")
     if with_accounts:
-        click.echo(f"created {config.parent / 'accounts.db'}")
+        databases = (config.parent / "accounts.db", config.parent / "sessions.db")
+        click.echo(f"created {databases[0]} and {databases[1]}")
     click.echo("next:")
     click.echo(f"  change issuer and audience in {config}")
     if with_accounts:

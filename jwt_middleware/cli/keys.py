@@ -8,7 +8,6 @@ import re
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -26,6 +25,7 @@ from ..keysources.manifest import Manifest, RingKey
 from ..keysources.publishing import public_jwks
 from ..keysources.ring import KeyRing
 from ..keysources.ring_files import RingDirectory
+from .times import shown
 
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
@@ -124,7 +124,7 @@ def rotate(
     if did.outcome == "rotated":
         click.echo(f"rotated: {active.kid} signs, {did.ring.announced.kid} is announced")
     elif did.outcome == "fresh":
-        click.echo(f"not rotated: {active.kid} signs since {_shown(active.active_at)} only")
+        click.echo(f"not rotated: {active.kid} signs since {shown(active.active_at)} only")
     else:
         click.echo(f"not rotated: another process just did, {active.kid} signs")
     for kid in did.retired:
@@ -209,8 +209,8 @@ def _log_to_stderr() -> Iterator[None]:
 def _print_ring(ring: Manifest) -> None:
     click.echo("kid\talg\tstate\tsince\tverifies until")
     for key in ring.keys:
-        until = _shown(key.retire_after) if key.state == "retiring" else ""
-        click.echo(f"{key.kid}\t{key.alg}\t{key.state}\t{_shown(_since(key))}\t{until}")
+        until = shown(key.retire_after) if key.state == "retiring" else ""
+        click.echo(f"{key.kid}\t{key.alg}\t{key.state}\t{shown(_since(key))}\t{until}")
 
 
 def _since(key: RingKey) -> float | None:
@@ -220,9 +220,3 @@ def _since(key: RingKey) -> float | None:
         "retiring": key.retiring_at,
         "retired": key.retired_at,
     }[key.state]
-
-
-def _shown(seconds: float | None) -> str:
-    if seconds is None:
-        return ""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
 import click
 from werkzeug.exceptions import NotFound
 
-from ..config import load, wrap
-from ..config.names import NAME
+from ..config import load
+from ..config.names import NAME, find
 
 
 @click.command()
@@ -27,11 +28,12 @@ def serve(config: Path, app: str, bind: str, workers: int) -> None:
         ) from error
     if not NAME.fullmatch(app):
         raise click.UsageError(f'{app!r}: write MODULE:APP, as in "myapp:app"')
+    environ = {**os.environ, "WEB_CONCURRENCY": str(workers)}
     # Before any worker starts, and without the app, which is for each worker to import.
-    load(config).protect(NotFound())
+    load(config).protect(NotFound(), environ)
     if "" not in sys.path and str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
     try:
-        run(lambda: wrap(config, app), bind=bind, workers=workers)
+        run(lambda: load(config).protect(find("app", app), environ), bind=bind, workers=workers)
     except OverflowError as error:
         raise click.UsageError(f"--bind {bind}: the port must be 0 to 65535") from error

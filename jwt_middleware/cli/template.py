@@ -38,8 +38,10 @@ _ACCOUNTS: Final = """\
 [endpoint]                             # POST {account, secret, type} for a token
 # path = "/token"
 # lifetime_seconds = 7200
+# refresh_lifetime_seconds = 1209600   # of a refresh token, from each use on: 14 days
 # client_types = ["email", "mobile", "username", "service"]
 # verifiers = { ldap = "myapp.users:verify" }  # example: account verifiers of your own
+# lookups = { ldap = "myapp.users:lookup" }    # example: and who of them may still refresh
 # max_body_bytes = 65536
 
 [accounts]                             # pip install 'wsgi-jwt-middleware[sql]'
@@ -49,8 +51,22 @@ url = "sqlite:///accounts.db"          # or postgresql://user@host/database, pas
 # time_cost = 2                        # passes
 # memory_cost_kib = 19456              # of one hash
 # parallelism = 1                      # lanes
-# max_concurrent = 4                   # hashes at a time in each process
+# max_concurrent = 2                   # hashes at a time in each process
+# max_waiting = 4                      # logins that wait for a turn; one more is answered 503
 # max_wait_seconds = 2                 # for a turn; then the answer is 503
+
+[sessions]                             # refresh tokens and revocation, for all processes and hosts
+url = "sqlite:///sessions.db"          # or postgresql://user@host/database, redis://host:6379/0
+# issuer = "https://auth.example.com"  # example: whose sessions; default: the issuer above
+# max_lifetime_seconds = 7776000       # of a session, however often it is refreshed: 90 days
+# grace_seconds = 10                   # in which a refresh token may be used twice; 0 for none
+# max_delay_seconds = 1                # how late a process may learn of a revocation, 0 to 60
+
+# [login]                              # attempts within the window, in the store of [sessions]
+# max_per_account = 5                  # 0 sets no limit
+# max_per_address = 20                 # of an IPv4 address or an IPv6 /64; 0 sets no limit
+# window_seconds = 60
+# trusted_proxies = 0                  # of your own, which each add to X-Forwarded-For
 """
 
 _TAIL: Final = """\

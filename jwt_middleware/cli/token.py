@@ -1,8 +1,11 @@
-"""``jwt-middleware token``: issue, verify and look into tokens."""
+"""``jwt-middleware token``: issue, verify, revoke and look into tokens."""
 
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 
 import click
@@ -10,12 +13,17 @@ import click
 from ..config import load
 from ..core.jws import decode_object, split
 from ..core.payload import JWTPayload
+from ..errors import InvalidGrantError
+from ..sessions import SessionStore
+from ..sessions.live import token_revocation
+from ..sessions.refresh_token import RefreshToken
 from .stdin import read_token
+from .times import shown
 
 
 @click.group()
 def token() -> None:
-    """Issue, verify and inspect tokens."""
+    """Issue, verify, revoke and inspect tokens."""
 
 
 @token.command()
@@ -58,8 +66,59 @@ def verify(config: Path) -> None:
     If not, the exit code is 1 and one line says why.
     """
     settings = load(config)
-    verifier = settings.build_verifier(settings.build_own())
+    own = settings.build_own()
+    verifier = settings.build_verifier(own, settings.build_revocations(own))
     _print_json(verifier.verify(read_token()).claims)
+
+
+@token.command()
+@click.option("--jti", help="The claim jti of an access token, if that is all there is of it.")
+@click.option("--issuer", help="Who issued it, for --jti.  [default: the configured issuer]")
+@click.option(
+    "--lifetime-seconds",
+    type=click.IntRange(min=1),
+    help="How long it could still be good, for --jti.  [default: max_lifetime_seconds of sessions]",
+)
+@click.pass_obj
+def revoke(
+    config: Path, *, jti: str | None, issuer: str | None, lifetime_seconds: int | None
+) -> None:
+    """
+    Read a token from standard input and revoke it; of a refresh token, its whole session.
+
+    With --jti, as logs have it, nothing is read.
+    """
+    settings = load(config)
+    sessions = settings.require_sessions()
+    whose, now = sessions.whose(settings.issuer), time.time()
+    with closing(sessions.build_shared_store()) as store:
+        if jti is not None:
+            exp = now + (lifetime_seconds or sessions.max_lifetime_seconds)
+            claims: Mapping[str, object] = {"iss": issuer or whose, "jti": jti, "exp": exp}
+        elif issuer is not None or lifetime_seconds is not None:
+            raise click.UsageError("--issuer and --lifetime-seconds belong to --jti")
+        else:
+            text = read_token()
+            if (sid := _sid_of_refresh_token(text)) is not None:
+                _end(store, sid, now=now)
+                return
+            claims = settings.build_verifier(settings.build_own()).verify(text).claims
+        revocation = token_revocation(claims, issuer=whose, now=now)
+        store.revoke(revocation)
+    click.echo(f"revoked token {claims['jti']!a}, until {shown(revocation.expires_at)}")
+
+
+def _sid_of_refresh_token(text: str) -> str | None:
+    try:
+        return RefreshToken.parse(text).sid
+    except InvalidGrantError:
+        return None
+
+
+def _end(store: SessionStore, sid: str, *, now: float) -> None:
+    if not store.end(sid, now=now):
+        raise click.ClickException("the session of this refresh token has ended, or never was")
+    click.echo(f"ended session {sid}")
 
 
 @token.command()

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ..core.trust import KeySource
+from ..wsgi.endpoint import TokenEndpoint
 from ..wsgi.responses import Responses
 from ..wsgi.well_known import (
     DEFAULT_MAX_AGE_SECONDS,
@@ -49,7 +50,7 @@ class MetadataSettings(Section):
         self,
         *,
         own: tuple[str, KeySource] | None,
-        token_path: str | None,
+        endpoint: TokenEndpoint | None,
         issuers: Iterable[str],
         scopes: Iterable[str],
         responses: Responses,
@@ -59,7 +60,7 @@ class MetadataSettings(Section):
 
         Args:
             own: The issuer and keys of this service, if it has any.
-            token_path: Where its endpoint answers, if it has one.
+            endpoint: Its endpoint, if it has one.
             issuers: All whose tokens are accepted.
             scopes: All that rules ask for.
             responses: Style of what is no document.
@@ -72,9 +73,7 @@ class MetadataSettings(Section):
             documents.append(jwks_document(own[1]))
         if own is not None and self.authorization_server:
             with self.place.member("authorization_server").named():
-                documents.append(
-                    authorization_server_document(issuer=own[0], token_path=token_path)
-                )
+                documents.append(authorization_server_document(issuer=own[0], endpoint=endpoint))
         with self.place.named_by_member():
             if self.resource is not None:
                 documents.append(

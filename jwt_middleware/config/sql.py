@@ -1,4 +1,4 @@
-"""``[accounts]`` in a SQL database.  The only module here that needs the extra ``sql``."""
+"""``[accounts]`` in a SQL database.  Needs the extra ``sql``."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from ..accounts.hashing import SecretHasher
 from ..accounts.sql import SQLAccounts
-from ..storage.urls import SQLITE, parse_url
+from .database import database_url
 
 if TYPE_CHECKING:
-    from .sections import AccountSettings, HasherSettings
+    from .accounts import AccountSettings, HasherSettings
 
 
 def build_accounts(settings: AccountSettings) -> SQLAccounts:
@@ -22,11 +22,7 @@ def build_accounts(settings: AccountSettings) -> SQLAccounts:
     hasher = None if settings.hasher is None else _build_hasher(settings.hasher)
     place = settings.place.member("url")
     with place.named():
-        url = parse_url(settings.url)
-        if url.drivername == SQLITE:
-            # An absolute path stays what it is.
-            url = url.set(database=str(place.file.parent / str(url.database)))
-        return SQLAccounts(url, hasher=hasher)
+        return SQLAccounts(database_url(settings.url, place), hasher=hasher)
 
 
 def _build_hasher(settings: HasherSettings) -> SecretHasher:
@@ -36,5 +32,6 @@ def _build_hasher(settings: HasherSettings) -> SecretHasher:
             memory_cost_kib=settings.memory_cost_kib,
             parallelism=settings.parallelism,
             max_concurrent=settings.max_concurrent,
+            max_waiting=settings.max_waiting,
             max_wait_seconds=settings.max_wait_seconds,
         )

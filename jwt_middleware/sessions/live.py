@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Final
 
+from ..core.trust import MAX_LEEWAY_SECONDS
+from ..errors import ConfigurationError
 from .names import ExpiringNames
 from .store import Revocation
 
@@ -88,3 +91,24 @@ def token_key(claims: Mapping[str, object], issuer: str) -> str:
     """
     iss, jti = claims["iss"], claims["jti"]
     return str(jti) if iss == issuer else f"{iss}\n{jti}"
+
+
+def token_revocation(claims: Mapping[str, object], *, issuer: str, now: float) -> Revocation:
+    """
+    Return what revokes one token, and nothing else of its session.
+
+    Args:
+        claims: Its verified claims, or as many as are known: *iss*, *jti* and *exp*.
+        issuer: The *iss* of our own tokens.
+        now: Seconds since the Unix epoch.
+
+    Raises:
+        ConfigurationError: It has no *jti*: nothing could tell it from others.
+    """
+    if not isinstance(claims.get("jti"), str):
+        raise ConfigurationError("the token has no jti, so it cannot be revoked alone")
+    expires = claims.get("exp")
+    if not isinstance(expires, int | float):
+        raise ConfigurationError("exp must be a number: until then the token is revoked")
+    until = math.ceil(expires) + MAX_LEEWAY_SECONDS
+    return Revocation("token", token_key(claims, issuer), int(now), until)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hmac
 import itertools
 import logging
-import math
 import secrets
 import time
 from collections.abc import Callable, Mapping
@@ -14,20 +13,19 @@ from typing import Final, Protocol
 
 from ..core.issuer import IssuedToken, TokenIssuer
 from ..core.payload import JWTPayload
-from ..core.trust import MAX_LEEWAY_SECONDS
-from ..errors import ConfigurationError, InvalidGrantError, UnavailableError
+from ..errors import InvalidGrantError, UnavailableError
 from .lifetimes import (
     DEFAULT_GRACE_SECONDS,
     DEFAULT_MAX_LIFETIME_SECONDS,
     DEFAULT_REFRESH_LIFETIME_SECONDS,
     Lifetimes,
 )
-from .live import token_key
+from .live import token_revocation
 from .refresh_token import SALT_BYTES, RefreshToken
 from .revocations import DEFAULT_MAX_DELAY_SECONDS, Revocations
 from .scope import narrow
 from .session import Grant, Session
-from .store import Outcome, Revocation, Rotation, SessionStore
+from .store import Outcome, Rotation, SessionStore
 
 logger = logging.getLogger(__name__)
 
@@ -99,34 +97,43 @@ class Sessions:
         self._clock = clock
         self._uses = itertools.count(1)
 
-    def start(self, payload: JWTPayload, *, credential: str = "") -> Grant:
+    def start(
+        self, payload: JWTPayload, *, credential: str = "", recheck: Recheck | None = None
+    ) -> Grant:
         """
         Start a session that can be refreshed.
 
         Args:
             payload: Whom its access tokens are for, and the most they may allow.
             credential: As for :class:`Session`.
+            recheck: Asked once the session is recorded: a login that crosses with whatever ends
+                the sessions of its account is either seen by that, or ended here.
 
         Raises:
+            InvalidGrantError: The account may not log in any more; the session has been ended.
             UnavailableError: It cannot be recorded, or no token can be signed.
         """
         token = RefreshToken.generate()
-        issued = self._start(payload, credential, token, digest=token.digest)
-        return Grant(issued, payload.scope, token.reveal())
+        session = self._new_session(payload, credential, token.sid, digest=token.digest)
+        return Grant(self._record(session, recheck), payload.scope, token.reveal())
 
-    def start_unrefreshable(self, payload: JWTPayload, *, credential: str = "") -> Grant:
+    def start_unrefreshable(
+        self, payload: JWTPayload, *, credential: str = "", recheck: Recheck | None = None
+    ) -> Grant:
         """
         Start a session of one access token, for a client that can log in again by itself.
 
         Args:
             payload: As for :meth:`start`.
             credential: As for :class:`Session`.
+            recheck: As for :meth:`start`.
 
         Raises:
+            InvalidGrantError: As for :meth:`start`.
             UnavailableError: As for :meth:`start`.
         """
-        issued = self._start(payload, credential, RefreshToken.generate(), digest=None)
-        return Grant(issued, payload.scope)
+        session = self._new_session(payload, credential, RefreshToken.generate().sid, digest=None)
+        return Grant(self._record(session, recheck), payload.scope)
 
     def refresh(
         self, text: str, *, scope: str | None = None, recheck: Recheck | None = None
@@ -260,19 +267,7 @@ class Sessions:
             ConfigurationError: It has no *jti*: nothing could tell it from others.
             UnavailableError: The store cannot be asked.
         """
-        if not isinstance(claims.get("jti"), str):
-            raise ConfigurationError("the token has no jti, so it cannot be revoked alone")
-        expires = claims.get("exp")
-        if not isinstance(expires, int | float):
-            raise ConfigurationError("exp must be a number: until then the token is revoked")
-        self.store.revoke(
-            Revocation(
-                "token",
-                token_key(claims, self.issuer.issuer),
-                int(self._clock()),
-                math.ceil(expires) + MAX_LEEWAY_SECONDS,
-            )
-        )
+        self.store.revoke(token_revocation(claims, issuer=self.issuer.issuer, now=self._clock()))
         self.revocations.expect_change()
         self._prune_at_times()
 
@@ -300,29 +295,33 @@ class Sessions:
         still = " ".join(one for one in payload.scope.split(" ") if one in granted)
         return replace(payload, scope=still)
 
-    def _start(
-        self, payload: JWTPayload, credential: str, token: RefreshToken, *, digest: bytes | None
-    ) -> IssuedToken:
+    def _new_session(
+        self, payload: JWTPayload, credential: str, sid: str, *, digest: bytes | None
+    ) -> Session:
         now, lifetimes = self._clock(), self.lifetimes
         if digest is None:
             expires_at = ends_at = now + lifetimes.token_lifetime_seconds
         else:
             expires_at = now + lifetimes.refresh_lifetime_seconds
             ends_at = now + lifetimes.max_lifetime_seconds
-        issued = self._issue(payload, token.sid, now=now, expires_at=expires_at)
-        self.store.add(
-            Session(
-                sid=token.sid,
-                payload=payload,
-                credential=credential,
-                created_at=now,
-                used_at=now,
-                expires_at=expires_at,
-                ends_at=ends_at,
-                tokens_until=lifetimes.tokens_until(now=now, expires_at=expires_at),
-                token_hash=digest,
-            )
+        return Session(
+            sid=sid,
+            payload=payload,
+            credential=credential,
+            created_at=now,
+            used_at=now,
+            expires_at=expires_at,
+            ends_at=ends_at,
+            tokens_until=lifetimes.tokens_until(now=now, expires_at=expires_at),
+            token_hash=digest,
         )
+
+    def _record(self, session: Session, recheck: Recheck | None) -> IssuedToken:
+        issued = self._issue(
+            session.payload, session.sid, now=session.created_at, expires_at=session.expires_at
+        )
+        self.store.add(session)
+        self._checked(session, recheck)
         self._prune_at_times()
         return issued
 

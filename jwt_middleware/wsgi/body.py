@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from typing import Final
 from urllib.parse import parse_qsl
 
@@ -11,6 +13,9 @@ from ..core.encoding import parse_json
 from ..errors import BodyTooLargeError, InvalidRequestError, UnsupportedMediaTypeError
 
 MAX_FIELDS: Final = 64
+
+
+NOT_STORABLE: Final = re.compile("[\0\ud800-\udfff]")
 
 
 def read_body(request: Request, *, max_bytes: int) -> dict[str, object]:
@@ -26,18 +31,65 @@ def read_body(request: Request, *, max_bytes: int) -> dict[str, object]:
         UnsupportedMediaTypeError: It is neither UTF-8 JSON nor urlencoded, by its Content-Type.
         InvalidRequestError: It cannot be read, or not as what it says it is.
     """
-    parse = {
-        "application/json": _parse_json_object,
-        "application/x-www-form-urlencoded": _parse_urlencoded,
-    }.get(request.mimetype)
+    return parse_body(request, read_octets(request, max_bytes=max_bytes))
+
+
+def read_octets(request: Request, *, max_bytes: int) -> bytes:
+    """
+    Read a body that :func:`parse_body` can parse by what it says it is.
+
+    Args:
+        request: As for :func:`read_body`.
+        max_bytes: As for :func:`read_body`.
+
+    Raises:
+        BodyTooLargeError: As for :func:`read_body`.
+        UnsupportedMediaTypeError: As for :func:`read_body`.
+        InvalidRequestError: It cannot be read.
+    """
     charset = request.mimetype_params.get("charset", "utf-8").lower()
-    if parse is None or charset not in {"utf-8", "utf8"}:
+    if request.mimetype not in _PARSERS or charset not in {"utf-8", "utf8"}:
         raise UnsupportedMediaTypeError
-    octets = _read_bounded(request, max_bytes)
+    return _read_bounded(request, max_bytes)
+
+
+def parse_body(request: Request, octets: bytes) -> dict[str, object]:
+    """
+    Parse what :func:`read_octets` has read.
+
+    Raises:
+        InvalidRequestError: It is not what it says it is.
+    """
     try:
-        return parse(octets)
+        return _PARSERS[request.mimetype](octets)
     except ValueError as error:
         raise InvalidRequestError("the body is not what its Content-Type says") from error
+
+
+def parameter(body: Mapping[str, object], name: str) -> str | None:
+    """
+    Return a parameter of OAuth; one without a value is as good as absent (RFC 6749 §3.2).
+
+    Raises:
+        InvalidRequestError: It is no string, or holds what no database can.
+    """
+    value = body.get(name, "")
+    if type(value) is not str or NOT_STORABLE.search(value):
+        raise InvalidRequestError(f"{name} is not a string that can be stored")
+    return value or None
+
+
+def required_parameter(body: Mapping[str, object], name: str) -> str:
+    """
+    Return a parameter that must be there.
+
+    Raises:
+        InvalidRequestError: It is not, or as for :func:`parameter`.
+    """
+    value = parameter(body, name)
+    if value is None:
+        raise InvalidRequestError(f"{name} is missing")
+    return value
 
 
 def _read_bounded(request: Request, max_bytes: int) -> bytes:
@@ -73,3 +125,9 @@ def _parse_urlencoded(octets: bytes) -> dict[str, object]:
     if len(fields) != len(pairs):  # RFC 6749 §3.2
         raise ValueError("a field is given twice")
     return fields
+
+
+_PARSERS: Final = {
+    "application/json": _parse_json_object,
+    "application/x-www-form-urlencoded": _parse_urlencoded,
+}

@@ -7,7 +7,6 @@ dict passes for an account and ``true`` for a number; the fields here take exact
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Mapping
 from typing import Any, Final, Self
 
@@ -17,13 +16,12 @@ from wtforms.validators import DataRequired, Length, StopValidation, ValidationE
 
 from ..accounts import ClientType
 from ..errors import InvalidFormError
+from .body import NOT_STORABLE
 
 # As a JSON number, and as the digits that an urlencoded form can only send.
 _NAME_OF_CODE: Final[Mapping[int | str, str]] = {
     code: member.label for member in ClientType for code in (int(member), str(int(member)))
 }
-
-_NOT_STORABLE: Final = re.compile("[\0\ud800-\udfff]")
 
 _CHINESE: Final = {
     "Must be a string.": "必须是字符串。",
@@ -59,7 +57,7 @@ class TextField(_StrictField):
             return
         if type(value) is not str:
             raise self.refuse("Must be a string.")
-        if _NOT_STORABLE.search(value):
+        if NOT_STORABLE.search(value):
             raise self.refuse("Has a character that is not allowed.")
         self.data = value
 

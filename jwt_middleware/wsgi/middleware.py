@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 
 class Endpoint(Protocol):
-    """A WSGI app that is mounted at one path, and needs no token."""
+    """A WSGI app that is mounted at paths of its own, and needs no token there."""
 
     @property
-    def path(self) -> str:
-        """The exact ``PATH_INFO`` it answers at."""
+    def paths(self) -> Iterable[str]:
+        """The exact values of ``PATH_INFO`` that it answers at."""
 
     def __call__(
         self, environ: WSGIEnvironment, start_response: StartResponse, /
@@ -43,7 +43,7 @@ class JWTMiddleware:
         app: Any WSGI app.  Its iterable is returned untouched.
         verifier: Verifies the tokens.
         policy: Which requests need a token, and which scopes; by default every request needs one.
-        endpoint: Answers at its own path, without a token.
+        endpoint: Answers at its own paths, without a token.
         well_known: Publishes keys and metadata at their paths, without a token.
         responses: Style and realm of the answers given here.
 
@@ -76,9 +76,10 @@ class JWTMiddleware:
         if well_known is not None:
             self._mounted.update(dict.fromkeys(well_known.paths, well_known))
         if endpoint is not None:
-            if endpoint.path in self._mounted:
-                raise ConfigurationError(f"path {endpoint.path!r} is that of a public document")
-            self._mounted[endpoint.path] = endpoint
+            for path in endpoint.paths:
+                if path in self._mounted:
+                    raise ConfigurationError(f"path {path!r} is that of a public document")
+                self._mounted[path] = endpoint
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request, or have *app* answer it."""

@@ -18,12 +18,16 @@ from .responses import Responses
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
+    from .endpoint import TokenEndpoint
+
 DEFAULT_MAX_AGE_SECONDS: Final = 300
 
 JWKS_PATH: Final = "/.well-known/jwks.json"
 AUTHORIZATION_SERVER_PATH: Final = "/.well-known/oauth-authorization-server"
 OPENID_PATH: Final = "/.well-known/openid-configuration"
 PROTECTED_RESOURCE_PATH: Final = "/.well-known/oauth-protected-resource"
+
+_SECRET_METHODS: Final = ("client_secret_basic", "client_secret_post")
 
 
 class Document(NamedTuple):
@@ -46,7 +50,9 @@ def jwks_document(keys: KeySource) -> Document:
     return Document([JWKS_PATH], lambda: public_jwks(keys.current()), "application/jwk-set+json")
 
 
-def authorization_server_document(*, issuer: str, token_path: str | None = None) -> Document:
+def authorization_server_document(
+    *, issuer: str, endpoint: TokenEndpoint | None = None
+) -> Document:
     """
     Return what clients and other services need to know of this issuer.
 
@@ -56,7 +62,7 @@ def authorization_server_document(*, issuer: str, token_path: str | None = None)
     Args:
         issuer: The *iss* of the tokens; an http or https URL without query, to which the paths of
             the other documents belong.
-        token_path: Where the token endpoint answers, if there is one.
+        endpoint: Where tokens are to be had, if they are.
 
     Raises:
         ConfigurationError: *issuer* is no such URL.
@@ -68,11 +74,32 @@ def authorization_server_document(*, issuer: str, token_path: str | None = None)
         "response_types_supported": [],
         "grant_types_supported": [],
     }
-    if token_path is not None:
-        members["token_endpoint"] = base + token_path
+    if endpoint is not None:
+        members |= _endpoint_members(endpoint, base)
     own_path = AUTHORIZATION_SERVER_PATH + urlsplit(base).path
     paths = dict.fromkeys([AUTHORIZATION_SERVER_PATH, own_path, OPENID_PATH])
     return Document([*paths], lambda: members)
+
+
+def _endpoint_members(endpoint: TokenEndpoint, base: str) -> dict[str, object]:
+    """Return the members that RFC 8414 §2 has for the endpoint and what lies below it."""
+    url = base + endpoint.path
+    grant_types, methods = [], ["none"]
+    members: dict[str, object] = {"token_endpoint": url}
+    with_clients = "service" in endpoint.verifiers  # they alone have a secret (RFC 6749 §2.3)
+    if with_clients:
+        grant_types.append("client_credentials")
+        methods += _SECRET_METHODS
+    if endpoint.sessions is not None:
+        grant_types.append("refresh_token")
+        members["revocation_endpoint"] = f"{url}/revoke"
+        members["revocation_endpoint_auth_methods_supported"] = methods
+        if with_clients:
+            members["introspection_endpoint"] = f"{url}/introspect"
+            members["introspection_endpoint_auth_methods_supported"] = _SECRET_METHODS
+    members["token_endpoint_auth_methods_supported"] = methods
+    members["grant_types_supported"] = grant_types
+    return members
 
 
 def protected_resource_document(

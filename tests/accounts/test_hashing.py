@@ -206,6 +206,49 @@ def test_hashes_at_most_so_many_at_a_time() -> None:
     assert sum(gate.entered.acquire(blocking=False) for _ in range(6)) == 4
 
 
+def test_more_callers_than_may_wait_are_refused_at_once() -> None:
+    hasher = SecretHasher(
+        time_cost=1, memory_cost_kib=8, max_concurrent=1, max_waiting=2, max_wait_seconds=60
+    )
+    encoded = hasher.hash("x")
+    hasher._argon2 = gate = Gate()
+    hasher._places = PerProcess(lambda: places)
+    places = CountingPlaces(3)
+    threads = [threading.Thread(target=hasher.hash, args=("x",)) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for _ in threads:
+        assert places.taken.acquire(timeout=10)
+    for work in (lambda: hasher.hash("x"), lambda: hasher.verify(encoded, "x")):
+        with pytest.raises(UnavailableError, match="too many logins") as raised:
+            work()
+        assert raised.value.retry_after_seconds == 60
+    gate.opened.set()
+    for thread in threads:
+        thread.join(timeout=10)
+    assert (gate.most, gate.inside) == (1, 0)
+    assert hasher.verify(encoded, "x")
+
+
+class CountingPlaces(threading.BoundedSemaphore):
+    def __init__(self, value: int) -> None:
+        super().__init__(value)
+        self.taken = threading.Semaphore(0)
+
+    def acquire(self, blocking: bool = True, timeout: float | None = None) -> bool:  # noqa: FBT001, FBT002  threading's
+        taken = super().acquire(blocking, timeout)
+        if taken:
+            self.taken.release()
+        return taken
+
+
+def test_by_default_six_threads_of_a_process_are_busy_with_secrets() -> None:
+    hasher = SecretHasher()
+    places, turns = hasher._places.get(), hasher._turns.get()
+    assert [places.acquire(blocking=False) for _ in range(7)] == [True] * 6 + [False]
+    assert [turns.acquire(blocking=False) for _ in range(3)] == [True] * 2 + [False]
+
+
 def test_waits_no_longer_than_it_says() -> None:
     hasher = SecretHasher(time_cost=1, memory_cost_kib=8, max_concurrent=1, max_wait_seconds=0)
     encoded = hasher.hash("x")
@@ -270,6 +313,9 @@ def test_a_forked_child_has_all_turns() -> None:
         pytest.param("memory_cost_kib", 19 * 1024 * 1024, id="memory-in-bytes"),
         pytest.param("max_concurrent", 0, id="no-turn"),
         pytest.param("max_concurrent", None, id="none"),
+        pytest.param("max_waiting", -1, id="fewer-than-none-waiting"),
+        pytest.param("max_waiting", 1025, id="too-many-waiting"),
+        pytest.param("max_waiting", 1.0, id="waiting-as-float"),
         pytest.param("max_wait_seconds", -1, id="negative-wait"),
         pytest.param("max_wait_seconds", 61, id="too-long-a-wait"),
         pytest.param("max_wait_seconds", float("nan"), id="nan"),

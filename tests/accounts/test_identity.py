@@ -30,6 +30,8 @@ class User:
         pytest.param(
             {"uid": 1, "scope": "", "auth": "red"}, Identity(1, auth="red"), id="auth-given"
         ),
+        pytest.param({"uid": 1, "credential": "2"}, Identity(1, credential="2"), id="credential"),
+        pytest.param({"uid": 1, "credential": None}, Identity(1), id="credential-none"),
         pytest.param(User(uid=7, scope="a b"), Identity(7, "a b"), id="object"),
         pytest.param(User(uid=7, scope=None), Identity(7), id="object-scope-none"),
         pytest.param(
@@ -57,6 +59,7 @@ def test_an_identity_stays_itself() -> None:
         pytest.param({"uid": None, "scope": ""}, "uid is of type NoneType", id="uid-none"),
         pytest.param({"uid": True, "scope": ""}, "uid is of type bool", id="uid-bool"),
         pytest.param({"uid": 1.0, "scope": ""}, "uid is of type float", id="uid-float"),
+        pytest.param({"uid": 1, "credential": 2}, "credential is of type int", id="credential"),
         pytest.param({"uid": b"1", "scope": ""}, "uid is of type bytes", id="uid-bytes"),
         pytest.param({"uid": "", "scope": ""}, "uid is an empty str", id="uid-empty"),
         pytest.param({"uid": 1, "scope": ["a"]}, "scope is of type list", id="scope-list"),

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
+from jwt_middleware import Sessions
 from jwt_middleware.cli import main
+from jwt_middleware.config import load
 
 Invoke = Callable[..., Result]
 
@@ -23,3 +25,18 @@ def invoke(folder_with_endpoint: Path, monkeypatch: pytest.MonkeyPatch) -> Invok
         return CliRunner(catch_exceptions=False).invoke(main, arguments, input=stdin)
 
     return invoke
+
+
+@pytest.fixture
+def sessions(folder_with_endpoint: Path) -> Iterator[Sessions]:
+    """Return the sessions of a running app, whose configuration the command reads."""
+    config = folder_with_endpoint / "jwt.toml"
+    config.write_text(
+        config.read_text() + '[sessions]\nurl = "sqlite:///sessions.db"\nmax_delay_seconds = 0\n'
+    )
+    settings = load(config)
+    sessions = settings.build_sessions(settings.build_own())
+    assert sessions is not None
+    sessions.store.create_schema()
+    yield sessions
+    sessions.store.close()

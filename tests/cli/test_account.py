@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import click
 import pytest
 from click.testing import Result
 
+from jwt_middleware import JWTPayload, Sessions
 from jwt_middleware.accounts import Identity
 from jwt_middleware.accounts.sql import SQLAccounts
 from jwt_middleware.config import load
@@ -26,7 +28,8 @@ class TestAdd:
         result = invoke("account", "add", "Ann@example.com", "--scope", "read", stdin="right\n")
         assert (result.exit_code, result.stderr) == (0, "")
         assert result.stdout == "added email account 'Ann@example.com', uid 1\n"
-        assert accounts.verify("email", "ann@example.com", "right") == Identity(uid=1, scope="read")
+        identity = accounts.verify("email", "ann@example.com", "right")
+        assert replace(identity, credential="") == Identity(uid=1, scope="read")
         accounts.close()
 
     @pytest.mark.parametrize("client_type", ["mobile", "username", "service", "blue-app"])
@@ -42,7 +45,7 @@ class TestAdd:
         options = ["--scope", "read  write", "--scope", "admin", "--auth", "gold"]
         assert invoke("account", "add", "a@example.com", *options, stdin="right").exit_code == 0
         identity = accounts.verify("email", "a@example.com", "right")
-        assert identity == Identity(uid=1, scope="read write admin", auth="gold")
+        assert (identity.scope, identity.auth) == ("read write admin", "gold")
         accounts.close()
 
     @pytest.mark.parametrize(
@@ -168,6 +171,87 @@ class TestChange:
     @pytest.mark.parametrize("command", ["disable", "enable", "set-secret"])
     def test_of_an_unknown_account(self, invoke: Invoke, command: str) -> None:
         result = invoke("account", command, "bob", "--type", "username", stdin="other")
+        assert result.exit_code == 1
+        assert result.stderr == "Error: there is no username account 'bob'\n"
+
+
+class TestEndsSessions:
+    @pytest.fixture(autouse=True)
+    def ann(self, invoke: Invoke, sessions: Sessions) -> None:
+        invoke("account", "add", "ann@example.com", stdin="right")
+
+    @pytest.fixture
+    def tokens(self, invoke: Invoke, sessions: Sessions) -> list[str]:
+        """Return the tokens of two sessions of Ann's."""
+        payload = JWTPayload(uid=1)
+        return [sessions.start(payload).issued.token for _ in range(2)]
+
+    def is_good(self, invoke: Invoke, token: str) -> bool:
+        return invoke("token", "verify", stdin=token).exit_code == 0
+
+    @pytest.mark.parametrize(
+        ("arguments", "said"),
+        [
+            (
+                ["disable", "ann@example.com"],
+                "disabled email account 'ann@example.com'\nended 2 sessions\n",
+            ),
+            (
+                ["set-secret", "Ann@Example.com"],
+                "changed the secret of email account 'Ann@Example.com'\nended 2 sessions\n",
+            ),
+            (["logout-everywhere", "ann@example.com"], "ended 2 sessions of uid 1\n"),
+            (["logout-everywhere", "--uid", "1"], "ended 2 sessions of uid 1\n"),
+        ],
+    )
+    def test_of_the_account(
+        self,
+        invoke: Invoke,
+        sessions: Sessions,
+        tokens: list[str],
+        arguments: list[str],
+        said: str,
+    ) -> None:
+        other = sessions.start(JWTPayload(uid=2)).issued.token
+        by_hand = invoke("token", "issue", "--uid", "1").stdout
+        result = invoke("account", *arguments, stdin="other")
+        assert (result.exit_code, result.stdout) == (0, said)
+        for token in (*tokens, by_hand):
+            assert not self.is_good(invoke, token)
+        assert self.is_good(invoke, other)
+
+    def test_and_takes_new_ones_after_a_logout(self, invoke: Invoke, sessions: Sessions) -> None:
+        invoke("account", "logout-everywhere", "ann@example.com")
+        assert self.is_good(invoke, sessions.start(JWTPayload(uid=1)).issued.token)
+
+    @pytest.mark.parametrize(
+        ("command", "mended"), [("disable", "disabled"), ("set-secret", "changed the secret of")]
+    )
+    def test_or_says_that_they_go_on(
+        self, invoke: Invoke, accounts: SQLAccounts, command: str, mended: str
+    ) -> None:
+        config = Path("jwt.toml")
+        config.write_text(config.read_text().replace("sessions.db", "no/such/folder/sessions.db"))
+        result = invoke("account", command, "ann@example.com", stdin="other")
+        assert result.exit_code == 1
+        assert result.stdout == f"{mended} email account 'ann@example.com'\n"
+        assert result.stderr.startswith("Error: that is done, but its sessions go on: database ")
+        assert (
+            "run `jwt-middleware -c jwt.toml account logout-everywhere ann@example.com"
+            " --type email`" in result.stderr
+        )
+        with pytest.raises(BadCredentialsError):  # it is disabled, or has the other secret
+            accounts.verify("email", "ann@example.com", "right")
+        accounts.close()
+
+    @pytest.mark.parametrize("arguments", [[], ["ann@example.com", "--uid", "1"]])
+    def test_of_whom_must_be_clear(self, invoke: Invoke, arguments: list[str]) -> None:
+        result = invoke("account", "logout-everywhere", *arguments)
+        assert result.exit_code == 2
+        assert "give either ACCOUNT or --uid" in result.stderr
+
+    def test_of_an_unknown_account(self, invoke: Invoke) -> None:
+        result = invoke("account", "logout-everywhere", "bob", "--type", "username")
         assert result.exit_code == 1
         assert result.stderr == "Error: there is no username account 'bob'\n"
 

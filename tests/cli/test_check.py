@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -9,6 +10,7 @@ from threading import Thread
 import pytest
 from click.testing import Result
 
+from jwt_middleware import Sessions
 from jwt_middleware.core.keys import Key
 from jwt_middleware.keysources import rotation
 from jwt_middleware.keysources.ring_files import RingDirectory
@@ -113,6 +115,30 @@ class TestCheck:
         result = invoke("check")
         assert (result.exit_code, result.stdout) == (1, "")
         assert result.stderr.startswith(f"Error: jwt.toml: {mistake}")
+        assert result.stderr.count("\n") == 1
+
+
+class TestCheckOfSessions:
+    def test_asks_the_store(self, invoke: Invoke, sessions: Sessions) -> None:
+        result = invoke("check")
+        assert (result.exit_code, result.stderr) == (0, "")
+        (line,) = result.stdout.splitlines()[1:]
+        # Where it is, for who follows another's and has mistyped its URL.
+        assert re.fullmatch(r"sessions: SQLSessions\('/.+/sessions\.db'\) answers", line)
+
+    def test_only_reads_for_who_only_follows(self, invoke: Invoke, sessions: Sessions) -> None:
+        Path("jwt.toml").write_text(SECRET + '[sessions]\nurl = "sqlite:///sessions.db"\n')
+        result = invoke("check")
+        assert (result.exit_code, result.stderr) == (0, "")
+        assert result.stdout.endswith("answers\n")
+
+    def test_fails_if_it_cannot_be_asked(self, invoke: Invoke, sessions: Sessions) -> None:
+        config = Path("jwt.toml")
+        config.write_text(config.read_text().replace("sessions.db", "no/such/folder/sessions.db"))
+        result = invoke("check")
+        assert result.exit_code == 1
+        assert result.stderr.startswith("Error: sessions: database ")
+        assert "would get 503" in result.stderr
         assert result.stderr.count("\n") == 1
 
 

@@ -15,16 +15,13 @@ from jwt_middleware.accounts.sql import SQLAccounts
 from jwt_middleware.cli import main
 from jwt_middleware.cli.template import render
 from jwt_middleware.config import Settings, load
+from jwt_middleware.config.accounts import AccountSettings, HasherSettings
+from jwt_middleware.config.endpoint import EndpointSettings
 from jwt_middleware.config.keys import KeySetSettings
 from jwt_middleware.config.metadata import MetadataSettings
 from jwt_middleware.config.reading import Section
-from jwt_middleware.config.sections import (
-    AccountSettings,
-    EndpointSettings,
-    HasherSettings,
-    ResponseSettings,
-    RuleSettings,
-)
+from jwt_middleware.config.sections import ResponseSettings, RuleSettings
+from jwt_middleware.config.sessions import LoginSettings, SessionSettings
 from jwt_middleware.config.trusted import TrustedSettings
 from jwt_middleware.errors import UnavailableError
 
@@ -62,7 +59,7 @@ class TestFiles:
         assert (result.exit_code, result.stderr) == (0, "")
         assert wrap(target / "jwt.toml", app).endpoint is not None
         names = {path.name for path in target.iterdir()}
-        assert names == {"jwt.toml", "secret", "accounts.db"}
+        assert names == {"jwt.toml", "secret", "accounts.db", "sessions.db"}
 
     def test_have_accounts_that_can_be_asked(self, target: Path) -> None:
         init()
@@ -72,7 +69,7 @@ class TestFiles:
 
     def test_keep_the_secret_to_the_owner(self, target: Path) -> None:
         init()
-        for name in ("secret", "accounts.db"):
+        for name in ("secret", "accounts.db", "sessions.db"):
             assert stat.S_IMODE((target / name).stat().st_mode) == 0o600
 
     def test_have_a_secret_of_their_own_strong_enough_for_every_alg(self, target: Path) -> None:
@@ -95,11 +92,13 @@ class TestFiles:
         monkeypatch.setattr("jwt_middleware.cli.init.find_spec", without_extra)
         result = init()
         assert wrap(target / "jwt.toml", app).endpoint is None
-        assert not (target / "accounts.db").exists()
+        assert not list(target.glob("*.db"))
         assert "pip install 'wsgi-jwt-middleware[sql]'" in result.stdout
 
     @pytest.mark.parametrize(
-        "name", ["jwt.toml", "secret", "accounts.db"], ids=["config", "secret", "database"]
+        "name",
+        ["jwt.toml", "secret", "accounts.db", "sessions.db"],
+        ids=["config", "secret", "accounts", "sessions"],
     )
     def test_never_replace_one_that_is_there(self, target: Path, name: str) -> None:
         (target / name).write_text("mine")
@@ -162,6 +161,8 @@ class TestTemplate:
             ResponseSettings,
             TrustedSettings,
             MetadataSettings,
+            SessionSettings,
+            LoginSettings,
         ],
     )
     def test_shows_every_setting(self, section: type[Section]) -> None:
@@ -182,6 +183,10 @@ def sections(settings: Settings) -> Iterator[Section]:
     yield settings.accounts
     yield settings.accounts.hasher
     yield settings.responses
+    assert settings.sessions is not None
+    assert settings.login is not None
+    yield settings.sessions
+    yield settings.login
     # The alg of a secret is not a default of the table, as a PEM has none.
     assert settings.keys is not None
     assert settings.keys.alg == "HS256"

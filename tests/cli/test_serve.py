@@ -30,6 +30,9 @@ def app(environ, start_response):
     return [environ["REMOTE_USER"].encode()]
 """
 
+ENDPOINT = '[endpoint]\n[accounts]\nurl = "sqlite:///accounts.db"\n'
+MEMORY = '[sessions]\nurl = "memory://"\n'
+
 Invoke = Callable[..., Result]
 Serving = Callable[..., Any]
 
@@ -95,6 +98,24 @@ class TestServer:
         assert ended.returncode == 1
         assert ended.stderr.startswith("Error: jwt.toml: keys.secret_file: ")
         assert ended.stderr.count("\n") == 1
+
+    def test_does_not_start_several_workers_with_sessions_in_memory(self, folder: Path) -> None:
+        config = folder / "jwt.toml"
+        config.write_text(config.read_text() + ENDPOINT + MEMORY)
+        ended = run([*COMMAND, "myapp:app"], cwd=folder)
+        assert ended.returncode == 1
+        assert "memory:// is not shared among 2 processes" in ended.stderr
+        assert ended.stderr.count("\n") == 1
+
+    def test_starts_one_worker_with_sessions_in_memory(
+        self, folder: Path, serving: Serving
+    ) -> None:
+        config = folder / "jwt.toml"
+        config.write_text(config.read_text() + ENDPOINT + MEMORY)
+        env = {**os.environ, "WEB_CONCURRENCY": "4"}  # what the option says counts
+        command = [*COMMAND, "--workers", "1", "myapp:app"]
+        with serving(command, cwd=folder, env=env) as running:
+            assert fetch(running.url)[0] == 401
 
     def test_says_that_it_cannot_bind(self, folder: Path) -> None:
         ended = run([*COMMAND[:2], "--bind", "127.0.0.1:x", "myapp:app"], cwd=folder)

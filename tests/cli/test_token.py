@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import base64
 import json
+import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +12,10 @@ from click.testing import Result
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from jwt_middleware import JWTPayload, Sessions
 from jwt_middleware.config import load
+from jwt_middleware.core.trust import MAX_LEEWAY_SECONDS
+from jwt_middleware.sessions import Grant
 
 Invoke = Callable[..., Result]
 
@@ -124,6 +129,72 @@ class TestVerify:
 
     def test_takes_no_token_as_an_argument(self, invoke: Invoke) -> None:
         assert invoke("token", "verify", "a.b.c").exit_code == 2
+
+
+class TestRevoke:
+    @pytest.fixture
+    def grant(self, sessions: Sessions) -> Grant:
+        return sessions.start(JWTPayload(uid=42))
+
+    def test_ends_an_access_token_alone(
+        self, invoke: Invoke, sessions: Sessions, grant: Grant
+    ) -> None:
+        result = invoke("token", "revoke", stdin=f" {grant.issued.token}\n")
+        assert (result.exit_code, result.stderr) == (0, "")
+        assert result.stdout.startswith(f"revoked token {grant.issued.jti!r}, until 20")
+        assert invoke("token", "verify", stdin=grant.issued.token).exit_code == 1
+        other = sessions.refresh(str(grant.refresh_token))
+        assert invoke("token", "verify", stdin=other.issued.token).exit_code == 0
+
+    def test_ends_the_session_of_a_refresh_token(
+        self, invoke: Invoke, sessions: Sessions, grant: Grant
+    ) -> None:
+        token = str(grant.refresh_token)
+        sessions.refresh(token)  # what is found in a log may be an old one
+        result = invoke("token", "revoke", stdin=token)
+        assert result.exit_code == 0
+        assert re.fullmatch(r"ended session [A-Za-z0-9_-]{22}\n", result.stdout)
+        assert invoke("token", "verify", stdin=grant.issued.token).exit_code == 1
+        again = invoke("token", "revoke", stdin=token)
+        assert again.exit_code == 1
+        assert "has ended, or never was" in again.stderr
+        assert token not in result.output + again.output
+
+    def test_takes_a_jti(self, invoke: Invoke, grant: Grant) -> None:
+        result = invoke("token", "revoke", "--jti", grant.issued.jti)
+        assert result.exit_code == 0
+        assert invoke("token", "verify", stdin=grant.issued.token).exit_code == 1
+
+    @pytest.mark.parametrize(
+        ("options", "seconds"), [([], 7_776_000), (["--lifetime-seconds", "60"], 60)]
+    )
+    def test_of_a_jti_lasts_as_long_as_the_token_could(
+        self, invoke: Invoke, sessions: Sessions, options: list[str], seconds: int
+    ) -> None:
+        now = time.time()
+        invoke("token", "revoke", "--jti=-a", *options)
+        (revocation,) = sessions.store.changes(None, limit=2).revocations
+        assert (revocation.kind, revocation.key) == ("token", "-a")
+        assert 0 <= revocation.expires_at - MAX_LEEWAY_SECONDS - seconds - now < 60
+
+    def test_takes_the_jti_of_another_issuer(self, invoke: Invoke, sessions: Sessions) -> None:
+        invoke("token", "revoke", "--jti", "a", "--issuer", "https://login.example.org")
+        (revocation,) = sessions.store.changes(None, limit=2).revocations
+        assert revocation.key == "https://login.example.org\na"
+
+    def test_refuses_what_is_not_accepted_anyway(self, invoke: Invoke, sessions: Sessions) -> None:
+        expired = invoke("token", "issue", "--uid", "1", "--lifetime-seconds", "-1").stdout
+        for token in (expired, "nonsense"):
+            result = invoke("token", "revoke", stdin=token)
+            assert (result.exit_code, result.stdout) == (1, "")
+            assert "nonsense" not in result.stderr
+        assert not sessions.store.changes(None, limit=1).revocations
+
+    @pytest.mark.parametrize("option", ["--issuer=i", "--lifetime-seconds=1"])
+    def test_of_a_token_that_is_read_takes_no_options(
+        self, invoke: Invoke, sessions: Sessions, option: str
+    ) -> None:
+        assert invoke("token", "revoke", option).exit_code == 2
 
 
 class TestInspect:

@@ -157,7 +157,7 @@ def test_case_67_endpoint_sees_no_identity_either() -> None:
     seen: list[WSGIEnvironment] = []
 
     class Endpoint:
-        path = "/token"
+        paths = ("/token",)
 
         def __call__(
             self, environ: WSGIEnvironment, start_response: StartResponse

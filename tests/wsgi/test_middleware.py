@@ -122,9 +122,9 @@ def test_error_of_the_app_is_the_apps(verifier: TokenVerifier, bearer: Bearer) -
 
 
 class Endpoint:
-    """A WSGI app at a path of its own."""
+    """A WSGI app at paths of its own."""
 
-    path = "/token"
+    paths = ("/token", "/token/revoke")
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         start_response("200 OK", [("Content-Type", "text/plain")])
@@ -134,6 +134,11 @@ class Endpoint:
 def test_endpoint_answers_even_with_an_expired_token(wrapped: Wrapped, bearer: Bearer) -> None:
     app = wrapped(endpoint=Endpoint())
     assert app.post("/token", headers=bearer(lifetime=-1)).text == "nobody"
+
+
+def test_endpoint_answers_at_all_of_its_paths(wrapped: Wrapped) -> None:
+    app = wrapped(endpoint=Endpoint())
+    assert [app.post(path).text for path in Endpoint.paths] == ["nobody", "nobody"]
 
 
 def test_endpoint_never_sees_an_identity_that_was_sent(wrapped: Wrapped) -> None:
@@ -159,6 +164,14 @@ def test_endpoint_answers_at_its_exact_path_only(path: str, wrapped: Wrapped) ->
             },
             "path '/token' is that of a public document",
             id="endpoint-over-a-document",
+        ),
+        pytest.param(
+            {
+                "well_known": WellKnown([Document(["/token/revoke"], dict)]),
+                "endpoint": Endpoint(),
+            },
+            "path '/token/revoke' is that of a public document",
+            id="path-below-over-a-document",
         ),
     ],
 )

@@ -12,6 +12,7 @@ from webtest import TestApp
 
 from jwt_middleware import errors
 from jwt_middleware.core.issuer import IssuedToken
+from jwt_middleware.sessions import Grant
 from jwt_middleware.wsgi.responses import Responses, preferred_language
 
 if TYPE_CHECKING:
@@ -34,6 +35,9 @@ ERRORS = [
     pytest.param(errors.BodyTooLargeError(), 413, 1008, None, id="large"),
     pytest.param(errors.UnsupportedMediaTypeError(), 415, 1009, None, id="media-type"),
     pytest.param(errors.UnavailableError(retry_after_seconds=3), 503, 999, None, id="down"),
+    pytest.param(
+        errors.TooManyAttemptsError(retry_after_seconds=3), 429, 1011, None, id="too-many"
+    ),
 ]
 
 
@@ -86,11 +90,13 @@ def test_both_styles_differ_in_nothing_but_the_body(
         assert f'error_description="{error.sentence}"' in challenge
 
 
-def test_405_names_the_methods_and_503_the_wait() -> None:
+def test_405_names_the_methods_and_503_and_429_the_wait() -> None:
     method = answering(errors.MethodNotAllowedError(allowed=["POST"])).get("/", status=405)
     assert method.headers["Allow"] == "POST"
     down = answering(errors.UnavailableError(retry_after_seconds=3)).get("/", status=503)
     assert down.headers["Retry-After"] == "3"
+    busy = answering(errors.TooManyAttemptsError(retry_after_seconds=4)).get("/", status=429)
+    assert busy.headers["Retry-After"] == "4"
 
 
 def test_error_of_an_app_s_own_is_answered_as_its_base() -> None:
@@ -108,11 +114,11 @@ def test_public_sentence_can_stand_in_a_challenge(error: errors.AuthError) -> No
 
 
 def test_grant_has_the_members_and_headers_of_rfc_6749() -> None:
-    issued = IssuedToken("a.b.c", 7200, "id")
+    grant = Grant(IssuedToken("a.b.c", 7200, "id"), "read")
 
     def answer(**settings: Any) -> Any:
         responses = Responses(**settings)
-        return TestApp(lambda e, s: responses.grant(issued, "read", e, s)).post("/token")
+        return TestApp(lambda e, s: responses.grant(grant, e, s)).post("/token")
 
     assert answer().json == {
         "access_token": "a.b.c",
@@ -128,6 +134,14 @@ def test_grant_has_the_members_and_headers_of_rfc_6749() -> None:
     for each in (answer(), answer(style="envelope")):
         assert each.headers["Cache-Control"] == "no-store"
         assert each.headers["Pragma"] == "no-cache"
+
+
+def test_a_refresh_token_stands_beside_the_access_token_in_both_styles() -> None:
+    grant = Grant(IssuedToken("a.b.c", 7200, "id"), "read", "r")
+    for style in ("problem", "envelope"):
+        responses = Responses(style=style)
+        answer = TestApp(lambda e, s, r=responses: r.grant(grant, e, s)).post("/token")
+        assert answer.json["refresh_token"] == "r"
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,18 @@ from typing import Any
 import pytest
 from webtest import TestApp
 
-from jwt_middleware import Key, KeySet, Policy, Rule
-from jwt_middleware.errors import ConfigurationError, UnavailableError
+from jwt_middleware import (
+    Key,
+    KeySet,
+    MemorySessions,
+    Policy,
+    Rule,
+    Sessions,
+    TokenEndpoint,
+    TokenIssuer,
+    TokenVerifier,
+)
+from jwt_middleware.errors import BadCredentialsError, ConfigurationError, UnavailableError
 from jwt_middleware.wsgi.responses import Responses
 from jwt_middleware.wsgi.well_known import (
     WellKnown,
@@ -37,7 +47,7 @@ ODD_URLS = [
 def site(wrapped: Wrapped) -> TestApp:
     documents = [
         jwks_document(KEYS),
-        authorization_server_document(issuer="https://auth.example.com/", token_path="/token"),
+        authorization_server_document(issuer="https://auth.example.com/"),
         protected_resource_document(
             resource="https://api.example.com/v1", issuers=["https://auth"], scopes=["b", "a", "b"]
         ),
@@ -67,7 +77,78 @@ def test_publishes_the_metadata_of_rfc_8414(path: str, site: TestApp) -> None:
     members = site.get(path).json
     assert members["issuer"] == "https://auth.example.com/"
     assert members["jwks_uri"] == "https://auth.example.com/.well-known/jwks.json"
-    assert members["token_endpoint"] == "https://auth.example.com/token"
+    assert members["grant_types_supported"] == []
+    assert not [name for name in members if name.endswith("_endpoint")]
+
+
+def nobody(account: str, secret: str) -> object:
+    raise BadCredentialsError
+
+
+def endpoint(*client_types: str, with_sessions: bool) -> TokenEndpoint:
+    name, audience = "https://auth.example.com", "api"
+    issuer = TokenIssuer(keys=KEYS, issuer=name, audience=audience)
+    return TokenEndpoint(
+        path="/auth/token",
+        issuer=issuer,
+        verifiers=dict.fromkeys(client_types, nobody),
+        sessions=Sessions(store=MemorySessions(), issuer=issuer) if with_sessions else None,
+        verifier=TokenVerifier(keys=KEYS, issuer=name, audience=audience),
+    )
+
+
+SECRET_METHODS = ["client_secret_basic", "client_secret_post"]
+URL = "https://auth.example.com/auth/token"
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "expected"),
+    [
+        pytest.param(
+            endpoint("email", with_sessions=False),
+            {"token_endpoint_auth_methods_supported": ["none"], "grant_types_supported": []},
+            id="logins",
+        ),
+        pytest.param(
+            endpoint("email", "service", with_sessions=False),
+            {
+                "token_endpoint_auth_methods_supported": ["none", *SECRET_METHODS],
+                "grant_types_supported": ["client_credentials"],
+            },
+            id="services",
+        ),
+        pytest.param(
+            endpoint("email", with_sessions=True),
+            {
+                "token_endpoint_auth_methods_supported": ["none"],
+                "grant_types_supported": ["refresh_token"],
+                "revocation_endpoint": f"{URL}/revoke",
+                "revocation_endpoint_auth_methods_supported": ["none"],
+            },
+            id="sessions",
+        ),
+        pytest.param(
+            endpoint("service", with_sessions=True),
+            {
+                "token_endpoint_auth_methods_supported": ["none", *SECRET_METHODS],
+                "grant_types_supported": ["client_credentials", "refresh_token"],
+                "revocation_endpoint": f"{URL}/revoke",
+                "revocation_endpoint_auth_methods_supported": ["none", *SECRET_METHODS],
+                "introspection_endpoint": f"{URL}/introspect",
+                "introspection_endpoint_auth_methods_supported": SECRET_METHODS,
+            },
+            id="both",
+        ),
+    ],
+)
+def test_publishes_what_the_endpoint_can_do(
+    wrapped: Wrapped, endpoint: TokenEndpoint, expected: dict[str, object]
+) -> None:
+    document = authorization_server_document(issuer="https://auth.example.com", endpoint=endpoint)
+    members = wrapped(well_known=WellKnown([document])).get(document.paths[0]).json
+    own = {"issuer", "jwks_uri", "response_types_supported", "token_endpoint"}
+    assert members["token_endpoint"] == URL
+    assert {name: one for name, one in members.items() if name not in own} == expected
 
 
 def test_publishes_the_metadata_of_rfc_9728(site: TestApp) -> None:

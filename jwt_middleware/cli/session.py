@@ -1,0 +1,110 @@
+"""``jwt-middleware session``: who is logged in, and who shall not be any more."""
+
+from __future__ import annotations
+
+import time
+from contextlib import closing
+from itertools import chain
+from pathlib import Path
+from typing import Final
+
+import click
+
+from ..config import load
+from ..sessions import SessionStore
+from .times import shown
+
+_PRUNED_AT_ONCE: Final = 500
+
+# A sid may begin with "-": it is taken for what it is, and "-h..." not for a cry for help.
+_sids_as_they_are: Final = {"ignore_unknown_options": True, "help_option_names": ["--help"]}
+_sid = click.argument("sid")
+
+
+@click.group("session")
+def session() -> None:
+    """List, show and end sessions; the group is called sessions as well."""
+
+
+@session.command("list")
+@click.option("--uid", help="Only those of this uid.")
+@click.pass_obj
+def list_(config: Path, uid: str | None) -> None:
+    """List the sessions that go on, tab-separated, in no order; times are UTC."""
+    now = time.time()
+    with _store(config) as store:
+        found = (one for one in store.list(subject=uid) if one.expires_at > now)
+        first = next(found, None)  # so that a store that is down prints no heading
+        click.echo("sid\tuid\ttype\tscope\tcreated\tused\texpires\tends")
+        for one in () if first is None else chain((first,), found):
+            payload = one.payload
+            times = (one.created_at, one.used_at, one.expires_at, one.ends_at)
+            columns = (one.sid, one.subject, payload.ac_type, payload.scope, *map(shown, times))
+            click.echo("\t".join(columns))
+
+
+@session.command(context_settings=_sids_as_they_are)
+@_sid
+@click.pass_obj
+def show(config: Path, sid: str) -> None:
+    """Show the session SID, the claim sid of its tokens, tab-separated; times are UTC."""
+    with _store(config) as store:
+        found = store.find(sid)
+    if found is None or found.expires_at <= time.time():
+        raise _unknown(sid)
+    for name, value in (
+        ("sid", found.sid),
+        ("uid", found.subject),
+        ("type", found.payload.ac_type),
+        ("scope", found.payload.scope),
+        ("auth", found.payload.auth),
+        ("refreshable", "no" if found.token_hash is None else "yes"),
+        ("created", shown(found.created_at)),
+        ("used", shown(found.used_at)),
+        ("expires", shown(found.expires_at)),
+        ("ends", shown(found.ends_at)),
+    ):
+        click.echo(f"{name}\t{value}")
+
+
+@session.command(context_settings=_sids_as_they_are)
+@_sid
+@click.pass_obj
+def revoke(config: Path, sid: str) -> None:
+    """End the session SID: its refresh token and all its access tokens."""
+    with _store(config) as store:
+        if not store.end(sid, now=time.time()):
+            raise _unknown(sid)
+    click.echo(f"ended session {sid}")
+
+
+@session.command()
+@click.pass_obj
+def prune(config: Path) -> None:
+    """
+    Remove what has expired, in small steps.
+
+    Logins and refreshes do so as they come; this is for a store that none of them uses any more.
+    """
+    pruned = 0
+    with _store(config) as store:
+        while removed := store.prune(now=time.time(), limit=_PRUNED_AT_ONCE):
+            pruned += removed
+    click.echo(f"removed {pruned} expired entries")
+
+
+@session.command("create-schema")
+@click.pass_obj
+def create_schema(config: Path) -> None:
+    """Create the tables of a new store where they are missing; Redis needs none."""
+    with _store(config) as store:
+        store.create_schema()
+    click.echo("the store of sessions is ready")
+
+
+def _store(config: Path) -> closing[SessionStore]:
+    return closing(load(config).require_sessions().build_shared_store())
+
+
+def _unknown(sid: str) -> click.ClickException:
+    return click.ClickException(f"there is no session {sid!r}: it has ended, or never was")

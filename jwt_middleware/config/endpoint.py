@@ -1,0 +1,137 @@
+"""``[endpoint]``: where and for whom tokens are issued."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from ..accounts import AccountLookup, AccountVerifier, ClientType
+from ..core.issuer import DEFAULT_LIFETIME_SECONDS, TokenIssuer
+from ..core.verifier import TokenVerifier
+from ..sessions import Sessions
+from ..wsgi.endpoint import DEFAULT_MAX_BODY_BYTES, TokenEndpoint
+from ..wsgi.responses import Responses
+from .names import find
+from .reading import Section, setting, text, text_members, texts, whole
+from .sessions import LoginSettings
+
+if TYPE_CHECKING:
+    from ..accounts.sql import SQLAccounts
+
+logger = logging.getLogger(__name__)
+
+CLIENT_TYPES: Final = tuple(member.label for member in ClientType)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointSettings(Section):
+    """
+    ``[endpoint]``: without this table no token endpoint is mounted.
+
+    Attributes:
+        refresh_lifetime_seconds: Of a refresh token; ``None`` for the default.
+        client_types: Those of the accounts that may log in; by default all four.
+        verifiers: Client type to an account verifier of the app's own, ``"module:attr"``.
+        lookups: Client type to what finds such an account again at a refresh.
+    """
+
+    path: str = setting(text, "/token")
+    lifetime_seconds: int = setting(whole, DEFAULT_LIFETIME_SECONDS)
+    refresh_lifetime_seconds: int | None = setting(whole, None)
+    client_types: tuple[str, ...] | None = setting(texts, None)
+    verifiers: Mapping[str, str] | None = setting(text_members, None)
+    lookups: Mapping[str, str] | None = setting(text_members, None)
+    max_body_bytes: int = setting(whole, DEFAULT_MAX_BODY_BYTES)
+
+    def build(
+        self, *, issuer: TokenIssuer, accounts: SQLAccounts | None, responses: Responses
+    ) -> TokenEndpoint:
+        """
+        Make an endpoint without sessions.
+
+        Raises:
+            ConfigurationError: A setting is unusable, or of sessions.
+        """
+        for name in ("refresh_lifetime_seconds", "lookups"):
+            if getattr(self, name) is not None:
+                raise self.place.member(name).error(
+                    "is of sessions: add a [sessions] table, or leave it out"
+                )
+        logger.warning(
+            "%s: logins are not limited: add a [sessions] table, whose store counts them",
+            self.place.file,
+        )
+        verifiers = self._all_verifiers(accounts)
+        with self.place.named_by_member():
+            return TokenEndpoint(
+                issuer=issuer,
+                verifiers=verifiers,
+                path=self.path,
+                responses=responses,
+                max_body_bytes=self.max_body_bytes,
+            )
+
+    def build_with_sessions(
+        self,
+        sessions: Sessions,
+        *,
+        verifier: TokenVerifier,
+        accounts: SQLAccounts | None,
+        login: LoginSettings,
+        responses: Responses,
+    ) -> TokenEndpoint:
+        """
+        Make an endpoint whose tokens can be refreshed and revoked.
+
+        Raises:
+            ConfigurationError: A setting is unusable.
+        """
+        verifiers, throttle = self._all_verifiers(accounts), login.build(sessions.store)
+        lookups = self._lookups_of(accounts) | self._by_name("lookups")
+        for label in self.lookups or {}:
+            if label not in verifiers:
+                place = self.place.member("lookups").member(label)
+                raise place.error("is of a client type that nobody logs in by: leave it out")
+        with self.place.named_by_member():
+            return TokenEndpoint(
+                issuer=sessions.issuer,
+                verifiers=verifiers,
+                path=self.path,
+                responses=responses,
+                max_body_bytes=self.max_body_bytes,
+                sessions=sessions,
+                verifier=verifier,
+                lookups=lookups,
+                throttle=throttle,
+                trusted_proxies=login.trusted_proxies,
+            )
+
+    def _all_verifiers(self, accounts: SQLAccounts | None) -> dict[str, AccountVerifier]:
+        return self._verifiers_of(accounts) | self._by_name("verifiers")
+
+    def _verifiers_of(self, accounts: SQLAccounts | None) -> dict[str, AccountVerifier]:
+        place = self.place.member("client_types")
+        if accounts is None:
+            if self.client_types is not None:
+                raise place.error("are those of [accounts]: add that table, or leave them out")
+            return {}
+        if self.client_types == ():
+            raise place.error("is empty: name one, or leave it out for all")
+        with place.named():
+            return {label: accounts.verifier(label) for label in self.client_types or CLIENT_TYPES}
+
+    def _lookups_of(self, accounts: SQLAccounts | None) -> dict[str, AccountLookup]:
+        if accounts is None:
+            return {}
+        types, own = self.client_types or CLIENT_TYPES, self.verifiers or {}
+        # Whom a verifier of the app's own logs in, the accounts do not know.
+        return {label: accounts.lookup(label) for label in types if label not in own}
+
+    def _by_name(self, setting_name: str) -> dict[str, Any]:
+        place = self.place.member(setting_name)
+        return {
+            label: find(f"{place.file}: {place.member(label).name}:", name)
+            for label, name in (getattr(self, setting_name) or {}).items()
+        }

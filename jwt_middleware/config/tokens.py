@@ -1,0 +1,168 @@
+"""The part of the file that is about tokens: whose are accepted, who issues, what ends them."""
+
+# ruff: noqa: RUF009  setting() is dataclasses.field(), which makes no value
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Literal, NamedTuple
+
+from ..core.issuer import DEFAULT_LIFETIME_SECONDS, TokenIssuer
+from ..core.keys import KeySet
+from ..core.revocation import RevocationCheck
+from ..core.verifier import DEFAULT_CACHE_SIZE, TokenVerifier
+from ..keysources.ring import KeyRing
+from ..sessions import Revocations, Sessions
+from .endpoint import EndpointSettings
+from .keys import KeySetSettings
+from .reading import Section, choice, number, setting, table, tables, text, text_or_texts, whole
+from .sessions import SessionSettings
+from .trusted import TrustedSettings
+
+_EXAMPLES: Final = {
+    "issuer": 'issuer = "https://auth.example.com"',
+    "audience": 'audience = "api"',
+    "keys": 'a [keys] table with secret_file = "secret"',
+    "sessions": 'a [sessions] table with url = "sqlite:///sessions.db"',
+}
+
+
+class Own(NamedTuple):
+    """What makes tokens this service's own: their *iss*, their *aud*, and who signs them."""
+
+    issuer: str
+    audience: tuple[str, ...]
+    keys: KeySet | KeyRing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenSettings(Section):
+    """
+    What tokens are verified, issued and ended by.
+
+    Attributes:
+        audience: A token must name one of these; the endpoint issues for the first.
+        token_type: ``None`` accepts ``JWT``, ``at+jwt`` and no *typ*.
+    """
+
+    issuer: str | None = setting(text, None)
+    audience: tuple[str, ...] | None = setting(text_or_texts, None)
+    leeway_seconds: float = setting(number, 0.0)
+    token_type: Literal["at+jwt"] | None = setting(choice("at+jwt"), None)
+    cache_size: int = setting(whole, DEFAULT_CACHE_SIZE)
+    keys: KeySetSettings | None = setting(table(KeySetSettings), None)
+    trusted: tuple[TrustedSettings, ...] = setting(tables(TrustedSettings), ())
+    endpoint: EndpointSettings | None = setting(table(EndpointSettings), None)
+    sessions: SessionSettings | None = setting(table(SessionSettings), None)
+
+    def build_own(self, environ: Mapping[str, str] = os.environ) -> Own | None:
+        """
+        Read what makes tokens this service's own: issuer, audience and keys.
+
+        Args:
+            environ: Environment variables, for ``secret_env`` and ``password_env``.
+
+        Returns:
+            ``None`` if the file names none of the three, and trusts others instead.
+
+        Raises:
+            ConfigurationError: One of the three is missing or unusable.
+        """
+        parts = {"issuer": self.issuer, "audience": self.audience, "keys": self.keys}
+        if self.trusted and self.endpoint is None and not any(parts.values()):
+            return None
+        if self.issuer is None or self.audience is None or self.keys is None:
+            missing = next(name for name, part in parts.items() if part is None)
+            raise self.place.member(missing).error(f"is missing: add {_EXAMPLES[missing]}")
+        return Own(self.issuer, self.audience, self.keys.build(environ))
+
+    def build_verifier(
+        self, own: Own | None, is_revoked: RevocationCheck | None = None
+    ) -> TokenVerifier:
+        """
+        Make the verifier.
+
+        Raises:
+            ConfigurationError: A setting is unusable.
+        """
+        trusted = [one.build() for one in self.trusted]
+        with self.place.named_by_member():
+            return TokenVerifier(
+                keys=own and own.keys,
+                issuer=own and own.issuer,
+                audience=own and own.audience,
+                leeway_seconds=self.leeway_seconds,
+                token_type=self.token_type,
+                trusted=trusted,
+                is_revoked=is_revoked,
+                cache_size=self.cache_size,
+            )
+
+    def build_issuer(self, own: Own | None) -> TokenIssuer:
+        """
+        Make the issuer, with the endpoint's lifetime if there is an endpoint.
+
+        Raises:
+            ConfigurationError: No key can sign, or the lifetime is unusable.
+        """
+        if own is None:
+            raise self.place.member("keys").error(f"is missing: add {_EXAMPLES['keys']}")
+        if own.keys.current().signing_key is None:
+            raise self.place.member("keys").error(
+                "holds a key that only verifies, so no token can be issued: name a secret or a "
+                "private_key_file, or issue tokens where there is one (and leave [endpoint] out)"
+            )
+        lifetime_seconds = DEFAULT_LIFETIME_SECONDS
+        place = self.place
+        if self.endpoint is not None:
+            lifetime_seconds, place = self.endpoint.lifetime_seconds, self.endpoint.place
+        with place.named_by_member():
+            return TokenIssuer(
+                keys=own.keys,
+                issuer=own.issuer,
+                audience=own.audience[0],
+                lifetime_seconds=lifetime_seconds,
+            )
+
+    def build_sessions(
+        self, own: Own | None, environ: Mapping[str, str] = os.environ
+    ) -> Sessions | None:
+        """
+        Make the sessions of the endpoint, if the file has both.
+
+        Args:
+            own: Who issues their tokens.
+            environ: Environment variables, which may tell how many processes there are to be.
+
+        Raises:
+            ConfigurationError: A setting is unusable.
+        """
+        if self.sessions is None or self.endpoint is None:
+            return None
+        issuer = self.build_issuer(own)
+        return self.sessions.build(issuer=issuer, endpoint=self.endpoint, environ=environ)
+
+    def build_revocations(self, own: Own | None) -> Revocations | None:
+        """
+        Make what follows the revocations in the store, if the file has one.
+
+        Raises:
+            ConfigurationError: A setting is unusable, the store is seen by no other process, or it
+                is not said whose tokens they are.
+        """
+        if self.sessions is None:
+            return None
+        return self.sessions.build_revocations(own and own.issuer)
+
+    def require_sessions(self) -> SessionSettings:
+        """
+        Return the table of sessions.
+
+        Raises:
+            ConfigurationError: There is none.
+        """
+        if self.sessions is None:
+            raise self.place.member("sessions").error(f"is missing: add {_EXAMPLES['sessions']}")
+        return self.sessions

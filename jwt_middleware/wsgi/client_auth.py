@@ -1,0 +1,123 @@
+"""Clients that authenticate themselves: HTTP Basic, or in the body (RFC 6749 §2.3.1)."""
+
+from __future__ import annotations
+
+import re
+from base64 import b64decode
+from collections.abc import Mapping
+from typing import Final
+from urllib.parse import unquote_plus
+
+from werkzeug.wrappers import Request
+
+from ..accounts import ClientType, Identity
+from ..errors import BadCredentialsError, InvalidFormError, InvalidRequestError
+from .body import parameter
+from .forms import ClientForm
+from .logins import Credentials, Logins
+
+SERVICE: Final = ClientType.SERVICE.label
+
+# credentials = "Basic" 1*SP token68                                        RFC 7617 §2
+# token68     = 1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/" ) *"="  RFC 9110 §11.2
+_BASIC: Final = re.compile(r"basic +([A-Za-z0-9+/]+=*)", re.IGNORECASE)
+# Name and secret of the longest, each octet of their UTF-8 as a %-triplet, in base64.
+_MAX_CHARS: Final = (255 + 1 + 1024) * 4 * 3 * 4 // 3
+
+
+class ClientAuthentication:
+    """
+    Authenticates clients, which are accounts of the type ``service``.
+
+    Args:
+        logins: Knows them, if it has a verifier for their type.
+    """
+
+    def __init__(self, logins: Logins) -> None:
+        self._logins = logins
+
+    @property
+    def is_possible(self) -> bool:
+        """Whether there can be such clients at all."""
+        return SERVICE in self._logins.verifiers
+
+    def require(self, request: Request, body: Mapping[str, object]) -> Identity:
+        """
+        Return which client this is.
+
+        Raises:
+            InvalidRequestError: It authenticates in two ways, or halfway.
+            BadCredentialsError: It does not authenticate, or not as a client that there is.
+            TooManyAttemptsError: It, or others from its address, did so too often.
+            UnavailableError: The accounts or the store of the attempts cannot be asked.
+        """
+        readings = _read_credentials(request, body)
+        if not readings or not self.is_possible:
+            raise BadCredentialsError
+        return self._logins.verify(SERVICE, readings, request.environ)
+
+    def check(self, request: Request, body: Mapping[str, object]) -> None:
+        """
+        Reject a client that authenticates itself and is not who it says; it need not do so.
+
+        Raises:
+            AuthError: As :meth:`require`.
+            UnavailableError: As :meth:`require`.
+        """
+        if _read_credentials(request, body) is not None:
+            self.require(request, body)
+
+
+def _read_credentials(request: Request, body: Mapping[str, object]) -> list[Credentials] | None:
+    """Return in how many ways they can be read, maybe in none; ``None`` if there are none."""
+    client_id, secret = parameter(body, "client_id"), parameter(body, "client_secret")
+    authorization: str = request.environ.get("HTTP_AUTHORIZATION", "")
+    if authorization.partition(" ")[0].lower() != "basic":  # another scheme is not for clients
+        if secret is None:  # a client_id alone says who asks, and proves nothing (§3.2.1)
+            return None
+        if client_id is None:
+            raise InvalidRequestError("client_secret without client_id")
+        return _acceptable([Credentials(client_id, secret)])
+    if secret is not None:
+        raise InvalidRequestError("a client must not authenticate in two ways (RFC 6749 §2.3)")
+    readings = _acceptable(_read_basic(authorization))
+    return [one for one in readings if client_id in {None, one.account}]
+
+
+def _read_basic(value: str) -> list[Credentials]:
+    """
+    Read the value of an ``Authorization`` header.
+
+    RFC 6749 §2.3.1 has name and secret form-urlencoded before they are joined.  Many clients,
+    those of requests and Authlib among them, join them as they are: where the two readings differ,
+    both are returned.
+    """
+    match = _BASIC.fullmatch(value)
+    if match is None or len(value) > _MAX_CHARS:
+        return []
+    try:
+        account, colon, secret = b64decode(match[1], validate=True).decode().partition(":")
+    except ValueError:
+        return []
+    if not colon:
+        return []
+    plain = Credentials(account, secret)
+    try:
+        decoded = Credentials(*(unquote_plus(part, errors="strict") for part in plain))
+    except ValueError:
+        return [plain]
+    return [*dict.fromkeys([decoded, plain])]
+
+
+def _acceptable(readings: list[Credentials]) -> list[Credentials]:
+    """Return those that the login form would accept: nothing longer is hashed, or looked for."""
+    return [one for one in readings if _is_acceptable(one)]
+
+
+def _is_acceptable(credentials: Credentials) -> bool:
+    form = ClientForm({**credentials._asdict(), "type": SERVICE}, client_types=[SERVICE])
+    try:
+        form.validate_for_api()
+    except InvalidFormError:
+        return False
+    return True

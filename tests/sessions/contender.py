@@ -1,0 +1,86 @@
+"""
+One of several processes, or threads, that use one store at the same time.
+
+As a program it does what it reads: each line is ``[name, arguments]`` in JSON, and so is each
+answer.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from jwt_middleware.sessions.redis import RedisSessions
+from jwt_middleware.sessions.store import SessionStore
+
+from .values import NOW, a_revocation, a_rotation
+
+
+def open_store(url: str) -> SessionStore:
+    if url.startswith("unix:"):
+        return RedisSessions(url)
+    raise ValueError(f"no store is for {url}")
+
+
+def create_schema(store: SessionStore) -> int:
+    """Return how many sessions there are then."""
+    store.create_schema()
+    return len([*store.list()])
+
+
+def rotate(store: SessionStore, *, salts: list[str], grace_seconds: float) -> list[list[str]]:
+    """Use the first token of the session "sid" once a salt; return outcomes and salts."""
+
+    def use(salt: str) -> list[str]:
+        rotation = a_rotation(
+            successor=salt.encode() * 2, salt=salt.encode(), grace_seconds=grace_seconds
+        )
+        outcome, agreed = store.rotate(rotation)
+        return [outcome.value, agreed.decode()]
+
+    return _at_once(use, salts)
+
+
+def attempt(store: SessionStore, *, quotas: dict[str, int], times: int) -> int:
+    """Return how many attempts were recorded."""
+
+    def try_once(number: int) -> float:
+        return store.record_attempt(quotas, window_seconds=60, now=NOW + number / 1_000)
+
+    return _at_once(try_once, range(times)).count(0)
+
+
+def revoke(store: SessionStore, *, keys: list[str]) -> None:
+    _at_once(lambda key: store.revoke(a_revocation(key)), keys)
+
+
+def _at_once(do: Callable[[Any], Any], things: Iterable[Any]) -> list[Any]:
+    with ThreadPoolExecutor(25) as pool:
+        return [*pool.map(do, things)]
+
+
+JOBS: dict[str, Callable[..., Any]] = {
+    job.__name__: job for job in (create_schema, rotate, attempt, revoke)
+}
+
+
+def main() -> None:
+    store: SessionStore | None = None
+    for line in sys.stdin:
+        name, arguments = json.loads(line)
+        answer = None
+        if name == "open":
+            store = open_store(arguments["url"])
+        elif store is not None and name == "close":
+            store.close()
+        else:
+            answer = JOBS[name](store, **arguments)
+        sys.stdout.write(json.dumps(answer) + "\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
