@@ -24,8 +24,11 @@ from .table import SHOWN, Account, accounts, metadata, to_account
 
 logger = logging.getLogger(__name__)
 
+TIMEOUT_SECONDS = 5
+
 _PAGE_SIZE = 500
 _MAX_UID = 2**63 - 1
+_MEND = "call create_schema(), or add an account with `jwt-middleware account add`"
 
 
 class SQLAccounts:
@@ -56,7 +59,7 @@ class SQLAccounts:
         hasher: SecretHasher | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._database = Database(url)
+        self._database = Database(url, timeout_seconds=TIMEOUT_SECONDS, mend=_MEND)
         self._hasher = SecretHasher() if hasher is None else hasher
         self._clock = clock
 

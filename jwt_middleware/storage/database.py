@@ -2,38 +2,32 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
-import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
-from functools import partial
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, MetaData, create_engine, event, func, select
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import (
-    ArgumentError,
-    DBAPIError,
-    DisconnectionError,
-    IntegrityError,
-    SQLAlchemyError,
-)
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.exc import ArgumentError, IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from ..errors import ConfigurationError, UnavailableError
 from ..fork import PerProcess
+from .deadline import remaining, within
+from .explaining import explain
+from .sqlite import WRITE, create_file, make_engine
 from .urls import SQLITE, URL_FORMS, parse_url
+from .watch import Version, Watch
 
+# The least that libpq knows.
 CONNECT_TIMEOUT_SECONDS = 2
-POOL_TIMEOUT_SECONDS = 2
-BUSY_TIMEOUT_SECONDS = 5  # how long a statement waits for another process' lock
+_POOL_SIZE = 5
 
-_MEND = "call create_schema(), or add an account with `jwt-middleware account add`"
 # Any number will do that every process of ours agrees on.
 _SCHEMA_LOCK = 0x6A77745F6D77
-_WRITE = "jwt_middleware_write"
 
 
 class Database:
@@ -47,17 +41,26 @@ class Database:
         url: An SQLAlchemy URL.  ``postgresql://`` means psycopg 3.  An SQLite file is taken
             relative to the working directory of this moment; it has to be a file, as a database
             in memory would be another one in every thread and worker.
+        timeout_seconds: How long each operation may last: with connecting, and waiting for the
+            locks of others.
+        mend: What an operator can do where the tables are missing.
 
     Raises:
         ConfigurationError: The URL cannot be read, is of another database, or its driver is not
             installed.
     """
 
-    def __init__(self, url: str | URL) -> None:
+    def __init__(self, url: str | URL, *, timeout_seconds: float, mend: str) -> None:
         self._url = parse_url(url)
+        self._timeout_seconds = timeout_seconds
+        self._mend = mend
         is_file = self._url.drivername == SQLITE
         self._path = Path(self._url.database or "").absolute() if is_file else None
         self._engine = PerProcess(self._make_engine)
+        self._watch = PerProcess(self._make_watch)
+        # Writers of one process that wait for one another here are served at once, and those that
+        # wait for the file's lock, in steps of up to a tenth of a second.
+        self._turn = PerProcess(threading.Lock)
         if not self._reads_the_url():  # raised here, chained to nothing that may quote the URL
             raise ConfigurationError(f"the database url has a bad query; write {URL_FORMS}")
 
@@ -70,57 +73,91 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """
-        Lend a connection for reading; its transaction ends with the block.
+        Lend a connection for reading; each statement sees what is committed by then.
 
         Raises:
-            UnavailableError: The database cannot be asked; the text says why and never holds
-                a password or a parameter.
+            UnavailableError: The database cannot be asked in time; the text says why and never
+                holds a password or a parameter.
         """
-        with self._translated(), self._engine.get().connect() as connection:
+        with self._operation(), self._engine.get().connect() as connection:
+            if self._path is None:
+                connection.execution_options(isolation_level="AUTOCOMMIT")
             yield connection
 
     @contextmanager
-    def writing(self) -> Iterator[Connection]:
+    def writing(self, *, durable: bool = True) -> Iterator[Connection]:
         """
         Lend a connection for a transaction that is committed unless the block raises.
 
-        On SQLite it takes the write lock at once: one that is taken at the first write, after
-        a read, fails under contention instead of waiting.
+        On SQLite it has the write lock from the beginning.
+
+        Args:
+            durable: Whether it shall outlast a loss of power.  SQLite then waits for the disk;
+                PostgreSQL does in either case what it is configured to.
 
         Raises:
             IntegrityError: SQLAlchemy's own, for the caller to say what it means.
-            UnavailableError: As for :meth:`reading`.
+            UnavailableError: As for :meth:`reading`.  What was written may be there or not.
         """
+        options = {WRITE: "FULL" if durable else "NORMAL"}
         with (
-            self._translated(),
+            self._operation(),
+            self._writers_turn(),
             self._engine.get().connect() as connection,
-            connection.execution_options(**{_WRITE: True}).begin(),
+            connection.execution_options(**options).begin(),
         ):
             yield connection
 
-    def create(self, metadata: MetaData) -> None:
+    def version(self) -> Version | None:
+        """
+        Return what is equal to an earlier one only if nothing was committed in between.
+
+        Returns:
+            ``None`` if this database cannot tell it for less than what it would take to look.
+
+        Raises:
+            UnavailableError: As for :meth:`reading`.
+        """
+        watch = self._watch.get()
+        if watch is None:
+            return None
+        with self._operation():
+            return watch.version()
+
+    def create(
+        self, metadata: MetaData, *, fill: Callable[[Connection], None] | None = None
+    ) -> None:
         """
         Create the tables that are missing; safe while other processes do the same.
 
         A new SQLite file is readable and writable for its owner only (mode 0600).
 
+        Args:
+            metadata: The tables.
+            fill: Called in the same transaction, to write what has to be in them.
+
         Raises:
             UnavailableError: As for :meth:`reading`, and if the file cannot be created.
         """
-        with self._translated():
+        with self._operation():
             if self._path is not None:
-                _create_file(self._path)
-                _switch_to_wal(self._path)
-        with self.writing() as connection:
-            # SQLite's writers exclude each other already.  On PostgreSQL two that find the table
-            # missing would both create it, and CREATE TABLE IF NOT EXISTS fails for one of them.
-            if self._path is None:
-                connection.execute(select(func.pg_advisory_xact_lock(_SCHEMA_LOCK)))
-            metadata.create_all(connection)
+                create_file(self._path)
+            with self.writing() as connection:
+                # SQLite's writers exclude each other already.  On PostgreSQL two that find the
+                # table missing would both create it, and CREATE TABLE IF NOT EXISTS fails for one
+                # of them.
+                if self._path is None:
+                    connection.execute(select(func.pg_advisory_xact_lock(_SCHEMA_LOCK)))
+                metadata.create_all(connection)
+                if fill is not None:
+                    fill(connection)
 
     def close(self) -> None:
         """Close this process's idle connections.  The next use connects again."""
         self._engine.get().dispose()
+        watch = self._watch.get()
+        if watch is not None:
+            watch.close()
 
     def _reads_the_url(self) -> bool:
         # To make an engine connects nothing, but reads the whole URL and imports the driver.
@@ -136,107 +173,61 @@ class Database:
         return True
 
     def _make_engine(self) -> Engine:
-        # hide_parameters: SQLAlchemy's errors and logs would show secret hashes.
-        if self._path is None:
-            return create_engine(
-                self._url,
-                hide_parameters=True,
-                pool_timeout=POOL_TIMEOUT_SECONDS,
-                pool_pre_ping=True,
-                connect_args=_libpq_defaults(self._url),
-            )
+        if self._path is not None:
+            return make_engine(self._url, self._path, timeout_seconds=self._timeout_seconds)
+        # Here, as the driver need not be there for those who use SQLite.
+        from .postgresql import connect  # noqa: PLC0415
+
         engine = create_engine(
-            # mode=rw: without it, to open a missing file makes an empty one with the umask's mode.
-            self._url.set(database=self._path.as_uri()).update_query_dict(
-                {"uri": "true", "mode": "rw"}
-            ),
-            hide_parameters=True,
-            pool_timeout=POOL_TIMEOUT_SECONDS,
-            # isolation_level None: sqlite3 itself begins nothing, _begin does.
-            connect_args={"timeout": BUSY_TIMEOUT_SECONDS, "isolation_level": None},
+            self._url,
+            hide_parameters=True,  # SQLAlchemy's errors and logs would show secret hashes
+            # Each is held for a moment, and a server takes a hundred for all workers of all hosts.
+            pool_size=_POOL_SIZE,
+            max_overflow=0,
+            pool_timeout=self._timeout_seconds,
+            pool_pre_ping=True,
+            connect_args=self._libpq_defaults(),
         )
-        event.listen(engine, "begin", _begin)
-        event.listen(engine, "connect", partial(_note_file, self._path))
-        event.listen(engine, "checkout", partial(_check_file_is_the_same, self._path))
+        event.listen(engine, "do_connect", connect)
         return engine
 
+    def _make_watch(self) -> Watch | None:
+        if self._path is None:
+            return None
+        return Watch(self._path, timeout_seconds=self._timeout_seconds)
+
+    def _libpq_defaults(self) -> dict[str, Any]:
+        milliseconds = int(self._timeout_seconds * 1_000)
+        defaults = {
+            "connect_timeout": CONNECT_TIMEOUT_SECONDS,
+            "tcp_user_timeout": milliseconds,
+            # Before we give up, so that the server can say why it took so long; and a process
+            # that was stopped in a transaction must not hold its locks.
+            "options": f"-c statement_timeout={milliseconds * 4 // 5}"
+            f" -c idle_in_transaction_session_timeout={2 * milliseconds}",
+        }
+        return {name: value for name, value in defaults.items() if name not in self._url.query}
+
     @contextmanager
-    def _translated(self) -> Iterator[None]:
-        try:
+    def _writers_turn(self) -> Iterator[None]:
+        turn = self._turn.get()
+        if self._path is None:
             yield
+        elif turn.acquire(timeout=max(0, remaining())):
+            try:
+                yield
+            finally:
+                turn.release()
+        else:
+            raise PoolTimeoutError("others of this process are waiting for the file's lock")
+
+    @contextmanager
+    def _operation(self) -> Iterator[None]:
+        try:
+            with within(self._timeout_seconds):
+                yield
         except IntegrityError:
             raise
         except (SQLAlchemyError, sqlite3.Error, OSError) as error:
-            raise UnavailableError(f"database {self} {_explain(error)}") from error
-
-
-def _libpq_defaults(url: URL) -> dict[str, Any]:
-    defaults = {
-        "connect_timeout": CONNECT_TIMEOUT_SECONDS,
-        "tcp_user_timeout": BUSY_TIMEOUT_SECONDS * 1000,
-        "options": f"-c statement_timeout={BUSY_TIMEOUT_SECONDS * 1000}",
-    }
-    return {name: value for name, value in defaults.items() if name not in url.query}
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino
-
-
-def _note_file(path: Path, _: object, record: ConnectionPoolEntry) -> None:
-    record.info["file"] = _identity(path)
-
-
-def _check_file_is_the_same(path: Path, _: object, record: ConnectionPoolEntry, __: object) -> None:
-    """Give up a connection to a file that was removed or replaced: others write to the new one."""
-    if record.info["file"] != _identity(path):
-        raise DisconnectionError
-
-
-def _begin(connection: Connection) -> None:
-    writes = connection.get_execution_options().get(_WRITE, False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
-
-
-def _create_file(path: Path) -> None:
-    with suppress(FileExistsError):
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-
-
-def _switch_to_wal(path: Path) -> None:
-    # SQLite does not wait for the lock this needs, whatever the busy timeout.
-    deadline = time.monotonic() + BUSY_TIMEOUT_SECONDS
-    with closing(sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True, timeout=0)) as connection:
-        while True:
-            try:
-                connection.execute("PRAGMA journal_mode=WAL").close()
-            except sqlite3.OperationalError as error:
-                if _sqlite_code(error) != sqlite3.SQLITE_BUSY or time.monotonic() >= deadline:
-                    raise
-                time.sleep(0.01)
-            else:
-                return
-
-
-def _explain(error: Exception) -> str:
-    if isinstance(error, OSError):
-        return f"cannot be created: {error.strerror}"
-    cause = error.orig if isinstance(error, DBAPIError) else error
-    code = _sqlite_code(cause)
-    if code == sqlite3.SQLITE_CANTOPEN:
-        return f"cannot be opened; if it is not there, {_MEND}"
-    # undefined_table and undefined_column.  SQLite has no codes of its own for these; from
-    # statements that never vary, its generic one means nothing else.
-    if getattr(cause, "sqlstate", None) in {"42P01", "42703"} or code == sqlite3.SQLITE_ERROR:
-        return f"lacks the tables of this version; {_MEND}"
-    return "cannot be asked"
-
-
-def _sqlite_code(error: object) -> int:
-    # The low byte is the primary code (https://www.sqlite.org/rescode.html).
-    code: int = getattr(error, "sqlite_errorcode", 0)
-    return code & 0xFF
+            reason = explain(error, mend=self._mend)
+            raise UnavailableError(f"database {self} {reason}") from error

@@ -5,13 +5,13 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from jwt_middleware.sessions.sql import SQLSessions
 
 from jwt_middleware.config.reading import Place
 from jwt_middleware.config.stores import build_store, check_processes
 from jwt_middleware.errors import ConfigurationError
 from jwt_middleware.sessions import MemorySessions
 from jwt_middleware.sessions.redis import RedisSessions
+from jwt_middleware.sessions.sql import SQLSessions
 
 PLACE = Place(Path("jwt.toml"), "sessions.url")
 

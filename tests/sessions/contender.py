@@ -13,21 +13,26 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from jwt_middleware.errors import UnavailableError
 from jwt_middleware.sessions.redis import RedisSessions
+from jwt_middleware.sessions.sql import SQLSessions
 from jwt_middleware.sessions.store import SessionStore
 
-from .values import NOW, a_revocation, a_rotation
+from .values import NOW, a_revocation, a_rotation, a_session
 
 
 def open_store(url: str) -> SessionStore:
-    if url.startswith("unix:"):
-        return RedisSessions(url)
-    raise ValueError(f"no store is for {url}")
+    return RedisSessions(url) if url.startswith("unix:") else SQLSessions(url)
 
 
 def create_schema(store: SessionStore) -> int:
     """Return how many sessions there are then."""
     store.create_schema()
+    return len([*store.list()])
+
+
+def count(store: SessionStore) -> int:
+    """Return how many sessions there are, in a store that nobody may have prepared."""
     return len([*store.list()])
 
 
@@ -41,7 +46,7 @@ def rotate(store: SessionStore, *, salts: list[str], grace_seconds: float) -> li
         outcome, agreed = store.rotate(rotation)
         return [outcome.value, agreed.decode()]
 
-    return _at_once(use, salts)
+    return _at_once(use, salts, threads=25)
 
 
 def attempt(store: SessionStore, *, quotas: dict[str, int], times: int) -> int:
@@ -50,20 +55,29 @@ def attempt(store: SessionStore, *, quotas: dict[str, int], times: int) -> int:
     def try_once(number: int) -> float:
         return store.record_attempt(quotas, window_seconds=60, now=NOW + number / 1_000)
 
-    return _at_once(try_once, range(times)).count(0)
+    return _at_once(try_once, range(times), threads=4).count(0)
+
+
+def add(store: SessionStore, *, sid: str) -> str | None:
+    """Return why the session was not added, if it was not."""
+    try:
+        store.add(a_session(sid))
+    except UnavailableError as error:
+        return str(error)
+    return None
 
 
 def revoke(store: SessionStore, *, keys: list[str]) -> None:
-    _at_once(lambda key: store.revoke(a_revocation(key)), keys)
+    _at_once(lambda key: store.revoke(a_revocation(key)), keys, threads=2)
 
 
-def _at_once(do: Callable[[Any], Any], things: Iterable[Any]) -> list[Any]:
-    with ThreadPoolExecutor(25) as pool:
+def _at_once(do: Callable[[Any], Any], things: Iterable[Any], *, threads: int) -> list[Any]:
+    with ThreadPoolExecutor(threads) as pool:
         return [*pool.map(do, things)]
 
 
 JOBS: dict[str, Callable[..., Any]] = {
-    job.__name__: job for job in (create_schema, rotate, attempt, revoke)
+    job.__name__: job for job in (add, count, create_schema, rotate, attempt, revoke)
 }
 
 

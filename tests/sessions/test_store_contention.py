@@ -63,7 +63,7 @@ def test_a_quota_holds_across_all_who_count(store: SessionStore, contenders: Con
 def test_a_reader_misses_nothing_while_others_write(
     store: SessionStore, contenders: Contenders
 ) -> None:
-    keys = [[f"{number}-{count}" for count in range(60)] for number in range(PROCESSES)]
+    keys = [[f"{number}-{count}" for count in range(20)] for number in range(PROCESSES)]
     jobs: list[Job] = [("revoke", {"keys": some}) for some in keys]
     read: list[Revocation] = []
     cursor: Cursor | None = None
@@ -81,7 +81,7 @@ def test_a_reader_misses_nothing_while_others_write(
 def test_revocations_of_one_key_are_joined_whoever_writes(
     store: SessionStore, contenders: Contenders
 ) -> None:
-    job: Job = ("revoke", {"keys": ["one"] * 20})
+    job: Job = ("revoke", {"keys": ["one"] * 10})
     contenders([job] * PROCESSES)
     assert read_all(store)[0] == [a_revocation("one")]
 

@@ -60,3 +60,7 @@ def read_all(
         since = changes.cursor
         if changes.complete:
             return read, since
+
+
+def revoked_sessions(store: SessionStore) -> list[Revocation]:
+    return sorted(one for one in read_all(store)[0] if one.kind == "session")

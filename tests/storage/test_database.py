@@ -6,6 +6,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -144,7 +145,7 @@ def test_a_locked_file_is_read_and_not_written(
     file: Path, hasher: SecretHasher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file.parent.mkdir()
-    monkeypatch.setattr("jwt_middleware.storage.database.BUSY_TIMEOUT_SECONDS", 0)
+    monkeypatch.setattr("jwt_middleware.accounts.sql.TIMEOUT_SECONDS", 0.01)
     accounts = SQLAccounts(sa.URL.create("sqlite", database=str(file)), hasher=hasher)
     accounts.create_schema()
     accounts.add("email", "ann@x", "hunter2")
@@ -194,7 +195,7 @@ def test_waits_for_the_lock_that_write_ahead_logging_needs(
             if len(waits) == 3:
                 other.rollback()
 
-        monkeypatch.setattr("jwt_middleware.storage.database.time.sleep", wait)
+        monkeypatch.setattr("jwt_middleware.storage.sqlite.time.sleep", wait)
         file_accounts.create_schema()
     assert len(waits) == 3
     with closing(sqlite3.connect(file)) as other:
@@ -202,18 +203,63 @@ def test_waits_for_the_lock_that_write_ahead_logging_needs(
 
 
 def test_does_not_wait_for_ever_for_write_ahead_logging(
-    file_accounts: SQLAccounts, file: Path, monkeypatch: pytest.MonkeyPatch
+    file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file.parent.mkdir()
-    monkeypatch.setattr("jwt_middleware.storage.database.BUSY_TIMEOUT_SECONDS", 0)
+    monkeypatch.setattr("jwt_middleware.accounts.sql.TIMEOUT_SECONDS", 0.01)
+    accounts = SQLAccounts(sa.URL.create("sqlite", database=str(file)))
     with closing(sqlite3.connect(file)) as other:
         other.execute("CREATE TABLE t (x)")
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(UnavailableError, match="cannot be asked"):
-            file_accounts.create_schema()
+            accounts.create_schema()
+
+
+def test_only_what_is_to_last_waits_for_the_disk(file_accounts: SQLAccounts, file: Path) -> None:
+    file.parent.mkdir()
+    file_accounts.create_schema()
+    asked = []
+    for durable in (True, False, True):
+        with file_accounts._database.writing(durable=durable) as connection:
+            asked.append(connection.exec_driver_sql("PRAGMA synchronous").scalar())
+    assert asked == [2, 1, 2]  # FULL, NORMAL: https://www.sqlite.org/pragma.html
+
+
+def test_a_writer_waits_for_others_of_its_process(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file.parent.mkdir()
+    monkeypatch.setattr("jwt_middleware.accounts.sql.TIMEOUT_SECONDS", 0.05)
+    with closing(SQLAccounts(sa.URL.create("sqlite", database=str(file)))) as accounts:
+        accounts.create_schema()
+        with (
+            accounts._database.writing(),
+            ThreadPoolExecutor(1) as pool,
+            pytest.raises(UnavailableError, match="too many others of this process"),
+        ):
+            pool.submit(accounts.disable, "email", "ann@x").result()
 
 
 # --- PostgreSQL --------------------------------------------------------------------------------
+
+
+def test_an_answer_that_does_not_come_is_not_waited_for(
+    postgresql_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jwt_middleware.accounts.sql.TIMEOUT_SECONDS", 0.4)
+    # The server itself is not told to give up.
+    with closing(SQLAccounts(f"{postgresql_url}&options=-c%20statement_timeout=0")) as accounts:
+        drivers: list[Any] = []
+
+        def ask(statement: str) -> object:
+            with accounts._database.reading() as connection:
+                drivers.append(connection.connection.driver_connection)
+                return connection.exec_driver_sql(statement).scalar()
+
+        with pytest.raises(UnavailableError, match="does not answer"):
+            ask("SELECT pg_sleep(60)")
+        assert drivers[0].closed
+        assert ask("SELECT 1") == 1
 
 
 def test_a_lost_connection_is_made_anew(postgresql_url: str, hasher: SecretHasher) -> None:
@@ -261,19 +307,18 @@ def test_a_server_that_is_down_is_unavailable(url: str) -> None:
     assert "hunter2" not in repr(accounts)
 
 
-def test_connecting_and_asking_have_a_time_limit() -> None:
-    engine = engine_of(SQLAccounts("postgresql://ann@127.0.0.1:1/db"))
-    seen: list[dict[str, Any]] = []
-
-    @sa.event.listens_for(engine, "do_connect")
-    def look(*event: Any) -> None:
-        seen.append(event[3])
-
-    with pytest.raises(sa.exc.OperationalError):
-        engine.connect()
-    assert seen[0]["connect_timeout"] == 2
-    assert seen[0]["tcp_user_timeout"] == 5000
-    assert seen[0]["options"] == "-c statement_timeout=5000"
+def test_the_server_is_told_how_long_it_may_take(postgresql_url: str) -> None:
+    accounts = SQLAccounts(postgresql_url)
+    with accounts._database.reading() as connection:
+        asked = {
+            name: connection.exec_driver_sql(f"SHOW {name}").scalar_one()
+            for name in ("statement_timeout", "idle_in_transaction_session_timeout")
+        }
+        driver: Any = connection.connection.driver_connection
+        told = driver.info.get_parameters()
+    assert asked == {"statement_timeout": "4s", "idle_in_transaction_session_timeout": "10s"}
+    assert {told["connect_timeout"], told["tcp_user_timeout"]} == {"2", "5000"}
+    accounts.close()
 
 
 @pytest.mark.parametrize("how", ["removed", "replaced"])
