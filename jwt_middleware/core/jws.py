@@ -13,10 +13,11 @@ from collections.abc import Set as AbstractSet
 from hmac import compare_digest
 from typing import Any, Final, NamedTuple
 
-from jwt.algorithms import Algorithm, HMACAlgorithm, get_default_algorithms
+from jwt.algorithms import Algorithm, ECAlgorithm, HMACAlgorithm, get_default_algorithms
 from jwt.exceptions import InvalidKeyError as InvalidKeyError
 
 from ..errors import AlgorithmNotAllowedError, ConfigurationError, MalformedTokenError
+from .ecdsa import ecdsa_check
 from .encoding import decode_base64url, encode_base64url, parse_json
 from .mac import prepared_hmac
 
@@ -85,10 +86,12 @@ def signature_check(alg: str, key: Any) -> Callable[[bytes, bytes], bool]:
         key: A public key, or the bytes of a secret.
     """
     algorithm = ALGORITHMS[alg]
-    if not isinstance(algorithm, HMACAlgorithm):
-        return lambda message, signature: algorithm.verify(message, key, signature)
-    mac = prepared_hmac(key, algorithm.hash_alg)
-    return lambda message, signature: compare_digest(mac(message), signature)
+    if isinstance(algorithm, HMACAlgorithm):
+        mac = prepared_hmac(key, algorithm.hash_alg)
+        return lambda message, signature: compare_digest(mac(message), signature)
+    if isinstance(algorithm, ECAlgorithm):
+        return ecdsa_check(key, algorithm.hash_alg())
+    return lambda message, signature: algorithm.verify(message, key, signature)
 
 
 def split(token: str) -> CompactJWS:
