@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import logging
 import math
 import time
 from collections.abc import Callable, Collection, Mapping
@@ -11,9 +13,11 @@ from hashlib import sha256
 from ipaddress import IPv4Address, IPv6Address
 from typing import Final, Protocol
 
-from ..errors import ConfigurationError, TooManyAttemptsError
+from ..errors import ConfigurationError, TooManyAttemptsError, UnavailableError
 from .client_type import normalise_account
 from .errors import InvalidAccountError
+
+logger = logging.getLogger(__name__)
 
 DEFAULT_MAX_PER_ACCOUNT: Final = 5
 DEFAULT_MAX_PER_ADDRESS: Final = 20
@@ -21,6 +25,10 @@ DEFAULT_WINDOW_SECONDS: Final = 60
 
 MAX_ATTEMPTS: Final = 1000
 MAX_WINDOW_SECONDS: Final = 86_400
+
+# More than as many attempts leave behind: each at most an address and two readings of a name.
+_PRUNE_EVERY: Final = 50
+_PRUNED_AT_ONCE: Final = 200
 
 Address = IPv4Address | IPv6Address
 
@@ -46,6 +54,15 @@ class AttemptStore(Protocol):
 
     def forgive(self, *, forgotten: str, taken_back: str | None, at: float) -> None:
         """Forget all attempts under one key, and the one at *at* under another."""
+        ...
+
+    def prune(self, *, now: float, limit: int) -> int:
+        """
+        Remove up to *limit* keys whose attempts count no more; return how many.
+
+        Raises:
+            UnavailableError: The store cannot be asked.
+        """
         ...
 
 
@@ -113,6 +130,7 @@ class LoginThrottle:
         self._max_per_address = max_per_address
         self._window_seconds = window_seconds
         self._clock = clock
+        self._counted = itertools.count(1)
 
     def attempt(
         self, client_type: str, accounts: Collection[str], *, address: Address | None
@@ -140,6 +158,7 @@ class LoginThrottle:
             wait = self._store.record_attempt(limited, window_seconds=self._window_seconds, now=now)
             if wait > 0:
                 raise TooManyAttemptsError(retry_after_seconds=max(1, math.ceil(wait)))
+            self._prune_at_times(now)
         return Attempt(named, [*limited], now)
 
     def succeed(self, attempt: Attempt, account: str) -> None:
@@ -156,6 +175,15 @@ class LoginThrottle:
         others: list[str | None] = [key for key in attempt.counted if key != own]
         for key in others or [None]:
             self._store.forgive(forgotten=own, taken_back=key, at=attempt.at)
+
+    def _prune_at_times(self, now: float) -> None:
+        # Here too: who only guesses starts no session, with which the store would be pruned.
+        if next(self._counted) % _PRUNE_EVERY:
+            return
+        try:
+            self._store.prune(now=now, limit=_PRUNED_AT_ONCE)
+        except UnavailableError as error:
+            logger.warning("expired attempts were not pruned: %s", error)
 
 
 def _account_key(client_type: str, account: str) -> str:

@@ -16,6 +16,9 @@ _MINUTE_SECONDS: Final = 60
 _PARTS_AT_ONCE: Final = 256
 _SUBJECTS_AT_ONCE: Final = 1000
 
+# 9999-12-31T23:59:59Z: every store has room for it, and every clock can show it.
+_LATEST: Final = 253_402_300_799
+
 
 class LiveRevocations:
     """
@@ -110,5 +113,5 @@ def token_revocation(claims: Mapping[str, object], *, issuer: str, now: float) -
     expires = claims.get("exp")
     if not isinstance(expires, int | float):
         raise ConfigurationError("exp must be a number: until then the token is revoked")
-    until = math.ceil(expires) + MAX_LEEWAY_SECONDS
+    until = min(math.ceil(expires) + MAX_LEEWAY_SECONDS, _LATEST)
     return Revocation("token", token_key(claims, issuer), int(now), until)

@@ -17,6 +17,7 @@ from .sql_log import Follower, record
 from .store import TIMEOUT_SECONDS, Changes, Cursor, Outcome, Revocation, Rotation
 from .tables import (
     attempts,
+    escape,
     fill,
     metadata,
     name_hash,
@@ -116,7 +117,7 @@ class SQLSessions:
     def find(self, sid: str) -> Session | None:
         """Return the session."""
         with self._prepared.get().reading() as connection:
-            row = connection.execute(_FIND, {"sid": sid}).first()
+            row = connection.execute(_FIND, {"sid": escape(sid)}).first()
         return None if row is None else to_session(row)
 
     def list(self, *, subject: str | None = None) -> Iterator[Session]:
@@ -162,7 +163,7 @@ class SQLSessions:
     def end(self, sid: str, *, now: float) -> bool:
         """Remove the session, and revoke it."""
         with self._prepared.get().writing() as connection:
-            row = connection.execute(_LOCK, {"sid": sid}).first()
+            row = connection.execute(_LOCK, {"sid": escape(sid)}).first()
             if row is None:
                 return False
             _end(connection, {row.sid: row.tokens_until}, now=now)

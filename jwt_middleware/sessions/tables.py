@@ -86,7 +86,11 @@ def name_hash(*names: str) -> bytes:
 
 
 def escape(text: str) -> str:
-    """Return printable ASCII, which reads as *text* itself in most cases."""
+    """
+    Return printable ASCII, which reads as *text* itself in most cases, and always for a *sid*.
+
+    What claims to be one, in a token that others signed with our key, may be anything.
+    """
     return text.encode("unicode_escape").decode("ascii")
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from jwt_middleware.accounts import LoginThrottle
 from jwt_middleware.accounts.throttle import Attempt
-from jwt_middleware.errors import ConfigurationError, TooManyAttemptsError
+from jwt_middleware.errors import ConfigurationError, TooManyAttemptsError, UnavailableError
 from jwt_middleware.sessions import MemorySessions
 
 HERE = ip_address("192.0.2.1")
@@ -234,6 +234,34 @@ def test_the_store_learns_no_name_and_no_address(
         assert "ann" not in key
         assert "192" not in key[:3]
     assert "ann" not in repr(attempt)
+
+
+def test_failed_logins_leave_nothing_behind_for_long(
+    throttle: Callable[..., LoginThrottle], store: Recorder, clock: Clock
+) -> None:
+    limited = throttle(window_seconds=60)
+    for number in range(2_000):
+        clock.now += 1
+        tries(limited, f"nobody {number}", f"nobody+{number}", address=HERE + number)
+    assert len(store.keys) == 6_000
+    # Those of a minute, and what comes before the next step.
+    assert len(store._attempts) <= 3 * (60 + 50)
+
+
+def test_attempts_go_on_while_the_store_cannot_be_pruned(
+    throttle: Callable[..., LoginThrottle],
+    store: Recorder,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def fail(**_: object) -> int:
+        raise UnavailableError("the disk is full")
+
+    monkeypatch.setattr(store, "prune", fail)
+    limited = throttle()
+    for number in range(50):
+        tries(limited, f"nobody {number}", address=HERE + number)
+    assert "not pruned: the disk is full" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -5,12 +5,14 @@ from typing import Any
 
 import pytest
 
-from jwt_middleware.sessions.live import LiveRevocations, token_key
+from jwt_middleware.core.trust import MAX_LEEWAY_SECONDS
+from jwt_middleware.sessions.live import LiveRevocations, token_key, token_revocation
 from jwt_middleware.sessions.store import Kind, Revocation
 
 NOW = 1_800_000_000
 ISS = "https://auth"
 OTHER = "https://other"
+END_OF_TIME = 253_402_300_799  # 9999-12-31T23:59:59Z
 
 
 def claims(**changes: Any) -> dict[str, Any]:
@@ -140,3 +142,19 @@ def test_a_subject_is_revoked_while_the_expired_are_looked_for() -> None:
 def test_a_token_is_named_with_its_issuer_unless_that_is_ours() -> None:
     assert token_key(claims(), ISS) == "j"
     assert token_key(claims(iss=OTHER), ISS) == "https://other\nj"
+
+
+@pytest.mark.parametrize(
+    ("exp", "until"),
+    [
+        (NOW, NOW + MAX_LEEWAY_SECONDS),
+        (NOW + 0.5, NOW + 1 + MAX_LEEWAY_SECONDS),
+        (END_OF_TIME - MAX_LEEWAY_SECONDS, END_OF_TIME),
+        (END_OF_TIME - MAX_LEEWAY_SECONDS + 1, END_OF_TIME),
+        (2**63, END_OF_TIME),
+        (1e300, END_OF_TIME),
+    ],
+)
+def test_a_token_is_revoked_until_nothing_accepts_it_any_more(exp: float, until: int) -> None:
+    revocation = token_revocation(claims(exp=exp), issuer=ISS, now=NOW + 0.9)
+    assert revocation == Revocation("token", "j", NOW, until)

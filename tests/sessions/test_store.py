@@ -36,6 +36,13 @@ def test_an_unknown_session_is_not_found(store: SessionStore) -> None:
     assert store.find("") is None
 
 
+@pytest.mark.parametrize("sid", ["s\0d", "\ud800", "sid\n", "\\x73id", "x" * 20_000])
+def test_a_sid_that_no_session_can_have_is_unknown(store: SessionStore, sid: str) -> None:
+    store.add(a_session())
+    assert store.find(sid) is None
+    assert not store.end(sid, now=NOW)
+
+
 def test_a_session_may_have_no_refresh_token(store: SessionStore) -> None:
     session = a_session(token_hash=None, credential="")
     store.add(session)
