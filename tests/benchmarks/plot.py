@@ -25,11 +25,12 @@ def write_plot(rows: Sequence[Row], file: Path) -> None:
         color=[_MET if row.distance <= 1 else _MISSED for row in shown],
     )
     axes.axvline(1, color="black", linewidth=1)
-    labels = [f"{row.measured}\nagainst {row.against}" for row in shown]
+    labels = [f"{row.measured}\n{row.against}" for row in shown]
     axes.set_yticks(range(len(shown)), labels, fontsize=7)
     for place, row in enumerate(shown):
         text = f" {row.figure:.3g} {row.unit} ({row.bound} {row.target:g})"
         axes.text(row.distance, place, text, va="center", fontsize=7)
+    axes.margins(y=0.01)
     axes.set_xlim(0, max(1.6, *(row.distance + 0.5 for row in shown)))
     axes.set_xlabel("share of the target used; left of the line it is met")
     axes.set_title(heading().splitlines()[0], fontsize=8)
