@@ -137,12 +137,7 @@ class TokenVerifier:
             trusted = check.check_issuer(claims, self._trusted)
             found = trusted.find_keys(jws.header)
         keys, header, candidates = found
-        signature = decode_segment(jws.signature, "signature")
-        for key in candidates:
-            if key.verify(jws.signing_input, signature):
-                break
-        else:
-            raise InvalidSignatureError
+        _check_signature(jws, candidates)
         if claims is None:
             claims = decode_object(jws.payload, "payload")
             check.check_issuer(claims, self._trusted)
