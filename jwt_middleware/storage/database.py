@@ -18,6 +18,7 @@ from ..errors import ConfigurationError, UnavailableError
 from ..fork import PerProcess
 from .deadline import remaining, within
 from .explaining import explain
+from .row_log import LOGGING_NAME, keep_rows_out
 from .sqlite import WRITE, create_file, make_engine
 from .urls import SQLITE, URL_FORMS, parse_url
 from .watch import Version, Watch
@@ -173,6 +174,7 @@ class Database:
         return True
 
     def _make_engine(self) -> Engine:
+        keep_rows_out()
         if self._path is not None:
             return make_engine(self._url, self._path, timeout_seconds=self._timeout_seconds)
         # Here, as the driver need not be there for those who use SQLite.
@@ -181,6 +183,7 @@ class Database:
         engine = create_engine(
             self._url,
             hide_parameters=True,  # SQLAlchemy's errors and logs would show secret hashes
+            logging_name=LOGGING_NAME,
             # Each is held for a moment, and a server takes a hundred for all workers of all hosts.
             pool_size=_POOL_SIZE,
             max_overflow=0,
