@@ -8,6 +8,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
+from ..errors import UnavailableError
 from ..storage.database import Database
 from ..storage.watch import Version
 from .store import Changes, Cursor, Revocation
@@ -15,7 +16,11 @@ from .tables import escape, name_hash, revocations, store, unescape
 
 _PAGE_SIZE: Final = 10_000  # what can be read in a fraction of the time that an operation has
 
-_LATEST: Final = sa.select(store.c.identity, store.c.number)
+_LATEST: Final = {
+    "sqlite": sa.select(store.c.identity, store.c.number, sa.false()),
+    # A standby may be behind its primary by any time: it cannot say what is all.
+    "postgresql": sa.select(store.c.identity, store.c.number, sa.func.pg_is_in_recovery()),
+}
 _LATER: Final = (
     sa.select(
         revocations.c.kind,
@@ -78,7 +83,12 @@ class Follower:
         if version is not None and since is not None and self._latest == (version, since):
             return Changes((), since, complete=True)
         with self._database.reading() as connection:
-            latest = Cursor._make(connection.execute(_LATEST).one())
+            *found, is_standby = connection.execute(_LATEST[connection.dialect.name]).one()
+            if is_standby:
+                raise UnavailableError(
+                    f"database {self._database} is a standby: the url must lead to the primary"
+                )
+            latest = Cursor._make(found)
             self._latest = version, latest
             if since == latest:
                 return Changes((), latest, complete=True)
@@ -91,11 +101,11 @@ class Follower:
         complete = len(rows) < limit
         if complete:
             number = max(number, latest.number)
-        found = [
+        revoked = [
             Revocation._make((kind, unescape(name), revoked_at, expires_at))
             for kind, name, revoked_at, expires_at, _ in rows
         ]
-        return Changes(found, Cursor(latest.store, number), complete)
+        return Changes(revoked, Cursor(latest.store, number), complete)
 
 
 def _upsert(insert: Any) -> Any:

@@ -20,6 +20,7 @@ from jwt_middleware.sessions.sql import SQLSessions
 from jwt_middleware.sessions.sql_log import record
 from jwt_middleware.sessions.tables import sessions, to_row
 
+from ..faults.stores import PostgreSQLStore, running
 from .conftest import PROCESSES, Processes
 from .values import NOW, a_revocation, a_session, read_all
 
@@ -264,6 +265,20 @@ def test_a_server_that_is_paused_is_given_up_and_used_again(postgresql_url: str)
                 with pytest.raises(UnavailableError, match="does not answer"):
                     use()
         assert store.end("paused", now=NOW)
+
+
+def test_a_standby_does_not_say_that_nothing_is_new() -> None:
+    with running("postgresql") as server:
+        assert isinstance(server, PostgreSQLStore)
+        store = SQLSessions(server.url)
+        store.revoke(a_revocation("token"))
+        _, cursor = read_all(store)
+        store.close()
+        server.demote()
+        for since in (cursor, None):
+            with pytest.raises(UnavailableError, match="is a standby: the url must lead"):
+                store.changes(since, limit=10)
+        store.close()
 
 
 @pytest.mark.usefixtures("impatient")
