@@ -82,13 +82,18 @@ class Follower:
         version = self._database.version()
         if version is not None and since is not None and self._latest == (version, since):
             return Changes((), since, complete=True)
+        # A backup that took the file's place has the identity, and hands the same numbers out again
+        # for something else.
+        incarnation = self._database.incarnation()
         with self._database.reading() as connection:
-            *found, is_standby = connection.execute(_LATEST[connection.dialect.name]).one()
+            identity, latest_number, is_standby = connection.execute(
+                _LATEST[connection.dialect.name]
+            ).one()
             if is_standby:
                 raise UnavailableError(
                     f"database {self._database} is a standby: the url must lead to the primary"
                 )
-            latest = Cursor._make(found)
+            latest = Cursor(f"{identity}{incarnation}", latest_number)
             self._latest = version, latest
             if since == latest:
                 return Changes((), latest, complete=True)
@@ -101,11 +106,11 @@ class Follower:
         complete = len(rows) < limit
         if complete:
             number = max(number, latest.number)
-        revoked = [
+        found = [
             Revocation._make((kind, unescape(name), revoked_at, expires_at))
             for kind, name, revoked_at, expires_at, _ in rows
         ]
-        return Changes(revoked, Cursor(latest.store, number), complete)
+        return Changes(found, Cursor(latest.store, number), complete)
 
 
 def _upsert(insert: Any) -> Any:

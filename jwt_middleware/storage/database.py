@@ -19,7 +19,7 @@ from ..fork import PerProcess
 from .deadline import remaining, within
 from .explaining import explain
 from .row_log import LOGGING_NAME, keep_rows_out
-from .sqlite import WRITE, create_file, make_engine
+from .sqlite import WRITE, create_file, identity, make_engine
 from .urls import SQLITE, URL_FORMS, parse_url
 from .watch import Version, Watch
 
@@ -108,6 +108,10 @@ class Database:
             connection.execution_options(**options).begin(),
         ):
             yield connection
+
+    def incarnation(self) -> str:
+        """Return what is another for an SQLite file in the place of one before; else nothing."""
+        return "" if self._path is None else str(identity(self._path))
 
     def version(self) -> Version | None:
         """

@@ -188,6 +188,25 @@ def test_a_file_in_the_place_of_another_is_read_from_its_beginning(
     assert after.store != cursor.store
 
 
+def test_a_file_that_was_restored_is_read_from_its_beginning(
+    sqlite_store: SQLSessions, file: Path
+) -> None:
+    sqlite_store.revoke(a_revocation("kept"))
+    copy = file.with_name("copy")
+    with closing(sqlite3.connect(file)) as source, closing(sqlite3.connect(copy)) as target:
+        source.backup(target)
+    sqlite_store.revoke(a_revocation("lost"))
+    _, cursor = read_all(sqlite_store)
+    for one in file.parent.glob(f"{file.name}*"):
+        one.unlink()
+    copy.rename(file)
+    with closing(SQLSessions(f"sqlite:///{file}")) as another:
+        another.revoke(a_revocation("first"))  # under the number that the lost one had
+        another.revoke(a_revocation("second"))
+    revocations, _ = read_all(sqlite_store, cursor)
+    assert revocations == [a_revocation(name) for name in ("kept", "first", "second")]
+
+
 # --- Faults ------------------------------------------------------------------------------------
 
 
