@@ -6,8 +6,9 @@ JWT checking and issuing for any WSGI app.
     app = JWTMiddleware(app, verifier=TokenVerifier(keys=keys, issuer=..., audience=...))
 """
 
-from .accounts import LoginThrottle
-from .config import wrap
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from .core.issuer import IssuedToken, TokenIssuer
 from .core.keys import Key, KeySet
 from .core.payload import JWTPayload
@@ -15,11 +16,31 @@ from .core.shortcut import generate_payload, generate_token, verify_token
 from .core.trust import TrustedIssuer
 from .core.verified import VerifiedToken
 from .core.verifier import TokenVerifier
-from .sessions import MemorySessions, Sessions
-from .wsgi.endpoint import TokenEndpoint
 from .wsgi.middleware import JWTMiddleware
 from .wsgi.policy import Policy, Rule
 from .wsgi.responses import Responses
+
+if TYPE_CHECKING:
+    from .accounts import LoginThrottle
+    from .config import wrap
+    from .sessions import MemorySessions, Sessions
+    from .wsgi.endpoint import TokenEndpoint
+else:
+    # Imported by those who ask for them (PEP 562): whoever verifies tokens that others issue needs
+    # neither accounts nor sessions, nor WTForms, and the configuration reads every other room.
+    _ON_DEMAND = {
+        "LoginThrottle": ".accounts",
+        "MemorySessions": ".sessions",
+        "Sessions": ".sessions",
+        "TokenEndpoint": ".wsgi.endpoint",
+        "wrap": ".config",
+    }
+
+    def __getattr__(name):
+        if name in _ON_DEMAND:
+            return getattr(import_module(_ON_DEMAND[name], __name__), name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 __all__ = [
     "IssuedToken",

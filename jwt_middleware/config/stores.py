@@ -19,9 +19,14 @@ URL_FORMS: Final = (
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 
 
-def build_store(url: str, place: Place) -> SessionStore:
+def build_store(url: str, place: Place, *, creates_tables: bool = True) -> SessionStore:
     """
     Make the store that *url*, which stands at *place*, is for.  Connects nothing, creates nothing.
+
+    Args:
+        url: Of the store.
+        place: Where it stands.
+        creates_tables: Whether its first use creates what is missing.
 
     Raises:
         ConfigurationError: The URL is unusable, or what its store needs is not installed.  The
@@ -34,7 +39,7 @@ def build_store(url: str, place: Place) -> SessionStore:
     extra, build = found
     try:
         with place.named():
-            return build(url, place)
+            return build(url, place, creates_tables=creates_tables)
     except ModuleNotFoundError as error:
         raise place.error(
             f"{error.name} is missing: pip install 'wsgi-jwt-middleware[{extra}]'"
@@ -63,24 +68,24 @@ def _web_concurrency(environ: Mapping[str, str]) -> int:
     return int(value) if re.fullmatch("[0-9]{1,9}", value) else 1
 
 
-def _memory(_: str, __: Place) -> SessionStore:
+def _memory(*_: object, **__: object) -> SessionStore:
     return MemorySessions()
 
 
-def _sql(url: str, place: Place) -> SessionStore:
+def _sql(url: str, place: Place, *, creates_tables: bool) -> SessionStore:
     from ..sessions.sql import SQLSessions  # noqa: PLC0415  needs SQLAlchemy, an extra
     from .database import database_url  # noqa: PLC0415  the same
 
-    return SQLSessions(database_url(url, place))
+    return SQLSessions(database_url(url, place), creates_tables=creates_tables)
 
 
-def _redis(url: str, _: Place) -> SessionStore:
+def _redis(url: str, *_: object, **__: object) -> SessionStore:
     from ..sessions.redis import RedisSessions  # noqa: PLC0415  needs redis-py, an extra
 
     return RedisSessions(url)
 
 
-_STORES: Final[Mapping[str, tuple[str, Callable[[str, Place], SessionStore]]]] = {
+_STORES: Final[Mapping[str, tuple[str, Callable[..., SessionStore]]]] = {
     "memory": ("", _memory),
     "sqlite": ("sql", _sql),
     "sqlite+pysqlite": ("sql", _sql),

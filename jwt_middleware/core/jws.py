@@ -10,13 +10,16 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
-from typing import Final, NamedTuple
+from hmac import compare_digest
+from typing import Any, Final, NamedTuple
 
-from jwt.algorithms import Algorithm, get_default_algorithms
+from jwt.algorithms import Algorithm, ECAlgorithm, HMACAlgorithm, get_default_algorithms
 from jwt.exceptions import InvalidKeyError as InvalidKeyError
 
 from ..errors import AlgorithmNotAllowedError, ConfigurationError, MalformedTokenError
+from .ecdsa import ecdsa_check
 from .encoding import decode_base64url, encode_base64url, parse_json
+from .mac import prepared_hmac
 
 MAX_TOKEN_CHARS: Final = 16_384
 """Longer strings are refused unread; servers cut header lines at 8 to 64 KiB."""
@@ -74,6 +77,23 @@ def checked_algorithms(algorithms: Iterable[str] | None) -> tuple[str, ...] | No
     return tuple(dict.fromkeys(accepted))
 
 
+def signature_check(alg: str, key: Any) -> Callable[[bytes, bytes], bool]:
+    """
+    Return a function of message and signature that tells whether *key* made the one for the other.
+
+    Args:
+        alg: One of :data:`ALGORITHMS`.
+        key: A public key, or the bytes of a secret.
+    """
+    algorithm = ALGORITHMS[alg]
+    if isinstance(algorithm, HMACAlgorithm):
+        mac = prepared_hmac(key, algorithm.hash_alg)
+        return lambda message, signature: compare_digest(mac(message), signature)
+    if isinstance(algorithm, ECAlgorithm):
+        return ecdsa_check(key, algorithm.hash_alg())
+    return lambda message, signature: algorithm.verify(message, key, signature)
+
+
 def split(token: str) -> CompactJWS:
     """
     Cut a compact serialization into its segments.
@@ -86,11 +106,14 @@ def split(token: str) -> CompactJWS:
         raise MalformedTokenError(f"not a string of at most {MAX_TOKEN_CHARS} characters")
     if not token.isascii():
         raise MalformedTokenError("characters outside ASCII")
-    signing_input, _, signature = token.encode("ascii").rpartition(b".")
-    header, dot, payload = signing_input.partition(b".")
-    if not dot or b"." in payload:
+    octets = token.encode("ascii")
+    segments = octets.split(b".", 3)
+    if len(segments) != 3:
         raise MalformedTokenError("not three segments")
-    return CompactJWS(header, payload, signature, signing_input)
+    header, payload, signature = segments
+    signing_input = octets[: -1 - len(signature)]
+    # The constructor of a NamedTuple would take as long as all of the above.
+    return tuple.__new__(CompactJWS, (header, payload, signature, signing_input))
 
 
 def decode_segment(segment: bytes, name: str) -> bytes:
@@ -113,7 +136,10 @@ def decode_object(segment: bytes, name: str) -> dict[str, object]:
     Raises:
         MalformedTokenError: It is not canonical base64url of a strict JSON object.
     """
-    octets = decode_segment(segment, name)
+    try:
+        octets = decode_base64url(segment)
+    except ValueError as error:
+        raise MalformedTokenError(f"{name} is not canonical base64url") from error
     try:
         value = parse_json(octets)
     except ValueError as error:

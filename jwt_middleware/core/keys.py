@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Self
 
 from ..errors import AlgorithmNotAllowedError, ConfigurationError, UnknownKeyError
 from . import material
 from .jwk import export_jwk, parse_jwk, thumbprint
-from .jws import ALGORITHMS, Header
+from .jws import ALGORITHMS, Header, signature_check
 
 MAX_TRIES_WITHOUT_KID: Final = 4
 """How many keys of its alg a token without kid is tried against, in the set's order."""
@@ -30,12 +30,15 @@ class Key:
     alg: str
     _signing: Any = field(repr=False)
     _verifying: Any = field(repr=False)
+    _check: Callable[[bytes, bytes], bool] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         if not isinstance(self.kid, str) or not 0 < len(self.kid) <= 255:
             raise ConfigurationError("kid must be a string of 1 to 255 characters")
         if not self.kid.isprintable():
             raise ConfigurationError("kid must be printable")
+        if self.can_verify:
+            object.__setattr__(self, "_check", signature_check(self.alg, self._verifying))
 
     @property
     def can_sign(self) -> bool:
@@ -53,7 +56,7 @@ class Key:
 
     def verify(self, message: bytes, signature: bytes) -> bool:
         """Tell whether *signature* is this key's for *message*; only if it :attr:`can_verify`."""
-        return ALGORITHMS[self.alg].verify(message, self._verifying, signature)
+        return self._check(message, signature)
 
     def limited_to(self, operations: Collection[str]) -> Self:
         """

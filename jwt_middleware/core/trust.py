@@ -106,6 +106,20 @@ class TrustedIssuer:
     def __repr__(self) -> str:
         return f"<TrustedIssuer {self.issuer!r} audience={sorted(self.audiences)}>"
 
+    def keys_at_hand(self, segment: bytes) -> tuple[KeySet, Header, tuple[Key, ...]] | None:
+        """
+        Return what :meth:`find_keys` does where no source has to be asked for that, else ``None``.
+
+        It is meant for tokens that may be another issuer's: they shall not have keys fetched here.
+
+        Raises:
+            InvalidTokenError: As :meth:`find_keys`.
+        """
+        known = self._known_headers.get(segment)
+        if known is not None and known[0] is self.keys.current():
+            return known
+        return self.find_keys(segment) if isinstance(self.keys, KeySet) else None
+
     def find_keys(self, segment: bytes) -> tuple[KeySet, Header, tuple[Key, ...]]:
         """
         Read a header segment and return the keys that may have signed under it.

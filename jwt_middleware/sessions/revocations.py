@@ -58,7 +58,7 @@ class Revocations:
     ) -> None:
         if type(max_delay_seconds) not in {int, float} or not 0 <= max_delay_seconds <= 60:
             raise ConfigurationError("max_delay_seconds must be a number of seconds, 0 to 60")
-        self._store = store
+        self.store = store
         self._max_delay_seconds = max_delay_seconds
         self._clock = clock
         self._monotonic = monotonic
@@ -156,7 +156,7 @@ class Revocations:
             asked_at = self._monotonic()
             if asked_at - begun > _READING_SECONDS:
                 raise UnavailableError("there are more revocations to be read")
-            changes = self._store.changes(self._cursor, limit=_PAGE_SIZE)
+            changes = self.store.changes(self._cursor, limit=_PAGE_SIZE)
             if changes.revocations:
                 self._live.update(changes.revocations)
                 self._state = object()

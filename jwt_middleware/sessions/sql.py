@@ -28,7 +28,8 @@ from .tables import (
 )
 
 _PAGE_SIZE: Final = 500
-_MEND: Final = "call create_schema(), or start the application anew, which does"
+_MEND: Final = "start the application anew, or run `jwt-middleware sessions create-schema`"
+_MEND_FOLLOWER: Final = "if the URL is right, start the application that issues the tokens"
 
 _INSERT: Final = sa.insert(sessions)
 _FIND: Final = sa.select(sessions).where(sessions.c.sid == sa.bindparam("sid"))
@@ -74,12 +75,14 @@ class SQLSessions:
     Nothing is connected before the first use, and nothing connected survives a fork.  The tables
     are created by the first use in each process, if they are missing; that is safe while other
     processes do the same.  Where the database's user may not create tables, somebody else calls
-    :meth:`create_schema` before.
+    :meth:`create_schema` before; and who only follows somebody else's revocations must not create
+    them, or a mistyped URL would mean that nothing is ever revoked.
 
     Each operation ends within :data:`~.store.TIMEOUT_SECONDS`, whatever the database does.
 
     Args:
         url: ``sqlite:///sessions.db`` (a file), ``postgresql://user:password@host/database``.
+        creates_tables: Whether the first use creates the tables.
 
     Raises:
         ConfigurationError: The URL cannot be used, or its driver is not installed.
@@ -87,8 +90,10 @@ class SQLSessions:
 
     single_process: Final = False
 
-    def __init__(self, url: str | sa.URL) -> None:
-        self._database = Database(url, timeout_seconds=TIMEOUT_SECONDS, mend=_MEND)
+    def __init__(self, url: str | sa.URL, *, creates_tables: bool = True) -> None:
+        self._creates_tables = creates_tables
+        mend = _MEND if creates_tables else _MEND_FOLLOWER
+        self._database = Database(url, timeout_seconds=TIMEOUT_SECONDS, mend=mend)
         self._prepared = PerProcess(self._prepare)
         self._follower = Follower(self._database)
         self._attempts = Attempts(self._database)
@@ -213,7 +218,8 @@ class SQLSessions:
         self._attempts.forgive(forgotten=forgotten, taken_back=taken_back, at=at)
 
     def _prepare(self) -> Database:
-        self.create_schema()
+        if self._creates_tables:
+            self.create_schema()
         return self._database
 
 

@@ -72,10 +72,15 @@ _ANSWERS: Final[Mapping[type[JWTMiddlewareError], Answer]] = {
 }
 
 
+# json.dumps makes an encoder for each call, which takes as long as to encode.
+_encode: Final = json.JSONEncoder(ensure_ascii=False).encode
+
+
 def answer_to(error: AuthError | UnavailableError) -> Answer:
     """Return how *error* is answered, and log it."""
     _log(error)
-    return next(_ANSWERS[base] for base in type(error).__mro__ if base in _ANSWERS)
+    exact = _ANSWERS.get(type(error))
+    return exact or next(_ANSWERS[base] for base in type(error).__mro__ if base in _ANSWERS)
 
 
 def further_headers(error: AuthError | UnavailableError) -> Iterator[tuple[str, str]]:
@@ -95,7 +100,7 @@ def send_json(
     media_type: str = "application/json",
 ) -> Iterable[bytes]:
     """Answer with a JSON object that nobody may store."""
-    octets = json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
+    octets = _encode(body).encode("utf-8", "replace")
     start_response(
         f"{status} {HTTP_STATUS_CODES[status]}",
         [

@@ -12,10 +12,11 @@ from .bearer import parse_authorization
 from .environ import ERROR, clear_identity, publish
 from .policy import Policy
 from .responses import Responses
-from .well_known import WellKnown
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+    from .well_known import WellKnown
 
 
 class Endpoint(Protocol):

@@ -20,12 +20,13 @@ from ..errors import (
     JWTMiddlewareError,
     UnavailableError,
 )
-from ..sessions import Grant
 from .answers import Answer, answer_to, further_headers, send_json
 from .bearer import challenge
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+    from ..sessions import Grant
 
 Style = Literal["problem", "envelope"]
 Language = Literal["en", "zh"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,7 @@ from jwt_middleware.accounts.sql import SQLAccounts
 from jwt_middleware.config import load
 
 Write = Callable[[str], Path]
-IssueToken = Callable[..., str]
+IssueToken = Callable[[], str]
 
 SECRET = "a secret of thirty-two bytes or more"
 HEAD = """\
@@ -39,15 +39,15 @@ def issue_token() -> IssueToken:
     """Return a function that issues a token of the configured issuer, without a session."""
     keys = KeySet([Key.from_secret(SECRET)])
 
-    def issue_token(issuer: str = "https://auth.example.com", **payload: object) -> str:
-        issuing = TokenIssuer(keys=keys, issuer=issuer, audience="api")
-        return issuing.issue(JWTPayload(uid=42)).token
+    def issue_token() -> str:
+        issuer = TokenIssuer(keys=keys, issuer="https://auth.example.com", audience="api")
+        return issuer.issue(JWTPayload(uid=42)).token
 
     return issue_token
 
 
 @pytest.fixture
-def ann(folder: Path) -> SQLAccounts:
+def ann(folder: Path) -> Iterator[SQLAccounts]:
     """Return the accounts that [accounts] of the tests names, with one in them."""
     (folder / "jwt.toml").write_text(
         HEAD + '[accounts]\nurl = "sqlite:///accounts.db"\n'
@@ -56,4 +56,5 @@ def ann(folder: Path) -> SQLAccounts:
     accounts = load(folder / "jwt.toml").build_accounts()
     accounts.create_schema()
     accounts.add("email", "ann@example.com", "right", scope="read")
-    return accounts
+    yield accounts
+    accounts.close()

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 Write = Callable[[str], Path]
-IssueToken = Callable[..., str]
+Protect = Callable[[Path], JWTMiddleware]
+IssueToken = Callable[[], str]
 
 ACCOUNTS = """\
 [accounts]
@@ -71,6 +72,27 @@ def bearer(answer: dict[str, str]) -> dict[str, str]:
     return {"Authorization": f"Bearer {answer['access_token']}"}
 
 
+@pytest.fixture
+def protect() -> Iterator[Protect]:
+    """Return a function that does what wrap does, and close what such apps leave open."""
+    made = []
+
+    def protect(config: Path) -> JWTMiddleware:
+        made.append(wrap(config, app))
+        return made[-1]
+
+    yield protect
+    for protected in made:
+        revocation = protected.verifier._revocation
+        if revocation is not None and isinstance(revocation._is_revoked, Revocations):
+            revocation._is_revoked.store.close()
+        if isinstance(protected.endpoint, TokenEndpoint):
+            for verify in protected.endpoint.verifiers.values():
+                accounts = getattr(getattr(verify, "func", None), "__self__", None)
+                if isinstance(accounts, SQLAccounts):
+                    accounts.close()
+
+
 def prepare(config: Path) -> None:
     """Create the store that a configuration names."""
     store = load(config).require_sessions().build_store()
@@ -79,8 +101,10 @@ def prepare(config: Path) -> None:
 
 
 class TestEndpoint:
-    def test_logs_in_refreshes_and_logs_out(self, ann: SQLAccounts, write: Write) -> None:
-        site = TestApp(wrap(write(ENDPOINT + MEMORY), app))
+    def test_logs_in_refreshes_and_logs_out(
+        self, protect: Protect, ann: SQLAccounts, write: Write
+    ) -> None:
+        site = TestApp(protect(write(ENDPOINT + MEMORY)))
         first = site.post_json("/token", LOGIN).json
         second = refresh(site, first)
         assert second["refresh_token"] != first["refresh_token"]
@@ -89,10 +113,9 @@ class TestEndpoint:
         for one in (first, second):
             site.get("/", headers=bearer(one), status=401)
         assert refresh(site, second, status=400)["error"] == "invalid_grant"
-        ann.close()
 
-    def test_shares_one_object_with_the_verifier(self, write: Write) -> None:
-        protected = wrap(write(LDAP + MEMORY), app)
+    def test_shares_one_object_with_the_verifier(self, protect: Protect, write: Write) -> None:
+        protected = protect(write(LDAP + MEMORY))
         sessions = sessions_of(protected)
         revocation = protected.verifier._revocation
         assert revocation is not None
@@ -100,18 +123,17 @@ class TestEndpoint:
         assert endpoint_of(protected).issuer is sessions.issuer
 
     def test_refreshes_nothing_for_an_account_that_is_disabled(
-        self, ann: SQLAccounts, write: Write
+        self, protect: Protect, ann: SQLAccounts, write: Write
     ) -> None:
-        site = TestApp(wrap(write(ENDPOINT + MEMORY), app))
+        site = TestApp(protect(write(ENDPOINT + MEMORY)))
         answer = site.post_json("/token", LOGIN).json
         ann.disable("email", LOGIN["account"])
         assert refresh(site, answer, status=400)["error"] == "invalid_grant"
         site.get("/", headers=bearer(answer), status=401)
-        ann.close()
 
-    def test_asks_a_lookup_of_the_app(self, write: Write) -> None:
+    def test_asks_a_lookup_of_the_app(self, protect: Protect, write: Write) -> None:
         lookups = f'[endpoint.lookups]\nldap = "{__name__}:look_up_ldap"\n'
-        site = TestApp(wrap(write(LDAP + lookups + MEMORY), app))
+        site = TestApp(protect(write(LDAP + lookups + MEMORY)))
         people["bob"] = {"uid": "bob", "scope": "read"}
         login = {"account": "bob", "secret": "x", "type": "ldap"}
         answer = refresh(site, site.post_json("/token", login).json)
@@ -119,20 +141,19 @@ class TestEndpoint:
         refresh(site, answer, status=400)
 
     def test_does_not_look_for_accounts_of_the_app_among_its_own(
-        self, ann: SQLAccounts, write: Write
+        self, protect: Protect, ann: SQLAccounts, write: Write
     ) -> None:
         named = ENDPOINT.replace(
             "[accounts]", f'verifiers = {{ email = "{__name__}:verify_ldap" }}\n[accounts]', 1
         )
-        site = TestApp(wrap(write(named + MEMORY), app))
+        site = TestApp(protect(write(named + MEMORY)))
         answer = site.post_json("/token", {**LOGIN, "account": "zoe"}).json
         refresh(site, answer)
-        ann.close()
 
     def test_without_sessions_gives_no_refresh_token_and_warns(
-        self, write: Write, caplog: pytest.LogCaptureFixture
+        self, protect: Protect, write: Write, caplog: pytest.LogCaptureFixture
     ) -> None:
-        site = TestApp(wrap(write(LDAP), app))
+        site = TestApp(protect(write(LDAP)))
         (record,) = caplog.records
         assert record.levelno == logging.WARNING
         assert "jwt.toml: logins are not limited: add a [sessions] table" in record.getMessage()
@@ -140,21 +161,21 @@ class TestEndpoint:
         assert "refresh_token" not in answer
 
     def test_with_sessions_warns_of_nothing(
-        self, write: Write, caplog: pytest.LogCaptureFixture
+        self, protect: Protect, write: Write, caplog: pytest.LogCaptureFixture
     ) -> None:
-        wrap(write(LDAP + MEMORY), app)
+        protect(write(LDAP + MEMORY))
         assert not caplog.records
 
 
 class TestEverySetting:
-    def test_reaches_what_it_is_for(self, write: Write) -> None:
+    def test_reaches_what_it_is_for(self, protect: Protect, write: Write) -> None:
         endpoint = "[endpoint]\nlifetime_seconds = 60\nrefresh_lifetime_seconds = 600\n"
         sessions = "max_lifetime_seconds = 6000\ngrace_seconds = 2.5\nmax_delay_seconds = 0\n"
         login = (
             "[login]\nmax_per_account = 2\nmax_per_address = 0\nwindow_seconds = 9.5\n"
             "trusted_proxies = 1\n"
         )
-        protected = wrap(write(endpoint + LDAP + MEMORY + sessions + login), app)
+        protected = protect(write(endpoint + LDAP + MEMORY + sessions + login))
         found = sessions_of(protected)
         lifetimes = found.lifetimes
         assert lifetimes.token_lifetime_seconds == 60
@@ -170,8 +191,8 @@ class TestEverySetting:
         assert throttle._store is found.store
         assert endpoint_of(protected)._logins._addresses._trusted_proxies == 1
 
-    def test_has_the_default_of_python_code(self, write: Write) -> None:
-        protected = wrap(write(LDAP + MEMORY), app)
+    def test_has_the_default_of_python_code(self, protect: Protect, write: Write) -> None:
+        protected = protect(write(LDAP + MEMORY))
         found = sessions_of(protected)
         plain = Sessions(store=MemorySessions(), issuer=found.issuer)
         assert found.lifetimes == plain.lifetimes
@@ -181,55 +202,55 @@ class TestEverySetting:
         count = {"_counted": None}  # of attempts, no setting
         assert vars(throttle) | count == vars(default) | count
 
-    def test_limits_logins(self, ann: SQLAccounts, write: Write) -> None:
-        site = TestApp(wrap(write(ENDPOINT + MEMORY + "[login]\nmax_per_account = 1\n"), app))
+    def test_limits_logins(self, protect: Protect, ann: SQLAccounts, write: Write) -> None:
+        site = TestApp(protect(write(ENDPOINT + MEMORY + "[login]\nmax_per_account = 1\n")))
         site.post_json("/token", {**LOGIN, "secret": "wrong"}, status=401)
         answer = site.post_json("/token", LOGIN, status=429)
         assert 1 <= int(answer.headers["Retry-After"]) <= 60
-        ann.close()
 
 
 class TestResourceServer:
     """One without an endpoint follows what is revoked elsewhere."""
 
     @pytest.fixture
-    def revoking(self, ann: SQLAccounts, write: Write) -> tuple[TestApp, dict[str, str]]:
+    def revoking(
+        self, protect: Protect, ann: SQLAccounts, write: Write
+    ) -> tuple[TestApp, dict[str, str]]:
         """Return the issuer's app, and what it answered to a login."""
         config = write(ENDPOINT + SQLITE)
         prepare(config)
-        site = TestApp(wrap(config, app))
-        ann.close()
+        protected = protect(config)
+        site = TestApp(protected)
         return site, site.post_json("/token", LOGIN).json
 
     def test_refuses_what_the_issuer_revoked(
-        self, revoking: tuple[TestApp, dict[str, str]], write: Write
+        self, protect: Protect, revoking: tuple[TestApp, dict[str, str]], write: Write
     ) -> None:
         issuer, answer = revoking
-        site = TestApp(wrap(write(SQLITE + "max_delay_seconds = 0\n"), app))
+        site = TestApp(protect(write(SQLITE + "max_delay_seconds = 0\n")))
         site.get("/", headers=bearer(answer), status=200)
         issuer.post("/token/logout", headers=bearer(answer), status=204)
         site.get("/", headers=bearer(answer), status=401)
 
     def test_may_trust_the_issuer_and_have_no_keys_of_its_own(
-        self, folder: Path, issue_token: IssueToken
+        self, protect: Protect, folder: Path
     ) -> None:
-        (folder / "jwk.json").write_text('{"keys": []}')
         (folder / "jwt.toml").write_text(
             "[[trusted]]\nissuer = 'https://login.example.org'\naudience = 'api'\n"
             f"jwks_url = 'https://login.example.org/jwks'\n{SQLITE}"
             "issuer = 'https://login.example.org'\n"
         )
-        protected = wrap(folder / "jwt.toml", app)
+        protected = protect(folder / "jwt.toml")
         revocation = protected.verifier._revocation
         assert revocation is not None
         assert isinstance(revocation._is_revoked, Revocations)
         assert revocation._is_revoked._live._issuer == "https://login.example.org"
 
     def test_answers_503_while_the_store_is_not_there(
-        self, write: Write, issue_token: IssueToken
+        self, protect: Protect, write: Write, issue_token: IssueToken
     ) -> None:
         absent = SQLITE.replace("sessions.db", "no/such/folder/sessions.db")
-        site = TestApp(wrap(write(absent), app))
+        site = TestApp(protect(write(absent)))
         headers = {"Authorization": f"Bearer {issue_token()}"}
         assert "Retry-After" in site.get("/", headers=headers, status=503).headers
         site.get("/", status=401)
@@ -238,26 +259,30 @@ class TestResourceServer:
 class TestServers:
     @pytest.mark.parametrize("server", ["postgresql", "redis"])
     def test_share_what_is_revoked(
-        self, ann: SQLAccounts, write: Write, server: str, request: pytest.FixtureRequest
+        self,
+        protect: Protect,
+        ann: SQLAccounts,
+        write: Write,
+        server: str,
+        request: pytest.FixtureRequest,
     ) -> None:
         url = request.getfixturevalue(f"{server}_url")
         config = write(f'{ENDPOINT}[sessions]\nurl = "{url}"\nmax_delay_seconds = 0\n')
         prepare(config)
-        one, other = wrap(config, app), wrap(config, app)
+        one, other = protect(config), protect(config)
         answer = refresh(TestApp(other), TestApp(one).post_json("/token", LOGIN).json)
         TestApp(one).get("/", headers=bearer(answer), status=200)
         TestApp(other).post("/token/logout", headers=bearer(answer), status=204)
         TestApp(one).get("/", headers=bearer(answer), status=401)
-        for protected in (one, other):
-            sessions_of(protected).store.close()
-        ann.close()
 
 
 class TestStart:
-    def test_creates_and_connects_nothing(self, folder: Path, write: Write) -> None:
+    def test_creates_and_connects_nothing(
+        self, protect: Protect, folder: Path, write: Write
+    ) -> None:
         config = write(ENDPOINT + SQLITE)
         before = sorted(folder.iterdir())
-        wrap(config, app)
+        protect(config)
         assert sorted(folder.iterdir()) == before
 
     def test_takes_an_sqlite_file_relative_to_the_configuration(
@@ -367,8 +392,8 @@ class TestMistakes:
 class TestMetadata:
     PATH = "/.well-known/oauth-authorization-server"
 
-    def test_name_what_lies_below_the_endpoint(self, write: Write) -> None:
-        site = TestApp(wrap(write(ENDPOINT + MEMORY + "[metadata]\n"), app))
+    def test_name_what_lies_below_the_endpoint(self, protect: Protect, write: Write) -> None:
+        site = TestApp(protect(write(ENDPOINT + MEMORY + "[metadata]\n")))
         members = site.get(self.PATH).json
         url = "https://auth.example.com/token"
         assert members["revocation_endpoint"] == f"{url}/revoke"

@@ -56,3 +56,7 @@ def _results(name: str, given: argparse.Namespace) -> Iterator[tuple[str, object
     with running(name) as store:
         delays = measure(name, store.url, times=given.times)
         yield "known elsewhere after", delays, delays.longest <= 1.0
+
+
+if __name__ == "__main__":
+    main()

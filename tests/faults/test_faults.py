@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from .kills import Victims
-from .outages import FAULTS, Fault, suffer
+from .outages import Fault, suffer
 from .propagation import crowd, measure
 from .stores import STORES, Store, opened, running
 from .worker_kills import kill_workers
@@ -22,23 +22,30 @@ def store(request: pytest.FixtureRequest) -> Iterator[Store]:
 
 def test_nothing_is_lost_or_let_through_wherever_a_process_is_killed(store: Store) -> None:
     with opened(store.url) as sessions:
-        counts = Victims(sessions).run(200)
-    assert counts.kills >= 200
+        counts = Victims(sessions).run(70)
+    assert counts.kills >= 70
     assert counts.bad == 0, counts
 
 
 def test_clients_go_on_when_workers_are_killed(store: Store, tmp_path: Path) -> None:
-    counts = kill_workers(store.url, tmp_path, kills=12)
-    assert counts.kills == 12
+    counts = kill_workers(store.url, tmp_path, kills=8)
+    assert counts.kills == 8
     assert counts.bad == 0, counts
-    assert counts.refreshes > 12
+    assert counts.refreshes > 8
 
 
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize(
+    "fault",
+    [
+        pytest.param("stopped", marks=pytest.mark.full),
+        "paused",
+        pytest.param("full", marks=pytest.mark.full),
+    ],
+)
 def test_an_outage_is_answered_503_and_forgotten(
     fault: Fault, store: Store, tmp_path: Path
 ) -> None:
-    outage = suffer(store, fault, tmp_path, seconds=3.0)
+    outage = suffer(store, fault, tmp_path, seconds=2.5)
     counts = (outage.unexpected, outage.lost, outage.unrecorded)
     assert counts == (0, 0, 0), f"{outage} {outage.statuses}"
     assert outage.refused > 0, str(outage)
@@ -46,7 +53,9 @@ def test_an_outage_is_answered_503_and_forgotten(
     assert outage.slowest_seconds < 4, str(outage)
 
 
-@pytest.mark.parametrize(("grace_seconds", "granted"), [(10, 50), (0, 1)])
+@pytest.mark.parametrize(
+    ("grace_seconds", "granted"), [(10, 50), pytest.param(0, 1, marks=pytest.mark.full)]
+)
 def test_of_many_uses_of_one_token_none_gets_a_successor_of_its_own(
     grace_seconds: float, granted: int, store: Store
 ) -> None:
@@ -55,6 +64,6 @@ def test_of_many_uses_of_one_token_none_gets_a_successor_of_its_own(
 
 
 def test_what_one_server_revokes_another_one_refuses_in_time(store: Store) -> None:
-    delays = measure(store.name, store.url, times=3)
+    delays = measure(store.name, store.url, times=1)
     # The bound is 1 s: as above.
     assert delays.longest < 2, delays

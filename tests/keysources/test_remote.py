@@ -86,7 +86,7 @@ def test_verifies_tokens_of_joserfc(
 def test_verifies_tokens_of_authlib(
     server: KeyServer, make: Callable[..., RemoteJWKS], alg: str
 ) -> None:
-    with warnings.catch_warnings(record=True):  # it recommends joserfc, whatever the filter
+    with warnings.catch_warnings(record=True, action="always"):  # it recommends joserfc
         authlib = importlib.import_module("authlib.jose")
         # Not generated there: it drops leading zeros of a coordinate, against RFC 7518 §6.2.1.2.
         key = authlib.JsonWebKey.import_key(Key.generate(alg, kid="theirs").private_jwk())

@@ -88,7 +88,7 @@ def test_a_file_that_was_removed_is_not_made_anew_by_the_way(
         lambda: sqlite_store.changes(None, limit=9),
         lambda: sqlite_store.revoke(a_revocation("a")),
     ):
-        with pytest.raises(UnavailableError, match="cannot be opened; if it is not there, call"):
+        with pytest.raises(UnavailableError, match="cannot be opened; if it is not there, start"):
             use()
     assert not file.exists()
     sqlite_store.create_schema()
@@ -309,3 +309,19 @@ def test_a_locked_table_is_not_waited_for(postgresql_url: str) -> None:
             with pytest.raises(UnavailableError, match="another has locked it"):
                 store.find("a")
         assert store.find("a") is None
+
+
+def test_who_only_follows_creates_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "mistyped.db"
+    store = SQLSessions(f"sqlite:///{path}", creates_tables=False)
+    with pytest.raises(UnavailableError, match="if the URL is right, start the application that"):
+        store.changes(None, limit=10)
+    assert not path.exists()
+    path.touch()
+    with pytest.raises(UnavailableError, match="lacks the tables"):
+        store.changes(None, limit=10)
+    issuing = SQLSessions(f"sqlite:///{path}")
+    issuing.create_schema()
+    assert store.changes(None, limit=10).complete
+    for one in (store, issuing):
+        one.close()

@@ -1,0 +1,120 @@
+"""Issuing tokens, by hand and at the endpoint."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import closing
+from io import BytesIO
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Final
+
+import jwt
+
+from jwt_middleware import LoginThrottle, MemorySessions, Sessions, TokenEndpoint
+from jwt_middleware.accounts.throttle import AttemptStore
+from jwt_middleware.sessions.sql import SQLSessions
+
+from .subject import PAYLOAD, SECRET, ignore, issuer_for, new_tokens, request_with, verifier_for
+from .table import Row
+from .timing import Batch, Case, interleaved, over_all
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+ISSUED: Final = range(200)
+LOGINS: Final = 20
+_MEMORY: Final = Path("/dev/shm")  # noqa: S108  a file system in memory, where Linux has it
+
+
+def measure(*, rounds: int) -> Iterator[Row]:
+    """Measure the issuer, and the endpoint around it."""
+    yield _issuer_row(rounds)
+    # On a disk the commits would be all that is measured: one takes from 0.1 to 10 ms.
+    with TemporaryDirectory(dir=_MEMORY if _MEMORY.is_dir() else None) as folder:
+        yield from _endpoint_rows(rounds, Path(folder) / "sessions.db")
+
+
+def _issuer_row(rounds: int) -> Row:
+    issuer = issuer_for()
+    claims = jwt.decode(new_tokens(1)[0], options={"verify_signature": False})
+    headers = {"typ": "at+jwt", "kid": "2026-11"}
+    timings = interleaved(
+        {
+            "ours": over_all(lambda _: issuer.issue(PAYLOAD), ISSUED),
+            "PyJWT": over_all(lambda _: jwt.encode(claims, SECRET, headers=headers), ISSUED),
+        },
+        rounds=rounds,
+    )
+    return Row(
+        "issuing a token, HS256",
+        "jwt.encode of the same claims",
+        timings.ratio("ours", "PyJWT"),
+        target=0.8,
+        detail=f"{timings.median('ours'):.1f} / {timings.median('PyJWT'):.1f} µs",
+    )
+
+
+def _endpoint_rows(rounds: int, file: Path) -> Iterator[Row]:
+    with closing(SQLSessions(f"sqlite:///{file}")) as store:
+        store.create_schema()
+        sessions = Sessions(store=store, issuer=issuer_for())
+        stores: dict[str, AttemptStore] = {
+            "session": MemorySessions(),
+            "session and login attempts": store,
+        }
+        cases = {
+            recorded: _logins(_endpoint(sessions, LoginThrottle(attempts)))
+            for recorded, attempts in stores.items()
+        }
+        timings = interleaved(cases, rounds=rounds)
+    for recorded, target in (("session", 1), ("session and login attempts", None)):
+        yield Row(
+            f"POST /token without Argon2 and disk, {recorded} in SQLite",
+            "the clock",
+            timings.median(recorded) / 1000,
+            target=target,
+            unit="ms",
+        )
+
+
+def _endpoint(sessions: Sessions, throttle: LoginThrottle) -> TokenEndpoint:
+    return TokenEndpoint(
+        issuer=sessions.issuer,
+        # Argon2 would take twenty times as long as all the rest.
+        verifiers={"email": lambda _account, _secret: {"uid": 42, "scope": "read write"}},
+        sessions=sessions,
+        throttle=throttle,
+        verifier=verifier_for(is_revoked=sessions.revocations),
+    )
+
+
+def _logins(endpoint: TokenEndpoint) -> Case:
+    def ready() -> Batch:
+        environs = [_login(number) for number in range(LOGINS)]
+
+        def batch() -> int:
+            for environ in environs:
+                answer = b"".join(endpoint(environ, ignore))
+                if b"access_token" not in answer:
+                    raise AssertionError(answer)
+            return len(environs)
+
+        return batch
+
+    return ready
+
+
+def _login(number: int) -> WSGIEnvironment:
+    environ = request_with("", "/token")
+    del environ["HTTP_AUTHORIZATION"]
+    account = f"ann{number}@example.com"
+    body = json.dumps({"account": account, "secret": "correct horse", "type": "email"}).encode()
+    return environ | {
+        "REQUEST_METHOD": "POST",
+        "CONTENT_TYPE": "application/json",
+        "CONTENT_LENGTH": str(len(body)),
+        "REMOTE_ADDR": "192.0.2.1",
+        "wsgi.input": BytesIO(body),
+    }
