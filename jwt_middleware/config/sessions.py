@@ -117,7 +117,7 @@ class SessionSettings(Section):
 
     def build_revocations(self, issuer: str | None) -> Revocations:
         """
-        Make what follows the revocations of an issuer elsewhere, in its store or a replica of it.
+        Make what follows the revocations of an issuer elsewhere, in its store.
 
         Args:
             issuer: The file's own issuer, if it has one.

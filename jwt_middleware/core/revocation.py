@@ -33,6 +33,9 @@ class RevocationSource(RevocationCheck, Protocol):
             UnavailableError: What is revoked cannot be told.
         """
 
+    def covers(self, claims: Mapping[str, object], /) -> bool:
+        """Return what a call does, by what :meth:`current` has just found; never waits."""
+
 
 class Revocation:
     """
@@ -46,6 +49,7 @@ class Revocation:
         self._is_revoked = is_revoked
         # Each object() is another one than the last: such a check is asked every time.
         self._current: Callable[[], object] = getattr(is_revoked, "current", object)
+        self._covers: RevocationCheck = getattr(is_revoked, "covers", is_revoked)
 
     def state(self) -> object:
         """
@@ -70,7 +74,7 @@ class Revocation:
             UnavailableError: Nobody knows.
         """
         try:
-            answer = self._is_revoked(claims)
+            answer = self._covers(claims)
             revoked = bool(answer)
         except UnavailableError:
             raise

@@ -101,6 +101,11 @@ class TokenVerifier:
         """All its issuers, by their *iss*."""
         return self._trusted
 
+    @property
+    def checks_revocation(self) -> bool:
+        """Whether anybody is asked if a token was revoked."""
+        return self._revocation is not None
+
     def verify(self, token: str) -> VerifiedToken:
         """
         Verify one token.

@@ -67,6 +67,8 @@ def _parse(url: str) -> Target:
             options[name] = unquote(value, errors="strict")
     path = unquote(parts.path, errors="strict")
     if parts.scheme == "unix":
+        if parts.netloc.rpartition("@")[2]:  # or what stands before a "/" in the password
+            raise ValueError
         _check_path(path)
         db = options["db"] = _database(options.get("db", "0"))
         options["path"] = path

@@ -76,7 +76,19 @@ class Revocations:
         return len(self._live)
 
     def __call__(self, claims: Mapping[str, object], /) -> bool:
-        """Tell whether the verified token with these claims is revoked, by what is known now."""
+        """
+        Tell whether the verified token with these claims is revoked.
+
+        It may be one part of a function of one's own, which then is the *is_revoked* of a verifier.
+
+        Raises:
+            UnavailableError: As for :meth:`current`.
+        """
+        self.current()
+        return self._live.covers(claims)
+
+    def covers(self, claims: Mapping[str, object], /) -> bool:
+        """Tell the same by what :meth:`current` has read; for whoever calls that before."""
         return self._live.covers(claims)
 
     def current(self) -> object:

@@ -216,7 +216,9 @@ class Sessions:
             UnavailableError: The store cannot be asked.
         """
         found = self.store.end(sid, now=self._clock())
-        self.revocations.expect_change()
+        # Not for one that nobody knows: anybody can send such a token, and who waits is everybody.
+        if found:
+            self.revocations.expect_change()
         self._prune_at_times()
         return found
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
+from ..errors import UnavailableError
 from ..storage.database import Database
 from ..storage.watch import Version
 from .store import Changes, Cursor, Revocation
@@ -15,7 +16,11 @@ from .tables import escape, name_hash, revocations, store, unescape
 
 _PAGE_SIZE: Final = 10_000  # what can be read in a fraction of the time that an operation has
 
-_LATEST: Final = sa.select(store.c.identity, store.c.number)
+_LATEST: Final = {
+    "sqlite": sa.select(store.c.identity, store.c.number, sa.false()),
+    # A standby may be behind its primary by any time: it cannot say what is all.
+    "postgresql": sa.select(store.c.identity, store.c.number, sa.func.pg_is_in_recovery()),
+}
 _LATER: Final = (
     sa.select(
         revocations.c.kind,
@@ -77,8 +82,18 @@ class Follower:
         version = self._database.version()
         if version is not None and since is not None and self._latest == (version, since):
             return Changes((), since, complete=True)
+        # A backup that took the file's place has the identity, and hands the same numbers out again
+        # for something else.
+        incarnation = self._database.incarnation()
         with self._database.reading() as connection:
-            latest = Cursor._make(connection.execute(_LATEST).one())
+            identity, latest_number, is_standby = connection.execute(
+                _LATEST[connection.dialect.name]
+            ).one()
+            if is_standby:
+                raise UnavailableError(
+                    f"database {self._database} is a standby: the url must lead to the primary"
+                )
+            latest = Cursor(f"{identity}{incarnation}", latest_number)
             self._latest = version, latest
             if since == latest:
                 return Changes((), latest, complete=True)

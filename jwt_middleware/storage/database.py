@@ -18,7 +18,8 @@ from ..errors import ConfigurationError, UnavailableError
 from ..fork import PerProcess
 from .deadline import remaining, within
 from .explaining import explain
-from .sqlite import WRITE, create_file, make_engine
+from .row_log import LOGGING_NAME, keep_rows_out
+from .sqlite import WRITE, create_file, identity, make_engine
 from .urls import SQLITE, URL_FORMS, parse_url
 from .watch import Version, Watch
 
@@ -108,6 +109,10 @@ class Database:
         ):
             yield connection
 
+    def incarnation(self) -> str:
+        """Return what is another for an SQLite file in the place of one before; else nothing."""
+        return "" if self._path is None else str(identity(self._path))
+
     def version(self) -> Version | None:
         """
         Return what is equal to an earlier one only if nothing was committed in between.
@@ -173,6 +178,7 @@ class Database:
         return True
 
     def _make_engine(self) -> Engine:
+        keep_rows_out()
         if self._path is not None:
             return make_engine(self._url, self._path, timeout_seconds=self._timeout_seconds)
         # Here, as the driver need not be there for those who use SQLite.
@@ -181,6 +187,7 @@ class Database:
         engine = create_engine(
             self._url,
             hide_parameters=True,  # SQLAlchemy's errors and logs would show secret hashes
+            logging_name=LOGGING_NAME,
             # Each is held for a moment, and a server takes a hundred for all workers of all hosts.
             pool_size=_POOL_SIZE,
             max_overflow=0,

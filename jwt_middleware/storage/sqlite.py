@@ -17,6 +17,7 @@ from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from .deadline import remaining
+from .row_log import LOGGING_NAME
 
 WRITE: Final = "jwt_middleware_write"
 """Execution option of a transaction that writes: the value of ``PRAGMA synchronous``."""
@@ -31,6 +32,7 @@ def make_engine(url: URL, path: Path, *, timeout_seconds: float) -> Engine:
         # mode=rw: without it, to open a missing file makes an empty one with the umask's mode.
         url.set(database=path.as_uri()).update_query_dict({"uri": "true", "mode": "rw"}),
         hide_parameters=True,  # SQLAlchemy's errors and logs would show secret hashes
+        logging_name=LOGGING_NAME,
         pool_timeout=timeout_seconds,
         # isolation_level None: sqlite3 itself begins nothing, _begin does.
         connect_args={"timeout": timeout_seconds, "isolation_level": None},

@@ -56,6 +56,6 @@ def _check_file(url: URL) -> None:
 
 def _check_password(url: str | URL) -> None:
     # SQLAlchemy takes the first "@" for the password's end, and the rest of it for the host,
-    # which is no longer hidden.
-    if isinstance(url, str) and url.partition("?")[0].count("@") > 1:
+    # which is no longer hidden.  A "?" in the password looks as if the query began there.
+    if isinstance(url, str) and url.count("@") > 1:
         raise ConfigurationError("the database url has two '@'; in the password write %40 for it")

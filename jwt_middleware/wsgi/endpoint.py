@@ -203,7 +203,11 @@ def _checked_verifier(
 ) -> TokenVerifier:
     if sessions.issuer is not issuer:
         raise ConfigurationError("sessions must be made with the same issuer as the endpoint")
-    if not isinstance(verifier, TokenVerifier) or issuer.issuer not in verifier.trusted:
+    if (
+        not isinstance(verifier, TokenVerifier)
+        or issuer.issuer not in verifier.trusted
+        or not verifier.checks_revocation  # a logout would be confirmed, and end nothing
+    ):
         raise ConfigurationError(
             "with sessions, verifier must be a TokenVerifier of the issuer's own tokens, made with"
             " is_revoked=sessions.revocations"

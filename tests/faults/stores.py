@@ -213,6 +213,12 @@ class PostgreSQLStore:
     def stop(self) -> None:
         self._run("pg_ctl", "stop", "-w", "-D", str(self._data), "-m", "immediate")
 
+    def demote(self) -> None:
+        """Make it the standby of a primary that it cannot reach."""
+        self.stop()
+        self._run("touch", str(self._data / "standby.signal"))
+        self.start()
+
     def pause(self) -> None:
         self._signal(signal.SIGSTOP)
 
@@ -275,7 +281,7 @@ class PostgreSQLStore:
     def _run(self, program: str, *arguments: str) -> None:
         with (self._folder / "tool.log").open("a") as log:
             subprocess.run(
-                [self._programs / program, *arguments],
+                [shutil.which(program, path=self._programs) or program, *arguments],
                 check=True,
                 cwd=self._folder,
                 user=self._user,

@@ -54,6 +54,8 @@ def test_shows_no_password(url: str, shown: str) -> None:
         f"redis://h?socket_timeout=30&{SECRET}=1",
         f"redis://h/0?ssl_ca_certs={SECRET}",
         f"unix://{SECRET}",
+        f"unix://ann:p/{SECRET}@/run/redis",
+        f"unix://:p/{SECRET}@/run/redis",
         f"unix:///run/{SECRET}%00",
         f"unix:///run/redis?db={SECRET}",
     ],

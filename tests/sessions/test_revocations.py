@@ -64,7 +64,7 @@ def let_time_pass(seconds: int, clock: Clock, revocations: Revocations) -> None:
 
 def is_revoked(revocations: Revocations) -> bool:
     revocations.current()
-    return revocations(CLAIMS)
+    return revocations.covers(CLAIMS)
 
 
 @pytest.mark.parametrize("delay", [-1, 60.5, float("nan"), True, "1", None])
@@ -87,6 +87,25 @@ def test_learns_of_a_revocation_within_the_delay(make: Any, store: Store, monoto
     assert store.asked == 1
     monotonic.now += 0.02
     assert is_revoked(revocations)
+
+
+def test_follows_the_store_as_a_part_of_another_check(
+    make: Any, store: Store, monotonic: Clock
+) -> None:
+    revocations = make(max_delay_seconds=1)
+
+    def is_revoked_here_or_elsewhere(claims: Any) -> bool:
+        return bool(revocations(claims)) or claims["jti"] == "elsewhere"
+
+    assert not is_revoked_here_or_elsewhere(CLAIMS)
+    store.revoke_token()
+    assert not is_revoked_here_or_elsewhere(CLAIMS)
+    monotonic.now += 1
+    assert is_revoked_here_or_elsewhere(CLAIMS)
+    store.down = True
+    monotonic.now += 2
+    with pytest.raises(UnavailableError):
+        is_revoked_here_or_elsewhere(CLAIMS)
 
 
 def test_asks_for_every_request_where_no_delay_is_allowed(make: Any, store: Store) -> None:

@@ -17,6 +17,7 @@ from jwt_middleware.errors import (
     UnavailableError,
 )
 from jwt_middleware.sessions import MemorySessions, Session, Sessions
+from jwt_middleware.sessions.store import Changes, Cursor
 
 from .conftest import NOW, Clock
 
@@ -406,3 +407,25 @@ class TestPruning:
         for _ in range(100):
             sessions.start(ANN)
         assert caplog.text.count("expired sessions were not pruned: away") == 2
+
+
+def test_a_token_of_no_session_has_nobody_wait_for_the_store(
+    make_sessions: Callable[..., Sessions], memory: MemorySessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sessions = make_sessions(max_delay_seconds=60)
+    token = refresh_token(sessions)
+    asked: list[Cursor | None] = []
+    changes = memory.changes
+
+    def counted(since: Cursor | None, *, limit: int) -> Changes:
+        asked.append(since)
+        return changes(since, limit=limit)
+
+    monkeypatch.setattr(memory, "changes", counted)
+    sessions.revocations.current()
+    assert not sessions.end_by_refresh_token("A" * 64)
+    sessions.revocations.current()
+    assert len(asked) == 1
+    assert sessions.end_by_refresh_token(token)
+    sessions.revocations.current()
+    assert len(asked) == 2

@@ -20,6 +20,7 @@ from jwt_middleware.sessions.sql import SQLSessions
 from jwt_middleware.sessions.sql_log import record
 from jwt_middleware.sessions.tables import sessions, to_row
 
+from ..faults.stores import PostgreSQLStore, running
 from .conftest import PROCESSES, Processes
 from .values import NOW, a_revocation, a_session, read_all
 
@@ -187,6 +188,25 @@ def test_a_file_in_the_place_of_another_is_read_from_its_beginning(
     assert after.store != cursor.store
 
 
+def test_a_file_that_was_restored_is_read_from_its_beginning(
+    sqlite_store: SQLSessions, file: Path
+) -> None:
+    sqlite_store.revoke(a_revocation("kept"))
+    copy = file.with_name("copy")
+    with closing(sqlite3.connect(file)) as source, closing(sqlite3.connect(copy)) as target:
+        source.backup(target)
+    sqlite_store.revoke(a_revocation("lost"))
+    _, cursor = read_all(sqlite_store)
+    for one in file.parent.glob(f"{file.name}*"):
+        one.unlink()
+    copy.rename(file)
+    with closing(SQLSessions(f"sqlite:///{file}")) as another:
+        another.revoke(a_revocation("first"))  # under the number that the lost one had
+        another.revoke(a_revocation("second"))
+    revocations, _ = read_all(sqlite_store, cursor)
+    assert revocations == [a_revocation(name) for name in ("kept", "first", "second")]
+
+
 # --- Faults ------------------------------------------------------------------------------------
 
 
@@ -264,6 +284,20 @@ def test_a_server_that_is_paused_is_given_up_and_used_again(postgresql_url: str)
                 with pytest.raises(UnavailableError, match="does not answer"):
                     use()
         assert store.end("paused", now=NOW)
+
+
+def test_a_standby_does_not_say_that_nothing_is_new() -> None:
+    with running("postgresql") as server:
+        assert isinstance(server, PostgreSQLStore)
+        store = SQLSessions(server.url)
+        store.revoke(a_revocation("token"))
+        _, cursor = read_all(store)
+        store.close()
+        server.demote()
+        for since in (cursor, None):
+            with pytest.raises(UnavailableError, match="is a standby: the url must lead"):
+                store.changes(since, limit=10)
+        store.close()
 
 
 @pytest.mark.usefixtures("impatient")

@@ -18,6 +18,8 @@ from jwt_middleware.errors import ConfigurationError
         pytest.param("postgresql://ann:hunter2@h:port/db", "write sqlite", id="port"),
         pytest.param("postgresql://ann:hun@ter2:x@h/db", "write sqlite", id="at-in-password-port"),
         pytest.param("postgresql://ann:a@hunter2@h/db", "write %40", id="at-in-password"),
+        pytest.param("postgresql://ann:a@hunter2?b@h/db", "write %40", id="at-and-question-mark"),
+        pytest.param("postgresql://ann:a?b@hunter2@h/db", "write %40", id="question-mark-and-at"),
         pytest.param("mysql://ann:hunter2@h/db", "for mysql; write sqlite", id="mysql"),
         pytest.param("postgres://ann:hunter2@h/db", "for postgres; write sqlite", id="postgres"),
         pytest.param("postgresql+psycopg2://h/db", "for postgresql.psycopg2", id="psycopg2"),

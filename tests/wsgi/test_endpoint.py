@@ -271,12 +271,19 @@ def test_sessions_that_are_shared_are_at_home_under_many_workers(
     service.web.post_json("/token", LOGIN, extra_environ={"wsgi.multiprocess": True})
 
 
-@pytest.mark.parametrize("verifier", [None, "foreign", "no verifier"])
+@pytest.mark.parametrize("verifier", [None, "foreign", "unchecked", "no verifier"])
 def test_sessions_need_a_verifier_of_their_own_tokens(
     verifier: object, service: Service, make_service: Callable[..., Service], keys: KeySet
 ) -> None:
     if verifier == "foreign":
-        verifier = TokenVerifier(keys=keys, issuer="https://other", audience="api")
+        verifier = TokenVerifier(
+            keys=keys,
+            issuer="https://other",
+            audience="api",
+            is_revoked=service.sessions.revocations,
+        )
+    elif verifier == "unchecked":
+        verifier = TokenVerifier(keys=keys, issuer="https://auth", audience="api")
     with pytest.raises(ConfigurationError, match="verifier must be a TokenVerifier of the"):
         make_service(verifier=verifier)
 

@@ -88,12 +88,15 @@ def nobody(account: str, secret: str) -> object:
 def endpoint(*client_types: str, with_sessions: bool) -> TokenEndpoint:
     name, audience = "https://auth.example.com", "api"
     issuer = TokenIssuer(keys=KEYS, issuer=name, audience=audience)
+    sessions = Sessions(store=MemorySessions(), issuer=issuer)
     return TokenEndpoint(
         path="/auth/token",
         issuer=issuer,
         verifiers=dict.fromkeys(client_types, nobody),
-        sessions=Sessions(store=MemorySessions(), issuer=issuer) if with_sessions else None,
-        verifier=TokenVerifier(keys=KEYS, issuer=name, audience=audience),
+        sessions=sessions if with_sessions else None,
+        verifier=TokenVerifier(
+            keys=KEYS, issuer=name, audience=audience, is_revoked=sessions.revocations
+        ),
     )
 
 
