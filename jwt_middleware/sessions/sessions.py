@@ -13,7 +13,7 @@ from typing import Final, Protocol
 
 from ..core.issuer import IssuedToken, TokenIssuer
 from ..core.payload import JWTPayload
-from ..errors import InvalidGrantError, UnavailableError
+from ..errors import InvalidGrantError, InvalidScopeError, UnavailableError
 from .lifetimes import (
     DEFAULT_GRACE_SECONDS,
     DEFAULT_MAX_LIFETIME_SECONDS,
@@ -160,33 +160,14 @@ class Sessions:
         if session is None or now >= session.expires_at:
             raise InvalidGrantError("the session is not known, or has ended")
         payload = self._checked(session, recheck)
-        payload = replace(payload, scope=narrow(scope, to=payload.scope))
-        expires_at = min(now + self.lifetimes.refresh_lifetime_seconds, session.ends_at)
-        salt = secrets.token_bytes(SALT_BYTES)
-        issued = self._issue(payload, token.sid, now=now, expires_at=expires_at)
-        outcome, salt = self.store.rotate(
-            Rotation(
-                sid=token.sid,
-                presented=token.digest,
-                successor=token.successor(salt).digest,
-                salt=salt,
-                now=now,
-                grace_seconds=self.lifetimes.grace_seconds,
-                expires_at=expires_at,
-                tokens_until=self.lifetimes.tokens_until(now=now, expires_at=expires_at),
-            )
-        )
-        self._prune_at_times()
-        if outcome is Outcome.REPLAYED:
-            self.revocations.expect_change()
-            logger.warning(
-                "refresh token replayed: session %s of subject %.80a was ended: whoever used it"
-                " before or now may have stolen it",
-                session.sid,
-                session.subject,
-            )
-        if outcome in {Outcome.REPLAYED, Outcome.GONE}:
-            raise InvalidGrantError(f"the refresh token is {outcome.value}")
+        try:
+            payload = replace(payload, scope=narrow(scope, to=payload.scope))
+        except InvalidScopeError:
+            if session.token_hash != token.digest:  # a replay, whatever it asks for, is one
+                self._use(token, session, now=now)
+            raise
+        issued = self._issue(payload, token.sid, now=now, expires_at=self._expiry(session, now=now))
+        salt = self._use(token, session, now=now)
         return Grant(issued, payload.scope, token.successor(salt).reveal())
 
     def find(self, text: str) -> Session | None:
@@ -284,6 +265,37 @@ class Sessions:
             UnavailableError: The store cannot be asked.
         """
         return self.store.prune(now=self._clock(), limit=limit)
+
+    def _use(self, token: RefreshToken, session: Session, *, now: float) -> bytes:
+        """Use a refresh token up, and return the salt of its successor; or raise."""
+        expires_at, salt = self._expiry(session, now=now), secrets.token_bytes(SALT_BYTES)
+        outcome, salt = self.store.rotate(
+            Rotation(
+                sid=token.sid,
+                presented=token.digest,
+                successor=token.successor(salt).digest,
+                salt=salt,
+                now=now,
+                grace_seconds=self.lifetimes.grace_seconds,
+                expires_at=expires_at,
+                tokens_until=self.lifetimes.tokens_until(now=now, expires_at=expires_at),
+            )
+        )
+        self._prune_at_times()
+        if outcome is Outcome.REPLAYED:
+            self.revocations.expect_change()
+            logger.warning(
+                "refresh token replayed: session %s of subject %.80a was ended: whoever used it"
+                " before or now may have stolen it",
+                session.sid,
+                session.subject,
+            )
+        if outcome in {Outcome.REPLAYED, Outcome.GONE}:
+            raise InvalidGrantError(f"the refresh token is {outcome.value}")
+        return salt
+
+    def _expiry(self, session: Session, *, now: float) -> float:
+        return min(now + self.lifetimes.refresh_lifetime_seconds, session.ends_at)
 
     def _checked(self, session: Session, recheck: Recheck | None) -> JWTPayload:
         if recheck is None:

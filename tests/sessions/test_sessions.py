@@ -429,3 +429,17 @@ def test_a_token_of_no_session_has_nobody_wait_for_the_store(
     assert sessions.end_by_refresh_token(token)
     sessions.revocations.current()
     assert len(asked) == 2
+
+
+def test_a_replay_is_one_whatever_scope_it_asks_for(sessions: Sessions, clock: Clock) -> None:
+    first = refresh_token(sessions)
+    second = refreshed(sessions, first)
+    with pytest.raises(InvalidScopeError):  # within the grace it is no replay
+        sessions.refresh(first, scope="admin")
+    with pytest.raises(InvalidScopeError):  # and this one is not used up
+        sessions.refresh(second, scope="admin")
+    assert sessions.find(second) is not None
+    clock.now += 10
+    with pytest.raises(InvalidGrantError):
+        sessions.refresh(first, scope="admin")
+    assert sessions.find(second) is None
