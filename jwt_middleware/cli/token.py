@@ -101,7 +101,7 @@ def revoke(
             raise click.UsageError("--issuer and --lifetime-seconds belong to --jti")
         else:
             text = read_token()
-            if (sid := _sid_of_refresh_token(text)) is not None:
+            if (sid := _sid_of_refresh_token(text, whose)) is not None:
                 _end(store, sid, now=now)
                 return
             claims = settings.build_verifier(settings.build_own()).verify(text).claims
@@ -110,9 +110,9 @@ def revoke(
     click.echo(f"revoked token {claims['jti']!a}, until {shown(revocation.expires_at)}")
 
 
-def _sid_of_refresh_token(text: str) -> str | None:
+def _sid_of_refresh_token(text: str, issuer: str) -> str | None:
     try:
-        return RefreshToken.parse(text).sid
+        return RefreshToken.parse(text, issuer=issuer).sid
     except InvalidGrantError:
         return None
 

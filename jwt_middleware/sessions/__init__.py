@@ -5,9 +5,10 @@ What needs SQLAlchemy or redis-py stays in its module: ``sessions.sql`` and ``se
 """
 
 from .memory import MemorySessions
+from .recheck import Recheck
 from .revocations import Revocations
 from .session import Grant, Session
-from .sessions import Recheck, Sessions
+from .sessions import Sessions
 from .store import SessionStore
 
 __all__ = [

@@ -26,29 +26,43 @@ class RefreshToken:
     right handle and any other secret than the latest a replay, however old it is, and a session one
     row, however often it is refreshed.
 
+    The issuer is hashed with it: where two share a store, neither knows the other's tokens.
+
     Attributes:
         sid: The session it belongs to.
         digest: SHA-256 of the whole token, all that is ever stored of it.
     """
 
-    __slots__ = ("_handle", "_secret", "digest", "sid")
+    __slots__ = ("_handle", "_issuer", "_secret", "digest", "sid")
 
-    def __init__(self, handle: bytes, secret: bytes) -> None:
+    def __init__(self, handle: bytes, secret: bytes, *, issuer: str) -> None:
+        self._issuer = issuer
         self._handle = handle
         self._secret = secret
         self.digest = sha256(handle + secret).digest()
         # Another use of SHA-256 than the digest: the first bytes keep the two apart.
-        self.sid = encode_base64url(sha256(b"sid" + handle).digest()[:16]).decode("ascii")
+        named = sha256(b"sid" + handle + issuer.encode("utf-8", "surrogatepass"))
+        self.sid = encode_base64url(named.digest()[:16]).decode("ascii")
 
     @classmethod
-    def generate(cls) -> Self:
-        """Make the first token of a new session."""
-        return cls(secrets.token_bytes(_HANDLE_BYTES), secrets.token_bytes(_SECRET_BYTES))
+    def generate(cls, *, issuer: str) -> Self:
+        """
+        Make the first token of a new session.
+
+        Args:
+            issuer: The *iss* of the session's access tokens.
+        """
+        handle, secret = secrets.token_bytes(_HANDLE_BYTES), secrets.token_bytes(_SECRET_BYTES)
+        return cls(handle, secret, issuer=issuer)
 
     @classmethod
-    def parse(cls, text: str) -> Self:
+    def parse(cls, text: str, *, issuer: str) -> Self:
         """
         Read a token that a client sent.
+
+        Args:
+            text: The string, whatever it is.
+            issuer: As for :meth:`generate`.
 
         Raises:
             InvalidGrantError: It is not one of ours by its form.
@@ -61,7 +75,7 @@ class RefreshToken:
             octets = b""
         if not octets:
             raise InvalidGrantError("not of the form of a refresh token")
-        return cls(octets[:_HANDLE_BYTES], octets[_HANDLE_BYTES:])
+        return cls(octets[:_HANDLE_BYTES], octets[_HANDLE_BYTES:], issuer=issuer)
 
     def successor(self, salt: bytes) -> Self:
         """
@@ -70,7 +84,8 @@ class RefreshToken:
         Only who has this token can follow it, and only with the salt, which is stored: two uses
         of one token come to the same successor, of which no more than a hash need be kept.
         """
-        return type(self)(self._handle, hmac.digest(self._secret, salt, "sha256"))
+        secret = hmac.digest(self._secret, salt, "sha256")
+        return type(self)(self._handle, secret, issuer=self._issuer)
 
     def reveal(self) -> str:
         """Return the string for the client."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Self
 
 from ..core.issuer import IssuedToken
 from ..core.payload import JWTPayload
+from .lifetimes import Lifetimes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +37,35 @@ class Session:
     ends_at: float
     tokens_until: float
     token_hash: bytes | None = field(default=None, repr=False)
+
+    @classmethod
+    def begin(
+        cls,
+        sid: str,
+        payload: JWTPayload,
+        *,
+        credential: str,
+        token_hash: bytes | None,
+        now: float,
+        lifetimes: Lifetimes,
+    ) -> Self:
+        """Return a new session, which without *token_hash* ends with its first access token."""
+        if token_hash is None:
+            expires_at = ends_at = now + lifetimes.token_lifetime_seconds
+        else:
+            expires_at = now + lifetimes.refresh_lifetime_seconds
+            ends_at = now + lifetimes.max_lifetime_seconds
+        return cls(
+            sid=sid,
+            payload=payload,
+            credential=credential,
+            created_at=now,
+            used_at=now,
+            expires_at=expires_at,
+            ends_at=ends_at,
+            tokens_until=lifetimes.tokens_until(now=now, expires_at=expires_at),
+            token_hash=token_hash,
+        )
 
     @property
     def subject(self) -> str:

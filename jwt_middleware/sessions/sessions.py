@@ -9,7 +9,7 @@ import secrets
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Final, Protocol
+from typing import Final
 
 from ..core.issuer import IssuedToken, TokenIssuer
 from ..core.payload import JWTPayload
@@ -21,6 +21,7 @@ from .lifetimes import (
     Lifetimes,
 )
 from .live import token_revocation
+from .recheck import Recheck, current_payload
 from .refresh_token import SALT_BYTES, RefreshToken
 from .revocations import DEFAULT_MAX_DELAY_SECONDS, Revocations
 from .scope import narrow
@@ -31,20 +32,6 @@ logger = logging.getLogger(__name__)
 
 _PRUNE_EVERY: Final = 50
 _PRUNED_AT_ONCE: Final = 200
-
-
-class Recheck(Protocol):
-    """Says what a session's account may still do, when it asks for another access token."""
-
-    def __call__(self, session: Session, /) -> JWTPayload:
-        """
-        Return the payload of the next access token.
-
-        Raises:
-            InvalidGrantError: The account may not log in any more, or its secret has changed.
-            UnavailableError: Whoever knows cannot be asked.
-        """
-        ...
 
 
 class Sessions:
@@ -113,9 +100,9 @@ class Sessions:
             InvalidGrantError: The account may not log in any more; the session has been ended.
             UnavailableError: It cannot be recorded, or no token can be signed.
         """
-        token = RefreshToken.generate()
-        session = self._new_session(payload, credential, token.sid, digest=token.digest)
-        return Grant(self._record(session, recheck), payload.scope, token.reveal())
+        token = self._new_token()
+        issued = self._start(token.sid, payload, credential, recheck, token_hash=token.digest)
+        return Grant(issued, payload.scope, token.reveal())
 
     def start_unrefreshable(
         self, payload: JWTPayload, *, credential: str = "", recheck: Recheck | None = None
@@ -132,8 +119,9 @@ class Sessions:
             InvalidGrantError: As for :meth:`start`.
             UnavailableError: As for :meth:`start`.
         """
-        session = self._new_session(payload, credential, RefreshToken.generate().sid, digest=None)
-        return Grant(self._record(session, recheck), payload.scope)
+        sid = self._new_token().sid
+        issued = self._start(sid, payload, credential, recheck, token_hash=None)
+        return Grant(issued, payload.scope)
 
     def refresh(
         self, text: str, *, scope: str | None = None, recheck: Recheck | None = None
@@ -155,7 +143,7 @@ class Sessions:
             InvalidScopeError: *scope* is malformed, or more than the session may have.
             UnavailableError: The store or *recheck* cannot be asked, or no token can be signed.
         """
-        now, token = self._clock(), RefreshToken.parse(text)
+        now, token = self._clock(), self._parse(text)
         session = self.store.find(token.sid)
         if session is None or now >= session.expires_at:
             raise InvalidGrantError("the session is not known, or has ended")
@@ -178,7 +166,7 @@ class Sessions:
             UnavailableError: The store cannot be asked.
         """
         try:
-            token = RefreshToken.parse(text)
+            token = self._parse(text)
         except InvalidGrantError:
             return None
         session = self.store.find(token.sid)
@@ -214,7 +202,7 @@ class Sessions:
             UnavailableError: The store cannot be asked.
         """
         try:
-            sid = RefreshToken.parse(text).sid
+            sid = self._parse(text).sid
         except InvalidGrantError:
             return False
         return self.end(sid)
@@ -298,46 +286,41 @@ class Sessions:
         return min(now + self.lifetimes.refresh_lifetime_seconds, session.ends_at)
 
     def _checked(self, session: Session, recheck: Recheck | None) -> JWTPayload:
-        if recheck is None:
-            return session.payload
         try:
-            payload = recheck(session)
+            return current_payload(session, recheck)
         except InvalidGrantError:
             self.end(session.sid)
             raise
-        granted = set(session.payload.scope.split(" "))
-        still = " ".join(one for one in payload.scope.split(" ") if one in granted)
-        return replace(payload, scope=still)
 
-    def _new_session(
-        self, payload: JWTPayload, credential: str, sid: str, *, digest: bytes | None
-    ) -> Session:
-        now, lifetimes = self._clock(), self.lifetimes
-        if digest is None:
-            expires_at = ends_at = now + lifetimes.token_lifetime_seconds
-        else:
-            expires_at = now + lifetimes.refresh_lifetime_seconds
-            ends_at = now + lifetimes.max_lifetime_seconds
-        return Session(
-            sid=sid,
-            payload=payload,
+    def _start(
+        self,
+        sid: str,
+        payload: JWTPayload,
+        credential: str,
+        recheck: Recheck | None,
+        *,
+        token_hash: bytes | None,
+    ) -> IssuedToken:
+        now = self._clock()
+        session = Session.begin(
+            sid,
+            payload,
             credential=credential,
-            created_at=now,
-            used_at=now,
-            expires_at=expires_at,
-            ends_at=ends_at,
-            tokens_until=lifetimes.tokens_until(now=now, expires_at=expires_at),
-            token_hash=digest,
+            token_hash=token_hash,
+            now=now,
+            lifetimes=self.lifetimes,
         )
-
-    def _record(self, session: Session, recheck: Recheck | None) -> IssuedToken:
-        issued = self._issue(
-            session.payload, session.sid, now=session.created_at, expires_at=session.expires_at
-        )
+        issued = self._issue(payload, sid, now=now, expires_at=session.expires_at)
         self.store.add(session)
         self._checked(session, recheck)
         self._prune_at_times()
         return issued
+
+    def _new_token(self) -> RefreshToken:
+        return RefreshToken.generate(issuer=self.issuer.issuer)
+
+    def _parse(self, text: str) -> RefreshToken:
+        return RefreshToken.parse(text, issuer=self.issuer.issuer)
 
     def _issue(
         self, payload: JWTPayload, sid: str, *, now: float, expires_at: float

@@ -29,7 +29,7 @@ from .tables import (
 
 _PAGE_SIZE: Final = 500
 _MEND: Final = "start the application anew, or run `jwt-middleware sessions create-schema`"
-_MEND_FOLLOWER: Final = "if the URL is right, start the application that issues the tokens"
+_MEND_FOLLOWER: Final = "check the url, and start the application that issues the tokens"
 
 _INSERT: Final = sa.insert(sessions)
 _FIND: Final = sa.select(sessions).where(sessions.c.sid == sa.bindparam("sid"))

@@ -172,6 +172,17 @@ class TestRefresh:
                 sessions.refresh(made_up)
         refreshed(sessions, text)
 
+    def test_a_token_of_another_issuer_that_shares_the_store_is_none(
+        self, sessions: Sessions, memory: MemorySessions, keys: KeySet, clock: Clock
+    ) -> None:
+        other = TokenIssuer(keys=keys, issuer="https://other", audience="api", clock=clock)
+        elsewhere = Sessions(store=memory, issuer=other, clock=clock)
+        text = refresh_token(sessions)
+        with pytest.raises(InvalidGrantError):
+            elsewhere.refresh(text)
+        assert not elsewhere.end_by_refresh_token(text)
+        refreshed(sessions, text)
+
     def test_the_expiry_slides_up_to_the_end(self, sessions: Sessions, clock: Clock) -> None:
         text = refresh_token(sessions)
         while True:

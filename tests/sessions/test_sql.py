@@ -314,7 +314,7 @@ def test_a_locked_table_is_not_waited_for(postgresql_url: str) -> None:
 def test_who_only_follows_creates_nothing(tmp_path: Path) -> None:
     path = tmp_path / "mistyped.db"
     store = SQLSessions(f"sqlite:///{path}", creates_tables=False)
-    with pytest.raises(UnavailableError, match="if the URL is right, start the application that"):
+    with pytest.raises(UnavailableError, match="check the url, and start the application that"):
         store.changes(None, limit=10)
     assert not path.exists()
     path.touch()
