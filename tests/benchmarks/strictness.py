@@ -78,9 +78,14 @@ def _has_constants(reading: Reading) -> bool:
 
 
 def _depth(value: Any) -> int:
-    if isinstance(value, dict):
-        return 1 + max(map(_depth, value.values()), default=0)
-    return 1 + max(map(_depth, value), default=0) if isinstance(value, list) else 0
+    # Level by level: a reader that knows no bound may have gone deeper than functions can.
+    depth, level = 0, [value]
+    while level := [one for one in level if isinstance(one, dict | list)]:
+        depth += 1
+        level = [
+            child for one in level for child in (one.values() if isinstance(one, dict) else one)
+        ]
+    return depth
 
 
 def _is_date(value: Any) -> bool:

@@ -76,7 +76,8 @@ def check_outage(fault: Fault, store: Store, folder: Path, *, seconds: float) ->
     assert outage.slowest_seconds < 4, str(outage)
 
 
-@over(["sqlite"])
+@pytest.mark.full
+@over([*STORES])
 def test_of_many_uses_of_one_token_none_gets_a_successor_of_its_own(store: Store) -> None:
     assert crowd(store.url, uses=50, grace_seconds=10) == (50, 0, 1)
 
