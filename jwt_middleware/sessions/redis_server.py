@@ -44,8 +44,10 @@ _CONNECT_TIMEOUT_SECONDS: Final = TIMEOUT_SECONDS / 2  # for each address that a
 # What redis-py raises for an answer that is none of Redis, or is not of the expected shape.
 _NONSENSE: Final = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
 
+_UNAUTHENTICATED: Final = "does not accept the user and password of its url, or wants some"
+
 _REASONS: Final[tuple[tuple[type[Exception], str], ...]] = (
-    (AuthenticationError, "does not accept the user and password of its url, or wants some"),
+    (AuthenticationError, _UNAUTHENTICATED),
     (AuthorizationError, "does not accept the user and password of its url"),
     (NoPermissionError, "does not let the user of its url run what is needed"),
     (BusyLoadingError, "is still loading what it had saved"),
@@ -64,6 +66,8 @@ _CODES: Final = {
     "DENIED": "is in protected mode: it takes no connections from other hosts without a password",
     "NOREPLICAS": "has too few replicas to take writes",
     "BUSY": "is busy with a long script",
+    # "Protocol error: unauthenticated multibulk length": redis-py makes no other one.
+    "Protocol": _UNAUTHENTICATED,
 }
 
 

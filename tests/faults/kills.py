@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -189,5 +188,5 @@ class _Killer:
             self._left -= 1
             if not self._left:
                 os.kill(os.getpid(), signal.SIGKILL)
-                time.sleep(60)  # until it arrives
+                signal.pause()  # until it arrives
         return self
