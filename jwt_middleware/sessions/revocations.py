@@ -130,7 +130,8 @@ class Revocations:
             lock.release()
 
     def _is_good_at(self, moment: float) -> bool:
-        return self._asked_at >= max(moment - self._max_delay_seconds, self._changed_at)
+        recent = moment - self._max_delay_seconds <= self._asked_at
+        return recent and self._changed_at < self._asked_at
 
     def _ask(self) -> None:
         """Read what is new.  The caller holds the lock."""
@@ -146,7 +147,7 @@ class Revocations:
             raise
         self._down = None
         self._ask_at = self._asked_at + self._max_delay_seconds / 2
-        if self._asked_at < self._changed_at:  # it may have been asked just before the change
+        if self._asked_at <= self._changed_at:  # it may have been asked just before the change
             self._ask_at = -math.inf
         self._live.forget_expired(self._clock())
 

@@ -27,3 +27,12 @@ def test_agrees_with_pyjwt(alg: str) -> None:
     assert answers == expected
     assert answers.count(True) == 1
     assert not key.verify(MESSAGE + b"!", good)
+
+
+@pytest.mark.parametrize("alg", ["ES256", "ES384", "ES512"])
+def test_a_number_has_one_length(alg: str) -> None:
+    key = Key.generate(alg)
+    good = key.sign(MESSAGE)
+    half = len(good) // 2
+    # The same two numbers, and another token.
+    assert not key.verify(MESSAGE, good[:half] + b"\0" + good[half:])

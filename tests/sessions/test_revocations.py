@@ -138,6 +138,15 @@ def test_its_own_change_is_seen_by_the_next_request(make: Any, store: Store) -> 
     assert store.asked == 2
 
 
+def test_its_own_change_is_waited_for(make: Any, store: Store) -> None:
+    revocations = make(max_delay_seconds=60)
+    revocations.current()
+    revocations.expect_change()
+    store.down = True
+    with pytest.raises(UnavailableError):
+        revocations.current()
+
+
 def test_its_own_change_during_a_look_is_seen_by_the_next_request(
     make: Any, store: Store, monotonic: Clock
 ) -> None:

@@ -146,3 +146,10 @@ def test_a_session_is_gone_at_its_expiry(store: SessionStore, presented: bytes) 
     rotation = a_rotation(presented, SECOND, now=NOW + 1)
     assert store.rotate(rotation) == (Outcome.GONE, b"")
     assert revoked_sessions(store) == []
+
+
+def test_without_grace_a_clock_that_is_behind_makes_none(store: SessionStore) -> None:
+    store.add(a_session())
+    store.rotate(a_rotation(now=NOW + 5, grace_seconds=0))
+    again = a_rotation(now=NOW + 4, grace_seconds=0)
+    assert store.rotate(again) == (Outcome.REPLAYED, b"")
