@@ -10,7 +10,7 @@ from pathlib import Path
 from threading import Barrier
 from typing import NamedTuple
 
-from .site import Client, site
+from .site import ACCOUNTS, Client, site
 
 
 class Delays(NamedTuple):
@@ -61,7 +61,13 @@ def crowd(url: str, *, uses: int, grace_seconds: float) -> Crowd:
         tempfile.TemporaryDirectory() as here,
         tempfile.TemporaryDirectory() as there,
         site(Path(here), url, workers=1, grace_seconds=grace_seconds) as one,
-        site(Path(there), url, workers=1, grace_seconds=grace_seconds) as other,
+        site(
+            Path(there),
+            url,
+            workers=1,
+            grace_seconds=grace_seconds,
+            accounts=Path(here) / ACCOUNTS,
+        ) as other,
         ThreadPoolExecutor(uses) as pool,
     ):
         clients = [Client(one.address), Client(other.address)]

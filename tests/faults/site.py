@@ -20,6 +20,7 @@ from ..integration.gunicorns import Gunicorn, gunicorn
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
+ACCOUNTS = "accounts.db"
 ACCOUNT, SECRET = "ann@example.com", "correct horse battery"
 PATIENCE_SECONDS = 30
 
@@ -33,7 +34,7 @@ secret_file = "secret"
 [endpoint]
 
 [accounts]
-url = "sqlite:///accounts.db"
+url = "sqlite:///{accounts}"
 hasher = {{ time_cost = 1, memory_cost_kib = 8, max_waiting = 64 }}
 
 [sessions]
@@ -70,22 +71,33 @@ def site(
     workers: int = 2,
     grace_seconds: float = 10,
     max_delay_seconds: float = 1,
+    accounts: Path | None = None,
 ) -> Iterator[Gunicorn]:
-    """Serve the app from *folder*, with sessions at *url*."""
+    """
+    Serve the app from *folder*, with sessions at *url*.
+
+    Those that share sessions share *accounts* as well: to an account made a second later, a session
+    of the other one is of an earlier secret.
+    """
     config = folder / "jwt.toml"
+    accounts = accounts or folder / ACCOUNTS
     config.write_text(
-        CONFIG.format(url=url, grace_seconds=grace_seconds, max_delay_seconds=max_delay_seconds)
+        CONFIG.format(
+            url=url,
+            accounts=accounts,
+            grace_seconds=grace_seconds,
+            max_delay_seconds=max_delay_seconds,
+        )
     )
     (folder / "secret").write_text("faults need a secret of 32 bytes")
     (folder / "secret").chmod(0o600)
-    add_account(folder)
+    add_account(accounts)
     served = f"jwt_middleware:wrap({str(config)!r}, 'tests.faults.site:app')"
     with gunicorn(served, folder=folder, settings=SETTINGS.format(workers=workers)) as server:
         yield server
 
 
-def add_account(folder: Path) -> None:
-    database = folder / "accounts.db"
+def add_account(database: Path) -> None:
     if not database.exists():
         accounts = SQLAccounts(
             f"sqlite:///{database}", hasher=SecretHasher(time_cost=1, memory_cost_kib=8)
