@@ -15,7 +15,7 @@ from typing import Any, Final
 from ..core.trust import MAX_LEEWAY_SECONDS
 from ..errors import UnavailableError
 from .session import Session
-from .store import Changes, Cursor, Outcome, Revocation, Rotation
+from .store import NAMED_SECONDS, Changes, Cursor, Outcome, Revocation, Rotation
 
 
 @dataclass(slots=True)
@@ -107,11 +107,14 @@ class MemorySessions:
             return self._end(sid, now=now)
 
     def end_all(self, subject: str, *, now: float, expires_at: float) -> int:
-        """End every session of *subject*, and revoke whatever else it holds."""
+        """End every session of *subject*, and revoke whatever it holds."""
         with self._mine():
             sids = [sid for sid, one in self._sessions.items() if one.session.subject == subject]
             for sid in sids:
-                self._end(sid, now=now)
+                if self._sessions[sid].session.used_at > now - NAMED_SECONDS:
+                    self._end(sid, now=now)
+                else:
+                    del self._sessions[sid]
             self._revoke(Revocation("subject", subject, int(now), math.ceil(expires_at)))
         return len(sids)
 

@@ -19,7 +19,7 @@ from ..errors import ConfigurationError
 from . import redis_scripts as scripts
 from .redis_server import RedisServer
 from .session import Session
-from .store import Changes, Cursor, Kind, Outcome, Revocation, Rotation
+from .store import NAMED_SECONDS, Changes, Cursor, Kind, Outcome, Revocation, Rotation
 
 T = TypeVar("T")
 
@@ -115,8 +115,11 @@ class RedisSessions:
         return self._run(scripts.END, sid, int(now), read=int) == 1
 
     def end_all(self, subject: str, *, now: float, expires_at: float) -> int:
-        """End every session of *subject*, and revoke whatever else it holds."""
-        return self._run(scripts.END_ALL, subject, int(now), math.ceil(expires_at), read=int)
+        """End every session of *subject*, and revoke whatever it holds."""
+        named_from = _text(now - NAMED_SECONDS)
+        return self._run(
+            scripts.END_ALL, subject, int(now), math.ceil(expires_at), named_from, read=int
+        )
 
     def revoke(self, revocation: Revocation) -> None:
         """Record a revocation."""

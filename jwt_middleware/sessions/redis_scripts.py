@@ -146,10 +146,16 @@ return {'replayed', ''}
 END: Final = Script("return end_session(ARGV[1], ARGV[2])")
 
 END_ALL: Final = Script("""
-local subject, revoked_at, expires_at = unpack(ARGV)
+local subject, revoked_at, expires_at, named_from = unpack(ARGV)
 local ended = 0
 for _, sid in ipairs(redis.call('ZRANGE', subject_key(subject), 0, -1)) do
-    ended = ended + end_session(sid, revoked_at)
+    local used_at = redis.call('HGET', session_key(sid), 'used_at')
+    if used_at and tonumber(used_at) <= tonumber(named_from) then
+        remove_session(sid)
+        ended = ended + 1
+    elseif used_at then
+        ended = ended + end_session(sid, revoked_at)
+    end
 end
 redis.call('DEL', subject_key(subject))
 revoke('subject:' .. subject, revoked_at, expires_at)

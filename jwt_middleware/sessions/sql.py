@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -14,7 +14,7 @@ from ..storage.database import Database
 from .session import Session
 from .sql_attempts import Attempts
 from .sql_log import Follower, record
-from .store import TIMEOUT_SECONDS, Changes, Cursor, Outcome, Revocation, Rotation
+from .store import NAMED_SECONDS, TIMEOUT_SECONDS, Changes, Cursor, Outcome, Revocation, Rotation
 from .tables import (
     attempts,
     escape,
@@ -41,11 +41,18 @@ _LIST: Final = (
     .limit(_PAGE_SIZE)
 )
 _LIST_OF: Final = _LIST.where(sessions.c.subject_hash == sa.bindparam("subject"))
-_LOCK_OF: Final = (
-    sa.select(sessions.c.sid, sessions.c.tokens_until)
-    .where(sessions.c.subject_hash == sa.bindparam("subject"))
-    .order_by(sessions.c.sid)
-    .with_for_update()
+# Locked in an order first, so that two who end the same ones do not wait for each other.
+_DELETE_OF: Final = (
+    sa.delete(sessions)
+    .where(
+        sessions.c.sid.in_(
+            sa.select(sessions.c.sid)
+            .where(sessions.c.subject_hash == sa.bindparam("subject"))
+            .order_by(sessions.c.sid)
+            .with_for_update()
+        )
+    )
+    .returning(sessions.c.sid, sessions.c.tokens_until, sessions.c.used_at)
 )
 _DELETE: Final = sa.delete(sessions).where(sessions.c.sid == sa.bindparam("gone"))
 _UPDATE: Final = sa.update(sessions).where(sessions.c.sid == sa.bindparam("of"))
@@ -157,7 +164,7 @@ class SQLSessions:
             if rotation.presented == row.previous_hash and rotation.is_in_grace(row.rotated_at):
                 connection.execute(_UPDATE, changed)
                 return Outcome.REPEATED, row.salt
-            _end(connection, {row.sid: row.tokens_until}, now=rotation.now)
+            _end(connection, row, now=rotation.now)
         return Outcome.REPLAYED, b""
 
     def end(self, sid: str, *, now: float) -> bool:
@@ -166,20 +173,20 @@ class SQLSessions:
             row = connection.execute(_LOCK, {"sid": escape(sid)}).first()
             if row is None:
                 return False
-            _end(connection, {row.sid: row.tokens_until}, now=now)
+            _end(connection, row, now=now)
         return True
 
     def end_all(self, subject: str, *, now: float, expires_at: float) -> int:
-        """End every session of *subject*, and revoke whatever else it holds."""
+        """End every session of *subject*, and revoke whatever it holds."""
         everything = Revocation("subject", subject, int(now), math.ceil(expires_at))
         with self._prepared.get().writing() as connection:
-            rows = connection.execute(_LOCK_OF, {"subject": name_hash(subject)}).all()
-            _end(
-                connection,
-                {row.sid: row.tokens_until for row in rows},
-                now=now,
-                others=[everything],
-            )
+            rows = connection.execute(_DELETE_OF, {"subject": name_hash(subject)}).all()
+            named = [
+                _ended(sid, tokens_until, now=now)
+                for sid, tokens_until, used_at in rows
+                if used_at > now - NAMED_SECONDS
+            ]
+            record(connection, [*named, everything])
         return len(rows)
 
     def revoke(self, revocation: Revocation) -> None:
@@ -223,18 +230,11 @@ class SQLSessions:
         return self._database
 
 
-def _end(
-    connection: sa.Connection,
-    sessions_until: Mapping[str, float],
-    *,
-    now: float,
-    others: Sequence[Revocation] = (),
-) -> None:
-    """End the sessions of locked rows, and revoke them and *others*."""
-    if sessions_until:
-        connection.execute(_DELETE, [{"gone": sid} for sid in sessions_until])
-    ended = [
-        Revocation("session", sid, int(now), math.ceil(until))
-        for sid, until in sessions_until.items()
-    ]
-    record(connection, [*ended, *others])
+def _end(connection: sa.Connection, row: sa.Row[Any], *, now: float) -> None:
+    """End the session of a locked row, and revoke it."""
+    connection.execute(_DELETE, {"gone": row.sid})
+    record(connection, [_ended(row.sid, row.tokens_until, now=now)])
+
+
+def _ended(sid: str, tokens_until: float, *, now: float) -> Revocation:
+    return Revocation("session", sid, int(now), math.ceil(tokens_until))

@@ -19,6 +19,14 @@ from .session import Session
 TIMEOUT_SECONDS: Final = 1.0
 """How long a store waits for its server, or for another's lock."""
 
+NAMED_SECONDS: Final = 300
+"""
+How recently a session was used that is revoked by its own name when all of its subject are ended.
+
+The *iat* of its tokens may be of that very second, or of another host's clock that is ahead.  Of
+all others it is earlier, so that the subject's revocation covers them, however many there are.
+"""
+
 Kind = Literal["token", "session", "subject"]
 
 
@@ -167,7 +175,9 @@ class SessionStore(Protocol):
 
     def end_all(self, subject: str, *, now: float, expires_at: float) -> int:
         """
-        End every session of *subject*, and revoke whatever else it holds until *expires_at*.
+        End every session of *subject*, and revoke whatever it holds until *expires_at*.
+
+        Those used within :data:`NAMED_SECONDS` are revoked by name as well.
 
         Returns:
             How many sessions there were.

@@ -319,6 +319,19 @@ class TestEnd:
                 verifier.verify(token)
         verifier.verify(other)
 
+    @pytest.mark.parametrize("seconds", [0, 1, 299, 300, 301, 5_000])
+    def test_all_of_a_subject_however_long_ago_they_were_used(
+        self, sessions: Sessions, verifier: TokenVerifier, clock: Clock, seconds: int
+    ) -> None:
+        grant = sessions.start(ANN)
+        verifier.verify(grant.issued.token)
+        clock.now += seconds
+        assert sessions.end_all("42") == 1
+        with pytest.raises(RevokedTokenError):
+            verifier.verify(grant.issued.token)
+        with pytest.raises(InvalidGrantError):
+            sessions.refresh(str(grant.refresh_token))
+
     def test_who_logs_in_again_in_the_same_second_is_in(
         self, sessions: Sessions, verifier: TokenVerifier
     ) -> None:

@@ -128,6 +128,18 @@ def test_all_sessions_of_a_subject_are_ended(store: SessionStore) -> None:
     ]
 
 
+def test_sessions_that_were_not_used_of_late_are_ended_without_a_name_each(
+    store: SessionStore,
+) -> None:
+    for sid, seconds_ago in {"a": -30, "b": 0, "c": 299, "d": 300, "e": 5_000}.items():
+        store.add(a_session(sid, used_at=NOW - seconds_ago, tokens_until=NOW + 100))
+    assert store.end_all("42", now=NOW, expires_at=NOW + 7_000) == 5
+    assert [*store.list()] == []
+    found, _ = read_all(store)
+    assert sorted(one.key for one in found if one.kind == "session") == ["a", "b", "c"]
+    assert [one.key for one in found if one.kind == "subject"] == ["42"]
+
+
 def test_a_subject_without_sessions_is_revoked_all_the_same(store: SessionStore) -> None:
     assert store.end_all("42", now=NOW, expires_at=NOW + 7) == 0
     assert read_all(store)[0] == [Revocation("subject", "42", int(NOW), int(NOW) + 8)]

@@ -10,10 +10,10 @@ from itertools import chain
 import pytest
 
 from jwt_middleware.sessions import SessionStore
-from jwt_middleware.sessions.store import Cursor, Revocation
+from jwt_middleware.sessions.store import Cursor, Outcome, Revocation
 
 from .conftest import PROCESSES, Contenders, Job
-from .values import NOW, a_revocation, a_session, read_all
+from .values import NOW, a_revocation, a_rotation, a_session, read_all, revoked_sessions
 
 SALTS = [f"{number:016}" for number in range(50)]
 
@@ -96,6 +96,38 @@ def test_a_session_is_ended_once_by_whoever_comes_first(store: SessionStore) -> 
 
     with ThreadPoolExecutor(8) as pool:
         assert [*pool.map(end, range(8))].count(True) == 1
+
+
+def test_what_is_used_or_begun_while_all_end_is_kept_or_revoked(store: SessionStore) -> None:
+    old = [f"old{number}" for number in range(20)]
+    for sid in old:
+        store.add(a_session(sid, used_at=NOW - 1_000))
+    start = threading.Barrier(4)
+
+    def begin() -> list[str]:
+        start.wait()
+        sids = [f"new{number}" for number in range(20)]
+        for sid in sids:
+            store.add(a_session(sid))
+        return sids
+
+    def use() -> list[str]:
+        start.wait()
+        return [sid for sid in old if store.rotate(a_rotation(sid=sid))[0] is Outcome.ROTATED]
+
+    def end_all() -> list[str]:
+        start.wait()
+        for _ in range(5):
+            store.end_all("42", now=NOW, expires_at=NOW + 7)
+        return []
+
+    with ThreadPoolExecutor(4) as pool:
+        jobs = [pool.submit(job) for job in (begin, use, end_all, end_all)]
+        fresh = {sid for job in jobs for sid in job.result()}
+    kept = {one.sid for one in store.list()}
+    revoked = {one.key for one in revoked_sessions(store)}
+    assert kept.isdisjoint(revoked)
+    assert kept | revoked == fresh | (kept & {*old})
 
 
 @pytest.mark.parametrize("time", range(5))
