@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import sqlite3
 import time
 from contextlib import closing, suppress
@@ -45,8 +46,8 @@ def make_engine(url: URL, path: Path, *, timeout_seconds: float) -> Engine:
 
 def create_file(path: Path) -> None:
     """Create the file, for its owner only, unless it is there; and have it log ahead."""
-    with suppress(FileExistsError):
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    if not path.exists():
+        _create_empty(path)
     with closing(sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True, timeout=0)) as connection:
         # SQLite does not wait for the lock this needs, whatever the busy timeout.
         while True:
@@ -58,6 +59,19 @@ def create_file(path: Path) -> None:
                 time.sleep(0.01)
             else:
                 return
+
+
+def _create_empty(path: Path) -> None:
+    # Under another name: whoever closes a descriptor of a file drops all locks that his process has
+    # on it (POSIX, fcntl), and other threads may open the database as soon as it is there.  Without
+    # their locks another process removes the log that they go on writing to.
+    new = path.with_name(f"{path.name}.{secrets.token_hex(4)}.new")
+    os.close(os.open(new, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    try:
+        with suppress(FileExistsError):
+            os.link(new, path)
+    finally:
+        new.unlink()
 
 
 def identity(path: Path) -> tuple[int, int] | None:
