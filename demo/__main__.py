@@ -23,7 +23,7 @@ try:
     from jwt_middleware import wrap
     from jwt_middleware.accounts.sql import SQLAccounts
     from jwt_middleware.cli.server import run
-    from jwt_middleware.sessions.sql import SQLSessions
+    from jwt_middleware.sessions.stores.sql.store import SQLSessions
 except ModuleNotFoundError as error:
     package = str(error.name).partition(".")[0]
     sys.exit(f"demo: {package} is missing: pip install -e '.[demo]'")

@@ -21,18 +21,18 @@ from .wsgi.policy import Policy, Rule
 from .wsgi.responses import Responses
 
 if TYPE_CHECKING:
-    from .accounts import LoginThrottle
     from .config import wrap
+    from .endpoint.app import TokenEndpoint
+    from .endpoint.limits import LoginThrottle
     from .sessions import MemorySessions, Sessions
-    from .wsgi.endpoint import TokenEndpoint
 else:
     # Imported by those who ask for them (PEP 562): whoever verifies tokens that others issue needs
     # neither accounts nor sessions, nor WTForms, and the configuration reads every other room.
     _ON_DEMAND = {
-        "LoginThrottle": ".accounts",
+        "LoginThrottle": ".endpoint.limits",
         "MemorySessions": ".sessions",
         "Sessions": ".sessions",
-        "TokenEndpoint": ".wsgi.endpoint",
+        "TokenEndpoint": ".endpoint.app",
         "wrap": ".config",
     }
 

@@ -25,12 +25,12 @@ from jwt_middleware.accounts.sql import SQLAccounts
 from jwt_middleware.config import Settings, from_environment, load
 from jwt_middleware.config.reading import Section
 from jwt_middleware.errors import ConfigurationError, InvalidTokenError
-from jwt_middleware.keysources import rotation
-from jwt_middleware.keysources.discovery import DiscoveredJWKS
-from jwt_middleware.keysources.files import KeyFile
-from jwt_middleware.keysources.remote import RemoteJWKS
-from jwt_middleware.keysources.ring import KeyRing
-from jwt_middleware.keysources.ring_files import RingDirectory
+from jwt_middleware.keysources.file.keyfile import KeyFile
+from jwt_middleware.keysources.remote.discovery import DiscoveredJWKS
+from jwt_middleware.keysources.remote.remote import RemoteJWKS
+from jwt_middleware.keysources.ring import rotation
+from jwt_middleware.keysources.ring.directory import RingDirectory
+from jwt_middleware.keysources.ring.ring import KeyRing
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment

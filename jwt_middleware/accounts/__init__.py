@@ -12,7 +12,6 @@ from .errors import (
     UnknownAccountError,
 )
 from .identity import AccountLookup, AccountVerifier, Identity
-from .throttle import LoginThrottle
 
 __all__ = [
     "AccountExistsError",
@@ -22,7 +21,6 @@ __all__ = [
     "Identity",
     "InvalidAccountError",
     "InvalidSecretError",
-    "LoginThrottle",
     "UnknownAccountError",
     "normalise_account",
 ]

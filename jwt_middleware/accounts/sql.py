@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
 from ..errors import BadCredentialsError, UnavailableError
-from ..storage.database import Database
+from ..sql.database import Database
 from .client_type import check_client_type, normalise_account
 from .errors import (
     AccountExistsError,

@@ -17,14 +17,14 @@ from ..config import load
 from ..core.issuer import DEFAULT_LIFETIME_SECONDS
 from ..core.jws import ALGORITHMS
 from ..core.keys import Key
-from ..keysources import rotation
-from ..keysources.fetching import FetchError, choose_fetch
-from ..keysources.files import KeyFile
+from ..keysources.file.keyfile import KeyFile
 from ..keysources.jwks import read_jwks
-from ..keysources.manifest import Manifest, RingKey
 from ..keysources.publishing import public_jwks
-from ..keysources.ring import KeyRing
-from ..keysources.ring_files import RingDirectory
+from ..keysources.remote.fetching import FetchError, choose_fetch
+from ..keysources.ring import rotation
+from ..keysources.ring.directory import RingDirectory
+from ..keysources.ring.manifest import Manifest, RingKey
+from ..keysources.ring.ring import KeyRing
 from .times import shown
 
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}

@@ -15,8 +15,8 @@ from ..core.jws import decode_object, split
 from ..core.payload import JWTPayload
 from ..errors import InvalidGrantError
 from ..sessions import SessionStore
-from ..sessions.live import token_revocation
 from ..sessions.refresh_token import RefreshToken
+from ..sessions.revocation.live import token_revocation
 from .stdin import read_token
 from .times import shown
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy.engine import URL
 
-from ..storage.urls import SQLITE, parse_url
+from ..sql.urls import SQLITE, parse_url
 from .reading import Place
 
 

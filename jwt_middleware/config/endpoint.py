@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 from ..accounts import AccountLookup, AccountVerifier, ClientType
 from ..core.issuer import DEFAULT_LIFETIME_SECONDS, TokenIssuer
 from ..core.verifier import TokenVerifier
+from ..endpoint.app import DEFAULT_MAX_BODY_BYTES, TokenEndpoint
 from ..sessions import Sessions
-from ..wsgi.endpoint import DEFAULT_MAX_BODY_BYTES, TokenEndpoint
 from ..wsgi.responses import Responses
 from .names import find
 from .reading import Section, setting, text, text_members, texts, whole

@@ -13,7 +13,7 @@ from typing import Final
 from ..core.jws import ALGORITHMS
 from ..core.keys import Key, KeySet
 from ..errors import ConfigurationError
-from ..keysources.ring import KeyRing
+from ..keysources.ring.ring import KeyRing
 from .reading import Place, Section, choice, setting, tables, text
 
 logger = logging.getLogger(__name__)

@@ -6,9 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ..core.trust import KeySource
-from ..wsgi.endpoint import TokenEndpoint
-from ..wsgi.responses import Responses
-from ..wsgi.well_known import (
+from ..endpoint.app import TokenEndpoint
+from ..wsgi.metadata import (
     DEFAULT_MAX_AGE_SECONDS,
     Document,
     WellKnown,
@@ -17,6 +16,7 @@ from ..wsgi.well_known import (
     protected_resource_document,
     resource_metadata_url,
 )
+from ..wsgi.responses import Responses
 from .reading import Section, flag, setting, text, whole
 
 

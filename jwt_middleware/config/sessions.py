@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..accounts.throttle import (
+from ..endpoint.address import ClientAddresses
+from ..endpoint.limits import (
     DEFAULT_MAX_PER_ACCOUNT,
     DEFAULT_MAX_PER_ADDRESS,
     DEFAULT_WINDOW_SECONDS,
@@ -19,8 +20,7 @@ from ..sessions.lifetimes import (
     DEFAULT_REFRESH_LIFETIME_SECONDS,
     Lifetimes,
 )
-from ..sessions.revocations import DEFAULT_MAX_DELAY_SECONDS
-from ..wsgi.address import ClientAddresses
+from ..sessions.revocation.follower import DEFAULT_MAX_DELAY_SECONDS
 from .reading import Section, number, setting, text, whole
 from .stores import build_store, check_processes
 

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..core.verifier import TokenVerifier
+from ..endpoint.app import TokenEndpoint
 from ..sessions import Sessions
-from ..wsgi.endpoint import TokenEndpoint
+from ..wsgi.metadata import WellKnown
 from ..wsgi.middleware import JWTMiddleware
 from ..wsgi.policy import Policy
 from ..wsgi.responses import Responses
-from ..wsgi.well_known import WellKnown
 from .accounts import AccountSettings
 from .metadata import MetadataSettings
 from .reading import setting, table, tables

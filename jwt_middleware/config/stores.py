@@ -73,14 +73,14 @@ def _memory(*_: object, **__: object) -> SessionStore:
 
 
 def _sql(url: str, place: Place, *, creates_tables: bool) -> SessionStore:
-    from ..sessions.sql import SQLSessions  # noqa: PLC0415  needs SQLAlchemy, an extra
+    from ..sessions.stores.sql.store import SQLSessions  # noqa: PLC0415  needs SQLAlchemy, an extra
     from .database import database_url  # noqa: PLC0415  the same
 
     return SQLSessions(database_url(url, place), creates_tables=creates_tables)
 
 
 def _redis(url: str, *_: object, **__: object) -> SessionStore:
-    from ..sessions.redis import RedisSessions  # noqa: PLC0415  needs redis-py, an extra
+    from ..sessions.stores.redis.store import RedisSessions  # noqa: PLC0415  needs redis-py, an extra
 
     return RedisSessions(url)
 

@@ -13,7 +13,7 @@ from ..core.issuer import DEFAULT_LIFETIME_SECONDS, TokenIssuer
 from ..core.keys import KeySet
 from ..core.revocation import RevocationCheck
 from ..core.verifier import DEFAULT_CACHE_SIZE, TokenVerifier
-from ..keysources.ring import KeyRing
+from ..keysources.ring.ring import KeyRing
 from ..sessions import Revocations, Sessions
 from .endpoint import EndpointSettings
 from .keys import KeySetSettings

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from ..core.trust import KeySource, TrustedIssuer
-from ..keysources.discovery import DiscoveredJWKS
-from ..keysources.files import KeyFile
-from ..keysources.remote import RemoteJWKS
+from ..keysources.file.keyfile import KeyFile
+from ..keysources.remote.discovery import DiscoveredJWKS
+from ..keysources.remote.remote import RemoteJWKS
 from .reading import Section, choice, flag, number, setting, text, text_or_texts, texts
 
 _SOURCES: Final = ("discovery", "jwks_url", "jwks_file")

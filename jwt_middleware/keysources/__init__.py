@@ -1,8 +1,8 @@
 """Where keys come from: files, the own key ring, remote sets, discovery."""
 
-from .discovery import DiscoveredJWKS
-from .files import KeyFile
-from .remote import RemoteJWKS
-from .ring import KeyRing
+from .file.keyfile import KeyFile
+from .remote.discovery import DiscoveredJWKS
+from .remote.remote import RemoteJWKS
+from .ring.ring import KeyRing
 
 __all__ = ["DiscoveredJWKS", "KeyFile", "KeyRing", "RemoteJWKS"]

@@ -1,15 +1,15 @@
 """
 What outlives a token: sessions with their refresh tokens, and what was revoked.
 
-What needs SQLAlchemy or redis-py stays in its module: ``sessions.sql`` and ``sessions.redis``.
+What needs SQLAlchemy or redis-py stays below ``sessions.stores``.
 """
 
-from .memory import MemorySessions
 from .recheck import Recheck
-from .revocations import Revocations
+from .revocation.follower import Revocations
 from .session import Grant, Session
 from .sessions import Sessions
 from .store import SessionStore
+from .stores.memory import MemorySessions
 
 __all__ = [
     "Grant",

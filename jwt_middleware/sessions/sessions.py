@@ -13,6 +13,7 @@ from typing import Final
 
 from ..core.issuer import IssuedToken, TokenIssuer
 from ..core.payload import JWTPayload
+from ..core.scope import narrow
 from ..errors import InvalidGrantError, InvalidScopeError, UnavailableError
 from .lifetimes import (
     DEFAULT_GRACE_SECONDS,
@@ -20,11 +21,10 @@ from .lifetimes import (
     DEFAULT_REFRESH_LIFETIME_SECONDS,
     Lifetimes,
 )
-from .live import token_revocation
 from .recheck import Recheck, current_payload
 from .refresh_token import SALT_BYTES, RefreshToken
-from .revocations import DEFAULT_MAX_DELAY_SECONDS, Revocations
-from .scope import narrow
+from .revocation.follower import DEFAULT_MAX_DELAY_SECONDS, Revocations
+from .revocation.live import token_revocation
 from .session import Grant, Session
 from .store import Outcome, Rotation, SessionStore
 

@@ -16,7 +16,7 @@ from .responses import Responses
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-    from .well_known import WellKnown
+    from .metadata import WellKnown
 
 
 class Endpoint(Protocol):

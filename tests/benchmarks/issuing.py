@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Final
 import jwt
 
 from jwt_middleware import LoginThrottle, MemorySessions, Sessions, TokenEndpoint
-from jwt_middleware.accounts.throttle import AttemptStore
-from jwt_middleware.sessions.sql import SQLSessions
+from jwt_middleware.endpoint.limits import AttemptStore
+from jwt_middleware.sessions.stores.sql.store import SQLSessions
 
 from .subject import PAYLOAD, SECRET, ignore, issuer_for, new_tokens, request_with, verifier_for
 from .table import Row

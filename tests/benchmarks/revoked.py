@@ -8,7 +8,7 @@ from typing import Final, cast
 
 from jwt_middleware import JWTMiddleware
 from jwt_middleware.errors import UnavailableError
-from jwt_middleware.sessions.revocations import Revocations
+from jwt_middleware.sessions.revocation.follower import Revocations
 from jwt_middleware.sessions.store import Changes, Cursor, Revocation, SessionStore
 
 from .memory import resident_bytes

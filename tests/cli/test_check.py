@@ -12,8 +12,8 @@ from click.testing import Result
 
 from jwt_middleware import Sessions
 from jwt_middleware.core.keys import Key
-from jwt_middleware.keysources import rotation
-from jwt_middleware.keysources.ring_files import RingDirectory
+from jwt_middleware.keysources.ring import rotation
+from jwt_middleware.keysources.ring.directory import RingDirectory
 
 Invoke = Callable[..., Result]
 

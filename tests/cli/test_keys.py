@@ -12,9 +12,9 @@ from click.testing import CliRunner, Result
 from jwt_middleware.cli.group import OneLineErrors
 from jwt_middleware.cli.keys import keys
 from jwt_middleware.core.keys import Key
-from jwt_middleware.keysources import rotation
-from jwt_middleware.keysources.ring import KeyRing
-from jwt_middleware.keysources.ring_files import RingDirectory
+from jwt_middleware.keysources.ring import rotation
+from jwt_middleware.keysources.ring.directory import RingDirectory
+from jwt_middleware.keysources.ring.ring import KeyRing
 
 Run = Callable[..., Result]
 

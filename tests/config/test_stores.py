@@ -10,8 +10,8 @@ from jwt_middleware.config.reading import Place
 from jwt_middleware.config.stores import build_store, check_processes
 from jwt_middleware.errors import ConfigurationError
 from jwt_middleware.sessions import MemorySessions
-from jwt_middleware.sessions.redis import RedisSessions
-from jwt_middleware.sessions.sql import SQLSessions
+from jwt_middleware.sessions.stores.redis.store import RedisSessions
+from jwt_middleware.sessions.stores.sql.store import SQLSessions
 
 PLACE = Place(Path("jwt.toml"), "sessions.url")
 
@@ -77,9 +77,14 @@ class TestScheme:
     @pytest.mark.parametrize(
         ("url", "module", "missing", "extra"),
         [
-            ("redis://host", "jwt_middleware.sessions.redis", "redis", "redis"),
-            ("sqlite:///a.db", "jwt_middleware.sessions.sql", "sqlalchemy", "sql"),
-            ("postgresql://host/db", "jwt_middleware.sessions.sql", "sqlalchemy", "postgresql"),
+            ("redis://host", "jwt_middleware.sessions.stores.redis.store", "redis", "redis"),
+            ("sqlite:///a.db", "jwt_middleware.sessions.stores.sql.store", "sqlalchemy", "sql"),
+            (
+                "postgresql://host/db",
+                "jwt_middleware.sessions.stores.sql.store",
+                "sqlalchemy",
+                "postgresql",
+            ),
         ],
     )
     def test_says_which_extra_is_missing(

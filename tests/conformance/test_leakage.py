@@ -17,6 +17,7 @@ from jwt_middleware import (
     JWTPayload,
     Key,
     KeySet,
+    LoginThrottle,
     Policy,
     Responses,
     Rule,
@@ -24,7 +25,6 @@ from jwt_middleware import (
     TokenIssuer,
     TokenVerifier,
 )
-from jwt_middleware.accounts import LoginThrottle
 from jwt_middleware.accounts.hashing import SecretHasher
 from jwt_middleware.accounts.sql import SQLAccounts
 from jwt_middleware.errors import ConfigurationError, JWTMiddlewareError

@@ -17,8 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from webtest import TestApp, TestResponse
 
-from jwt_middleware import JWTPayload, TokenEndpoint, TokenIssuer
-from jwt_middleware.accounts import LoginThrottle
+from jwt_middleware import JWTPayload, LoginThrottle, TokenEndpoint, TokenIssuer
 from jwt_middleware.accounts.hashing import SecretHasher
 from jwt_middleware.accounts.sql import SQLAccounts
 from jwt_middleware.errors import BadCredentialsError, UnavailableError

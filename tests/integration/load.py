@@ -22,9 +22,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jwt_middleware.core.keys import Key
-from jwt_middleware.keysources import rotation
-from jwt_middleware.keysources.ring import KeyRing
-from jwt_middleware.keysources.ring_files import RingDirectory
+from jwt_middleware.keysources.ring import rotation
+from jwt_middleware.keysources.ring.directory import RingDirectory
+from jwt_middleware.keysources.ring.ring import KeyRing
 
 from .gunicorns import gunicorn
 from .load_keys import KeysEndpoint

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from jwt_middleware import JWTMiddleware
 from jwt_middleware.config import load
 from jwt_middleware.config import wrap as protect
-from jwt_middleware.keysources.remote import RemoteJWKS
+from jwt_middleware.keysources.remote.remote import RemoteJWKS
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment

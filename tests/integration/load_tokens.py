@@ -11,7 +11,7 @@ from typing import NamedTuple
 from jwt_middleware import JWTPayload, TokenIssuer
 from jwt_middleware.core.jws import encode_object, serialize
 from jwt_middleware.core.keys import Key
-from jwt_middleware.keysources.ring import KeyRing
+from jwt_middleware.keysources.ring.ring import KeyRing
 
 OWN = "https://own.example.org"
 TRUSTED = "https://login.example.org"

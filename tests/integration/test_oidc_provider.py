@@ -18,7 +18,7 @@ from jwt_middleware import JWTMiddleware, TokenVerifier
 from jwt_middleware.config import load
 from jwt_middleware.core.trust import TrustedIssuer
 from jwt_middleware.errors import InvalidClaimError, InvalidSignatureError, MissingClaimError
-from jwt_middleware.keysources.discovery import DiscoveredJWKS
+from jwt_middleware.keysources.remote.discovery import DiscoveredJWKS
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment

@@ -14,9 +14,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from jwt_middleware.errors import UnavailableError
-from jwt_middleware.sessions.redis import RedisSessions
-from jwt_middleware.sessions.sql import SQLSessions
 from jwt_middleware.sessions.store import SessionStore
+from jwt_middleware.sessions.stores.redis.store import RedisSessions
+from jwt_middleware.sessions.stores.sql.store import SQLSessions
 
 from .values import NOW, a_revocation, a_rotation, a_session
 

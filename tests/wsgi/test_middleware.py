@@ -8,7 +8,7 @@ from webtest import TestApp
 
 from jwt_middleware import JWTMiddleware, KeySet, Policy, Rule, TokenVerifier
 from jwt_middleware.errors import ConfigurationError, UnavailableError
-from jwt_middleware.wsgi.well_known import Document, WellKnown
+from jwt_middleware.wsgi.metadata import Document, WellKnown
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment

@@ -1,0 +1,237 @@
+"""The token endpoint: one login, straight down, and the paths below it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Final
+
+from werkzeug.wrappers import Request
+
+from ..accounts import AccountLookup, AccountVerifier
+from ..core.issuer import TokenIssuer
+from ..core.verifier import TokenVerifier
+from ..errors import (
+    AuthError,
+    ConfigurationError,
+    MethodNotAllowedError,
+    UnavailableError,
+)
+from ..sessions import Grant, Sessions
+from ..wsgi.paths import read_path
+from ..wsgi.responses import Responses, preferred_language
+from .address import ClientAddresses
+from .body import parse_body, read_octets
+from .clients import ClientAuthentication
+from .forms import ClientForm
+from .grants import Grants
+from .limits import LoginThrottle
+from .logins import Credentials, Logins
+from .logout import LogoutPaths
+from .oauth import OAuthResponses
+from .tokens import TokenPaths
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+DEFAULT_MAX_BODY_BYTES: Final = 64 * 1024
+_SECRET_METHODS: Final = ("client_secret_basic", "client_secret_post")
+
+
+class TokenEndpoint:
+    """
+    Issues tokens for ``POST {account, secret, type}``, as JSON or urlencoded.
+
+    A request with a ``grant_type`` is one of OAuth 2.0, and is answered in its terms (RFC 6749):
+    ``client_credentials`` for accounts of the type ``service``, and with *sessions*
+    ``refresh_token``.  With *sessions* there are also ``revoke`` (RFC 7009), ``introspect``
+    (RFC 7662), ``logout`` and ``logout-all`` below *path*.
+
+    A WSGI app of its own: :class:`JWTMiddleware` mounts it at all its paths, and so can anything
+    else that mounts WSGI apps, at its own path or below another.
+
+    Args:
+        issuer: Issues the tokens.
+        verifiers: Name of a client type to the account verifier that logs it in.
+        path: The exact path it answers at.
+        responses: Style and realm of the answers.
+        max_body_bytes: A longer request body is refused.
+        sessions: Record what is issued, so that it can be refreshed and revoked; of this *issuer*.
+        verifier: Verifies the tokens that are to be revoked; it asks ``sessions.revocations``.
+        lookups: Name of a client type to what knows its accounts without a secret: asked right
+            after a login and at each refresh.
+        throttle: Limits login attempts; by default, with *sessions*, one in their store.
+        trusted_proxies: As for :class:`~.address.ClientAddresses`.
+
+    Raises:
+        ConfigurationError: A part is missing or unusable.
+    """
+
+    def __init__(
+        self,
+        *,
+        issuer: TokenIssuer,
+        verifiers: Mapping[str, AccountVerifier],
+        path: str = "/token",
+        responses: Responses | None = None,
+        max_body_bytes: int = DEFAULT_MAX_BODY_BYTES,
+        sessions: Sessions | None = None,
+        verifier: TokenVerifier | None = None,
+        lookups: Mapping[str, AccountLookup] | None = None,
+        throttle: LoginThrottle | None = None,
+        trusted_proxies: int = 0,
+    ) -> None:
+        if not isinstance(issuer, TokenIssuer):
+            raise ConfigurationError("issuer must be a TokenIssuer")
+        _check_path(path)
+        _check_callables("verifiers", verifiers, example="User.verify")
+        if type(max_body_bytes) is not int or max_body_bytes < 1:
+            raise ConfigurationError("max_body_bytes must be a whole number, at least 1")
+        if lookups:
+            _check_callables("lookups", lookups, example="User.find")
+        if throttle is None and sessions is not None:
+            throttle = LoginThrottle(sessions.store)
+        self.path = path
+        self.issuer = issuer
+        self.verifiers = dict(verifiers)
+        self.responses = responses if responses is not None else Responses()
+        self.max_body_bytes = max_body_bytes
+        self.sessions = sessions
+        self._oauth = OAuthResponses(self.responses.realm)
+        self._logins = Logins(
+            verifiers=self.verifiers,
+            lookups=dict(lookups or {}),
+            throttle=throttle,
+            addresses=ClientAddresses(trusted_proxies),
+        )
+        clients = ClientAuthentication(self._logins)
+        self._grants = Grants(
+            issuer=issuer, sessions=sessions, logins=self._logins, clients=clients
+        )
+        self._below: Mapping[str, WSGIApplication] = {}
+        if sessions is not None:
+            checked = _checked_verifier(verifier, sessions, issuer)
+            self._below = self._make_below(sessions, checked, clients)
+
+    @property
+    def paths(self) -> frozenset[str]:
+        """The exact values of ``PATH_INFO`` that it answers at."""
+        return frozenset([self.path, *(f"{self.path}/{name}" for name in self._below)])
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer one request."""
+        if self._shares_no_sessions(environ):
+            error = UnavailableError(
+                "sessions in memory are not shared with the other workers of this server: give "
+                "[sessions] a url of SQLite, PostgreSQL or Redis, or run one worker"
+            )
+            return self.responses.refuse(error, environ, start_response)
+        path = environ.get("PATH_INFO", "")
+        # By its end: whoever mounts this may leave the whole path there, or what is below a mount.
+        below = None if path == self.path else self._below.get(path.rpartition("/")[2])
+        return (below or self._issue)(environ, start_response)
+
+    def metadata(self, base: str) -> dict[str, object]:
+        """Return the members of RFC 8414 §2 that describe this endpoint, below the URL *base*."""
+        url = base + self.path
+        grant_types, methods = [], ["none"]
+        members: dict[str, object] = {"token_endpoint": url}
+        with_clients = "service" in self.verifiers  # they alone have a secret (RFC 6749 §2.3)
+        if with_clients:
+            grant_types.append("client_credentials")
+            methods += _SECRET_METHODS
+        if self.sessions is not None:
+            grant_types.append("refresh_token")
+            members["revocation_endpoint"] = f"{url}/revoke"
+            members["revocation_endpoint_auth_methods_supported"] = methods
+            if with_clients:
+                members["introspection_endpoint"] = f"{url}/introspect"
+                members["introspection_endpoint_auth_methods_supported"] = _SECRET_METHODS
+        members["token_endpoint_auth_methods_supported"] = methods
+        members["grant_types_supported"] = grant_types
+        return members
+
+    def _issue(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        responses: Responses | OAuthResponses = self.responses
+        request = Request(environ)
+        try:
+            if request.method != "POST":
+                raise MethodNotAllowedError(allowed=["POST"])
+            octets = read_octets(request, max_bytes=self.max_body_bytes)
+            if b"grant_type" in octets:  # though it may not be possible to parse it
+                responses = self._oauth
+            body = parse_body(request, octets)
+            if "grant_type" in body:
+                responses = self._oauth
+                grant = self._grants.exchange(request, body)
+            else:
+                responses = self.responses
+                grant = self._log_in(request, body)
+        except (AuthError, UnavailableError) as error:
+            return responses.refuse(error, environ, start_response)
+        return responses.grant(grant, environ, start_response)
+
+    def _log_in(self, request: Request, body: Mapping[str, object]) -> Grant:
+        form = ClientForm(
+            body, client_types=self.verifiers, language=preferred_language(request.environ)
+        ).validate_for_api()
+        client_type: str = form.type.data
+        credentials = Credentials(form.account.data, form.secret.data)
+        identity = self._logins.verify(client_type, [credentials], request.environ)
+        return self._grants.log_in(identity, client_type)
+
+    def _make_below(
+        self, sessions: Sessions, verifier: TokenVerifier, clients: ClientAuthentication
+    ) -> Mapping[str, WSGIApplication]:
+        tokens = TokenPaths(
+            sessions=sessions,
+            verifier=verifier,
+            clients=clients,
+            responses=self._oauth,
+            max_body_bytes=self.max_body_bytes,
+        )
+        logout = LogoutPaths(sessions=sessions, verifier=verifier, responses=self.responses)
+        return {
+            "revoke": tokens.revoke,
+            "introspect": tokens.introspect,
+            "logout": logout.log_out,
+            "logout-all": logout.log_out_all,
+        }
+
+    def _shares_no_sessions(self, environ: WSGIEnvironment) -> bool:
+        if self.sessions is None or not environ.get("wsgi.multiprocess"):
+            return False
+        return self.sessions.store.single_process
+
+
+def _check_path(path: str) -> None:
+    if (
+        not isinstance(path, str)
+        or not path.isascii()
+        or path.endswith("/")
+        or not read_path(path).canonical
+    ):
+        raise ConfigurationError(f"path {path!r} must be like /token or /auth/token")
+
+
+def _check_callables(setting: str, given: Mapping[str, object], *, example: str) -> None:
+    if not given or not all(callable(one) for one in given.values()):
+        raise ConfigurationError(
+            f'{setting} must map client types to callables, as in {{"email": {example}}}'
+        )
+
+
+def _checked_verifier(
+    verifier: TokenVerifier | None, sessions: Sessions, issuer: TokenIssuer
+) -> TokenVerifier:
+    if sessions.issuer is not issuer:
+        raise ConfigurationError("sessions must be made with the same issuer as the endpoint")
+    if (
+        not isinstance(verifier, TokenVerifier)
+        or issuer.issuer not in verifier.trusted
+        or not verifier.checks_revocation  # a logout would be confirmed, and end nothing
+    ):
+        raise ConfigurationError(
+            "with sessions, verifier must be a TokenVerifier of the issuer's own tokens, made with"
+            " is_revoked=sessions.revocations"
+        )
+    return verifier

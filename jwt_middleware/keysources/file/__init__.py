@@ -1,0 +1,1 @@
+"""Keys in a file that is read again when it changes."""

