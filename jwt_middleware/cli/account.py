@@ -13,7 +13,7 @@ import click
 from ..accounts.identity import DEFAULT_AUTH
 from ..config import load
 from ..errors import JWTMiddlewareError
-from .stdin import read_secret
+from .terminal import read_secret
 
 if TYPE_CHECKING:
     from ..accounts.sql import SQLAccounts

@@ -17,8 +17,7 @@ from ..errors import InvalidGrantError
 from ..sessions import SessionStore
 from ..sessions.refresh_token import RefreshToken
 from ..sessions.revocation.live import token_revocation
-from .stdin import read_token
-from .times import shown
+from .terminal import read_token, shown
 
 
 @click.group()

@@ -17,7 +17,7 @@ from click.testing import Result
 from gunicorn.errors import AppImportError, HaltServer
 
 from jwt_middleware import JWTMiddleware
-from jwt_middleware.cli import server
+from jwt_middleware.cli import gunicorn_server as server
 from jwt_middleware.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ class TestCommand:
     def test_says_that_gunicorn_is_missing(
         self, invoke: Invoke, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.delitem(sys.modules, "jwt_middleware.cli.server")
+        monkeypatch.delitem(sys.modules, "jwt_middleware.cli.gunicorn_server")
         monkeypatch.setitem(sys.modules, "gunicorn.app.base", None)
         result = invoke("serve", "myapp:app")
         assert result.exit_code == 1

@@ -96,7 +96,7 @@ class TestVerify:
         self, invoke: Invoke, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         token = invoke("token", "issue", "--uid", "42").stdout
-        monkeypatch.setattr("jwt_middleware.cli.stdin._is_terminal", lambda: True)
+        monkeypatch.setattr("jwt_middleware.cli.terminal._is_terminal", lambda: True)
         result = invoke("token", "verify", stdin=token)
         assert result.exit_code == 0
         assert token.strip() not in result.output

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from jwt_middleware.config.reading import Place
-from jwt_middleware.config.stores import build_store, check_processes
+from jwt_middleware.config.sessions import build_store, check_processes
 from jwt_middleware.errors import ConfigurationError
 from jwt_middleware.sessions import MemorySessions
 from jwt_middleware.sessions.stores.redis.store import RedisSessions

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from jwt_middleware import JWTPayload, LoginThrottle
-from jwt_middleware.endpoint.address import ClientAddresses
+from jwt_middleware.endpoint.limits import ClientAddresses
 from jwt_middleware.endpoint.logins import Credentials, Logins
 from jwt_middleware.errors import BadCredentialsError, InvalidGrantError, UnavailableError
 from jwt_middleware.sessions import MemorySessions, Session

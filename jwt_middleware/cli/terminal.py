@@ -1,8 +1,9 @@
-"""Secrets and tokens from a hidden prompt or standard input, never from the command line."""
+"""Input from a hidden prompt or standard input, never from the command line; times as printed."""
 
 from __future__ import annotations
 
 import sys
+from datetime import UTC, datetime
 from typing import Final
 
 import click
@@ -53,3 +54,10 @@ def _read() -> str:
         return octets.decode("utf-8")
     except UnicodeDecodeError:  # its repr holds what was read
         raise click.ClickException("standard input is not UTF-8") from None
+
+
+def shown(seconds: float | None) -> str:
+    """Return seconds since the Unix epoch as ``2026-11-25T03:00:00Z``, ``None`` as nothing."""
+    if seconds is None:
+        return ""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
