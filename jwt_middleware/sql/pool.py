@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Generic, Protocol, TypeVar
@@ -29,9 +30,55 @@ class PoolExhaustedError(Exception):
     """All connections were in use by other threads of this process until the deadline."""
 
 
+class _Places:
+    """
+    A semaphore that serves in the order of arrival.
+
+    Of the standard library's, a thread that releases it and comes back at once gets it again before
+    one that waits has woken up: with few microseconds in between, some would wait for ever.
+    """
+
+    def __init__(self, free: int) -> None:
+        self._free = free
+        self._lock = threading.Lock()
+        self._waiting: deque[threading.Lock] = deque()
+
+    def acquire(self, *, timeout: float) -> bool:
+        with self._lock:
+            if self._free:
+                self._free -= 1
+                return True
+            turn = threading.Lock()
+            turn.acquire()
+            self._waiting.append(turn)
+        try:
+            comes = turn.acquire(timeout=timeout)
+        except BaseException:
+            if not self._leave(turn):
+                self.release()
+            raise
+        return comes or not self._leave(turn)
+
+    def release(self) -> None:
+        with self._lock:
+            if self._waiting:
+                self._waiting.popleft().release()
+            else:
+                self._free += 1
+
+    def _leave(self, turn: threading.Lock) -> bool:
+        """Stop waiting; tell whether that was before a place came."""
+        with self._lock:
+            try:
+                self._waiting.remove(turn)
+            except ValueError:
+                return False
+            return True
+
+
 class Pool(Generic[C]):
     """
-    At most *size* connections, made on demand, the last used first.
+    At most *size* connections, made on demand; threads get one in the order of their arrival.
 
     A connection is checked when it is taken and when it comes back; one that is broken, or was left
     inside a transaction, is closed.
@@ -43,7 +90,7 @@ class Pool(Generic[C]):
 
     def __init__(self, connect: Callable[[], C], *, size: int) -> None:
         self._connect = connect
-        self._places = threading.BoundedSemaphore(size)
+        self._places = _Places(size)
         self._idle: list[C] = []  # append() and pop() are atomic
 
     @contextmanager
@@ -54,7 +101,7 @@ class Pool(Generic[C]):
         Raises:
             PoolExhaustedError: None came back before the deadline.
         """
-        if not self._places.acquire(timeout=max(0, remaining())):
+        if not self._places.acquire(timeout=min(max(0, remaining()), threading.TIMEOUT_MAX)):
             raise PoolExhaustedError
         try:
             connection = self._take()
