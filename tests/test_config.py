@@ -1164,6 +1164,7 @@ class TestFromEnvironment:
         assert_one_line(caught.value, parts)
 
 
+@pytest.mark.slow
 class TestGunicorn:
     @pytest.fixture
     def site(self, folder_with_endpoint: Path) -> Path:
