@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 
 from jwt_middleware import JWTMiddleware, Policy, Rule, TokenVerifier
 
-from .oracles import FRAMEWORKS, django_app, mounted_app
-from .support import AUD, ISS, KEYS, NOW, token_with
+from ..site import AUD, ISS, KEYS, NOW, token_with
+from .frameworks import FRAMEWORKS, django_app, mounted_app
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -199,7 +199,7 @@ def interesting(name: str) -> tuple[str, ...]:
 
 @pytest.mark.parametrize("policy", POLICIES)
 @pytest.mark.parametrize("name", FRAMEWORKS)
-def test_case_73_no_spelling_reaches_a_restricted_view(name: str, policy: str) -> None:
+def test_no_spelling_reaches_a_restricted_view(name: str, policy: str) -> None:
     compared = Comparison(framework(name), POLICIES[policy])
     paths = interesting(name)
     assert len(paths) > 100, "the oracle says nothing: the corpus or the app is wrong"
@@ -207,7 +207,7 @@ def test_case_73_no_spelling_reaches_a_restricted_view(name: str, policy: str) -
 
 
 @pytest.mark.parametrize("policy", ["public_rest", "public_first"])
-def test_case_73_no_case_variant_reaches_a_case_insensitive_view(policy: str) -> None:
+def test_no_case_variant_reaches_a_case_insensitive_view(policy: str) -> None:
     compared = Comparison(django_app(ignore_case=True), POLICIES[policy])
     paths = [path for target in corpus() for path in path_infos(target)]
     assert sum(1 for path in paths if reached(compared.app, path)) > 200

@@ -1,4 +1,4 @@
-"""Cases 84 to 101: the token endpoint."""
+"""Hostile logins: who guesses, and whatever a body can hold."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from jwt_middleware.accounts.sql import SQLAccounts
 from jwt_middleware.errors import BadCredentialsError
 from jwt_middleware.sessions import MemorySessions
 
-from .support import (
+from ..site import (
     AUD,
     ISS,
     KEYS,
@@ -105,7 +105,7 @@ REFUSED_LOGINS = {
 }
 
 
-def test_case_84_unknown_account_and_wrong_secret_cannot_be_told_apart(
+def test_unknown_account_and_wrong_secret_cannot_be_told_apart(
     accounts: SQLAccounts, hasher: CountingHasher
 ) -> None:
     verifiers = {name: accounts.verifier(name) for name in ("email", "username")}
@@ -122,7 +122,7 @@ def test_case_84_unknown_account_and_wrong_secret_cannot_be_told_apart(
     assert {name: one for name, one in seen.items() if one != expected} == {}
 
 
-def test_case_84_spellings_of_one_account_are_one(accounts: SQLAccounts) -> None:
+def test_spellings_of_one_account_are_one(accounts: SQLAccounts) -> None:
     web = Site(endpoint=token_endpoint(verifiers={"email": accounts.verifier("email")})).web
     for account in ("ann@example.com", "ANN@Example.com", " ann@example.com ", "ａnn@example.com"):
         assert log_in(web, account=account).status_int == 200
@@ -136,7 +136,7 @@ GUESSES = {
 }
 
 
-def test_case_84_limits_do_not_tell_them_apart_either(
+def test_limits_do_not_tell_them_apart_either(
     accounts: SQLAccounts, hasher: CountingHasher
 ) -> None:
     seen = {}
@@ -190,7 +190,7 @@ def two() -> Two:
     return Two()
 
 
-def test_case_86_over_the_limit_of_an_account_over_two_workers(two: Two) -> None:
+def test_over_the_limit_of_an_account_over_two_workers(two: Two) -> None:
     assert [two.guess(number).status_int for number in range(8)] == [401] * 5 + [429] * 3
     assert two.asked == 5
     refused = two.guess(secret=PASSWORD, address="192.0.2.99")
@@ -206,7 +206,7 @@ def test_case_86_over_the_limit_of_an_account_over_two_workers(two: Two) -> None
     assert two.guess(secret=PASSWORD).status_int == 200
 
 
-def test_case_86_over_the_limit_of_an_address_over_two_workers(two: Two) -> None:
+def test_over_the_limit_of_an_address_over_two_workers(two: Two) -> None:
     statuses = [two.guess(n, account=f"account-{n}").status_int for n in range(23)]
     assert statuses == [401] * 20 + [429] * 3
     assert two.guess(account="new", secret=PASSWORD).status_int == 429
@@ -220,7 +220,7 @@ def test_case_86_over_the_limit_of_an_address_over_two_workers(two: Two) -> None
     assert two.guess(account="new", secret=PASSWORD, address="2001:db8:0:1::1").status_int == 200
 
 
-def test_case_86_success_clears_the_count_of_the_account(two: Two) -> None:
+def test_success_clears_the_count_of_the_account(two: Two) -> None:
     for round_ in range(4):
         assert [two.guess(number).status_int for number in range(4)] == [401] * 4
         assert two.guess(round_, secret=PASSWORD).status_int == 200
@@ -229,7 +229,7 @@ def test_case_86_success_clears_the_count_of_the_account(two: Two) -> None:
     assert [two.guess(account=f"c{n}").status_int for n in range(4)] == [401] * 3 + [429]
 
 
-def test_case_86_spellings_and_forged_headers_do_not_help(two: Two) -> None:
+def test_spellings_and_forged_headers_do_not_help(two: Two) -> None:
     for account in ("ann@x", "ANN@x", " ann@x", "ａnn@x", "ann@X "):
         assert two.guess(account=account).status_int == 401
     assert two.guess(account="aNN@x").status_int == 429
@@ -281,34 +281,34 @@ def post_raw(endpoint: TokenEndpoint, body: object, **environ: Any) -> tuple[str
 
 @pytest.mark.parametrize("length", ["65537", "10000000000", "9" * 100])
 @pytest.mark.parametrize("content_type", ["application/json", URLENCODED])
-def test_case_88_announced_too_long_is_refused_unread(length: str, content_type: str) -> None:
+def test_announced_too_long_is_refused_unread(length: str, content_type: str) -> None:
     body = CountedInput(b"x" * 70_000)
     status, _ = post_raw(token_endpoint(), body, CONTENT_LENGTH=length, CONTENT_TYPE=content_type)
     assert status.startswith("413 ")
     assert body.taken == 0
 
 
-def test_case_88_the_bound_itself(web: TestApp) -> None:
+def test_the_bound_itself(web: TestApp) -> None:
     login = json.dumps(LOGIN).encode()
     assert post(web, login.ljust(65_536), "application/json").status_int == 200
     assert post(web, login.ljust(65_537), "application/json").status_int == 413
 
 
 @pytest.mark.parametrize("length", ["-1", "abc", "1e3", "٣", "0x10", " ", "+5", "1,1", "9" * 5000])
-def test_case_88_content_length_of_no_number(length: str) -> None:
+def test_content_length_of_no_number(length: str) -> None:
     status, _ = post_raw(
         token_endpoint(), CountedInput(json.dumps(LOGIN).encode()), CONTENT_LENGTH=length
     )
     assert int(status[:3]) in {400, 413}
 
 
-def test_case_88_body_that_breaks_off() -> None:
+def test_body_that_breaks_off() -> None:
     login = json.dumps(LOGIN).encode()
     status, _ = post_raw(token_endpoint(), io.BytesIO(login), CONTENT_LENGTH=str(len(login) + 5))
     assert status == "400 Bad Request"
 
 
-def test_case_89_chunked_without_content_length() -> None:
+def test_chunked_without_content_length() -> None:
     login = CountedInput(json.dumps(LOGIN).encode())
     chunked: dict[str, Any] = {"wsgi.input_terminated": True, "HTTP_TRANSFER_ENCODING": "chunked"}
     status, octets = post_raw(token_endpoint(), login, **chunked)
@@ -343,7 +343,7 @@ class ParseException(Exception):  # noqa: N818  gunicorn's name for what it rais
     ids=lambda error: type(error).__name__,
 )  # fmt: skip
 @pytest.mark.parametrize("framing", ["chunked", "length"])
-def test_case_89_broken_framing_is_the_clients_fault(error: Exception, framing: str) -> None:
+def test_broken_framing_is_the_clients_fault(error: Exception, framing: str) -> None:
     environ: dict[str, Any] = (
         {"wsgi.input_terminated": True} if framing == "chunked" else {"CONTENT_LENGTH": "10"}
     )
@@ -371,11 +371,11 @@ def test_case_89_broken_framing_is_the_clients_fault(error: Exception, framing: 
         pytest.param(URLENCODED, 400, id="urlencoded"),
     ],
 )
-def test_case_91_content_type(content_type: str, status: int, web: TestApp) -> None:
+def test_content_type(content_type: str, status: int, web: TestApp) -> None:
     assert post(web, json.dumps(LOGIN).encode(), content_type).status_int == status
 
 
-def test_case_91_missing_content_type() -> None:
+def test_missing_content_type() -> None:
     body = json.dumps(LOGIN).encode()
     for content_type in ("", None):
         environ = {"CONTENT_LENGTH": str(len(body)), "CONTENT_TYPE": content_type}
@@ -398,7 +398,7 @@ def post_raw_without_type(endpoint: TokenEndpoint, body: bytes) -> tuple[str, by
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-8-sig"])
-def test_case_91_other_encodings(encoding: str, web: TestApp) -> None:
+def test_other_encodings(encoding: str, web: TestApp) -> None:
     body = json.dumps(LOGIN).encode(encoding)
     assert post(web, body, "application/json").status_int == 400
 
@@ -410,7 +410,7 @@ def test_case_91_other_encodings(encoding: str, web: TestApp) -> None:
     ids=repr,
 )  # fmt: skip
 @pytest.mark.parametrize("field", ["account", "secret"])
-def test_case_92_field_is_no_string(field: str, value: Any) -> None:
+def test_field_is_no_string(field: str, value: Any) -> None:
     calls: list[object] = []
     endpoint = token_endpoint(verifiers={"email": lambda *args: calls.append(args)})
     answer = log_in(Site(endpoint=endpoint).web, **{field: value})
@@ -426,30 +426,30 @@ def test_case_92_field_is_no_string(field: str, value: Any) -> None:
      "email ", ["email"], [100], {"email": 1}, "", "nope", 10**30, -100, "__class__", "get"],
     ids=repr,
 )  # fmt: skip
-def test_case_92_type_is_no_client_type(value: Any, web: TestApp) -> None:
+def test_type_is_no_client_type(value: Any, web: TestApp) -> None:
     answer = log_in(web, type=value)
     assert answer.status_int == 400
     assert list(answer.json["errors"]) == ["type"]
 
 
 @pytest.mark.parametrize("value", [100, "100", "email"])
-def test_case_92_type_by_name_or_number(value: Any, web: TestApp) -> None:
+def test_type_by_name_or_number(value: Any, web: TestApp) -> None:
     assert log_in(web, type=value).status_int == 200
 
 
-def test_case_92_only_registered_types_log_in(web: TestApp) -> None:
+def test_only_registered_types_log_in(web: TestApp) -> None:
     for value in (101, 102, 200, "mobile", "username", "service"):
         assert log_in(web, type=value).status_int == 400
 
 
-def test_case_92_urlencoded_fields_given_twice(web: TestApp) -> None:
+def test_urlencoded_fields_given_twice(web: TestApp) -> None:
     for extra in ("&account=bob", "&secret=x", "&type=mobile", "&accoun%74=bob"):
         body = (urlencode(LOGIN) + extra).encode()
         assert post(web, body, URLENCODED).status_int == 400
     assert post(web, urlencode(LOGIN).encode(), URLENCODED).status_int == 200
 
 
-def test_case_96_a_megabyte_of_secret_is_refused_before_hashing() -> None:
+def test_a_megabyte_of_secret_is_refused_before_hashing() -> None:
     calls: list[object] = []
     endpoint = token_endpoint(
         verifiers={"email": lambda *args: calls.append(args)}, max_body_bytes=2_000_000
@@ -462,7 +462,7 @@ def test_case_96_a_megabyte_of_secret_is_refused_before_hashing() -> None:
 
 
 @pytest.mark.parametrize("size", [65, 72, 73, 128, 1023])
-def test_case_96_long_secrets_are_not_truncated(size: int, accounts: SQLAccounts) -> None:
+def test_long_secrets_are_not_truncated(size: int, accounts: SQLAccounts) -> None:
     secret = "é" * size
     accounts.add("email", "long@example.com", secret)
     web = Site(endpoint=token_endpoint(verifiers={"email": accounts.verifier("email")})).web
@@ -480,7 +480,7 @@ EXTRA = {
 }  # fmt: skip
 
 
-def test_case_98_extra_fields_have_no_effect() -> None:
+def test_extra_fields_have_no_effect() -> None:
     site = Site(endpoint=token_endpoint())
     plain = site.verifier.verify(log_in(site.web).json["access_token"]).claims
     for extra in (EXTRA, *({name: value} for name, value in EXTRA.items())):
@@ -492,12 +492,12 @@ def test_case_98_extra_fields_have_no_effect() -> None:
 
 
 @pytest.mark.parametrize("fields", [{}, {"secret": "wrong"}, {"secret": None}])
-def test_case_101_answers_are_not_stored(fields: dict[str, Any], web: TestApp) -> None:
+def test_answers_are_not_stored(fields: dict[str, Any], web: TestApp) -> None:
     assert log_in(web, **fields).headers["Cache-Control"] == "no-store"
     assert web.get("/token", status=405).headers["Cache-Control"] == "no-store"
 
 
-def test_case_101_jti_is_unique_over_100_000_issues(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_jti_is_unique_over_100_000_issues(monkeypatch: pytest.MonkeyPatch) -> None:
     issuer = TokenIssuer(keys=KEYS, issuer=ISS, audience=AUD, clock=lambda: NOW)
     payload = JWTPayload(uid=42)
     assert len({issuer.issue(payload).jti for _ in range(100_000)}) == 100_000

@@ -1,4 +1,4 @@
-"""Cases 60 to 80 as WSGI sees them; test_gunicorn.py has the same over a socket."""
+"""Requests as WSGI has them; integration/test_gunicorn.py sends such over a socket."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from webtest import TestApp
 from jwt_middleware import JWTMiddleware, Policy, Responses, Rule, TokenVerifier
 from jwt_middleware.wsgi.responses import preferred_language
 
-from .support import (
+from ..site import (
     AUD,
     ISS,
     KEYS,
@@ -39,13 +39,13 @@ PUBLIC = Policy([Rule("/open/*", access="public"), Rule("/maybe/*", access="opti
     "authorization",
     [None, "Basic eDp5", "basic", "Negotiate abc", "Digest username=x", "xBearer t"],
 )
-def test_case_60_no_bearer_token(authorization: str | None, site: Site, refusals: Refusals) -> None:
+def test_no_bearer_token(authorization: str | None, site: Site, refusals: Refusals) -> None:
     refusals.m401(site.ask(authorization=authorization))
     assert site.calls == []
 
 
 @pytest.mark.parametrize("scheme", ["bearer", "BEARER", "bEARER", "Bearer", "Bearer   "])
-def test_case_61_scheme_in_any_case(scheme: str, site: Site) -> None:
+def test_scheme_in_any_case(scheme: str, site: Site) -> None:
     answer = site.ask(authorization=f"{scheme} {good_token()}")
     assert answer.status_int == 200
 
@@ -74,7 +74,7 @@ def test_case_61_scheme_in_any_case(scheme: str, site: Site) -> None:
         pytest.param("Bearer\xa0{}", id="no-break-space"),
     ],
 )
-def test_case_62_not_exactly_one_token(authorization: str, site: Site, refusals: Refusals) -> None:
+def test_not_exactly_one_token(authorization: str, site: Site, refusals: Refusals) -> None:
     answer = site.ask(authorization=authorization.replace("{}", good_token()))
     if "token=" in authorization or '"' in authorization:
         assert answer.status_int == 401  # one word, though no token
@@ -97,15 +97,13 @@ def test_case_62_not_exactly_one_token(authorization: str, site: Site, refusals:
         "Bearer ,{}",
     ],
 )
-def test_case_63_two_authorization_headers(
-    authorization: str, site: Site, refusals: Refusals
-) -> None:
+def test_two_authorization_headers(authorization: str, site: Site, refusals: Refusals) -> None:
     refusals.b400(site.ask(authorization=authorization.replace("{}", good_token())))
     assert site.calls == []
 
 
 @pytest.mark.parametrize("name", ["access_token", "token", "jwt", "Authorization", "bearer"])
-def test_case_65_token_elsewhere(name: str, site: Site, refusals: Refusals) -> None:
+def test_token_elsewhere(name: str, site: Site, refusals: Refusals) -> None:
     token = good_token()
     refusals.m401(site.web.get("/", params={name: token}, status="*"))
     refusals.m401(site.web.post("/", params={name: token}, status="*"))
@@ -125,7 +123,7 @@ IDENTITIES = (
 
 
 @pytest.mark.parametrize("path", ["/open/x", "/maybe/x", "/closed"])
-def test_case_67_forged_identity_never_reaches_the_app(path: str) -> None:
+def test_forged_identity_never_reaches_the_app(path: str) -> None:
     site = Site(policy=PUBLIC)
     forged: dict[str, Any] = dict.fromkeys(IDENTITIES, "root")
     forged["jwt_middleware.claims"] = {"sub": "root"}
@@ -146,14 +144,14 @@ def test_case_67_forged_identity_never_reaches_the_app(path: str) -> None:
 @pytest.mark.parametrize(
     "header", ["Remote-User", "Remote_User", "REMOTE_USER", "Auth-Type", "Jwt-Middleware.claims"]
 )
-def test_case_67_identity_headers(header: str) -> None:
+def test_identity_headers(header: str) -> None:
     site = Site(policy=PUBLIC)
     site.web.get("/open/x", headers={header: "root"})
     environ = site.calls[-1]
     assert not any(key in environ for key in IDENTITIES)
 
 
-def test_case_67_endpoint_sees_no_identity_either() -> None:
+def test_endpoint_sees_no_identity_either() -> None:
     seen: list[WSGIEnvironment] = []
 
     class Endpoint:
@@ -174,7 +172,7 @@ def test_case_67_endpoint_sees_no_identity_either() -> None:
 
 @pytest.mark.parametrize("method", ["HEAD", "PUT", "OPTIONS", "GET", "POST", "DELETE", "PATCH",
                                     "TRACE", "CONNECT", "PROPFIND"])  # fmt: skip
-def test_case_70_every_method_needs_a_token(method: str, refusals: Refusals) -> None:
+def test_every_method_needs_a_token(method: str, refusals: Refusals) -> None:
     site = Site(lint=method not in {"CONNECT", "PROPFIND"})
     answer = site.web.request("/", method=method, status="*")
     refusals.m401(answer)
@@ -185,7 +183,7 @@ def test_case_70_every_method_needs_a_token(method: str, refusals: Refusals) -> 
 
 
 @pytest.mark.parametrize("bad", [True, False], ids=["bad-token", "no-token"])
-def test_case_70_head_of_every_refusal_has_no_body(bad: bool) -> None:  # noqa: FBT001
+def test_head_of_every_refusal_has_no_body(bad: bool) -> None:  # noqa: FBT001
     site = Site(endpoint=token_endpoint())
     headers = {"Authorization": "Bearer x"} if bad else {}
     for path in ("/", "/token", "/token/"):
