@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from webtest import TestApp, TestResponse
 
@@ -374,7 +374,6 @@ def bare() -> TokenEndpoint:
     )
 
 
-@settings(max_examples=400, deadline=None)
 @given(BODIES, AUTHORIZATIONS, PATHS, st.text(st.characters(max_codepoint=255), max_size=30))
 def test_any_request_is_answered(
     bare: TokenEndpoint,

@@ -510,6 +510,7 @@ def test_remote_user_in_the_access_log(server: Server) -> None:
     assert "forged-user" not in server.log
 
 
+@pytest.mark.slow
 def test_preloaded_workers_and_threads_share_nothing(server: Server) -> None:
     logins, clients = 1_600, 16
     body = login_body()

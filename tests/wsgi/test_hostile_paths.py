@@ -272,6 +272,7 @@ def test_any_path_has_readings_and_a_relaxed_one_has_exactly_one(path: str) -> N
     )
 
 
+@pytest.mark.slow
 def test_folding_makes_equal_what_case_insensitive_apps_take_for_equal() -> None:
     for char in map(chr, range(0x110000)):
         variants = {char.lower(), char.upper(), char.title(), char.casefold(), char.swapcase()}
