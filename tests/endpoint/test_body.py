@@ -174,7 +174,7 @@ def test_caps_a_chunked_body() -> None:
         read(b" " * 101, **chunked)
     endless = Endless()
     with pytest.raises(BodyTooLargeError):
-        read(**chunked, **{"wsgi.input": endless})
+        read(**{**chunked, "wsgi.input": endless})
     assert endless.taken < 200_000
 
 
