@@ -47,6 +47,7 @@ def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return python
 
 
+@pytest.mark.slow
 class TestWheel:
     def test_holds_the_package_its_licence_and_its_types(self, wheel: Path) -> None:
         names = ZipFile(wheel).namelist()

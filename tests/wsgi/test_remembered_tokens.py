@@ -1,4 +1,4 @@
-"""Cases 109 to 112: what was remembered is good only while time, keys and revocation allow."""
+"""Tokens that were verified before: good only while time, keys and revocation allow."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from jwt_middleware import Key, KeySet
 from jwt_middleware.errors import ConfigurationError, UnavailableError
 
-from .support import KEYS, NOW, SECRET, Refusals, Site, forge, good_claims, good_token, token_with
+from ..site import KEYS, NOW, SECRET, Refusals, Site, forge, good_claims, good_token, token_with
 
 
 class Store:
@@ -42,7 +42,7 @@ class Store:
     ],
 )
 @pytest.mark.parametrize("remembered", [True, False], ids=["remembered", "fresh"])
-def test_case_109_store_down(
+def test_store_down(
     error: Exception,
     retry_after: str,
     remembered: bool,  # noqa: FBT001
@@ -67,7 +67,7 @@ def test_case_109_store_down(
     site.accepts(token)
 
 
-def test_case_109_a_check_that_answers_nothing_sensible_still_decides() -> None:
+def test_a_check_that_answers_nothing_sensible_still_decides() -> None:
     for value, status in ((1, 401), ("yes", 401), (None, 503), (False, 200), (True, 401)):
         site = Site(is_revoked=lambda claims, value=value: value)
         assert site.ask(good_token()).status_int == status
@@ -79,7 +79,7 @@ def test_case_109_a_check_that_answers_nothing_sensible_still_decides() -> None:
     assert Site(is_revoked=lambda claims: NoBool()).ask(good_token()).status_int == 503
 
 
-def test_case_111_remembered_token_past_its_expiry(refusals: Refusals) -> None:
+def test_remembered_token_past_its_expiry(refusals: Refusals) -> None:
     site = Site()
     token, longer = good_token(exp=NOW + 60), good_token(exp=NOW + 3600)
     site.accepts(token)
@@ -95,7 +95,7 @@ def test_case_111_remembered_token_past_its_expiry(refusals: Refusals) -> None:
     site.accepts(token)
 
 
-def test_case_111_leeway_counts_for_remembered_tokens_too(refusals: Refusals) -> None:
+def test_leeway_counts_for_remembered_tokens_too(refusals: Refusals) -> None:
     site = Site(leeway_seconds=10)
     token, longer = good_token(exp=NOW + 60), good_token(exp=NOW + 3600)
     site.accepts(token)
@@ -106,7 +106,7 @@ def test_case_111_leeway_counts_for_remembered_tokens_too(refusals: Refusals) ->
 
 
 @pytest.mark.parametrize("cache_size", [0, 1, 2, 10_000])
-def test_case_112_remembered_token_after_revocation(cache_size: int, refusals: Refusals) -> None:
+def test_remembered_token_after_revocation(cache_size: int, refusals: Refusals) -> None:
     store = Store()
     site = Site(is_revoked=store, cache_size=cache_size)
     token, other = good_token(jti="j-1"), good_token(jti="j-2")
@@ -120,7 +120,7 @@ def test_case_112_remembered_token_after_revocation(cache_size: int, refusals: R
     site.accepts(token)
 
 
-def test_case_112_remembered_token_after_its_key_is_removed(refusals: Refusals) -> None:
+def test_remembered_token_after_its_key_is_removed(refusals: Refusals) -> None:
     new = Key.generate("HS256", kid="k2")
     old = Key.from_secret(SECRET, kid="k1")
     site = Site(keys=KeySet([old]))
@@ -139,14 +139,14 @@ def test_case_112_remembered_token_after_its_key_is_removed(refusals: Refusals) 
     site.accepts(token)
 
 
-def test_case_112_keys_cannot_be_taken_away_altogether(site: Site) -> None:
+def test_keys_cannot_be_taken_away_altogether(site: Site) -> None:
     for nothing in (None, [], [Key.generate()], "secret"):
         with pytest.raises(ConfigurationError):
             site.verifier.keys = nothing  # type: ignore[assignment]
     site.accepts(good_token())
 
 
-def test_case_112_keys_replaced_while_requests_run(refusals: Refusals) -> None:
+def test_keys_replaced_while_requests_run(refusals: Refusals) -> None:
     old, new = KEYS, KeySet([Key.generate("HS256", kid="k2")])
     tokens = {"old": good_token(), "new": token_with("", keys=new)}
     site = Site()
