@@ -14,8 +14,12 @@ from .deadline import remaining
 class Pooled(Protocol):
     """A connection that can tell whether it still works."""
 
+    def is_idle(self) -> bool:
+        """Tell whether an operation left it open and outside a transaction."""
+        ...
+
     def is_usable(self) -> bool:
-        """Tell, without waiting, whether the next operation can use this connection."""
+        """Tell, by the deadline, whether an idle one can still be used."""
         ...
 
     def close(self) -> None:
@@ -125,7 +129,7 @@ class Pool(Generic[C]):
         return self._connect()
 
     def _put_back(self, connection: C) -> None:
-        if connection.is_usable():
+        if connection.is_idle():
             self._idle.append(connection)
         else:
             connection.close()

@@ -15,6 +15,9 @@ class Connection:
         self.works = True
         self.closed = False
 
+    def is_idle(self) -> bool:
+        return self.works
+
     def is_usable(self) -> bool:
         return self.works
 

@@ -228,7 +228,7 @@ class SQLSessions:
     def record_attempt(
         self, quotas: Mapping[str, int], *, window_seconds: float, now: float
     ) -> float:
-        """Record a login attempt under each key, if every key has room."""
+        """Record a login attempt under each key, if none has reached its quota."""
         return self._attempts.record(quotas, window_seconds=window_seconds, now=now)
 
     def forgive(self, *, forgotten: str, taken_back: str | None, at: float) -> None:
