@@ -68,7 +68,7 @@ def test_accounts_that_cannot_be_asked_are_not_a_wrong_secret(accounts: Accounts
 
 def test_what_succeeded_is_forgotten_and_what_failed_is_not(accounts: Accounts) -> None:
     for quota in ("max_per_account", "max_per_address"):
-        limits = {"max_per_account": 0, "max_per_address": 0, quota: 1}
+        limits: dict[str, Any] = {"max_per_account": 0, "max_per_address": 0, quota: 1}
         asked = logins(accounts, throttle=LoginThrottle(MemorySessions(), **limits))
         for _ in range(3):
             asked.verify("email", [Credentials("ann", "right")], HERE)
