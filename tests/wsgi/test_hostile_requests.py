@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from webtest import TestApp
 
 from jwt_middleware import JWTMiddleware, Policy, Responses, Rule, TokenVerifier
 
@@ -73,25 +72,6 @@ def test_forged_identity_never_reaches_the_app(path: str) -> None:
     assert "HTTP_REMOTE_USER" not in environ
 
 
-def test_endpoint_sees_no_identity_either() -> None:
-    seen: list[WSGIEnvironment] = []
-
-    class Endpoint:
-        paths = ("/token",)
-
-        def __call__(
-            self, environ: WSGIEnvironment, start_response: StartResponse
-        ) -> Iterable[bytes]:
-            seen.append(environ)
-            start_response("200 OK", [("Content-Type", "text/plain")])
-            return [b""]
-
-    site = Site()
-    app = JWTMiddleware(site.middleware, verifier=site.verifier, endpoint=Endpoint())
-    TestApp(app).get("/token", extra_environ=dict.fromkeys(IDENTITIES, "root"))
-    assert not any(key in seen[0] for key in IDENTITIES)
-
-
 @pytest.mark.parametrize("method", ["HEAD", "PUT", "OPTIONS", "GET", "POST", "DELETE", "PATCH",
                                     "TRACE", "CONNECT", "PROPFIND"])  # fmt: skip
 def test_every_method_needs_a_token(method: str, refusals: Refusals) -> None:
@@ -113,19 +93,6 @@ def test_head_of_every_refusal_has_no_body(bad: bool) -> None:  # noqa: FBT001
 
 
 # What the app gets, and gives
-
-
-class Body:
-    """An iterable that cannot be mistaken for another."""
-
-    def __init__(self) -> None:
-        self.closed = 0
-
-    def __iter__(self) -> Iterator[bytes]:
-        yield b"x"
-
-    def close(self) -> None:
-        self.closed += 1
 
 
 class Unreadable(io.RawIOBase):
@@ -151,52 +118,6 @@ def environ_with(token: str | None = None, **more: Any) -> WSGIEnvironment:
     return environ
 
 
-def test_iterable_start_response_and_environ_are_the_very_same() -> None:
-    body = Body()
-    seen: list[tuple[WSGIEnvironment, StartResponse]] = []
-
-    def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        seen.append((environ, start_response))
-        return body
-
-    def start_response(status: str, headers: Any, exc_info: Any = None) -> Callable[..., object]:
-        raise AssertionError("nobody but the app may call it")
-
-    environ = environ_with(good_token())
-    assert direct(app)(environ, start_response) is body
-    assert seen[0][0] is environ
-    assert seen[0][1] is start_response
-    assert body.closed == 0
-
-
-def test_exc_info_reaches_the_server() -> None:
-    calls: list[Any] = []
-
-    def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        start_response("200 OK", [])
-        error = ValueError("x")
-        start_response("500 Oh", [], (ValueError, error, None))  # type: ignore[arg-type]
-        return []
-
-    def start_response(*args: Any) -> Any:
-        calls.append(args)
-
-    direct(app)(environ_with(good_token()), start_response)
-    assert calls[1][2][0] is ValueError
-
-
-def test_errors_of_the_app_are_the_apps() -> None:
-    from jwt_middleware.errors import InvalidTokenError, UnavailableError  # noqa: PLC0415
-
-    for error in (InvalidTokenError("mine"), UnavailableError("mine"), RuntimeError("mine")):
-
-        def app(environ: WSGIEnvironment, _: StartResponse, *, error: Exception = error) -> Any:
-            raise error
-
-        with pytest.raises(type(error), match="mine"):
-            direct(app)(environ_with(good_token()), lambda *_: lambda _: None)
-
-
 @pytest.mark.parametrize(
     ("token", "policy"),
     [
@@ -212,18 +133,6 @@ def test_input_is_not_read(token: str | None, policy: Policy | None) -> None:
         return []
 
     direct(app, policy=policy)(environ_with(token), lambda *_: lambda _: None)
-
-
-def test_what_the_app_does_to_its_claims_reaches_no_other_request(site: Site) -> None:
-    token = good_token(nested={"list": [1]}, aud=["api", "b"])
-    site.accepts(token)
-    site.calls[-1]["jwt_middleware.claims"]["nested"]["list"].append(2)
-    site.calls[-1]["jwt_middleware.claims"]["aud"].clear()
-    site.calls[-1]["jwt_middleware.claims"]["scope"] = "admin"
-    site.accepts(token)
-    assert site.calls[-1]["jwt_middleware.claims"]["nested"] == {"list": [1]}
-    assert site.calls[-1]["jwt_middleware.claims"]["aud"] == ["api", "b"]
-    assert site.calls[-1]["jwt_middleware.claims"]["scope"] == "read"
 
 
 @pytest.mark.parametrize(
