@@ -21,8 +21,8 @@ def check(config: Path) -> None:
     """
     Build everything that the configuration names, fetch keys, and ask the store of sessions.
 
-    Prints each issuer and its keys.  The exit code is 1 if the app would not start, or if keys
-    or the store cannot be had now.
+    Prints each issuer and its keys, and which requests the rules let through unread.  The exit code
+    is 1 if the app would not start, or if keys or the store are unavailable.
     """
     settings = load(config)
     protected = settings.protect(NotFound())
@@ -32,6 +32,11 @@ def check(config: Path) -> None:
         missing |= keys is None
         kids = "no keys" if keys is None else ", ".join(f"{key.kid} ({key.alg})" for key in keys)
         click.echo(f"{trusted.issuer}: {kids}")
+    for rule in protected.policy.rules:
+        if rule.access == "passthrough":
+            click.echo(f"rule {rule.path!r}: passthrough: Authorization is left to the app")
+        if rule.preflight:
+            click.echo(rule.describe_preflight())
     _ask_store(settings)
     if missing:
         raise click.ClickException("keys of an issuer cannot be had: its tokens would get 503")

@@ -197,7 +197,7 @@ MISTAKES = [
     ),
     pytest.param(
         RULE + "path = '/a'\naccess = 'open'",
-        ['rules[2].access: must be "required" or "optional" or "public"'],
+        ['rules[2].access: must be "required" or "optional" or "public" or "passthrough"'],
         id="access",
     ),
     pytest.param(
