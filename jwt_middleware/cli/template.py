@@ -15,6 +15,7 @@ audience = "api"                       # aud; of a list, all are accepted and th
 # leeway_seconds = 0                   # clock skew forgiven, up to 300
 # token_type = "at+jwt"                # example; default: JWT, at+jwt and no typ are accepted
 # cache_size = 10000                   # verified tokens remembered in each process
+# cache_bytes = 67108864               # memory that they may take in each process
 
 [keys]
 # One source: secret_file, secret_env (name of an environment variable), private_key_file or

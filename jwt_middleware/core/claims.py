@@ -190,16 +190,6 @@ def check_access_token_profile(claims: Claims) -> None:
     _numeric_date(claims, "iat")
 
 
-def scopes_of(claims: Claims) -> frozenset[str]:
-    """
-    Return the members of *scope*, a string with spaces between them.
-
-    One that is no string grants nothing.  Source: RFC 8693 §4.2.
-    """
-    scope = claims.get("scope")
-    return frozenset(filter(None, scope.split(" "))) if isinstance(scope, str) else frozenset()
-
-
 def has_control_characters(text: str) -> bool:
     """Tell whether *text* holds controls, line separators or lone surrogates."""
     return not text.isprintable() and _CONTROL.search(text) is not None

@@ -15,8 +15,12 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import TYPE_CHECKING, Final, Protocol
 
 from ..accounts.client_type import normalise_account
-from ..accounts.errors import InvalidAccountError
-from ..errors import ConfigurationError, TooManyAttemptsError, UnavailableError
+from ..errors import (
+    ConfigurationError,
+    InvalidAccountError,
+    TooManyAttemptsError,
+    UnavailableError,
+)
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment

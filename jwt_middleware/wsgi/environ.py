@@ -19,12 +19,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from ..core.claims import scopes_of
+from ..core.scope import scopes_of
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
-    from ..core.verified import VerifiedToken
+    from ..core.verifier import VerifiedToken
 
 CLAIMS: Final = "jwt_middleware.claims"
 ERROR: Final = "jwt_middleware.error"

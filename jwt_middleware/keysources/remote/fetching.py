@@ -7,6 +7,7 @@ from functools import partial
 from typing import NamedTuple, Protocol
 
 from ...errors import ConfigurationError
+from ...errors import FetchError as FetchError
 
 
 class Document(NamedTuple):
@@ -22,19 +23,6 @@ class Document(NamedTuple):
     octets: bytes
     max_age_seconds: float | None
     fetched_from: str
-
-
-class FetchError(Exception):
-    """
-    A document could not be had; the text names the URL, without query, and the reason.
-
-    Attributes:
-        status: The HTTP status, if the server answered with another than 200.
-    """
-
-    def __init__(self, text: str, *, status: int | None = None) -> None:
-        super().__init__(text)
-        self.status = status
 
 
 class Fetch(Protocol):
