@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING
 from ..errors import ConfigurationError
 from ..wsgi.middleware import JWTMiddleware
 from .callables import find
-from .reading import Place, read_table
+from .reading import Place, parse, read_table
 from .settings import Settings
 
 if TYPE_CHECKING:
@@ -60,18 +59,7 @@ def load(config: str | os.PathLike[str]) -> Settings:
         ConfigurationError: It cannot be read, or holds something that is no setting.
     """
     file = Path(config)
-    try:
-        members = tomllib.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigurationError(
-            f"{file}: the configuration file cannot be read ({error.strerror}): name another, or "
-            "make one with `jwt-middleware init`"
-        ) from error
-    except UnicodeDecodeError:  # its repr holds the whole file
-        raise ConfigurationError(f"{file}: is not UTF-8: save it as UTF-8") from None
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigurationError(f"{file}: is not TOML: {error}") from error
-    return read_table(Settings, members, Place(file))
+    return read_table(Settings, parse(file), Place(file))
 
 
 def _variable(environ: Mapping[str, str], name: str, meaning: str, example: str) -> str:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import random
 from dataclasses import dataclass, fields
 from typing import Final
 
+from ...bounds import check_seconds
 from ...errors import ConfigurationError
 
 FIRST_RETRY_SECONDS: Final = 1.0
@@ -40,9 +40,7 @@ class Timing:
 
     def __post_init__(self) -> None:
         for one in fields(self):
-            value = getattr(self, one.name)
-            if type(value) not in {int, float} or not 0 <= value < math.inf:
-                raise ConfigurationError(f"{one.name} must be a number of seconds, at least 0")
+            check_seconds(one.name, getattr(self, one.name))
         if not 0 < self.min_refresh_seconds <= self.max_refresh_seconds:
             raise ConfigurationError(
                 "min_refresh_seconds must be above 0 and at most max_refresh_seconds"
