@@ -25,8 +25,14 @@ from .encoding import decode_base64url, encode_base64url, parse_json
 MAX_TOKEN_CHARS: Final = 16_384
 """Longer strings are refused unread; servers cut header lines at 8 to 64 KiB."""
 
+MAX_HEADER_CHARS: Final = 4_096
+"""Of the header segment: enough for a certificate in *x5c*."""
+
 MAX_HEADER_VALUES: Final = 64
 """Members and items in a JOSE header, at any depth: counted by its commas and brackets."""
+
+MAX_SIGNATURE_CHARS: Final = 1_366
+"""Of the signature segment: that of an RSA key of 8192 bits."""
 
 ALGORITHMS: Final[Mapping[str, Algorithm]] = {
     name: algorithm
@@ -140,14 +146,13 @@ def split(token: str) -> CompactJWS:
     """
     if not isinstance(token, str) or len(token) > MAX_TOKEN_CHARS:
         raise MalformedTokenError(f"not a string of at most {MAX_TOKEN_CHARS} characters")
-    if not token.isascii():
-        raise MalformedTokenError("characters outside ASCII")
-    octets = token.encode("ascii")
-    segments = octets.split(b".", 3)
-    if len(segments) != 3:
+    try:
+        signing_input, _, signature = token.encode("ascii").rpartition(b".")
+    except UnicodeEncodeError:
+        raise MalformedTokenError("characters outside ASCII") from None  # it holds the token
+    header, dot, payload = signing_input.partition(b".")
+    if not dot or b"." in payload:
         raise MalformedTokenError("not three segments")
-    header, payload, signature = segments
-    signing_input = octets[: -1 - len(signature)]
     # The constructor of a NamedTuple would take as long as all of the above.
     return tuple.__new__(CompactJWS, (header, payload, signature, signing_input))
 
@@ -163,6 +168,18 @@ def decode_segment(segment: bytes, name: str) -> bytes:
         return decode_base64url(segment)
     except ValueError as error:
         raise MalformedTokenError(f"{name} is not canonical base64url") from error
+
+
+def decode_signature(segment: bytes) -> bytes:
+    """
+    Decode the signature segment.
+
+    Raises:
+        MalformedTokenError: It is longer than any signature, or not canonical base64url.
+    """
+    if len(segment) > MAX_SIGNATURE_CHARS:
+        raise MalformedTokenError(f"signature is longer than {MAX_SIGNATURE_CHARS} characters")
+    return decode_segment(segment, "signature")
 
 
 def decode_object(segment: bytes, name: str) -> dict[str, object]:
@@ -195,8 +212,8 @@ def parse_header(segment: bytes) -> Header:
     """
     Decode the header segment and refuse what this package does not implement.
 
-    A header is read before its signature is checked: one of more than :data:`MAX_HEADER_VALUES`
-    values is refused unread, so that an unsigned token costs little more than its hash.
+    A header is read before its signature is checked, hence it is bounded: by
+    :data:`MAX_HEADER_CHARS` before it is decoded, by :data:`MAX_HEADER_VALUES` before it is parsed.
 
     No extension is implemented, so any ``crit`` is refused (RFC 7515 §4.1.11), and so is ``b64``
     (RFC 7797).  ``jku``, ``jwk``, ``x5u`` and ``x5c`` are not read: a token does not bring its key.
@@ -205,6 +222,8 @@ def parse_header(segment: bytes) -> Header:
         MalformedTokenError: The segment or one of its members is not what RFC 7515 says.
         AlgorithmNotAllowedError: ``alg`` is missing or not in :data:`ALGORITHMS`.
     """
+    if len(segment) > MAX_HEADER_CHARS:
+        raise MalformedTokenError(f"header is longer than {MAX_HEADER_CHARS} characters")
     octets = decode_segment(segment, "header")
     if sum(map(octets.count, (b",", b"[", b"{"))) > MAX_HEADER_VALUES:
         raise MalformedTokenError(f"header has more than {MAX_HEADER_VALUES} values")

@@ -10,9 +10,8 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from ..errors import ConfigurationError, InvalidSignatureError, MalformedTokenError
-from ..fork import PerProcess
 from . import claims as check
-from .jws import CompactJWS, Header, decode_segment, parse_object, split
+from .jws import CompactJWS, Header, decode_segment, decode_signature, parse_object, split
 from .keys import Key, KeySet
 from .revocation import Revocation, RevocationCheck
 from .scope import scopes_of
@@ -115,7 +114,7 @@ class TokenCache:
 
     A full cache drops the token that has waited longest without being presented again (the clock,
     or second-chance, algorithm): the hit ratio of LRU, at the price of one assignment a hit.
-    A hit takes no lock.
+    A hit takes no lock, and no thread waits for one.
 
     Args:
         size: Tokens kept at most; 0 keeps none.
@@ -128,29 +127,31 @@ class TokenCache:
         self._bytes = 0
         self._entries: dict[str, VerifiedToken] = {}
         self._queue: deque[str] = deque()
-        self._lock = PerProcess(Lock)
+        self._lock = Lock()
         self.get: Final[Callable[[str], VerifiedToken | None]] = self._entries.get
 
     def __len__(self) -> int:
         return len(self._entries)
 
     def put(self, token: str, verified: VerifiedToken) -> None:
-        """Remember *verified* under *token*."""
+        """Remember *verified* under *token*, unless another thread is putting one just now."""
         if not self._size or verified.size > self._max_bytes:
             return
-        with self._lock.get():
+        # Not waited for, since a forked child may inherit it locked: that token is verified again.
+        if not self._lock.acquire(blocking=False):
+            return
+        try:
             if token in self._entries:  # verified again: of the same size
                 self._entries[token] = verified
                 return
-            while self._entries and self._is_full(verified.size):
+            most_bytes = self._max_bytes - verified.size
+            while len(self._entries) >= self._size or self._bytes > most_bytes:
                 self._drop_one()
             self._entries[token] = verified
             self._queue.append(token)
             self._bytes += verified.size
-
-    def _is_full(self, more_bytes: int) -> bool:
-        too_many = len(self._entries) >= self._size
-        return too_many or self._bytes + more_bytes > self._max_bytes
+        finally:
+            self._lock.release()
 
     def _drop_one(self) -> None:
         while True:
@@ -315,14 +316,16 @@ def _read_payload(jws: CompactJWS) -> tuple[bytes, dict[str, Any]]:
 
 
 def _memory_of(token: str, payload: bytes) -> int:
-    """Estimate the memory of a remembered token from its JSON, which is cheaper than to walk it."""
+    """Estimate the memory of a remembered token by its JSON: walking the claims takes longer."""
+    if len(token) <= 1_024:  # most are, and hold a dozen claims
+        return 1_024 + 4 * len(token)
     values = payload.count(b",")
     containers = payload.count(b"[") + payload.count(b"{")
     return 900 + len(token) + len(payload) + 60 * values + 400 * (containers - 1)
 
 
 def _check_signature(jws: CompactJWS, candidates: tuple[Key, ...]) -> None:
-    signature = decode_segment(jws.signature, "signature")
+    signature = decode_signature(jws.signature)
     for key in candidates:
         if key.verify(jws.signing_input, signature):
             return
