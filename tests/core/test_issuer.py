@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from unittest.mock import Mock
 
 import jwt
 import pytest
@@ -148,6 +149,11 @@ class Source:
 
     def refreshed(self, kid: str | None) -> KeySet:
         return self.keys
+
+
+def test_refuses_an_object_that_has_every_attribute() -> None:
+    with pytest.raises(ConfigurationError, match="or a source of one"):
+        TokenIssuer(keys=Mock(), issuer="me", audience="api")
 
 
 def test_a_key_source_is_asked_for_each_token(hs256: Key) -> None:
