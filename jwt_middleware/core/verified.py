@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
-from .claims import scopes_of
-
 if TYPE_CHECKING:
     from .jws import Header
     from .keys import KeySet
@@ -24,7 +22,7 @@ class VerifiedToken:
         header: The members of its JOSE header that decided.
         trusted: Its issuer.
         keys: The key set that it was verified under.
-        subject: The claim *sub*.
+        subject: The claim *sub*, or what its issuer has instead.
         valid_from: Seconds since the epoch; earlier the token must be checked again.
         valid_until: Seconds since the epoch; from then on the token has expired.
         cleared_under: What stood for all that is revoked when it was last found not to be.
@@ -39,6 +37,7 @@ class VerifiedToken:
         self,
         header: Header,
         claims: dict[str, Any],
+        subject: str,
         # Not keyword-only: that would take a third of the time that it takes to make one.
         trusted: TrustedIssuer,
         keys: KeySet,
@@ -48,7 +47,7 @@ class VerifiedToken:
         self.header = header
         self.trusted = trusted
         self.keys = keys
-        self.subject: str = claims["sub"]
+        self.subject = subject
         self.valid_from = valid_from
         self.valid_until = valid_until
         self.cleared_under: object = None
@@ -73,9 +72,9 @@ class VerifiedToken:
 
     @property
     def scopes(self) -> frozenset[str]:
-        """The members of the claim *scope*, read when they are first asked for."""
+        """The scopes, from where its issuer has them; read when they are first asked for."""
         if self._scopes is None:
-            self._scopes = scopes_of(self._claims)
+            self._scopes = self.trusted.scopes_of(self._claims)
         return self._scopes
 
     def __repr__(self) -> str:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import Final
+from typing import Final, Unpack
 
 from ..errors import ConfigurationError, InvalidSignatureError, MalformedTokenError
 from . import claims as check
 from .cache import TokenCache
 from .jws import CompactJWS, decode_object, decode_segment, split
-from .keys import Key
+from .keys import Key, KeySet
 from .revocation import Revocation, RevocationCheck
-from .trust import KeySource, Profile, TrustedIssuer, by_issuer, checked_keys
+from .trust import Found, KeySource, Profile, Terms, TrustedIssuer, by_issuer, checked_keys
 from .verified import VerifiedToken
 
 DEFAULT_CACHE_SIZE: Final = 10_000
@@ -40,6 +40,7 @@ class TokenVerifier:
             :class:`~.revocation.RevocationSource`, once a token for as long as nothing is revoked.
         cache_size: Verified tokens remembered at most; 0 remembers none.
         clock: Returns seconds since the Unix epoch.
+        terms: Further parameters of :class:`TrustedIssuer`, for its own issuer.
 
     Raises:
         ConfigurationError: A part is missing or unusable.
@@ -57,6 +58,7 @@ class TokenVerifier:
         is_revoked: RevocationCheck | None = None,
         cache_size: int = DEFAULT_CACHE_SIZE,
         clock: Callable[[], float] = time.time,
+        **terms: Unpack[Terms],
     ) -> None:
         if type(cache_size) is not int or cache_size < 0:
             raise ConfigurationError("cache_size must be a whole number, at least 0")
@@ -68,17 +70,20 @@ class TokenVerifier:
                 keys=checked_keys(keys),
                 leeway_seconds=leeway_seconds,
                 token_type=token_type,
+                **terms,
             )
-        elif leeway_seconds or token_type is not None:
+        elif leeway_seconds or token_type is not None or terms:
+            names = ", ".join(terms) or "leeway_seconds and token_type"
             raise ConfigurationError(
-                "leeway_seconds and token_type are asked of tokens under keys: without these give "
-                "them to each trusted issuer"
+                f"{names} are asked of tokens under keys: without these give them to each trusted "
+                "issuer"
             )
         own = () if self._own is None else (self._own,)
         self._trusted = by_issuer((*own, *trusted))
         # With a single issuer nothing in a token has to be read to tell whose keys it needs: what
         # nobody signed then costs no more than its hash.
-        self._sole = next(iter(self._trusted.values())) if len(self._trusted) == 1 else None
+        issuers = set(self._trusted.values())
+        self._sole = issuers.pop() if len(issuers) == 1 else None
         self._revocation = None if is_revoked is None else Revocation(is_revoked)
         self._clock = clock
         self._cache: TokenCache[VerifiedToken] = TokenCache(cache_size)
@@ -141,22 +146,37 @@ class TokenVerifier:
             claims = decode_object(jws.payload, "payload")
             trusted = check.check_issuer(claims, self._trusted)
             found = trusted.find_keys(jws.header)
-        keys, header, candidates = found
-        _check_signature(jws, candidates)
+        try:
+            key = _signer(jws, found)
+        except InvalidSignatureError:
+            if isinstance(trusted.keys, KeySet):
+                raise
+            # Keys are replaced under the same kid; only a token of this issuer has them fetched.
+            check.check_issuer(claims or decode_object(jws.payload, "payload"), self._trusted)
+            newer = trusted.find_newer_keys(found)
+            if newer is None:
+                raise
+            found, key = newer, _signer(jws, newer)
         if claims is None:
             claims = decode_object(jws.payload, "payload")
             check.check_issuer(claims, self._trusted)
-        valid_from, valid_until = trusted.check_claims(claims, now=self._clock())
-        verified = VerifiedToken(header, claims, trusted, keys, valid_from, valid_until)
+        keys, header, _ = found
+        now = self._clock()
+        subject, valid_from, valid_until = trusted.check_claims(claims, now=now)
+        if key.is_limited:
+            trusted.check_key(key, claims, keys=keys, now=now)
+            valid_from = max(valid_from, key.valid_from)
+            valid_until = min(valid_until, key.valid_until)
+        verified = VerifiedToken(header, claims, subject, trusted, keys, valid_from, valid_until)
         # Only what was signed with these keys is remembered: nobody else can fill the memory.
         trusted.remember_header(jws.header, found)
         self._cache.put(token, verified)
         return verified
 
 
-def _check_signature(jws: CompactJWS, candidates: tuple[Key, ...]) -> None:
+def _signer(jws: CompactJWS, found: Found) -> Key:
     signature = decode_segment(jws.signature, "signature")
-    for key in candidates:
+    for key in found[2]:
         if key.verify(jws.signing_input, signature):
-            return
+            return key
     raise InvalidSignatureError

@@ -7,8 +7,14 @@ from typing import TYPE_CHECKING, Protocol
 
 from ..core.verified import VerifiedToken
 from ..core.verifier import TokenVerifier
-from ..errors import AuthError, ConfigurationError, MissingTokenError, UnavailableError
-from .bearer import parse_authorization
+from ..errors import (
+    AuthError,
+    ConfigurationError,
+    InvalidTokenError,
+    MissingTokenError,
+    UnavailableError,
+)
+from .bearer import AUTHORIZATION, TokenHeaders, environ_key, parse_authorization
 from .environ import ERROR, clear_identity, publish
 from .policy import Policy
 from .responses import Responses
@@ -69,6 +75,9 @@ class JWTMiddleware:
             raise ConfigurationError("policy must be a Policy, as in Policy([Rule('/health', …)])")
         self.app = app
         self.verifier = verifier
+        headers = {one.header for one in verifier.trusted.values()}
+        # Nearly always tokens come in Authorization alone.
+        self._headers = None if headers == {None} else TokenHeaders(headers)
         self.policy = policy if policy is not None else Policy()
         self.endpoint = endpoint
         self.responses = responses if responses is not None else Responses()
@@ -97,8 +106,7 @@ class JWTMiddleware:
         return self.app(environ, start_response)
 
     def _authenticate(self, environ: WSGIEnvironment) -> VerifiedToken | None:
-        token = parse_authorization(environ.get("HTTP_AUTHORIZATION"))
-        verified = None if token is None else self.verifier.verify(token)
+        verified = self._verify(environ)
         requirement = self.policy.requirement(environ)
         if verified is not None:
             requirement.check(verified)
@@ -106,4 +114,17 @@ class JWTMiddleware:
             raise MissingTokenError
         elif requirement.access == "optional":
             environ[ERROR] = MissingTokenError.code
+        return verified
+
+    def _verify(self, environ: WSGIEnvironment) -> VerifiedToken | None:
+        if self._headers is None:
+            token = parse_authorization(environ.get(AUTHORIZATION))
+            return None if token is None else self.verifier.verify(token)
+        found = self._headers.find(environ)
+        if found is None:
+            return None
+        key, token = found
+        verified = self.verifier.verify(token)
+        if environ_key(verified.trusted.header) != key:
+            raise InvalidTokenError("tokens of its issuer come in another header")
         return verified

@@ -58,6 +58,11 @@ class Key:
             object.__setattr__(self, "_check", signature_check(self.alg, self._verifying))
 
     @property
+    def is_limited(self) -> bool:
+        """Whether it is for some issuer, or for some time only."""
+        return self.issuer is not None or self.valid_until != math.inf
+
+    @property
     def can_sign(self) -> bool:
         """Whether there is a secret or private half, and it may sign."""
         return self._signing is not None
