@@ -14,8 +14,7 @@ from .core.keys import Key, KeySet
 from .core.payload import JWTPayload
 from .core.shortcut import generate_payload, generate_token, verify_token
 from .core.trust import TrustedIssuer
-from .core.verified import VerifiedToken
-from .core.verifier import TokenVerifier
+from .core.verifier import TokenVerifier, VerifiedToken
 from .wsgi.middleware import JWTMiddleware
 from .wsgi.policy import Policy, Rule
 from .wsgi.responses import Responses

@@ -17,6 +17,7 @@ audience = "api"                       # aud; of a list, all are accepted and th
 # kind, scopes_from, subject_from, audience_claim, require_any, max_token_lifetime_seconds and
 # header are as for [[trusted]] below
 # cache_size = 10000                   # verified tokens remembered in each process
+# cache_bytes = 67108864               # memory that they may take in each process
 
 [keys]
 # One source: secret_file, secret_env (name of an environment variable), private_key_file or

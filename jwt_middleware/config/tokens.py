@@ -12,7 +12,7 @@ from typing import Final, Literal, NamedTuple
 from ..core.issuer import DEFAULT_LIFETIME_SECONDS, TokenIssuer
 from ..core.keys import KeySet
 from ..core.revocation import RevocationCheck
-from ..core.verifier import DEFAULT_CACHE_SIZE, TokenVerifier
+from ..core.verifier import DEFAULT_CACHE_BYTES, DEFAULT_CACHE_SIZE, TokenVerifier
 from ..keysources.ring.ring import KeyRing
 from ..sessions import Revocations, Sessions
 from .endpoint import EndpointSettings
@@ -50,6 +50,7 @@ class TokenSettings(TermSettings):
     leeway_seconds: float = setting(number, 0.0)
     token_type: Literal["at+jwt"] | None = setting(choice("at+jwt"), None)
     cache_size: int = setting(whole, DEFAULT_CACHE_SIZE)
+    cache_bytes: int = setting(whole, DEFAULT_CACHE_BYTES)
     keys: KeySetSettings | None = setting(table(KeySetSettings), None)
     trusted: tuple[TrustedSettings, ...] = setting(tables(TrustedSettings), ())
     endpoint: EndpointSettings | None = setting(table(EndpointSettings), None)
@@ -104,6 +105,7 @@ class TokenSettings(TermSettings):
                 trusted=trusted,
                 is_revoked=is_revoked,
                 cache_size=self.cache_size,
+                cache_bytes=self.cache_bytes,
                 **self.terms(),
             )
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 
 from ..errors import ConfigurationError
+from .scope import split
 
 ClaimPath: TypeAlias = tuple[str, ...]
 """The names that lead to a claim, one for each object.  A name can hold dots, as URLs do."""
@@ -124,7 +125,7 @@ def scopes_of(claims: Claims, places: Iterable[ScopePlace] | None = None) -> fro
 
 def _granted(value: object) -> Iterable[str]:
     if isinstance(value, str):
-        return filter(None, value.split(" "))
+        return split(value)
     if isinstance(value, list):
         return (one for one in value if isinstance(one, str) and one)
     return ()

@@ -14,8 +14,12 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import Final, Protocol
 
 from ..accounts.client_type import normalise_account
-from ..accounts.errors import InvalidAccountError
-from ..errors import ConfigurationError, TooManyAttemptsError, UnavailableError
+from ..errors import (
+    ConfigurationError,
+    InvalidAccountError,
+    TooManyAttemptsError,
+    UnavailableError,
+)
 
 logger = logging.getLogger(__name__)
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from ..core.payload import JWTPayload
+from ..core.scope import common
 from .session import Session
 
 
@@ -34,6 +35,5 @@ def current_payload(session: Session, recheck: Recheck | None) -> JWTPayload:
     if recheck is None:
         return session.payload
     payload = recheck(session)
-    granted = set(session.payload.scope.split(" "))
-    still = " ".join(one for one in payload.scope.split(" ") if one in granted)
+    still = common(payload.scope, session.payload.scope)
     return replace(payload, scope=still)

@@ -26,7 +26,7 @@ from ..core.claim_path import scopes_of
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
-    from ..core.verified import VerifiedToken
+    from ..core.verifier import VerifiedToken
 
 CLAIMS: Final = "jwt_middleware.claims"
 ERROR: Final = "jwt_middleware.error"

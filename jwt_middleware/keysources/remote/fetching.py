@@ -12,6 +12,7 @@ from typing import Final, NamedTuple, Protocol, Self
 from urllib.parse import urljoin, urlsplit
 
 from ...errors import ConfigurationError
+from ...errors import FetchError as FetchError
 
 MAX_BEARER_BYTES: Final = 65_536
 
@@ -132,19 +133,6 @@ class Fetched(NamedTuple):
     octets: bytes
     max_age_seconds: float | None
     fetched_from: str
-
-
-class FetchError(Exception):
-    """
-    A fetch failed; the text names the URL, without query, and the reason.
-
-    Attributes:
-        status: The HTTP status, if the server answered with another than 200.
-    """
-
-    def __init__(self, text: str, *, status: int | None = None) -> None:
-        super().__init__(text)
-        self.status = status
 
 
 class Fetch(Protocol):
