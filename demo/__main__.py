@@ -22,7 +22,7 @@ from typing import Final
 try:
     from jwt_middleware import wrap
     from jwt_middleware.accounts.sql import SQLAccounts
-    from jwt_middleware.cli.server import run
+    from jwt_middleware.cli.gunicorn_server import run
     from jwt_middleware.sessions.stores.sql.store import SQLSessions
 except ModuleNotFoundError as error:
     package = str(error.name).partition(".")[0]
@@ -48,7 +48,7 @@ url = "sqlite:///accounts.db"
 
 [sessions]
 url = "sqlite:///sessions.db"
-max_delay_seconds = 0    # so that nobody who tries this needs to wait for the default of a second
+max_delay_seconds = 0    # a logout takes effect at once in both workers
 
 [[rules]]
 path = "/"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
+import tarfile
 import venv
 from pathlib import Path
 from zipfile import ZipFile
@@ -14,7 +16,7 @@ import pytest
 import jwt_middleware
 
 ROOT = Path(__file__).parents[1]
-OPTIONAL = ["sqlalchemy", "argon2", "psycopg", "redis", "gunicorn"]
+OPTIONAL = ["argon2", "psycopg", "redis", "gunicorn"]
 
 
 def run(*command: str | Path, cwd: Path) -> str:
@@ -47,6 +49,7 @@ def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return python
 
 
+@pytest.mark.slow
 class TestWheel:
     def test_holds_the_package_its_licence_and_its_types(self, wheel: Path) -> None:
         names = ZipFile(wheel).namelist()
@@ -101,6 +104,20 @@ print(json.dumps(sorted(names)))
         assert ended.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
+def test_the_sdist_holds_what_the_readme_links_to(tmp_path: Path) -> None:
+    run(
+        *(sys.executable, "-m", "build", "--sdist", "--no-isolation", "--outdir", tmp_path, ROOT),
+        cwd=tmp_path,
+    )
+    (sdist,) = tmp_path.glob("*.tar.gz")
+    with tarfile.open(sdist) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    links = re.findall(r"\]\((?!https?:|#)([^)#]+)", (ROOT / "README.md").read_text("utf-8"))
+    assert "CHANGELOG.md" in links
+    assert set(links) <= names
+
+
 def test_importing_the_package_imports_nothing_optional(tmp_path: Path) -> None:
     code = f"import jwt_middleware, sys; print(sorted(set({OPTIONAL}) & set(sys.modules)))"
     assert run(sys.executable, "-c", code, cwd=tmp_path) == "[]\n"
@@ -110,3 +127,15 @@ def test_everything_public_is_there_and_named_once() -> None:
     assert sorted(jwt_middleware.__all__) == jwt_middleware.__all__
     for name in jwt_middleware.__all__:
         assert getattr(jwt_middleware, name).__doc__
+
+
+def test_dir_shows_every_name_the_optional_ones_included() -> None:
+    names = {*jwt_middleware.__all__, "SQLAccounts", "SQLSessions", "RedisSessions", "SecretHasher"}
+    assert names <= set(dir(jwt_middleware))
+    for name in names:
+        assert callable(getattr(jwt_middleware, name)), name
+
+
+def test_a_name_that_does_not_exist_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'JWTManager'"):
+        _ = getattr(jwt_middleware, "JWTManager")  # noqa: B009

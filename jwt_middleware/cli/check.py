@@ -23,8 +23,9 @@ def check(config: Path) -> None:
     """
     Build everything that the configuration names, fetch keys, and ask the store of sessions.
 
-    Prints each issuer and its keys, and what rules ask for that tokens hardly have.  The exit
-    code is 1 if the app would not start, or if keys or the store cannot be had now.
+    Prints each issuer and its keys, which requests the rules let through unread, and what rules ask
+    for that tokens hardly have.  The exit code is 1 if the app would not start, or if keys or the
+    store are unavailable.
     """
     settings = load(config)
     protected = settings.protect(NotFound())
@@ -38,6 +39,11 @@ def check(config: Path) -> None:
         for condition in rule.build().claim_conditions():
             for doubt in _doubts(condition, protected.verifier.trusted):
                 click.echo(f"{rule.place.name}: {doubt}")
+    for opened in protected.policy.rules:
+        if opened.access == "passthrough":
+            click.echo(f"rule {opened.path!r}: passthrough: Authorization is left to the app")
+        if opened.preflight:
+            click.echo(opened.describe_preflight())
     _ask_store(settings)
     if missing:
         raise click.ClickException("keys of an issuer cannot be had: its tokens would get 503")

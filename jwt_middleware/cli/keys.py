@@ -24,7 +24,7 @@ from ..keysources.ring import rotation
 from ..keysources.ring.directory import RingDirectory
 from ..keysources.ring.manifest import Manifest, RingKey
 from ..keysources.ring.ring import KeyRing
-from .times import shown
+from .terminal import shown
 
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 

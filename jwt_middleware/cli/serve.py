@@ -10,7 +10,7 @@ import click
 from werkzeug.exceptions import NotFound
 
 from ..config import load
-from ..config.names import NAME, find
+from ..config.callables import NAME, find
 
 
 @click.command()
@@ -21,7 +21,7 @@ from ..config.names import NAME, find
 def serve(config: Path, app: str, bind: str, workers: int) -> None:
     """Serve MODULE:APP, found from the working directory, behind the middleware."""
     try:
-        from .server import run  # noqa: PLC0415  needs gunicorn, an extra
+        from .gunicorn_server import run  # noqa: PLC0415  needs gunicorn, an extra
     except ModuleNotFoundError as error:
         raise click.ClickException(
             f"serve needs gunicorn, and {error.name} is missing: pip install gunicorn"

@@ -12,7 +12,7 @@ import click
 
 from ..config import load
 from ..sessions import SessionStore
-from .times import shown
+from .terminal import shown
 
 _PRUNED_AT_ONCE: Final = 500
 

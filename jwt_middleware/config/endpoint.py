@@ -13,7 +13,7 @@ from ..core.verifier import TokenVerifier
 from ..endpoint.app import DEFAULT_MAX_BODY_BYTES, TokenEndpoint
 from ..sessions import Sessions
 from ..wsgi.responses import Responses
-from .names import find
+from .callables import find
 from .reading import Section, setting, text, text_members, texts, whole
 from .sessions import LoginSettings
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import ConfigurationError
 from ..wsgi.middleware import JWTMiddleware
-from .names import find
+from .callables import find
 from .reading import Place, read_table
 from .settings import Settings
 

@@ -1,25 +1,32 @@
 """The whole file, and the protected app that it builds."""
 
-# ruff: noqa: RUF009  setting() is dataclasses.field(), which makes no value
-
 from __future__ import annotations
 
+# ruff: noqa: RUF009  setting() is dataclasses.field(), which makes no value
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ..core.trust import KeySource
 from ..core.verifier import TokenVerifier
 from ..endpoint.app import TokenEndpoint
 from ..sessions import Sessions
-from ..wsgi.metadata import WellKnown
+from ..wsgi.metadata import (
+    DEFAULT_MAX_AGE_SECONDS,
+    Document,
+    WellKnown,
+    authorization_server_document,
+    jwks_document,
+    protected_resource_document,
+    resource_metadata_url,
+)
 from ..wsgi.middleware import JWTMiddleware
 from ..wsgi.policy import Policy
 from ..wsgi.responses import Responses
 from .accounts import AccountSettings
-from .metadata import MetadataSettings
-from .reading import setting, table, tables
-from .sections import ResponseSettings, RuleSettings
+from .reading import Section, flag, setting, table, tables, text, whole
+from .sections import RequestSettings, ResponseSettings, RuleSettings
 from .sessions import LoginSettings
 from .tokens import Own, TokenSettings
 
@@ -30,12 +37,77 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MetadataSettings(Section):
+    """
+    ``[metadata]``: without this table nothing is published.
+
+    Attributes:
+        jwks: Publish the public keys.
+        authorization_server: Publish RFC 8414 metadata; the *issuer* must be a URL.
+        resource: URL of this resource; with it, RFC 9728 metadata are published.
+    """
+
+    jwks: bool = setting(flag, default=True)
+    authorization_server: bool = setting(flag, default=True)
+    resource: str | None = setting(text, None)
+    max_age_seconds: int = setting(whole, DEFAULT_MAX_AGE_SECONDS)
+
+    def resource_metadata_url(self) -> str | None:
+        """
+        Return where the metadata of *resource* are found, if there is one.
+
+        Raises:
+            ConfigurationError: *resource* is no URL.
+        """
+        with self.place.named_by_member():
+            return None if self.resource is None else resource_metadata_url(self.resource)
+
+    def build(
+        self,
+        *,
+        own: tuple[str, KeySource] | None,
+        endpoint: TokenEndpoint | None,
+        issuers: Iterable[str],
+        scopes: Iterable[str],
+        responses: Responses,
+    ) -> WellKnown:
+        """
+        Make what publishes them.
+
+        Args:
+            own: The issuer and keys of this service, if it has any.
+            endpoint: Its endpoint, if it has one.
+            issuers: All whose tokens are accepted.
+            scopes: All that rules ask for.
+            responses: Style of what is no document.
+
+        Raises:
+            ConfigurationError: A URL is unusable.
+        """
+        documents: list[Document] = []
+        if own is not None and self.jwks:
+            documents.append(jwks_document(own[1]))
+        if own is not None and self.authorization_server:
+            with self.place.member("authorization_server").named():
+                documents.append(authorization_server_document(issuer=own[0], endpoint=endpoint))
+        with self.place.named_by_member():
+            if self.resource is not None:
+                documents.append(
+                    protected_resource_document(
+                        resource=self.resource, issuers=issuers, scopes=scopes
+                    )
+                )
+            return WellKnown(documents, responses=responses, max_age_seconds=self.max_age_seconds)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings(TokenSettings):
     """The whole file."""
 
     accounts: AccountSettings | None = setting(table(AccountSettings), None)
     login: LoginSettings | None = setting(table(LoginSettings), None)
     rules: tuple[RuleSettings, ...] = setting(tables(RuleSettings), ())
+    request: RequestSettings | None = setting(table(RequestSettings), None)
     responses: ResponseSettings | None = setting(table(ResponseSettings), None)
     metadata: MetadataSettings | None = setting(table(MetadataSettings), None)
 
@@ -44,9 +116,10 @@ class Settings(TokenSettings):
         Make the policy.
 
         Raises:
-            ConfigurationError: A rule is unusable.
+            ConfigurationError: A rule or the prefix is unusable.
         """
-        return Policy([rule.build() for rule in self.rules])
+        settings = self.request or RequestSettings(place=self.place.member("request"))
+        return settings.build([rule.build() for rule in self.rules])
 
     def build_responses(self) -> Responses:
         """

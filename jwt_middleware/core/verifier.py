@@ -53,12 +53,12 @@ class VerifiedToken:
         keys: KeySet,
         valid_from: float,
         valid_until: float,
-        subject: str = "",
+        subject: str | None = None,
     ) -> None:
         self.header = header
         self.trusted = trusted
         self.keys = keys
-        self.subject = subject
+        self.subject: str = claims["sub"] if subject is None else subject
         self.valid_from = valid_from
         self.valid_until = valid_until
         self.revocation_state: object = None

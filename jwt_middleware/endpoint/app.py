@@ -19,12 +19,11 @@ from ..errors import (
 from ..sessions import Grant, Sessions
 from ..wsgi.paths import read_path
 from ..wsgi.responses import Responses, preferred_language
-from .address import ClientAddresses
 from .body import parse_body, read_octets
 from .clients import ClientAuthentication
 from .forms import ClientForm
 from .grants import Grants
-from .limits import LoginThrottle
+from .limits import ClientAddresses, LoginThrottle
 from .logins import Credentials, Logins
 from .logout import LogoutPaths
 from .oauth import OAuthResponses

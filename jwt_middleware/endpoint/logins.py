@@ -10,8 +10,7 @@ from ..accounts import AccountLookup, AccountVerifier, Identity
 from ..core.payload import JWTPayload
 from ..errors import BadCredentialsError, InvalidGrantError
 from ..sessions import Session
-from .address import ClientAddresses
-from .limits import LoginThrottle
+from .limits import ClientAddresses, LoginThrottle
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment

@@ -14,9 +14,8 @@ from ..errors import (
     UnavailableError,
 )
 from ..sessions import Sessions
-from ..wsgi.answers import send_nothing
 from ..wsgi.bearer import parse_authorization
-from ..wsgi.responses import Responses
+from ..wsgi.responses import Responses, send_nothing
 from .tokens import verify_own
 
 if TYPE_CHECKING:

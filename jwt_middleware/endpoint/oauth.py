@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import AuthError, UnavailableError
 from ..sessions import Grant
-from ..wsgi.answers import answer_to, further_headers, send_json
-from ..wsgi.responses import token_members
+from ..wsgi.responses import answer_to, further_headers, send_json, token_members
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment

@@ -4,10 +4,9 @@ What outlives a token: sessions with their refresh tokens, and what was revoked.
 What needs SQLAlchemy or redis-py stays below ``sessions.stores``.
 """
 
-from .recheck import Recheck
 from .revocation.follower import Revocations
 from .session import Grant, Session
-from .sessions import Sessions
+from .sessions import Recheck, Sessions
 from .store import SessionStore
 from .stores.memory import MemorySessions
 

@@ -9,23 +9,23 @@ import secrets
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Final
+from typing import Final, Protocol
 
 from ..core.issuer import IssuedToken, TokenIssuer
 from ..core.payload import JWTPayload
-from ..core.scope import narrow
+from ..core.scope import common, narrow
 from ..errors import InvalidGrantError, InvalidScopeError, UnavailableError
-from .lifetimes import (
-    DEFAULT_GRACE_SECONDS,
-    DEFAULT_MAX_LIFETIME_SECONDS,
-    DEFAULT_REFRESH_LIFETIME_SECONDS,
-    Lifetimes,
-)
-from .recheck import Recheck, current_payload
 from .refresh_token import SALT_BYTES, RefreshToken
 from .revocation.follower import DEFAULT_MAX_DELAY_SECONDS, Revocations
 from .revocation.live import token_revocation
-from .session import Grant, Session
+from .session import (
+    DEFAULT_GRACE_SECONDS,
+    DEFAULT_MAX_LIFETIME_SECONDS,
+    DEFAULT_REFRESH_LIFETIME_SECONDS,
+    Grant,
+    Lifetimes,
+    Session,
+)
 from .store import Outcome, Rotation, SessionStore
 
 logger = logging.getLogger(__name__)
@@ -336,3 +336,31 @@ class Sessions:
             self.prune()
         except UnavailableError as error:
             logger.warning("expired sessions were not pruned: %s", error)
+
+
+class Recheck(Protocol):
+    """Says what a session's account may still do, when it asks for another access token."""
+
+    def __call__(self, session: Session, /) -> JWTPayload:
+        """
+        Return the payload of the next access token.
+
+        Raises:
+            InvalidGrantError: The account may not log in any more, or its secret has changed.
+            UnavailableError: Whoever knows cannot be asked.
+        """
+        ...
+
+
+def current_payload(session: Session, recheck: Recheck | None) -> JWTPayload:
+    """
+    Return what *recheck* says, with no scope that the session was not started with.
+
+    Raises:
+        InvalidGrantError: As for :class:`Recheck`.
+        UnavailableError: As for :class:`Recheck`.
+    """
+    if recheck is None:
+        return session.payload
+    payload = recheck(session)
+    return replace(payload, scope=common(payload.scope, session.payload.scope))

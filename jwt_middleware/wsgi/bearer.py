@@ -24,8 +24,9 @@ def parse_authorization(value: str | None) -> str | None:
     """
     Return the token of an ``Authorization`` header, or ``None`` if it offers no bearer token.
 
-    Another scheme is not ours to judge.  A server joins two headers with a comma: where one of
-    them is a bearer token, that is an error, whichever comes first.
+    White space around the value is not part of it.  Another scheme is not ours to judge.  A server
+    joins two headers with a comma: where one of them is a bearer token, that is an error, whichever
+    comes first.
 
     Args:
         value: The header's value; ``None`` if it was not sent.
@@ -40,10 +41,11 @@ def parse_authorization(value: str | None) -> str | None:
         token = value[7:]
         if token and " " not in token and "," not in token and "\t" not in token:
             return token
+    value = value.strip(" \t")  # RFC 9110 §5.5: some servers leave it to us
     match = _CREDENTIALS.fullmatch(value)
     if match:
         return match[1]
-    scheme = value.strip()[:6].lower()
+    scheme = value[:6].lower()
     if scheme in {"", "bearer"} or _SECOND_BEARER.search(value):
         raise InvalidRequestError("Authorization does not hold exactly one bearer token")
     return None

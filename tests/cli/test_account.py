@@ -83,7 +83,7 @@ class TestAdd:
     def test_asks_twice_at_a_terminal_without_showing(
         self, invoke: Invoke, accounts: SQLAccounts, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("jwt_middleware.cli.stdin._is_terminal", lambda: True)
+        monkeypatch.setattr("jwt_middleware.cli.terminal._is_terminal", lambda: True)
         result = invoke("account", "add", "a@example.com", stdin="right\nright\n")
         assert result.exit_code == 0
         assert "Repeat for confirmation" in result.stderr
@@ -257,15 +257,15 @@ class TestEndsSessions:
 
 
 def test_a_closed_standard_input_is_an_empty_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    from jwt_middleware.cli import stdin  # noqa: PLC0415  it is click's before
+    from jwt_middleware.cli import terminal  # noqa: PLC0415  it is click's before
 
     monkeypatch.setattr("sys.stdin", None)
     with pytest.raises(click.ClickException, match="standard input is empty"):
-        stdin.read_secret()
+        terminal.read_secret()
 
 
 def test_a_terminal_is_told_from_a_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
-    from jwt_middleware.cli import stdin  # noqa: PLC0415
+    from jwt_middleware.cli import terminal  # noqa: PLC0415
 
     monkeypatch.setattr("sys.stdin", io.StringIO())
-    assert not stdin._is_terminal()
+    assert not terminal._is_terminal()

@@ -19,10 +19,10 @@ from jwt_middleware.config import Settings, load
 from jwt_middleware.config.accounts import AccountSettings, HasherSettings
 from jwt_middleware.config.endpoint import EndpointSettings
 from jwt_middleware.config.keys import KeySetSettings
-from jwt_middleware.config.metadata import MetadataSettings
 from jwt_middleware.config.reading import Section
 from jwt_middleware.config.sections import ResponseSettings, RuleSettings
 from jwt_middleware.config.sessions import LoginSettings, SessionSettings
+from jwt_middleware.config.settings import MetadataSettings
 from jwt_middleware.config.trusted import TrustedSettings
 from jwt_middleware.errors import UnavailableError
 

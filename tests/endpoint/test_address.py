@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jwt_middleware.endpoint.address import ClientAddresses, parse_address
+from jwt_middleware.endpoint.limits import ClientAddresses, parse_address
 from jwt_middleware.errors import ConfigurationError
 
 

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Protocol, Self
 
 from jwt_middleware.config.reading import Place
-from jwt_middleware.config.stores import build_store
+from jwt_middleware.config.sessions import build_store
 from jwt_middleware.sessions import SessionStore
 
 START_SECONDS = 20.0

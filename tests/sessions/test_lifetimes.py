@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from jwt_middleware.errors import ConfigurationError
-from jwt_middleware.sessions.lifetimes import Lifetimes
+from jwt_middleware.sessions.session import Lifetimes
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jwt_middleware.sessions.revocation.names import ExpiringNames
+from jwt_middleware.sessions.revocation.live import ExpiringNames
 
 ALL_PARTS = 1 << 14
 

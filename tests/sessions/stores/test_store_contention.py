@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import chain
 
 import pytest
@@ -13,6 +14,7 @@ from jwt_middleware.sessions import SessionStore
 from jwt_middleware.sessions.store import Cursor, Outcome, Revocation
 
 from ..conftest import PROCESSES, Contenders, Job
+from ..contender import patiently
 from ..values import NOW, a_revocation, a_rotation, a_session, read_all, revoked_sessions
 
 SALTS = [f"{number:016}" for number in range(50)]
@@ -70,7 +72,7 @@ def test_a_reader_misses_nothing_while_others_write(
     with ThreadPoolExecutor(1) as pool:
         writing = pool.submit(contenders, jobs)
         while not writing.done():
-            changes = store.changes(cursor, limit=7)
+            changes = patiently(partial(store.changes, cursor, limit=7))
             read += changes.revocations
             cursor = changes.cursor
         writing.result()

@@ -1,0 +1,63 @@
+"""Input from a hidden prompt or standard input, never from the command line; times as printed."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+from typing import Final
+
+import click
+
+MAX_INPUT_BYTES: Final = 64 * 1024
+
+
+def read_secret() -> str:
+    """
+    Ask twice for a new secret, or read it from standard input, without its last line break.
+
+    Raises:
+        click.ClickException: Standard input is empty, too long or not UTF-8.
+    """
+    if _is_terminal():
+        secret: str = click.prompt("Secret", hide_input=True, confirmation_prompt=True, err=True)
+        return secret
+    secret = _read().removesuffix("\n").removesuffix("\r")
+    if not secret:
+        raise click.ClickException("standard input is empty: write the secret to it")
+    return secret
+
+
+def read_token() -> str:
+    """
+    Ask for a token, or read it from standard input, without white space around it.
+
+    Raises:
+        click.ClickException: Standard input is empty, too long or not UTF-8.
+    """
+    token: str = click.prompt("Token", hide_input=True, err=True) if _is_terminal() else _read()
+    token = token.strip()
+    if not token:
+        raise click.ClickException("standard input is empty: write the token to it")
+    return token
+
+
+def _is_terminal() -> bool:
+    return sys.stdin is not None and sys.stdin.isatty()
+
+
+def _read() -> str:
+    # It is None for a process that was started with it closed.
+    octets = b"" if sys.stdin is None else sys.stdin.buffer.read(MAX_INPUT_BYTES + 1)
+    if len(octets) > MAX_INPUT_BYTES:
+        raise click.ClickException(f"standard input is longer than {MAX_INPUT_BYTES} bytes")
+    try:
+        return octets.decode("utf-8")
+    except UnicodeDecodeError:  # its repr holds what was read
+        raise click.ClickException("standard input is not UTF-8") from None
+
+
+def shown(seconds: float | None) -> str:
+    """Return seconds since the Unix epoch as ``2026-11-25T03:00:00Z``, ``None`` as nothing."""
+    if seconds is None:
+        return ""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
