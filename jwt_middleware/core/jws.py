@@ -49,6 +49,14 @@ ALGORITHMS: Final[Mapping[str, Algorithm]] = {
 """JWA name (RFC 7518 §3.1, RFC 8037) to its implementation; there is no ``none`` to reach."""
 
 
+_OTHER_NAMES: Final = {"Ed25519": "EdDSA"}
+
+
+def canonical_alg(name: str) -> str:
+    """Return the name that :data:`ALGORITHMS` has for *name*: Ed25519 (RFC 9864) is EdDSA there."""
+    return _OTHER_NAMES.get(name, name)
+
+
 class Header(NamedTuple):
     """The members of a JOSE header that decide anything.  Source: RFC 7515 §4.1."""
 
@@ -70,6 +78,8 @@ def checked_algorithms(algorithms: Iterable[str] | None) -> tuple[str, ...] | No
     """
     Return *algorithms*, a name or several, as a tuple; ``None``, which limits nothing, as it is.
 
+    ``Ed25519`` is another name of ``EdDSA``.
+
     A set has no order: its names come in that of :data:`ALGORITHMS`.
 
     Raises:
@@ -78,8 +88,9 @@ def checked_algorithms(algorithms: Iterable[str] | None) -> tuple[str, ...] | No
     if algorithms is None:
         return None
     names = [algorithms] if isinstance(algorithms, str) else algorithms
-    accepted = tuple(names) if isinstance(names, Iterable) else ()
-    if not accepted or not all(isinstance(alg, str) and alg in ALGORITHMS for alg in accepted):
+    given = tuple(names) if isinstance(names, Iterable) else ()
+    accepted = tuple(canonical_alg(alg) for alg in given if isinstance(alg, str))
+    if not given or len(accepted) != len(given) or not ALGORITHMS.keys() >= {*accepted}:
         raise ConfigurationError(f"algorithms must be one or more of {', '.join(ALGORITHMS)}")
     if isinstance(algorithms, AbstractSet):
         # Its order differs from one process to the next, and that of a key with no alg counts.
@@ -231,7 +242,7 @@ def parse_header(segment: bytes) -> Header:
     if "crit" in members or "b64" in members:
         raise MalformedTokenError("critical header extensions are not implemented")
     alg = members.get("alg")
-    if not isinstance(alg, str) or alg not in ALGORITHMS:
+    if not isinstance(alg, str) or (alg := canonical_alg(alg)) not in ALGORITHMS:
         raise AlgorithmNotAllowedError("alg is missing or not supported")
     return Header(alg, _string(members, "kid"), _string(members, "typ"))
 
