@@ -10,7 +10,7 @@ import pytest
 
 from jwt_middleware import JWTMiddleware, Policy, Rule, TokenVerifier
 
-from ..conformance.support import AUD, ISS, KEYS, NOW, token_with
+from ..site import AUD, ISS, KEYS, NOW, token_with
 from .apps import SECRET, SITES, call
 from .generator import Sent
 
