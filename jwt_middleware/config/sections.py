@@ -6,10 +6,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from ..wsgi.policy import Access, Policy, Rule
 from ..wsgi.responses import Responses, Style
-from .reading import Section, choice, flag, json_members, setting, text, texts
+from .reading import Section, choice, flag, items, json_members, setting, text, texts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,7 +21,11 @@ class RuleSettings(Section):
     methods: tuple[str, ...] | None = setting(texts, None)
     access: Access = setting(choice("required", "optional", "public", "passthrough"), "required")
     scopes: tuple[str, ...] = setting(texts, ())
+    scopes_any: tuple[str, ...] | None = setting(texts, None)
     claims: Mapping[str, object] | None = setting(json_members, None)
+    claims_all: Mapping[str, object] | None = setting(json_members, None)
+    claims_prefix: Mapping[str, object] | None = setting(json_members, None)
+    claims_absent: list[Any] | None = setting(items, None)
     preflight: bool = setting(flag, default=False)
 
     def build(self) -> Rule:
@@ -36,14 +41,18 @@ class RuleSettings(Section):
         with self.place.member("methods").named():
             Rule(self.path, methods=self.methods)
         with self.place.member("scopes").named():
-            Rule(self.path, scopes=self.scopes)
+            Rule(self.path, scopes=self.scopes, scopes_any=self.scopes_any)
         with self.place.named():
             return Rule(
                 self.path,
                 methods=self.methods,
                 access=self.access,
                 scopes=self.scopes,
+                scopes_any=self.scopes_any,
                 claims=self.claims or {},
+                claims_all=self.claims_all,
+                claims_prefix=self.claims_prefix,
+                claims_absent=self.claims_absent,
                 preflight=self.preflight,
             )
 

@@ -193,10 +193,15 @@ class Settings(TokenSettings):
         """
         if self.metadata is None:
             return None
+        trusted = [
+            one.issuer.replace("{tid}", tenant)
+            for one in self.trusted
+            for tenant in one.tenants or ("",)
+        ]
         return self.metadata.build(
             own=own and (own.issuer, own.keys),
             endpoint=endpoint,
-            issuers=[*([own.issuer] if own else []), *(one.issuer for one in self.trusted)],
+            issuers=[*([own.issuer] if own else []), *trusted],
             scopes=[scope for rule in self.rules for scope in rule.scopes],
             responses=responses,
         )
@@ -221,7 +226,7 @@ class Settings(TokenSettings):
         own, responses = self.build_own(environ), self.build_responses()
         sessions = self.build_sessions(own, environ)
         revocations = self.build_revocations(own) if sessions is None else sessions.revocations
-        verifier = self.build_verifier(own, revocations)
+        verifier = self.build_verifier(own, revocations, environ)
         endpoint = self.build_endpoint(own, responses, sessions=sessions, verifier=verifier)
         return JWTMiddleware(
             app,

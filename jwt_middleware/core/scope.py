@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Final
 
 from ..errors import InvalidScopeError
@@ -21,12 +21,6 @@ def split(scope: str) -> list[str]:
 def join(scopes: Iterable[str]) -> str:
     """Return *scopes* as one string, each once."""
     return " ".join(dict.fromkeys(scopes))
-
-
-def scopes_of(claims: Mapping[str, object]) -> frozenset[str]:
-    """Return the members of *scope*; none if it is not a string.  Source: RFC 8693 §4.2."""
-    scope = claims.get("scope")
-    return frozenset(split(scope)) if isinstance(scope, str) else frozenset()
 
 
 def common(scope: str, granted: str) -> str:

@@ -7,16 +7,14 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from threading import Lock
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, Unpack
 
 from ..errors import ConfigurationError, InvalidSignatureError, MalformedTokenError
-from ..fork import PerProcess
 from . import claims as check
-from .jws import CompactJWS, Header, decode_segment, parse_object, split
+from .jws import CompactJWS, Header, decode_segment, decode_signature, parse_object, split
 from .keys import Key, KeySet
 from .revocation import Revocation, RevocationCheck
-from .scope import scopes_of
-from .trust import KeySource, Profile, TrustedIssuer, by_issuer, checked_keys
+from .trust import Found, KeySource, Profile, Terms, TrustedIssuer, by_issuer, checked_keys
 
 DEFAULT_CACHE_SIZE: Final = 10_000
 DEFAULT_CACHE_BYTES: Final = 64 * 1024 * 1024
@@ -32,7 +30,7 @@ class VerifiedToken:
         header: The members of its JOSE header that decided.
         trusted: Its issuer.
         keys: The key set that it was verified under.
-        subject: The claim *sub*.
+        subject: The claim *sub*, or what its issuer has instead.
         valid_from: Seconds since the epoch; before it the token must be verified again.
         valid_until: Seconds since the epoch; from then on the token has expired.
         revocation_state: What stood for all revocations when the token was last found not to be
@@ -55,11 +53,12 @@ class VerifiedToken:
         keys: KeySet,
         valid_from: float,
         valid_until: float,
+        subject: str | None = None,
     ) -> None:
         self.header = header
         self.trusted = trusted
         self.keys = keys
-        self.subject: str = claims["sub"]
+        self.subject: str = claims["sub"] if subject is None else subject
         self.valid_from = valid_from
         self.valid_until = valid_until
         self.revocation_state: object = None
@@ -83,9 +82,9 @@ class VerifiedToken:
 
     @property
     def scopes(self) -> frozenset[str]:
-        """The members of the claim *scope*."""
+        """The scopes, from where its issuer has them."""
         if self._scopes is None:
-            self._scopes = scopes_of(self._claims)
+            self._scopes = self.trusted.scopes_of(self._claims)
         return self._scopes
 
     def __repr__(self) -> str:
@@ -115,7 +114,7 @@ class TokenCache:
 
     A full cache drops the token that has waited longest without being presented again (the clock,
     or second-chance, algorithm): the hit ratio of LRU, at the price of one assignment a hit.
-    A hit takes no lock.
+    A hit takes no lock, and no thread waits for one.
 
     Args:
         size: Tokens kept at most; 0 keeps none.
@@ -128,29 +127,31 @@ class TokenCache:
         self._bytes = 0
         self._entries: dict[str, VerifiedToken] = {}
         self._queue: deque[str] = deque()
-        self._lock = PerProcess(Lock)
+        self._lock = Lock()
         self.get: Final[Callable[[str], VerifiedToken | None]] = self._entries.get
 
     def __len__(self) -> int:
         return len(self._entries)
 
     def put(self, token: str, verified: VerifiedToken) -> None:
-        """Remember *verified* under *token*."""
+        """Remember *verified* under *token*, unless another thread is putting one just now."""
         if not self._size or verified.size > self._max_bytes:
             return
-        with self._lock.get():
+        # Not waited for, since a forked child may inherit it locked: that token is verified again.
+        if not self._lock.acquire(blocking=False):
+            return
+        try:
             if token in self._entries:  # verified again: of the same size
                 self._entries[token] = verified
                 return
-            while self._entries and self._is_full(verified.size):
+            most_bytes = self._max_bytes - verified.size
+            while len(self._entries) >= self._size or self._bytes > most_bytes:
                 self._drop_one()
             self._entries[token] = verified
             self._queue.append(token)
             self._bytes += verified.size
-
-    def _is_full(self, more_bytes: int) -> bool:
-        too_many = len(self._entries) >= self._size
-        return too_many or self._bytes + more_bytes > self._max_bytes
+        finally:
+            self._lock.release()
 
     def _drop_one(self) -> None:
         while True:
@@ -187,6 +188,7 @@ class TokenVerifier:
         cache_size: Verified tokens remembered at most; 0 remembers none.
         cache_bytes: Memory that they may take, as estimated; 0 remembers none.
         clock: Returns seconds since the Unix epoch.
+        terms: Further parameters of :class:`TrustedIssuer`, for its own issuer.
 
     Raises:
         ConfigurationError: A part is missing or unusable.
@@ -205,6 +207,7 @@ class TokenVerifier:
         cache_size: int = DEFAULT_CACHE_SIZE,
         cache_bytes: int = DEFAULT_CACHE_BYTES,
         clock: Callable[[], float] = time.time,
+        **terms: Unpack[Terms],
     ) -> None:
         for name, bound in (("cache_size", cache_size), ("cache_bytes", cache_bytes)):
             if type(bound) is not int or bound < 0:
@@ -217,17 +220,19 @@ class TokenVerifier:
                 keys=checked_keys(keys),
                 leeway_seconds=leeway_seconds,
                 token_type=token_type,
+                **terms,
             )
-        elif leeway_seconds or token_type is not None:
+        elif leeway_seconds or token_type is not None or terms:
+            names = ", ".join(terms) or "leeway_seconds and token_type"
             raise ConfigurationError(
-                "leeway_seconds and token_type are for tokens under keys: without keys give them "
-                "to each trusted issuer"
+                f"{names} are for tokens under keys: without keys give them to each trusted issuer"
             )
         own = () if self._own is None else (self._own,)
         self._trusted = by_issuer((*own, *trusted))
         # With a single issuer its keys are known without reading the payload: a token with a bad
         # signature then costs no more than its hash.
-        self._sole = next(iter(self._trusted.values())) if len(self._trusted) == 1 else None
+        issuers = set(self._trusted.values())
+        self._sole = issuers.pop() if len(issuers) == 1 else None
         self._revocation = None if is_revoked is None else Revocation(is_revoked)
         self._clock = clock
         self._cache = TokenCache(cache_size, cache_bytes)
@@ -295,13 +300,30 @@ class TokenVerifier:
             payload, claims = _read_payload(jws)
             trusted = check.check_issuer(claims, self._trusted)
             found = trusted.find_keys(jws.header)
-        keys, header, candidates = found
-        _check_signature(jws, candidates)
+        try:
+            key = _signer(jws, found)
+        except InvalidSignatureError:
+            if isinstance(trusted.keys, KeySet):
+                raise
+            # Keys are replaced under the same kid; only a token of this issuer has them fetched.
+            if claims is None:
+                payload, claims = _read_payload(jws)
+                check.check_issuer(claims, self._trusted)
+            newer = trusted.find_newer_keys(found)
+            if newer is None:
+                raise
+            found, key = newer, _signer(jws, newer)
         if claims is None:
             payload, claims = _read_payload(jws)
             check.check_issuer(claims, self._trusted)
-        valid_from, valid_until = trusted.check_claims(claims, now=self._clock())
-        verified = VerifiedToken(header, claims, trusted, keys, valid_from, valid_until)
+        keys, header, _ = found
+        now = self._clock()
+        subject, valid_from, valid_until = trusted.check_claims(claims, now=now)
+        if key.is_limited:
+            trusted.check_key(key, claims, keys=keys, now=now)
+            valid_from = max(valid_from, key.valid_from)
+            valid_until = min(valid_until, key.valid_until)
+        verified = VerifiedToken(header, claims, trusted, keys, valid_from, valid_until, subject)
         verified.size = _memory_of(token, payload)
         # Only signed tokens are remembered: others cannot fill the memory.
         trusted.remember_header(jws.header, found)
@@ -315,15 +337,17 @@ def _read_payload(jws: CompactJWS) -> tuple[bytes, dict[str, Any]]:
 
 
 def _memory_of(token: str, payload: bytes) -> int:
-    """Estimate the memory of a remembered token from its JSON, which is cheaper than to walk it."""
+    """Estimate the memory of a remembered token by its JSON: walking the claims takes longer."""
+    if len(token) <= 1_024:  # most are, and hold a dozen claims
+        return 1_024 + 4 * len(token)
     values = payload.count(b",")
     containers = payload.count(b"[") + payload.count(b"{")
     return 900 + len(token) + len(payload) + 60 * values + 400 * (containers - 1)
 
 
-def _check_signature(jws: CompactJWS, candidates: tuple[Key, ...]) -> None:
-    signature = decode_segment(jws.signature, "signature")
-    for key in candidates:
+def _signer(jws: CompactJWS, found: Found) -> Key:
+    signature = decode_signature(jws.signature)
+    for key in found[2]:
         if key.verify(jws.signing_input, signature):
-            return
+            return key
     raise InvalidSignatureError

@@ -13,7 +13,7 @@ from werkzeug.wrappers import Request, Response
 from ..bounds import check_whole
 from ..core.trust import KeySource
 from ..errors import AuthError, ConfigurationError, MethodNotAllowedError, UnavailableError
-from ..keysources.publishing import public_jwks
+from ..keysources.jwks import public_jwks
 from .responses import Responses
 
 if TYPE_CHECKING:

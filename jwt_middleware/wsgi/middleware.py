@@ -7,9 +7,15 @@ import logging
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Protocol
 
-from ..core.verifier import TokenVerifier
-from ..errors import AuthError, ConfigurationError, MissingTokenError, UnavailableError
-from .bearer import parse_authorization
+from ..core.verifier import TokenVerifier, VerifiedToken
+from ..errors import (
+    AuthError,
+    ConfigurationError,
+    InvalidTokenError,
+    MissingTokenError,
+    UnavailableError,
+)
+from .bearer import AUTHORIZATION, TokenHeaders, environ_key, parse_authorization
 from .environ import ERROR, clear_identity, publish
 from .policy import PREFLIGHT, Policy, Requirement
 from .preflight import answer_preflight
@@ -73,6 +79,9 @@ class JWTMiddleware:
             raise ConfigurationError("policy must be a Policy, as in Policy([Rule('/health', …)])")
         self.app = app
         self.verifier = verifier
+        headers = {one.header for one in verifier.trusted.values()}
+        # Nearly always tokens come in Authorization alone.
+        self._headers = None if headers == {None} else TokenHeaders(headers)
         self.policy = policy if policy is not None else Policy()
         self.endpoint = endpoint
         self.responses = responses if responses is not None else Responses()
@@ -106,15 +115,27 @@ class JWTMiddleware:
         return self.app(environ, start_response)
 
     def _authenticate(self, environ: WSGIEnvironment, requirement: Requirement) -> None:
-        token = parse_authorization(environ.get("HTTP_AUTHORIZATION"))
-        if token is not None:
-            verified = self.verifier.verify(token)
+        verified = self._verify(environ)
+        if verified is not None:
             requirement.check(verified)
             publish(environ, verified)
         elif requirement.access == "required":
             raise MissingTokenError
         elif requirement.access == "optional":
             environ[ERROR] = MissingTokenError.code
+
+    def _verify(self, environ: WSGIEnvironment) -> VerifiedToken | None:
+        if self._headers is None:
+            token = parse_authorization(environ.get(AUTHORIZATION))
+            return None if token is None else self.verifier.verify(token)
+        found = self._headers.find(environ)
+        if found is None:
+            return None
+        key, token = found
+        verified = self.verifier.verify(token)
+        if environ_key(verified.trusted.header) != key:
+            raise InvalidTokenError("tokens of its issuer come in another header")
+        return verified
 
 
 def _check_app(app: object) -> None:

@@ -9,11 +9,12 @@ it may mean, :mod:`.paths` how each path can be read.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from ..core.claim_path import ClaimCondition, claim_conditions, shown_path
 from ..errors import ConfigurationError, InsufficientScopeError
 from .paths import Found, Pattern, PatternTree, folded_segments, read_path
 from .request import (
@@ -31,7 +32,7 @@ from .request import (
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
-    from ..core.verified import VerifiedToken
+    from ..core.verifier import VerifiedToken
 
 Access = Literal["passthrough", "public", "optional", "required"]
 
@@ -52,8 +53,14 @@ class Rule:
             that is sent must be good; ``"optional"`` also tells the app why there are no claims.
             ``"passthrough"`` leaves the ``Authorization`` header to the app, whatever it holds.
         scopes: The token must have all of these.
+        scopes_any: The token must have one of these.
         claims: Claim name to the value, or a collection of values, that the token must have; of a
-            claim that is an array, one member must fit.
+            claim that is an array, one member must fit.  A mapping in place of a value descends
+            into the object of that name.
+        claims_all: As *claims*; of a claim that is an array, every value must be a member.
+        claims_prefix: Claim name to a prefix, or a collection of prefixes, that it begins with.
+        claims_absent: Claims that the token must not have: names, or lists of names for those
+            inside objects.
         preflight: Let real CORS preflights for these requests through without a token; of what
             the app answers only the CORS headers pass.
 
@@ -65,7 +72,11 @@ class Rule:
     methods: Collection[str] | None = field(default=None, kw_only=True)
     access: Access = field(default="required", kw_only=True)
     scopes: Collection[str] = field(default=(), kw_only=True)
+    scopes_any: Collection[str] | None = field(default=None, kw_only=True)
     claims: Mapping[str, Any] = field(default_factory=dict, kw_only=True)
+    claims_all: Mapping[str, Any] | None = field(default=None, kw_only=True)
+    claims_prefix: Mapping[str, Any] | None = field(default=None, kw_only=True)
+    claims_absent: Collection[str | Sequence[str]] | None = field(default=None, kw_only=True)
     preflight: bool = field(default=False, kw_only=True)
 
     def __post_init__(self) -> None:
@@ -74,7 +85,11 @@ class Rule:
             raise ConfigurationError(
                 f'{name}: access must be "required", "optional", "public" or "passthrough"'
             )
-        for setting, values in (("methods", self.methods), ("scopes", self.scopes)):
+        for setting, values in (
+            ("methods", self.methods),
+            ("scopes", self.scopes),
+            ("scopes_any", self.scopes_any),
+        ):
             if isinstance(values, str) or not all(_is_word(value) for value in values or ()):
                 raise ConfigurationError(f"{name}: {setting} must be a list of words")
         if self.methods is not None and not self.methods:
@@ -82,13 +97,31 @@ class Rule:
         for method in self.methods or ():
             if method != method.upper():
                 raise ConfigurationError(f"{name}: write the method {method!r} in upper case")
-        if not isinstance(self.claims, Mapping):
-            raise ConfigurationError(f"{name}: claims must map claim names to values")
-        if self.access != "required" and (self.scopes or self.claims):
+        if self.scopes_any is not None and not self.scopes_any:
+            raise ConfigurationError(f"{name}: scopes_any is empty, leave it out")
+        try:
+            conditions = self.claim_conditions()
+        except ConfigurationError as error:
+            raise ConfigurationError(f"{name}: {error}") from error
+        if self.access != "required" and (self.scopes or self.scopes_any or conditions):
             raise ConfigurationError(
                 f"{name}: access {self.access!r} needs no token, so it cannot ask for scopes or "
                 'claims: use "required", or leave them out'
             )
+
+    def claim_conditions(self) -> tuple[ClaimCondition, ...]:
+        """
+        Return what the four settings of claims ask for.
+
+        Raises:
+            ConfigurationError: Something is misspelled, contradicts itself or can never match.
+        """
+        return claim_conditions(
+            claims=self.claims,
+            claims_all=self.claims_all,
+            claims_prefix=self.claims_prefix,
+            claims_absent=self.claims_absent,
+        )
 
     def describe_preflight(self) -> str:
         """Return what :attr:`preflight` opens, for who starts a server or checks a file."""
@@ -107,13 +140,15 @@ class Requirement:
     Attributes:
         access: Whether a token is needed.
         scopes: All that the token must have, sorted.
-        claims: Pairs of a claim name and its acceptable values, all of which must hold.
+        scopes_any: Of each of these, the token must have one.
+        claims: What the claims must be, all of which must hold.
         preflight: Whether a CORS preflight for this request needs no token.
     """
 
     access: Access = "required"
     scopes: tuple[str, ...] = ()
-    claims: tuple[tuple[str, tuple[Any, ...]], ...] = ()
+    scopes_any: tuple[tuple[str, ...], ...] = ()
+    claims: tuple[ClaimCondition, ...] = ()
     preflight: bool = False
 
     def check(self, verified: VerifiedToken) -> None:
@@ -125,9 +160,14 @@ class Requirement:
         """
         if self.scopes and not verified.scopes.issuperset(self.scopes):
             raise InsufficientScopeError("a scope is missing", scope=self.scopes)
-        for name, accepted in self.claims:
-            if not _fits(verified.read_only_claims.get(name), accepted):
-                raise InsufficientScopeError(f"the claim {name} does not fit")
+        for scopes in self.scopes_any:
+            if verified.scopes.isdisjoint(scopes):
+                raise InsufficientScopeError(
+                    "one of several scopes is missing", scope=sorted({*self.scopes, *scopes})
+                )
+        for condition in self.claims:
+            if not condition.holds(verified.read_only_claims):
+                raise InsufficientScopeError(f"claim {shown_path(condition.path)} does not fit")
 
 
 _STRICTNESS: Final[Mapping[Access, int]] = {
@@ -319,7 +359,8 @@ class _CompiledRule:
         self.requirement = Requirement(
             access=rule.access,
             scopes=tuple(sorted(set(rule.scopes))),
-            claims=tuple((name, _values(value)) for name, value in rule.claims.items()),
+            scopes_any=() if rule.scopes_any is None else (tuple(sorted(set(rule.scopes_any))),),
+            claims=rule.claim_conditions(),
             preflight=rule.preflight,
         )
 
@@ -341,7 +382,8 @@ def _all_of(requirements: Iterable[Requirement]) -> Requirement:
     return Requirement(
         access=strictest.access,
         scopes=tuple(sorted({scope for one in different for scope in one.scopes})),
-        claims=tuple(pair for one in different for pair in one.claims),
+        scopes_any=tuple(scopes for one in different for scopes in one.scopes_any),
+        claims=tuple(condition for one in different for condition in one.claims),
     )
 
 
@@ -358,18 +400,4 @@ def _is_word(value: object) -> bool:
         and value.isascii()
         and value.isprintable()
         and (bool(value) and not set(value) & {" ", '"', "\\", ","})
-    )
-
-
-def _values(value: Any) -> tuple[Any, ...]:
-    if isinstance(value, list | tuple | set | frozenset):
-        return tuple(value)
-    return (value,)
-
-
-def _fits(claim: object, accepted: tuple[Any, ...]) -> bool:
-    members = claim if isinstance(claim, list) else [claim]
-    # A JSON true is not 1.
-    return any(
-        type(member) is type(value) and member == value for member in members for value in accepted
     )

@@ -14,13 +14,16 @@ from hypothesis import strategies as st
 from jwt_middleware.core.encoding import encode_base64url
 from jwt_middleware.core.jws import (
     ALGORITHMS,
+    MAX_HEADER_CHARS,
     MAX_HEADER_VALUES,
+    MAX_SIGNATURE_CHARS,
     MAX_TOKEN_CHARS,
     CompactJWS,
     Header,
     checked_algorithms,
     decode_object,
     decode_segment,
+    decode_signature,
     encode_object,
     parse_header,
     serialize,
@@ -118,7 +121,7 @@ def test_parses_a_header(members: object, header: Header) -> None:
         pytest.param(alg, id=repr(alg))
         for alg in (
             *("none", "None", "NONE", "nOnE", "", "hs256", "HS256 ", " HS256", "HS256\x00"),
-            *("HS1", "RS1", "ES256K", "ES521", "Ed25519", "Ed448", "A256GCM", "dir"),
+            *("HS1", "RS1", "ES256K", "ES521", "ed25519", "Ed448", "A256GCM", "dir"),
             *(None, 256, True, ["HS256"], {"alg": "HS256"}),
         )
     ],
@@ -154,6 +157,24 @@ def test_refuses_a_header_without_alg() -> None:
 def test_refuses_a_header_with(extra: dict[str, object]) -> None:
     with pytest.raises(MalformedTokenError):
         parse_header(header_segment({"alg": "HS256", **extra}))
+
+
+def test_bounds_the_length_of_a_header() -> None:
+    def header(length: int) -> bytes:
+        return encode_base64url(json.dumps({"alg": "HS256", "x": "a" * length}).encode())
+
+    assert len(header(3_047)) == MAX_HEADER_CHARS
+    assert parse_header(header(3_047)).alg == "HS256"
+    with pytest.raises(MalformedTokenError, match="header is longer than"):
+        parse_header(header(3_048))
+
+
+def test_bounds_the_length_of_a_signature() -> None:
+    longest = encode_base64url(bytes(8192 // 8))
+    assert len(longest) == MAX_SIGNATURE_CHARS
+    assert decode_signature(longest) == bytes(1024)
+    with pytest.raises(MalformedTokenError, match="signature is longer than"):
+        decode_signature(encode_base64url(bytes(1025)))
 
 
 @pytest.mark.parametrize(
