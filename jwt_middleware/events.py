@@ -16,13 +16,14 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from enum import StrEnum
-from typing import Any, Final, Literal, NamedTuple, TypedDict, Unpack
+from typing import Any, Final, Literal, NamedTuple, TypedDict, TypeVar, Unpack
 
 logger = logging.getLogger("jwt_middleware")
 
 DEFAULT_MAX_PER_SECOND: Final = 20
 MAX_FIELD_CHARS: Final = 200
 
+T = TypeVar("T")
 Format = Literal["line", "json"]
 
 
@@ -127,8 +128,10 @@ class Event(NamedTuple):
 
 Listener = Callable[[Event], object]
 
+Counter = Callable[[Name, Fields], object]
+
 _listeners: list[Listener] = []
-_hears_allowed: list[Listener] = []
+_counters: list[Counter] = []
 
 tells_allowed: Final[list[object]] = []
 """
@@ -149,31 +152,34 @@ def listen(listener: Listener) -> Callable[[], None]:
     Returns:
         A function that ends it.
     """
-    _add(listener, _hears_allowed)
     return _add(listener, _listeners)
 
 
-def listen_to_rare(listener: Listener) -> Callable[[], None]:
-    """Do the same without ``request.allowed``."""
-    return _add(listener, _listeners)
+def count(counter: Counter) -> Callable[[], None]:
+    """
+    Call *counter* with the name of every event but ``request.allowed``, and its first fields.
+
+    Returns:
+        A function that ends it.
+    """
+    return _add(counter, _counters)
 
 
-def _add(listener: Listener, listeners: list[Listener]) -> Callable[[], None]:
-    if listener not in listeners:
-        listeners.append(listener)
+def _add(one: T, to: list[T]) -> Callable[[], None]:
+    if one not in to:
+        to.append(one)
     _look_up_level()
 
     def remove() -> None:
-        for each in (_listeners, _hears_allowed):
-            if listener in each:
-                each.remove(listener)
+        if one in to:
+            to.remove(one)
         _look_up_level()
 
     return remove
 
 
 def _look_up_level() -> None:
-    wanted = bool(_hears_allowed) or logger.isEnabledFor(logging.DEBUG)
+    wanted = bool(_listeners) or logger.isEnabledFor(logging.DEBUG)
     if wanted != bool(tells_allowed):
         tells_allowed[:] = [True] if wanted else []
 
@@ -220,14 +226,16 @@ def emit(name: Name, more: Callable[[], Fields] | None = None, /, **fields: Unpa
     """
     _look_up_level()
     is_logged = logger.isEnabledFor(LEVELS[name]) and _bound.lets_through(name, time.monotonic())
-    listeners = _hears_allowed if name is Name.REQUEST_ALLOWED else _listeners
-    if not is_logged and not listeners:
+    if name is not Name.REQUEST_ALLOWED:
+        for counter in _counters:
+            counter(name, fields)
+    if not is_logged and not _listeners:
         return
     known: dict[str, Any] = {**fields, **(more() if more is not None else {})}
-    event = Event(name, time.time(), {key: _clean(one) for key, one in known.items() if one})
+    event = Event(name, time.time(), {key: clean(one) for key, one in known.items() if one})
     if is_logged:
         _log(event)
-    for listener in tuple(listeners):
+    for listener in tuple(_listeners):
         try:
             listener(event)
         except Exception:
@@ -235,7 +243,7 @@ def emit(name: Name, more: Callable[[], Fields] | None = None, /, **fields: Unpa
                 logger.exception("a listener failed at the event %s", name)
 
 
-def _clean(value: object) -> str | float:
+def clean(value: object) -> str | float:
     """Escape and cut what a client may have sent."""
     if isinstance(value, int | float):
         return value

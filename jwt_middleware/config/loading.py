@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import ConfigurationError
 from ..wsgi.middleware import JWTMiddleware
-from .callables import find
+from .callables import find_app
 from .reading import Place, parse, read_table
 from .settings import Settings
 
@@ -30,13 +30,13 @@ def wrap(config: str | os.PathLike[str], app: WSGIApplication | str) -> JWTMiddl
 
     Args:
         config: Path of the TOML file.
-        app: A WSGI callable, or its name as ``"module:attr"``.
+        app: A WSGI callable, or its name as ``"module:attr"``; ``"module:create_app()"`` calls a
+            factory.
 
     Raises:
-        ConfigurationError: One line that names the file, the setting and the mend, or the app.
+        ConfigurationError: One line that names the file, the setting and the fix, or the app.
     """
-    settings = load(config)
-    return settings.protect(find("app", app) if isinstance(app, str) else app)
+    return start(config, app)
 
 
 def from_environment(environ: Mapping[str, str] = os.environ) -> JWTMiddleware:
@@ -48,7 +48,24 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> JWTMiddleware:
     """
     config = _variable(environ, "JWT_MIDDLEWARE_CONFIG", "the path of the TOML file", "jwt.toml")
     app = _variable(environ, "JWT_MIDDLEWARE_APP", 'the app as "module:attr"', "myapp:app")
-    return load(config).protect(find("app", app), environ)
+    return start(config, app, environ)
+
+
+def start(
+    config: str | os.PathLike[str],
+    app: WSGIApplication | str,
+    environ: Mapping[str, str] = os.environ,
+) -> JWTMiddleware:
+    """
+    Do what :func:`wrap` does, with environment variables of one's own.
+
+    Raises:
+        ConfigurationError: As for :func:`wrap`.
+    """
+    settings = load(config)
+    found = find_app(app) if isinstance(app, str) else app
+    settings.start_logging()  # after the app, which may configure it as it is imported
+    return settings.protect(found, environ)
 
 
 def load(config: str | os.PathLike[str]) -> Settings:

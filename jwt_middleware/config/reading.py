@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar, overload
 
 from ..errors import ConfigurationError
+from ..wsgi.environ import ClaimKeys, ClaimName
 
 T = TypeVar("T")
 S = TypeVar("S", bound="Section")
@@ -365,3 +366,17 @@ def tables(section: type[S]) -> Reader[tuple[S, ...]]:
         )
 
     return read
+
+
+def environ_keys(value: object, place: Place) -> dict[str, ClaimName]:
+    """Read a table of environ keys and claims."""
+    if not isinstance(value, dict):
+        raise place.error('must be a table, as in HTTP_X_FORWARDED_EMAIL = "email"')
+    for key, claim in value.items():
+        if isinstance(claim, list):
+            texts(claim, place.member(key))
+        else:
+            text(claim, place.member(key))
+    with place.named():
+        ClaimKeys(value)
+    return value

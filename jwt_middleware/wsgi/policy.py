@@ -35,9 +35,21 @@ if TYPE_CHECKING:
     from ..core.verifier import VerifiedToken
 
 Access = Literal["passthrough", "public", "optional", "required"]
+Mode = Literal["enforce", "report"]
 
 REMEMBERED_DECISIONS: Final = 1024
 MAX_REMEMBERED_CHARS: Final = 512
+
+
+def check_mode(mode: str, prefix: str = "") -> None:
+    """
+    Check that *mode* is one.
+
+    Raises:
+        ConfigurationError: It is not; the text begins with *prefix*.
+    """
+    if mode not in {"enforce", "report"}:
+        raise ConfigurationError(f'{prefix}mode must be "enforce" or "report"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +75,8 @@ class Rule:
             inside objects.
         preflight: Let real CORS preflights for these requests through without a token; of what
             the app answers only the CORS headers pass.
+        mode: ``"report"`` refuses nothing: the app is called, and an event says what the answer
+            would have been.
 
     Raises:
         ConfigurationError: Something is misspelled, or contradicts itself.
@@ -78,6 +92,7 @@ class Rule:
     claims_prefix: Mapping[str, Any] | None = field(default=None, kw_only=True)
     claims_absent: Collection[str | Sequence[str]] | None = field(default=None, kw_only=True)
     preflight: bool = field(default=False, kw_only=True)
+    mode: Mode = field(default="enforce", kw_only=True)
 
     def __post_init__(self) -> None:
         name = f"rule {self.path!r}"
@@ -85,6 +100,7 @@ class Rule:
             raise ConfigurationError(
                 f'{name}: access must be "required", "optional", "public" or "passthrough"'
             )
+        check_mode(self.mode, f"{name}: ")
         for setting, values in (
             ("methods", self.methods),
             ("scopes", self.scopes),
@@ -143,6 +159,8 @@ class Requirement:
         scopes_any: Of each of these, the token must have one.
         claims: What the claims must be, all of which must hold.
         preflight: Whether a CORS preflight for this request needs no token.
+        report_only: Whether the request is let through, whatever it brings.
+        rules: Numbers of the rules that decided, counted from 1; empty where none did.
     """
 
     access: Access = "required"
@@ -150,6 +168,8 @@ class Requirement:
     scopes_any: tuple[tuple[str, ...], ...] = ()
     claims: tuple[ClaimCondition, ...] = ()
     preflight: bool = False
+    report_only: bool = False
+    rules: tuple[int, ...] = ()
 
     def check(self, verified: VerifiedToken) -> None:
         """
@@ -216,7 +236,7 @@ class Policy:
         self.rules = given
         self._prefix = prefix
         self._recursive = recursive_methods
-        self._rules = tuple(map(_CompiledRule, given))
+        self._rules = tuple(_CompiledRule(number, one) for number, one in enumerate(given, start=1))
         self._exact, self._covering = PatternTree(), PatternTree()
         for number, rule in enumerate(self._rules):
             self._exact.add(number, rule.pattern.segments, rule.pattern.kind)
@@ -228,6 +248,10 @@ class Policy:
         self._methods_in_form = tuple(sorted(named)) if form_method_override else ()
         self._remembered = lru_cache(REMEMBERED_DECISIONS)(self._decide_afresh)
         self._remembered_plain = lru_cache(REMEMBERED_DECISIONS)(self._decide_plain)
+
+    def paths_of(self, requirement: Requirement) -> str:
+        """Return the paths of the rules that decided, for a log."""
+        return ", ".join(self.rules[number - 1].path for number in requirement.rules)
 
     def requirement(self, environ: WSGIEnvironment) -> Requirement:
         """
@@ -350,7 +374,7 @@ class Policy:
 
 
 class _CompiledRule:
-    def __init__(self, rule: Rule) -> None:
+    def __init__(self, number: int, rule: Rule) -> None:
         self.pattern = Pattern(rule.path)
         self.relaxes = rule.access != "required"
         self.methods = None if rule.methods is None else frozenset(rule.methods)
@@ -362,6 +386,8 @@ class _CompiledRule:
             scopes_any=() if rule.scopes_any is None else (tuple(sorted(set(rule.scopes_any))),),
             claims=rule.claim_conditions(),
             preflight=rule.preflight,
+            report_only=rule.mode == "report",
+            rules=(number,),
         )
 
     def relaxes_for(self, method: str) -> bool:
@@ -384,6 +410,8 @@ def _all_of(requirements: Iterable[Requirement]) -> Requirement:
         scopes=tuple(sorted({scope for one in different for scope in one.scopes})),
         scopes_any=tuple(scopes for one in different for scopes in one.scopes_any),
         claims=tuple(condition for one in different for condition in one.claims),
+        report_only=all(one.report_only for one in different),
+        rules=tuple(sorted({number for one in different for number in one.rules})),
     )
 
 

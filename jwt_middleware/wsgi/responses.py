@@ -7,7 +7,6 @@ HTTP status, challenge and caching are the same in both styles; only the body di
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
@@ -31,18 +30,16 @@ from ..errors import (
     MissingTokenError,
     TooManyAttemptsError,
     UnavailableError,
-    UnknownKeyError,
     UnsupportedGrantTypeError,
     UnsupportedMediaTypeError,
 )
 from .bearer import challenge
+from .refusals import tell_refusal
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
     from ..sessions import Grant
-
-logger = logging.getLogger("jwt_middleware")
 
 
 class Answer(NamedTuple):
@@ -87,8 +84,7 @@ _encode: Final = json.JSONEncoder(ensure_ascii=False).encode
 
 
 def answer_to(error: AuthError | UnavailableError) -> Answer:
-    """Return how *error* is answered, and log it."""
-    _log(error)
+    """Return how *error* is answered."""
     exact = _ANSWERS.get(type(error))
     return exact or next(_ANSWERS[base] for base in type(error).__mro__ if base in _ANSWERS)
 
@@ -127,21 +123,6 @@ def send_nothing(start_response: StartResponse) -> Iterable[bytes]:
     """Answer that it is done, and that there is no more to say."""
     start_response("204 No Content", [("Cache-Control", "no-store")])
     return []
-
-
-def _log(error: AuthError | UnavailableError) -> None:
-    """
-    Log why a request was refused, without a word of what the client sent.
-
-    Only a *kid* that is not known is quoted, escaped and cut: whoever rotated a key needs it.
-    """
-    if isinstance(error, UnavailableError):
-        cause = type(error.__cause__).__name__ if error.__cause__ else "no further cause"
-        logger.error("unavailable: %s (%s)", error, cause)
-    elif isinstance(error, UnknownKeyError) and error.kid is not None:
-        logger.info("refused: %s: %.80a", error.code, error.kid)
-    else:
-        logger.info("refused: %s", error.code)
 
 
 Style = Literal["problem", "envelope"]
@@ -188,8 +169,19 @@ class Responses:
         error: AuthError | UnavailableError,
         environ: WSGIEnvironment,
         start_response: StartResponse,
+        *,
+        rules: str = "",
     ) -> Iterable[bytes]:
-        """Answer *error* as a WSGI app would, in the client's language, and log it."""
+        """
+        Answer *error* as a WSGI app would, in the client's language, and tell it as an event.
+
+        Args:
+            error: Why the request is refused.
+            environ: Of the request.
+            start_response: Of the request.
+            rules: Paths of the rules that decided, for the event.
+        """
+        tell_refusal(error, environ, rules=rules)
         answer = answer_to(error)
         language = preferred_language(environ)
         headers = [

@@ -12,6 +12,7 @@ from dataclasses import dataclass, fields
 from functools import partial
 from typing import Final, NamedTuple, TypeGuard
 
+from ...bounds import check_seconds
 from ...core.keys import Key, KeySet
 from ...errors import ConfigurationError, UnavailableError
 from ...fork import PerProcess
@@ -52,9 +53,7 @@ class Timing:
 
     def __post_init__(self) -> None:
         for one in fields(self):
-            value = getattr(self, one.name)
-            if type(value) not in {int, float} or not 0 <= value < math.inf:
-                raise ConfigurationError(f"{one.name} must be a number of seconds, at least 0")
+            check_seconds(one.name, getattr(self, one.name))
         if not 0 < self.min_refresh_seconds <= self.max_refresh_seconds:
             raise ConfigurationError(
                 "min_refresh_seconds must be above 0 and at most max_refresh_seconds"
@@ -144,6 +143,14 @@ class RefreshedKeys:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._name}>"
+
+    @property
+    def age_seconds(self) -> float | None:
+        """How long ago the keys were fetched; ``None`` if there are none yet."""
+        held = self._held
+        if held is None:
+            return None
+        return self._clock() - (held.usable_until - self._timing.max_stale_seconds)
 
     def current(self) -> KeySet:
         """

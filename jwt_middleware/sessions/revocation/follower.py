@@ -76,6 +76,10 @@ class Revocations(RevocationSource):
         """Return how many revocations are held."""
         return len(self._live)
 
+    def seconds_behind(self) -> float:
+        """Return how long ago the store told all that was revoked; infinite before it did."""
+        return self._monotonic() - self._asked_at
+
     def __call__(self, claims: Mapping[str, object], /) -> bool:
         """
         Tell whether the verified token with these claims is revoked.
