@@ -10,6 +10,7 @@ import click
 from ..errors import AuthError, JWTMiddlewareError
 from .account import account
 from .check import check
+from .explain import explain
 from .init import init
 from .keys import keys
 from .serve import serve
@@ -57,6 +58,6 @@ def main(ctx: click.Context, config: Path) -> None:
     ctx.obj = config
 
 
-for command in (init, check, account, session, keys, token, serve):
+for command in (init, check, explain, account, session, keys, token, serve):
     main.add_command(command)
 main.add_command(session, "sessions")

@@ -151,7 +151,7 @@ class JWTMiddleware:
                 verified = self._authenticate(environ, requirement)
         except (AuthError, UnavailableError) as error:
             rules = "" if requirement is None else self.policy.paths_of(requirement)
-            if not self._only_reports(requirement):
+            if not self.only_reports(requirement):
                 return self.responses.refuse(error, environ, start_response, rules=rules)
             report(error, environ, rules=rules)
         else:
@@ -176,13 +176,14 @@ class JWTMiddleware:
         self._call_app = self._app
         return answer
 
-    def _only_reports(self, requirement: Requirement | None) -> bool:
+    def only_reports(self, requirement: Requirement | None) -> bool:
+        """Tell whether a request with this requirement is let through, whatever it brings."""
         return self.mode == "report" or (requirement is not None and requirement.report_only)
 
     def _authenticate(
         self, environ: WSGIEnvironment, requirement: Requirement
     ) -> VerifiedToken | None:
-        verified = self._verify(environ)
+        verified = self.verify(environ)
         if verified is not None:
             # Before the check: who lacks a scope is known to the server's access log, too.
             publish(environ, verified)
@@ -207,7 +208,14 @@ class JWTMiddleware:
             fields["jti"] = str(verified.read_only_claims.get("jti", ""))
         events.emit(Name.REQUEST_ALLOWED, **fields)
 
-    def _verify(self, environ: WSGIEnvironment) -> VerifiedToken | None:
+    def verify(self, environ: WSGIEnvironment) -> VerifiedToken | None:
+        """
+        Return the token of a request, verified; ``None`` if it has none.
+
+        Raises:
+            AuthError: It is not accepted.
+            UnavailableError: Keys or revocation could not be consulted.
+        """
         if self._headers is None:
             token = parse_authorization(environ.get(AUTHORIZATION))
             return None if token is None else self.verifier.verify(token)

@@ -171,6 +171,21 @@ class Requirement:
     report_only: bool = False
     rules: tuple[int, ...] = ()
 
+    def lacks(self, verified: VerifiedToken) -> list[str]:
+        """Return what a token would need besides, in words."""
+        missing = [f"scope {scope}" for scope in self.scopes if scope not in verified.scopes]
+        missing += [
+            f"one of the scopes {', '.join(scopes)}"
+            for scopes in self.scopes_any
+            if verified.scopes.isdisjoint(scopes)
+        ]
+        missing += [
+            f"claim {shown_path(condition.path)}: {condition}"
+            for condition in self.claims
+            if not condition.holds(verified.read_only_claims)
+        ]
+        return missing
+
     def check(self, verified: VerifiedToken) -> None:
         """
         Check that a token allows the request.
@@ -269,10 +284,19 @@ class Policy:
             path = environ.get("PATH_INFO", "")
             if len(path) <= MAX_REMEMBERED_CHARS and method != "OPTIONS":
                 return self._remembered_plain(path, method)
-        targets = read_request(environ, prefix=self._prefix, methods=self._further_methods(environ))
+        targets = self.targets(environ)
         if len(targets) == 1:
             return self._preflight(targets[0], environ) or self._decide(targets[0])
         return _all_of(map(self._decide, targets))
+
+    def targets(self, environ: WSGIEnvironment) -> list[Target]:
+        """
+        Return the resources that a request names, as they are read where rules decide.
+
+        Raises:
+            InvalidRequestError: As for :meth:`requirement`.
+        """
+        return read_request(environ, prefix=self._prefix, methods=self._further_methods(environ))
 
     def _says_more(self, environ: WSGIEnvironment) -> bool:
         """Tell whether anything but a header says more than method and path do."""
