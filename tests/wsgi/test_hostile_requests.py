@@ -137,8 +137,8 @@ def test_input_is_not_read(token: str | None, policy: Policy | None) -> None:
 
 @pytest.mark.parametrize(
     "scope",
-    [None, 1, True, ["x admin", ["admin"]], {"admin": 1}, "Admin", "admins", "xadmin", "admin\tx", "admin\n",
-     "admin,read", "admin:read", "", " ", "\u00a0admin", "ａdmin"],
+    [None, 1, True, ["x admin", ["admin"]], {"admin": 1}, "Admin", "admins", "xadmin",
+     "admin\tx", "admin\n", "admin,read", "admin:read", "", " ", "\u00a0admin", "ａdmin"],
     ids=repr,
 )  # fmt: skip
 def test_scope_is_words_between_spaces_and_nothing_else(scope: Any) -> None:
