@@ -7,7 +7,6 @@ Both readers raise ``ValueError`` for whatever they refuse, and nothing else.
 from __future__ import annotations
 
 from binascii import a2b_base64, b2a_base64
-from itertools import chain
 from typing import Any, Final
 
 from jiter import from_json
@@ -23,6 +22,8 @@ _TO_BASE64URL: Final = bytes.maketrans(b"+/", b"-_")
 # zero.  A length of 4n + 1 encodes nothing, hence it may end in no character.
 _PADDING: Final = (b"", b"", b"==", b"=")
 _CANONICAL_LAST: Final = (b"", b"", b"AQgw", b"AEIMQUYcgkosw048")
+
+_CONTAINERS: Final = frozenset({dict, list})
 
 
 def decode_base64url(segment: bytes) -> bytes:
@@ -68,11 +69,11 @@ def _check_depth(value: object, brackets: int) -> None:
     """Walk *value* level by level, as long as the brackets not met yet could go too deep."""
     level: list[Any] = [value]
     for depth in range(1, MAX_JSON_DEPTH + 2):
-        objects = [one for one in level if type(one) is dict]
-        arrays = [one for one in level if type(one) is list]
-        met = len(objects) + len(arrays)
-        brackets -= met
-        if not met or depth + brackets <= MAX_JSON_DEPTH:
+        containers = [one for one in level if type(one) in _CONTAINERS]
+        brackets -= len(containers)
+        if not containers or depth + brackets <= MAX_JSON_DEPTH:
             return
-        level = [*chain.from_iterable(map(dict.values, objects)), *chain.from_iterable(arrays)]
+        level = [
+            inner for one in containers for inner in (one.values() if type(one) is dict else one)
+        ]
     raise ValueError(f"nested deeper than {MAX_JSON_DEPTH}")

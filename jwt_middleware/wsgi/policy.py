@@ -32,7 +32,7 @@ from .request import (
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
-    from ..core.verified import VerifiedToken
+    from ..core.verifier import VerifiedToken
 
 Access = Literal["passthrough", "public", "optional", "required"]
 

@@ -360,7 +360,7 @@ class TestMistakes:
         write_private(folder / "sign.json", (jwk % 'key_ops": ["sign"]').encode())
 
     @pytest.mark.parametrize(("text", "parts"), MISTAKES)
-    def test_are_one_line_that_names_the_setting_and_the_mend(
+    def test_are_one_line_that_names_the_setting_and_the_fix(
         self, folder: Path, text: str, parts: list[str]
     ) -> None:
         file = write(folder, text)

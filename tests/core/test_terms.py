@@ -15,8 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from jwt_middleware.core.keys import Key, KeySet
 from jwt_middleware.core.trust import MAX_LEEWAY_SECONDS, TrustedIssuer
-from jwt_middleware.core.verified import VerifiedToken
-from jwt_middleware.core.verifier import TokenVerifier
+from jwt_middleware.core.verifier import TokenVerifier, VerifiedToken
 from jwt_middleware.errors import (
     AlgorithmNotAllowedError,
     ConfigurationError,

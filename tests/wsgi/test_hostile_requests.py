@@ -96,7 +96,7 @@ def test_head_of_every_refusal_has_no_body(bad: bool) -> None:  # noqa: FBT001
 
 
 class Unreadable(io.RawIOBase):
-    """An input stream that nobody may touch."""
+    """An input stream that must not be read."""
 
     def __getattribute__(self, name: str) -> Any:
         if name.startswith("read") or name == "__iter__":

@@ -8,7 +8,7 @@ import pytest
 from jwt_middleware import JWTPayload, KeySet, Policy, Rule, TokenIssuer, TokenVerifier
 from jwt_middleware.core.claim_path import AnyOf
 from jwt_middleware.core.jws import encode_object, serialize
-from jwt_middleware.core.verified import VerifiedToken
+from jwt_middleware.core.verifier import VerifiedToken
 from jwt_middleware.errors import ConfigurationError, InsufficientScopeError
 from jwt_middleware.wsgi.policy import Requirement
 

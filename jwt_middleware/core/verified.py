@@ -1,3 +1,0 @@
-"""The former place of :class:`VerifiedToken`."""
-
-from .verifier import VerifiedToken as VerifiedToken
