@@ -61,7 +61,7 @@ class LiveRevocations:
         sid = claims.get("sid")
         if isinstance(sid, str) and sid in self._names:
             return True
-        revoked_at, _ = self._subjects.get(str(claims["sub"]), (None, 0))
+        revoked_at, _ = self._subjects.get(str(claims.get("sub", "")), (None, 0))
         if revoked_at is None:
             return False
         issued_at = claims.get("iat", 0)
