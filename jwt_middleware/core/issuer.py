@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from ..errors import ConfigurationError, UnavailableError
+from ..events import Name, emit
 from .jws import encode_object, serialize
 from .keys import KeySet
 from .payload import JWTPayload
@@ -129,7 +130,9 @@ class TokenIssuer:
         }
         if session_id is not None:
             claims["sid"] = session_id
-        return IssuedToken(signer.sign(claims), lifetime, jti)
+        issued = IssuedToken(signer.sign(claims), lifetime, jti)
+        emit(Name.TOKEN_ISSUED, issuer=self.issuer, sub=str(claims["sub"]), jti=jti)
+        return issued
 
     def _current_signer(self) -> _Signer:
         signer, keys = self._signer, self._keys.current()

@@ -89,7 +89,11 @@ _TOKENS: Final = {
     Name.TOKEN_REPLAYED: "replayed",
     Name.TOKEN_REVOKED: "revoked",
 }
-_FETCHES: Final = {Name.KEYS_FETCHED: "fetched", Name.KEYS_FAILED: "failed"}
+_FETCHES: Final = {
+    Name.KEYS_FETCHED: "fetched",
+    Name.KEYS_CHANGED: "changed",
+    Name.KEYS_FAILED: "failed",
+}
 _OUTCOMES: Final = {
     Name.REQUEST_REFUSED: "refused",
     Name.REQUEST_REPORTED: "reported",
@@ -161,8 +165,8 @@ class Counts:
         for file in sorted(self.directory.iterdir()):
             if match := _FILE.fullmatch(file.name):
                 lives = _lives(int(match[1]))
-                with contextlib.suppress(ValueError, OSError):  # half written: of a moment ago
-                    yield from ((one, value, lives) for one, value in _read(file))
+                with contextlib.suppress(ValueError, TypeError, OSError):  # half written
+                    yield from [(one, value, lives) for one, value in _read(file)]
 
     def _open(self) -> None:
         """Begin at 0, or where an earlier process of the same number ended."""
@@ -279,6 +283,7 @@ class Metrics:
                 yield _WAITING, waiting()
 
         self._sample = sample
+        verifier.observe = self.observe
 
     def _heed(self, name: Name, fields: Fields) -> None:
         code = fields.get("reason", "")

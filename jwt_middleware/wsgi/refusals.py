@@ -9,6 +9,7 @@ from ..core.jws import decode_segment, parse_object, split
 from ..errors import (
     AuthError,
     BadCredentialsError,
+    ImmatureTokenError,
     TooManyAttemptsError,
     UnavailableError,
     UnknownKeyError,
@@ -38,6 +39,8 @@ def tell_refusal(
         _tell(Name.REQUEST_UNAVAILABLE, error, environ, rules)
     elif not isinstance(error, BadCredentialsError | TooManyAttemptsError):
         _tell(Name.REQUEST_REFUSED, error, environ, rules)
+    if isinstance(error, ImmatureTokenError):  # and of a good signature
+        events.emit(Name.CLOCK_SKEW, lambda: _claimed(environ), detail=str(error))
 
 
 def report(

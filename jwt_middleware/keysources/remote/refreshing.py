@@ -15,6 +15,7 @@ from typing import Final, NamedTuple, TypeGuard
 from ...bounds import check_seconds
 from ...core.keys import Key, KeySet
 from ...errors import ConfigurationError, UnavailableError
+from ...events import Name, emit
 from ...fork import PerProcess
 from .fetching import Fetched, FetchError
 
@@ -231,7 +232,7 @@ class RefreshedKeys:
                 self._held = fetched
             else:
                 flights.record(now=self._clock(), failure=failure)
-                logger.warning("keys not fetched: %s", failure)
+                emit(Name.KEYS_FAILED, url=self._name, detail=failure)
                 held = self._held
                 if held is not None:
                     # Until the next try is due, requests need not ask whether it is.
@@ -254,7 +255,8 @@ class RefreshedKeys:
                 keys = held.keys
             else:
                 kids = ", ".join(key.kid for key in keys)
-                logger.info("keys fetched from %s: %.500a", document.fetched_from, kids)
+                name = Name.KEYS_FETCHED if held is None else Name.KEYS_CHANGED
+                emit(name, url=document.fetched_from, keys=kids)
         return _Held(
             keys,
             digest,
