@@ -115,7 +115,11 @@ class JWTMiddleware:
         return self.app(environ, start_response)
 
     def _authenticate(self, environ: WSGIEnvironment, requirement: Requirement) -> None:
-        verified = self._verify(environ)
+        if self._headers is None:
+            token = parse_authorization(environ.get(AUTHORIZATION))
+            verified = None if token is None else self.verifier.verify(token)
+        else:
+            verified = self._verify_by_header(environ, self._headers)
         if verified is not None:
             requirement.check(verified)
             publish(environ, verified)
@@ -124,11 +128,10 @@ class JWTMiddleware:
         elif requirement.access == "optional":
             environ[ERROR] = MissingTokenError.code
 
-    def _verify(self, environ: WSGIEnvironment) -> VerifiedToken | None:
-        if self._headers is None:
-            token = parse_authorization(environ.get(AUTHORIZATION))
-            return None if token is None else self.verifier.verify(token)
-        found = self._headers.find(environ)
+    def _verify_by_header(
+        self, environ: WSGIEnvironment, headers: TokenHeaders
+    ) -> VerifiedToken | None:
+        found = headers.find(environ)
         if found is None:
             return None
         key, token = found
