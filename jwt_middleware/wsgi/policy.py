@@ -212,21 +212,21 @@ class Policy:
             path = environ.get("PATH_INFO", "")
             if len(path) <= MAX_REMEMBERED_CHARS and method != "OPTIONS":
                 return self._remembered_plain(path, method)
-        targets = read_request(environ, prefix=self._prefix, methods=self._further_methods(environ))
+        targets = read_request(environ, prefix=self._prefix, methods=self._in_form(environ))
         if len(targets) == 1:
             return self._preflight(targets[0], environ) or self._join(self._decide(targets[0]))
         return self._join(frozenset().union(*map(self._decide, targets)))
 
     def _says_more(self, environ: WSGIEnvironment) -> bool:
         """Tell whether anything but a header says more than method and path do."""
-        return bool(
-            encoded_slash(environ) or (self._reads_methods and any(self._further_methods(environ)))
+        if encoded_slash(environ):
+            return True
+        return self._reads_methods and bool(
+            methods_in_query(environ.get("QUERY_STRING", "")) or self._in_form(environ)
         )
 
-    def _further_methods(self, environ: WSGIEnvironment) -> tuple[str, ...]:
-        query = environ.get("QUERY_STRING")
-        in_form = self._methods_in_form if self._methods_in_form and is_form(environ) else ()
-        return (*in_form, *methods_in_query(query)) if query else in_form
+    def _in_form(self, environ: WSGIEnvironment) -> tuple[str, ...]:
+        return self._methods_in_form if self._methods_in_form and is_form(environ) else ()
 
     def _preflight(self, target: Target, environ: WSGIEnvironment) -> Requirement | None:
         # https://fetch.spec.whatwg.org/#cors-preflight-fetch
@@ -275,12 +275,9 @@ class Policy:
         named: tuple[int, ...] = ()
         if readings.canonical and not target.others:
             named = self._naming((readings.texts[0], *target.also))
-        return frozenset().union(
-            *(
-                self._first(method, named, covered, levels_below(method, target.depth))
-                for method in target.methods
-            )
-        )
+        levels = levels_below(target) if self._recursive else 0
+        decided = (self._first(method, named, covered, levels) for method in target.methods)
+        return frozenset().union(*decided)
 
     def _naming(self, texts: Iterable[str]) -> tuple[int, ...]:
         """Return the numbers of the rules that name all of *texts*, character by character."""
@@ -301,7 +298,7 @@ class Policy:
             # A path that some app may take for a restricted one is not relaxed.
             if first < relaxing:
                 numbers.add(self._as_spelled(first, named, method))
-            if levels and self._recursive:
+            if levels:
                 numbers |= self._below(method, named, found, levels)
         return numbers or {relaxing}  # after the last rule comes the one by default
 

@@ -33,6 +33,8 @@ MAX_PATH_CHARS: Final = 8192
 """Longer paths are refused unread; most servers let no longer one in."""
 MAX_NAMED_CHARS: Final = 2048
 """Of a path in a header."""
+MAX_ESCAPES: Final = 768
+"""In it: 256 characters of Chinese."""
 MAX_METHODS: Final = 8
 MAX_MOVES: Final = 3
 """Values by which headers move the path, together."""
@@ -154,7 +156,7 @@ def check_script_name(environ: WSGIEnvironment, prefix: str) -> None:
 
 def methods_in_query(query: str) -> list[str]:
     """Return the methods that a query names in place of the request's own, up to too many."""
-    found = islice(_METHOD_IN_QUERY.finditer(query), MAX_METHODS)
+    found = islice(_METHOD_IN_QUERY.finditer(query), MAX_METHODS + 1) if query else ()
     return [unquote_plus(value[1]) for value in found]
 
 
@@ -164,9 +166,12 @@ def is_form(environ: WSGIEnvironment) -> bool:
     return media_type in _FORMS and environ["REQUEST_METHOD"].upper() not in {"GET", "HEAD"}
 
 
-def levels_below(method: str, depth: float) -> float:
-    """Return how many segments below a path *method* reaches, if ``Depth`` is *depth*."""
-    method = method.upper()
+def levels_below(target: Target) -> float:
+    """Return how many segments below its path a request may reach."""
+    return max(_levels_below(method.upper(), target.depth) for method in target.methods)
+
+
+def _levels_below(method: str, depth: float) -> float:
     if method in _NOT_RECURSIVE:
         return 0
     return depth if method in _HEED_DEPTH.get(depth, ()) else INFINITE
@@ -190,7 +195,7 @@ def read_request(
     Args:
         environ: Of the request.
         prefix: What one's own proxy cuts off each path, and says in a header.
-        methods: More that the app may run, of the query or a form.
+        methods: More that the app may run, by a form.
 
     Raises:
         InvalidRequestError: It contradicts itself, or says more than can be checked in time.
@@ -199,9 +204,10 @@ def read_request(
     path = environ.get("PATH_INFO", "")
     if len(path) > MAX_PATH_CHARS:
         raise InvalidRequestError("the path is too long")
-    sent = dict.fromkeys((environ["REQUEST_METHOD"], *_methods_in_headers(environ), *methods))
-    if len(sent) > MAX_METHODS + len(methods):
+    said = (*_methods_in_headers(environ), *methods_in_query(environ.get("QUERY_STRING", "")))
+    if len(said) > MAX_METHODS:
         raise InvalidRequestError("too many methods")
+    sent = dict.fromkeys((environ["REQUEST_METHOD"], *said, *methods))
     depth = _DEPTHS.get(environ.get("HTTP_DEPTH", "").strip(), INFINITE)
     others, aliases = _moved(path, environ, prefix)
     targets = [Target(path, with_implied(sent), others, _raw_path(environ), aliases, depth)]
@@ -293,7 +299,7 @@ def _moves(path: str, environ: WSGIEnvironment, prefix: str) -> Iterator[str]:
 
 
 def _short(value: str) -> str:
-    if len(value) > MAX_NAMED_CHARS:
+    if len(value) > MAX_NAMED_CHARS or value.count("%") > MAX_ESCAPES:
         raise InvalidRequestError("a path in a header is too long")
     return value
 
