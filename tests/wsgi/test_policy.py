@@ -402,7 +402,9 @@ DAV = Policy(
             {"dav", "secret"},
             id="escapes",
         ),
-        pytest.param("COPY", "/b", {"HTTP_DESTINATION": "/a"}, {"dav", "secret"}, id="onto-parent"),
+        pytest.param(
+            "COPY", "/b", {"HTTP_DESTINATION": "/a"}, {"dav", "drop", "secret"}, id="onto-parent"
+        ),
         pytest.param(
             *("COPY", "/b", {"HTTP_DESTINATION": "/a/drop/x"}), {"dav", "drop"}, id="as-a-put"
         ),
