@@ -204,12 +204,20 @@ class Policy:
             InvalidRequestError: It contradicts itself, or is too long or has too many meanings to
                 be read.
         """
+        return self.decide(environ, plain=WATCHED_KEYS.isdisjoint(environ))
+
+    def decide(self, environ: WSGIEnvironment, *, plain: bool) -> Requirement:
+        """Do the same; *plain* is whether *environ* has none of :data:`.request.WATCHED_KEYS`."""
         if not self._rules:
-            check_script_name(environ, self._prefix)
+            if not plain:
+                check_script_name(environ, self._prefix)
             return _DEFAULT
-        method = environ["REQUEST_METHOD"]
-        if WATCHED_KEYS.isdisjoint(environ) and not self._says_more(environ):
-            path = environ.get("PATH_INFO", "")
+        if (
+            plain
+            and not (("RAW_URI" in environ or "REQUEST_URI" in environ) and encoded_slash(environ))
+            and not (self._reads_methods and self._says_method_again(environ))
+        ):
+            method, path = environ["REQUEST_METHOD"], environ.get("PATH_INFO", "")
             if len(path) <= MAX_REMEMBERED_CHARS and method != "OPTIONS":
                 return self._remembered_plain(path, method)
         targets = read_request(environ, prefix=self._prefix, methods=self._in_form(environ))
@@ -217,13 +225,9 @@ class Policy:
             return self._preflight(targets[0], environ) or self._join(self._decide(targets[0]))
         return self._join(frozenset().union(*map(self._decide, targets)))
 
-    def _says_more(self, environ: WSGIEnvironment) -> bool:
-        """Tell whether anything but a header says more than method and path do."""
-        if encoded_slash(environ):
-            return True
-        return self._reads_methods and bool(
-            methods_in_query(environ.get("QUERY_STRING", "")) or self._in_form(environ)
-        )
+    def _says_method_again(self, environ: WSGIEnvironment) -> bool:
+        query = environ.get("QUERY_STRING")
+        return bool((query and methods_in_query(query)) or self._in_form(environ))
 
     def _in_form(self, environ: WSGIEnvironment) -> tuple[str, ...]:
         return self._methods_in_form if self._methods_in_form and is_form(environ) else ()
