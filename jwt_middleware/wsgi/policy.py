@@ -242,10 +242,11 @@ class Policy:
         own = self._join(self._decide(target))
         if own.access != "required":
             return own
-        canonical = read_path(target.path).canonical
+        canonical = read_path(target.path).canonical and not target.others
         numbers = self._decide(target._replace(methods=(wanted,)))
         # As all that relaxes: for the path itself, in its own spelling.
-        if canonical and numbers <= set(self._naming([target.path])) and self._all_open(numbers):
+        named = self._naming(read_path(target.path).texts)
+        if canonical and numbers <= set(named) and self._all_open(numbers):
             return PREFLIGHT
         return own
 
@@ -278,7 +279,8 @@ class Policy:
         covered = tuple(dict.fromkeys(map(self._covering.find, segments)))
         named: tuple[int, ...] = ()
         if readings.canonical and not target.others:
-            named = self._naming((readings.texts[0], *target.also))
+            also = (read_path(one).texts[0] for one in target.also)
+            named = self._naming((readings.texts[0], *also))
         levels = levels_below(target) if self._recursive else 0
         decided = (self._first(method, named, covered, levels) for method in target.methods)
         return frozenset().union(*decided)

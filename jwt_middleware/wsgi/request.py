@@ -258,21 +258,32 @@ def _moved(
     path: str, environ: WSGIEnvironment, prefix: str
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return what else *path* may be by headers that move it, and what it is by *prefix*."""
-    values = list(islice(_moves(path, environ, prefix), 2 * MAX_MOVES))
-    if not values:
-        return (), ()
-    moves = [value for value in values if value != prefix]
-    if len(moves) > MAX_MOVES or len(values) == 2 * MAX_MOVES:
+    prefixes = [_path_of(value).rstrip("/") for value in _prefixes(environ)]
+    moves = [
+        *(
+            unescaped
+            for one in prefixes
+            if one not in {"", prefix}
+            for unescaped in _unescaped(one)
+        ),
+        *_other_paths(path, environ, prefix),
+    ]
+    if len(moves) > MAX_MOVES:
         raise InvalidRequestError("too many headers move the path")
-    canonical = read_path(path).canonical
-    moved = dict.fromkeys([path] if canonical else all_readings(path, Budget()))
+    moved = dict.fromkeys([path])
+    if moves and not read_path(path).canonical:
+        moved.update(dict.fromkeys(all_readings(path, Budget())))
+    values = dict.fromkeys(moves)
     for _ in moves:  # each may be heeded by a layer of its own, in any order
         for text in list(moved):
-            for value in dict.fromkeys(moves):
+            for value in values:
                 moved.update(dict.fromkeys(_ways_to_move(text, value)))
         if len(moved) > MAX_MOVED_PATHS:
             raise InvalidRequestError("headers move the path in too many ways")
-    aliases = [prefix + path, *_below(prefix, path)] if prefix in values else []
+    for key in PREFIX_KEYS & environ.keys():  # to most apps a comma separates nothing
+        if "," in environ[key]:
+            moved.update(dict.fromkeys(_ways_to_move(path, _path_of(environ[key]))))
+    aliases = [prefix + path, *_below(prefix, path)] if prefix and prefix in prefixes else []
     return tuple(text for text in moved if text != path), tuple(aliases)
 
 
@@ -282,13 +293,15 @@ def _ways_to_move(path: str, value: str) -> Iterator[str]:
     yield "/" + path[len(value) :].removeprefix("/")
 
 
-def _moves(path: str, environ: WSGIEnvironment, prefix: str) -> Iterator[str]:
-    """Yield the values by which headers move the path; *prefix* once for each that is that."""
-    script_name = environ.get("SCRIPT_NAME", "")
+def _prefixes(environ: WSGIEnvironment) -> Iterator[str]:
+    """Yield the prefixes in headers; a server joins two headers with a comma."""
     for key in PREFIX_KEYS & environ.keys():
-        for value in _short(environ[key]).split(",", MAX_MOVES):  # joined by the server
-            named = _path_of(value).rstrip("/")
-            yield from _unescaped(named) if named else ()
+        yield from _short(environ[key]).split(",", MAX_MOVES)
+
+
+def _other_paths(path: str, environ: WSGIEnvironment, prefix: str) -> Iterator[str]:
+    """Yield the paths in headers that are not *path* itself."""
+    script_name = environ.get("SCRIPT_NAME", "")
     said = {path, script_name + path, prefix + path}
     for key in PATH_KEYS & environ.keys():
         for named in _unescaped(_path_of(_short(environ[key]))):

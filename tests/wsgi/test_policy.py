@@ -337,6 +337,16 @@ def test_declared_prefix_takes_nothing_from_the_public_rules(key: str) -> None:
     assert needs(preflight, "/x", "OPTIONS", **PREFLIGHT, **{key: "/api"}) == "public"
 
 
+def test_declared_prefix_is_no_path() -> None:
+    policy = Policy([Rule("/health", access="public"), Rule("/api", scopes=["api"])], prefix="/api")
+    assert needs(policy, "/health", HTTP_X_REWRITE_URL="/api") == {"api"}
+
+
+def test_comma_in_a_prefix_may_be_part_of_it() -> None:
+    assert needs(SALARIES, "/x,y/salaries", HTTP_X_SCRIPT_NAME="/x,y") == {"hr"}
+    assert needs(SALARIES, "/health", HTTP_X_VHM_ROOT="/salaries/,") == {"hr"}
+
+
 @pytest.mark.parametrize("policy", [Policy(), SALARIES], ids=["no-rules", "rules"])
 def test_script_name_as_a_header_must_be_the_declared_prefix(policy: Policy) -> None:
     with pytest.raises(InvalidRequestError):
@@ -357,6 +367,8 @@ def test_escaped_slash_that_the_server_decoded_is_still_one_segment_to_some() ->
     assert needs(policy, "/public/x/keys", RAW_URI="/public%2Fx/keys?y") == {"keys"}
     assert needs(policy, "/public/x", RAW_URI="/public%2fx") == set()
     assert needs(policy, "/public/a/b", RAW_URI="/public/a%2Fb") == "public"
+    cafe, wire = Policy([Rule("/café/*", access="public")]), "/café/a/b".encode().decode("latin-1")
+    assert needs(cafe, wire, RAW_URI="/caf%C3%A9/a%2Fb") == "public"
     assert (
         needs(policy, "/public/é".encode().decode("latin-1"), RAW_URI="/public/%C3%A9") == "public"
     )
