@@ -17,7 +17,7 @@ from ..config import Settings, load
 from ..config.service import METRICS_DIRECTORY
 from ..core.verifier import VerifiedToken
 from ..errors import AuthError, UnavailableError
-from ..wsgi.bearer import AUTHORIZATION, environ_key
+from ..wsgi.bearer import AUTHORIZATION, environ_key, parse_authorization
 from ..wsgi.environ import ERROR
 from ..wsgi.middleware import JWTMiddleware
 from ..wsgi.paths import read_path
@@ -196,8 +196,9 @@ def _explain(protected: JWTMiddleware, environ: WSGIEnvironment) -> _Explanation
         ]
         requirement = protected.policy.requirement(environ)
         _describe_rules(protected, requirement, found)
-        verified = protected.verify(environ) if requirement.access != "passthrough" else None
-        if verified is not None:
+        token = parse_authorization(environ.get(AUTHORIZATION))
+        if token is not None and requirement.access != "passthrough":
+            verified = protected.verifier.verify(token)
             found.token = _describe_token(verified)
             found.lacks = requirement.lacks(verified)
             requirement.check(verified)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 from collections.abc import Collection, Iterable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from .. import events
 from ..core.verifier import TokenVerifier, VerifiedToken
@@ -23,6 +23,7 @@ from .metrics import FIRST_SEEN, REMEMBERED, WITHOUT_TOKEN, Metrics
 from .policy import PREFLIGHT, Mode, Policy, Requirement, check_mode
 from .preflight import answer_preflight
 from .refusals import report
+from .request import WATCHED_KEYS
 from .responses import Responses
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
 
 logger = logging.getLogger("jwt_middleware")
+
+NOTABLE_KEYS: Final = WATCHED_KEYS.union(IDENTITY_KEYS)
 
 
 class Endpoint(Protocol):
@@ -97,7 +100,11 @@ class JWTMiddleware:
         self.endpoint = endpoint
         self.responses = responses if responses is not None else Responses()
         self.claim_keys = claim_keys
-        self._identity_keys = (*IDENTITY_KEYS, *(claim_keys.keys if claim_keys is not None else ()))
+        self._identity_keys: tuple[str, ...] = IDENTITY_KEYS
+        self._notable_keys = NOTABLE_KEYS
+        if claim_keys is not None:
+            self._identity_keys = (*IDENTITY_KEYS, *claim_keys.keys)
+            self._notable_keys = NOTABLE_KEYS | claim_keys.keys
         check_mode(mode)
         self.mode = mode
         self.metrics = metrics
@@ -138,14 +145,16 @@ class JWTMiddleware:
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request, or have *app* answer it."""
-        clear_identity(environ, self._identity_keys)
+        plain = self._notable_keys.isdisjoint(environ)  # as nearly every request is
+        if not plain:
+            clear_identity(environ, self._identity_keys)
         # Before the token: a client with an expired one must still be able to get a new one.
         mounted = self._mounted.get(environ.get("PATH_INFO", ""))
         if mounted is not None:
             return mounted(environ, start_response)
         requirement = None
         try:
-            requirement = self.policy.requirement(environ)
+            requirement = self.policy.decide(environ, plain=plain)
             verified = None
             if requirement.access != "passthrough":
                 verified = self._authenticate(environ, requirement)
@@ -183,7 +192,11 @@ class JWTMiddleware:
     def _authenticate(
         self, environ: WSGIEnvironment, requirement: Requirement
     ) -> VerifiedToken | None:
-        verified = self.verify(environ)
+        if self._headers is None:
+            token = parse_authorization(environ.get(AUTHORIZATION))
+            verified = None if token is None else self.verifier.verify(token)
+        else:
+            verified = self._verify_by_header(environ, self._headers)
         if verified is not None:
             # Before the check: who lacks a scope is known to the server's access log, too.
             publish(environ, verified)
@@ -208,18 +221,10 @@ class JWTMiddleware:
             fields["jti"] = str(verified.read_only_claims.get("jti", ""))
         events.emit(Name.REQUEST_ALLOWED, **fields)
 
-    def verify(self, environ: WSGIEnvironment) -> VerifiedToken | None:
-        """
-        Return the token of a request, verified; ``None`` if it has none.
-
-        Raises:
-            AuthError: It is not accepted.
-            UnavailableError: Keys or revocation could not be consulted.
-        """
-        if self._headers is None:
-            token = parse_authorization(environ.get(AUTHORIZATION))
-            return None if token is None else self.verifier.verify(token)
-        found = self._headers.find(environ)
+    def _verify_by_header(
+        self, environ: WSGIEnvironment, headers: TokenHeaders
+    ) -> VerifiedToken | None:
+        found = headers.find(environ)
         if found is None:
             return None
         key, token = found
