@@ -11,6 +11,7 @@ from ..core.payload import JWTPayload
 from ..errors import BadCredentialsError, InvalidGrantError
 from ..sessions import Session
 from .limits import ClientAddresses, LoginThrottle
+from .telling import tells
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -56,6 +57,7 @@ class Logins:
         self._throttle = throttle
         self._addresses = addresses
 
+    @tells
     def verify(
         self, client_type: str, readings: Sequence[Credentials], environ: WSGIEnvironment
     ) -> Identity:

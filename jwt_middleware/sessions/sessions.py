@@ -15,6 +15,7 @@ from ..core.issuer import IssuedToken, TokenIssuer
 from ..core.payload import JWTPayload
 from ..core.scope import common, narrow
 from ..errors import InvalidGrantError, InvalidScopeError, UnavailableError
+from ..events import Name, emit
 from .refresh_token import SALT_BYTES, RefreshToken
 from .revocation.follower import DEFAULT_MAX_DELAY_SECONDS, Revocations
 from .revocation.live import token_revocation
@@ -32,6 +33,13 @@ logger = logging.getLogger(__name__)
 
 _PRUNE_EVERY: Final = 50
 _PRUNED_AT_ONCE: Final = 200
+
+
+_EVENTS: Final = {
+    Outcome.ROTATED: Name.TOKEN_REFRESHED,
+    Outcome.REPEATED: Name.TOKEN_REPEATED,
+    Outcome.REPLAYED: Name.TOKEN_REPLAYED,
+}
 
 
 class Sessions:
@@ -185,9 +193,10 @@ class Sessions:
             UnavailableError: The store cannot be asked.
         """
         found = self.store.end(sid, now=self._clock())
-        # Not for one that nobody knows: anybody can send such a token, and who waits is everybody.
+        # Not for an unknown one: any client can send such a token, and all requests would wait.
         if found:
             self.revocations.expect_change()
+            emit(Name.SESSION_ENDED, sid=sid)
         self._prune_at_times()
         return found
 
@@ -225,6 +234,7 @@ class Sessions:
             subject, now=now, expires_at=now + self.lifetimes.max_lifetime_seconds
         )
         self.revocations.expect_change()
+        emit(Name.SESSION_ENDED, sub=subject, detail=f"all of them: {ended}")
         return ended
 
     def revoke_token(self, claims: Mapping[str, object]) -> None:
@@ -240,6 +250,7 @@ class Sessions:
         """
         self.store.revoke(token_revocation(claims, issuer=self.issuer.issuer, now=self._clock()))
         self.revocations.expect_change()
+        emit(Name.TOKEN_REVOKED, jti=str(claims.get("jti", "")), sub=str(claims.get("sub", "")))
         self._prune_at_times()
 
     def prune(self, *, limit: int = _PRUNED_AT_ONCE) -> int:
@@ -272,12 +283,8 @@ class Sessions:
         self._prune_at_times()
         if outcome is Outcome.REPLAYED:
             self.revocations.expect_change()
-            logger.warning(
-                "refresh token replayed: session %s of subject %.80a was ended: whoever used it"
-                " before or now may have stolen it",
-                session.sid,
-                session.subject,
-            )
+        if outcome in _EVENTS:
+            emit(_EVENTS[outcome], sid=session.sid, sub=session.subject)
         if outcome in {Outcome.REPLAYED, Outcome.GONE}:
             raise InvalidGrantError(f"the refresh token is {outcome.value}")
         return salt

@@ -113,7 +113,7 @@ class TestRefresh:
             pytest.raises(InvalidGrantError, match="replayed"),
         ):
             sessions.refresh(str(first.refresh_token))
-        assert "refresh token replayed: session" in caplog.text
+        assert "token.replayed sid=" in caplog.text
         assert "subject '42'" in caplog.text
         for grant in grants:
             assert str(grant.refresh_token) not in caplog.text
