@@ -63,7 +63,9 @@ def serve(
         options |= {"reload": True, "preload_app": False}
     with _environ(settings, options["workers"]) as environ:
         # Before any worker starts, and without the app.
-        settings.protect(NotFound(), environ)
+        tried = settings.protect(NotFound(), environ)
+        if tried.metrics is not None:
+            tried.metrics.close()
         add_working_directory()
         try:
             run(lambda: start(config, app, environ), log_format=_log_format(settings), **options)

@@ -20,7 +20,7 @@ _Verify = Callable[Concatenate[S, str, Any, "WSGIEnvironment", P], Identity]
 
 
 def tells(verify: _Verify[S, P]) -> _Verify[S, P]:
-    """Have a method that verifies credentials emit how each login ended, and not whose it was to be."""
+    """Have a method that verifies credentials emit how each login ended."""
 
     @wraps(verify)
     def told(

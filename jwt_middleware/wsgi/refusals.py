@@ -71,15 +71,13 @@ def _tell(
 
 def _claimed(environ: WSGIEnvironment) -> Fields:
     """Return whose the token is: as it says itself, where it was not verified."""
-    claims, kid = environ.get(CLAIMS), None
-    if claims is None:
-        try:
-            token = parse_authorization(environ.get(AUTHORIZATION))
-            jws = split(token or "")
-            kid = parse_object(decode_segment(jws.header, "header"), "header").get("kid")
-            claims = parse_object(decode_segment(jws.payload, "payload"), "payload")
-        except AuthError:
-            return {}
+    claims, kid = environ.get(CLAIMS, {}), None
+    try:
+        jws = split(parse_authorization(environ.get(AUTHORIZATION)) or "")
+        kid = parse_object(decode_segment(jws.header, "header"), "header").get("kid")
+        claims = claims or parse_object(decode_segment(jws.payload, "payload"), "payload")
+    except AuthError:  # none, or none that can be read
+        pass
     return {
         "issuer": _text(claims.get("iss")),
         "kid": _text(kid),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -94,3 +95,39 @@ def test_permission_denied_is_not_a_missing_file(
 
 def test_accepts_a_number_at_the_bound(folder: Path) -> None:
     assert load(write(folder, f"cache_bytes = {MAX_NUMBER}")).cache_bytes == MAX_NUMBER
+
+
+@pytest.mark.parametrize(
+    ("secret", "part"),
+    [
+        pytest.param(b" " + b"k" * 40, "white space", id="before"),
+        pytest.param(b"k" * 40 + b" \n", "white space", id="behind"),
+        pytest.param(b"k" * 40 + b"\n\n", "white space", id="two line breaks"),
+        pytest.param(b'"' + b"k" * 40 + b'"', "in quotes", id="quotes"),
+        pytest.param(b"'" + b"k" * 40 + b"'", "in quotes", id="single quotes"),
+        pytest.param(b"\xef\xbb\xbf" + b"k" * 40, "byte order mark", id="BOM"),
+    ],
+)
+@pytest.mark.parametrize("source", ["file", "env"])
+def test_refuses_a_secret_with_such_edges(
+    folder: Path, secret: bytes, part: str, source: str
+) -> None:
+    (folder / "edges").write_bytes(secret)
+    config = write(folder, f"[keys]\nsecret_{source} = '{'edges' if source == 'file' else 'KEY'}'")
+    environ = {"KEY": os.fsdecode(secret)}
+    with pytest.raises(ConfigurationError, match=f"keys.secret_{source}: the secret .*{part}"):
+        load(config).build_own(environ)
+
+
+def test_a_key_file_of_another_user_is_not_a_wrong_path(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = load(folder / "jwt.toml")
+
+    def refuse(self: Path) -> bytes:  # root reads a file of any mode
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    with pytest.raises(ConfigurationError, match="let the user of this process read it") as refused:
+        settings.build_own()
+    assert "relative" not in str(refused.value)
