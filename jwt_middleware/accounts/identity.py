@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from difflib import get_close_matches
+from typing import Any, Final, Protocol
+
+from ..core.payload import check_lifetime, checked_claims
 
 DEFAULT_AUTH = "blue"
 
@@ -64,6 +67,10 @@ class Identity:
         credential: Changes whenever the account's secret does, so that what an earlier secret
             began ends; the verifier and the lookup of an account say the same.  No secret, and
             not shown all the same.
+        claims: Claims of one's own for its tokens, as :class:`JWTPayload` has them; at a refresh,
+            what the lookup says counts.
+        lifetime_seconds: Of its access tokens; ``None`` for that of its client type.
+        refresh_lifetime_seconds: Of its refresh tokens; ``None`` for that of its client type.
 
     Raises:
         TypeError: An attribute is of another type.  Values are not shown.
@@ -73,6 +80,9 @@ class Identity:
     scope: str = ""
     auth: str = DEFAULT_AUTH
     credential: str = field(default="", repr=False)
+    claims: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    lifetime_seconds: int | None = None
+    refresh_lifetime_seconds: int | None = None
 
     def __post_init__(self) -> None:
         # bool is an int, but True is nobody's uid
@@ -84,6 +94,12 @@ class Identity:
             raise _wrong(f"its auth is {_kind(self.auth)}")
         if not isinstance(self.credential, str):
             raise _wrong(f"its credential is {_kind(self.credential)}")
+        try:
+            object.__setattr__(self, "claims", checked_claims(self.claims))
+            for name in ("lifetime_seconds", "refresh_lifetime_seconds"):
+                check_lifetime(name, getattr(self, name))
+        except ValueError as error:
+            raise _wrong(str(error)) from None
 
     @classmethod
     def of(cls, value: object) -> Identity:
@@ -92,24 +108,44 @@ class Identity:
 
         Args:
             value: A mapping with the key, or an object with the attribute, ``uid`` and optionally
-                ``scope``, ``auth`` and ``credential``.  ``None`` for one of these three is as good
-                as absent.
+                the other attributes of this class.  ``None`` for one of those is as good as absent.
 
         Raises:
-            TypeError: It is neither.  The verifier's developer is at fault, not the client, so
-                this is none of the errors that a client gets an answer for.
+            TypeError: It is neither, or a mapping with another key.  The verifier's developer is at
+                fault, not the client, so this is none of the errors that a client gets an answer
+                for.
         """
         if isinstance(value, cls):
             return value
         uid = _read(value, "uid")
         if uid is _ABSENT:
             raise _wrong(f"{_kind(value)} has no uid")
-        others = {name: _read(value, name) for name in ("scope", "auth", "credential")}
+        if isinstance(value, Mapping):
+            check_keys(value)
+        others = {name: _read(value, name) for name in _KEYS[1:]}
         given = {name: one for name, one in others.items() if one is not _ABSENT}
         return cls(uid, **{name: one for name, one in given.items() if one is not None})
 
 
 _ABSENT = object()
+_KEYS: Final = (
+    *("uid", "scope", "auth", "credential"),
+    *("claims", "lifetime_seconds", "refresh_lifetime_seconds"),
+)
+
+
+def check_keys(keys: Iterable[object]) -> None:
+    """
+    Reject keys that a mapping from an account verifier or a lookup cannot have.
+
+    Raises:
+        TypeError: One is unknown; it would have no effect.
+    """
+    for key in keys:
+        if key not in _KEYS:
+            close = get_close_matches(str(key), _KEYS, n=1)
+            hint = f"did you mean {close[0]}?" if close else "claims hold what tokens shall say"
+            raise _wrong(f"its key {str(key)[:80]!a} is unknown: {hint}")
 
 
 def _read(value: object, name: str) -> Any:  # whatever it is, __post_init__ checks it
@@ -125,5 +161,6 @@ def _kind(value: object) -> str:
 def _wrong(found: str) -> TypeError:
     return TypeError(
         "an account verifier must return a mapping or an object with uid (an int, or a str that is"
-        f" not empty), and optionally scope, auth and credential (each a str): {found}"
+        " not empty), and optionally scope, auth and credential (each a str), claims (a mapping),"
+        f" lifetime_seconds and refresh_lifetime_seconds (each an int): {found}"
     )

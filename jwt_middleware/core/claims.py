@@ -17,6 +17,8 @@ from ..errors import ExpiredTokenError, ImmatureTokenError, InvalidClaimError, M
 Claims = Mapping[str, object]
 T = TypeVar("T")
 
+NBF_ALLOWANCE_SECONDS: Final = 60
+
 _LARGEST: Final = float_info.max
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
@@ -62,8 +64,9 @@ def check_not_before(claims: Claims, *, now: float, leeway_seconds: float) -> fl
     """
     Reject a token before its *nbf* or *iat*, if it has them; return the earliest time it is good.
 
-    Passes if ``nbf - leeway_seconds <= now`` and ``iat - leeway_seconds <= now``.
-    Source: RFC 7519 §4.1.5 and §4.1.6; that a token may not come from the future is ours.
+    Passes if ``nbf - leeway_seconds <= now`` and ``iat - leeway_seconds <= now``.  After an *nbf*
+    up to 60 seconds before *iat*, the issuer's allowance for clocks that are behind, *iat* does not
+    count.  Source: RFC 7519 §4.1.5 and §4.1.6; that a token may not come from the future is ours.
 
     Raises:
         InvalidClaimError: *nbf* or *iat* is not a finite JSON number.
@@ -73,6 +76,9 @@ def check_not_before(claims: Claims, *, now: float, leeway_seconds: float) -> fl
     for name in ("nbf", "iat"):
         if name in claims:
             begins = _numeric_date(claims, name) - leeway_seconds
+            early = name == "iat" and "nbf" in claims and now > earliest
+            if early and begins - earliest <= NBF_ALLOWANCE_SECONDS:
+                continue
             if now < begins:
                 raise ImmatureTokenError(
                     f"{name} is {begins - now:.0f} s ahead (leeway {leeway_seconds} s)", claim=name

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from types import MappingProxyType
 from typing import Protocol
 
 from werkzeug.wrappers import Request
@@ -60,7 +61,12 @@ class Grants:
         if clients.is_possible:
             self._types["client_credentials"] = self._client_credentials
 
-    def log_in(self, identity: Identity, client_type: str) -> Grant:
+    def log_in(
+        self,
+        identity: Identity,
+        client_type: str,
+        body: Mapping[str, object] = MappingProxyType({}),
+    ) -> Grant:
         """
         Issue tokens for somebody who has just logged in.
 
@@ -68,7 +74,8 @@ class Grants:
             BadCredentialsError: The account was disabled, or got another secret, in between.
             UnavailableError: The session cannot be recorded, or no token can be signed.
         """
-        payload = _payload(identity, client_type, scope=identity.scope)
+        client_id = parameter(body, "client_id")
+        payload = self._logins.payload(identity, client_type, client_id=client_id)
         start = None if self._sessions is None else self._sessions.start
         return self._start(start, payload, identity)
 
@@ -101,7 +108,8 @@ class Grants:
     def _client_credentials(self, request: Request, body: Mapping[str, object]) -> Grant:
         scope = parameter(body, "scope")
         identity = self._clients.require(request, body)
-        payload = _payload(identity, SERVICE, scope=narrow(scope, to=identity.scope))
+        scope = narrow(scope, to=identity.scope)
+        payload = self._logins.payload(identity, SERVICE, scope=scope)
         start = None if self._sessions is None else self._sessions.start_unrefreshable
         return self._start(start, payload, identity)
 
@@ -112,7 +120,3 @@ class Grants:
             return start(payload, credential=identity.credential, recheck=self._logins.recheck)
         except InvalidGrantError as error:
             raise BadCredentialsError from error
-
-
-def _payload(identity: Identity, client_type: str, *, scope: str) -> JWTPayload:
-    return JWTPayload(uid=identity.uid, auth=identity.auth, scope=scope, ac_type=client_type)

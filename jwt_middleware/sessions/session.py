@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Self
 
 from ..core.issuer import IssuedToken
@@ -53,6 +53,15 @@ class Lifetimes:
         ):
             raise ConfigurationError(f"grace_seconds must be 0 to {MAX_GRACE_SECONDS}")
 
+    def of(self, payload: JWTPayload) -> Lifetimes:
+        """Return those of a session for *payload*, which may name others, within the longest."""
+        longest = self.max_lifetime_seconds
+        refresh = min(payload.refresh_lifetime_seconds or self.refresh_lifetime_seconds, longest)
+        token = min(payload.lifetime_seconds or self.token_lifetime_seconds, refresh)
+        if (token, refresh) == (self.token_lifetime_seconds, self.refresh_lifetime_seconds):
+            return self
+        return replace(self, token_lifetime_seconds=token, refresh_lifetime_seconds=refresh)
+
     def token_seconds(self, *, now: float, expires_at: float) -> int:
         """Return how long an access token of a session that expires then may be good for."""
         return max(1, min(self.token_lifetime_seconds, int(expires_at - now)))
@@ -102,6 +111,7 @@ class Session:
         lifetimes: Lifetimes,
     ) -> Self:
         """Return a new session, which without *token_hash* ends with its first access token."""
+        lifetimes = lifetimes.of(payload)
         if token_hash is None:
             expires_at = ends_at = now + lifetimes.token_lifetime_seconds
         else:
@@ -122,7 +132,7 @@ class Session:
     @property
     def subject(self) -> str:
         """The claim *sub* of its access tokens."""
-        return str(self.payload.uid)
+        return self.payload.subject
 
 
 @dataclass(frozen=True, slots=True)

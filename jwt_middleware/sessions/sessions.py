@@ -154,6 +154,7 @@ class Sessions:
             if session.token_hash != token.digest:  # a replay, whatever it asks for, is one
                 self._use(token, session, now=now)
             raise
+        session = replace(session, payload=payload)  # whose lifetimes may have changed as well
         issued = self._issue(payload, token.sid, now=now, expires_at=self._expiry(session, now=now))
         salt = self._use(token, session, now=now)
         return Grant(issued, payload.scope, token.successor(salt).reveal())
@@ -257,6 +258,7 @@ class Sessions:
     def _use(self, token: RefreshToken, session: Session, *, now: float) -> bytes:
         """Use a refresh token up, and return the salt of its successor; or raise."""
         expires_at, salt = self._expiry(session, now=now), secrets.token_bytes(SALT_BYTES)
+        lifetimes = self.lifetimes.of(session.payload)
         outcome, salt = self.store.rotate(
             Rotation(
                 sid=token.sid,
@@ -266,7 +268,7 @@ class Sessions:
                 now=now,
                 grace_seconds=self.lifetimes.grace_seconds,
                 expires_at=expires_at,
-                tokens_until=self.lifetimes.tokens_until(now=now, expires_at=expires_at),
+                tokens_until=lifetimes.tokens_until(now=now, expires_at=expires_at),
             )
         )
         self._prune_at_times()
@@ -283,7 +285,8 @@ class Sessions:
         return salt
 
     def _expiry(self, session: Session, *, now: float) -> float:
-        return min(now + self.lifetimes.refresh_lifetime_seconds, session.ends_at)
+        lifetimes = self.lifetimes.of(session.payload)
+        return min(now + lifetimes.refresh_lifetime_seconds, session.ends_at)
 
     def _checked(self, session: Session, recheck: Recheck | None) -> JWTPayload:
         try:
@@ -325,7 +328,8 @@ class Sessions:
     def _issue(
         self, payload: JWTPayload, sid: str, *, now: float, expires_at: float
     ) -> IssuedToken:
-        lifetime_seconds = self.lifetimes.token_seconds(now=now, expires_at=expires_at)
+        lifetimes = self.lifetimes.of(payload)
+        lifetime_seconds = lifetimes.token_seconds(now=now, expires_at=expires_at)
         return self.issuer.issue(payload, lifetime_seconds=lifetime_seconds, session_id=sid)
 
     def _prune_at_times(self) -> None:

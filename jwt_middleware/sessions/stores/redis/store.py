@@ -25,6 +25,7 @@ T = TypeVar("T")
 
 _PAGE_SIZE: Final = 500
 _KINDS: Final[Mapping[str, Kind]] = {kind: kind for kind in get_args(Kind)}
+_TEXTS: Final = ("auth", "scope", "ac_type")
 _TIMES: Final = ("created_at", "used_at", "expires_at", "ends_at", "tokens_until")
 _MAX_LIFETIME_SECONDS: Final = 10**10  # some 300 years; a server counts milliseconds in 63 bits
 
@@ -194,9 +195,12 @@ def _str(octets: object) -> str:
 
 def _fields(session: Session) -> Iterator[str | bytes]:
     """Yield names and values; each short, as a hash of long ones takes three times the memory."""
-    payload = session.payload
-    yield from ("subject", session.subject, "uid", json.dumps(payload.uid))
-    yield from ("auth", payload.auth, "scope", payload.scope, "ac_type", payload.ac_type)
+    payload = session.payload.to_json()
+    yield from ("subject", session.subject, "uid", json.dumps(payload.pop("uid")))
+    for name in _TEXTS:
+        yield from (name, payload.pop(name))
+    if payload:  # few have more
+        yield from ("further", json.dumps(payload))
     yield from ("credential", session.credential)
     for name in _TIMES:
         yield from (name, _text(getattr(session, name)))
@@ -207,14 +211,11 @@ def _session(sid: str, found: Mapping[bytes, bytes]) -> Session | None:
     if not found:
         return None
     fields = {name.decode(): value for name, value in found.items()}
+    payload: dict[str, Any] = {name: _str(fields[name]) for name in _TEXTS}
+    payload |= json.loads(fields.get("further", b"{}"))
     return Session(
         sid=sid,
-        payload=JWTPayload(
-            uid=json.loads(fields["uid"]),
-            auth=_str(fields["auth"]),
-            scope=_str(fields["scope"]),
-            ac_type=_str(fields["ac_type"]),
-        ),
+        payload=JWTPayload(uid=json.loads(fields["uid"]), **payload),
         credential=_str(fields["credential"]),
         token_hash=fields["token"] or None,
         **{name: float(fields[name]) for name in _TIMES},

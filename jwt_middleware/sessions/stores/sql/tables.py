@@ -101,19 +101,10 @@ def unescape(text: str) -> str:
 
 def to_row(session: Session) -> dict[str, Any]:
     """Return the row of a session that was never refreshed."""
-    payload = session.payload
     return {
         "sid": session.sid,
         "subject_hash": name_hash(session.subject),
-        "payload": json.dumps(
-            {
-                "uid": payload.uid,
-                "auth": payload.auth,
-                "scope": payload.scope,
-                "ac_type": payload.ac_type,
-                "credential": session.credential,
-            }
-        ),
+        "payload": json.dumps({**session.payload.to_json(), "credential": session.credential}),
         "created_at": session.created_at,
         "used_at": session.used_at,
         "expires_at": session.expires_at,
