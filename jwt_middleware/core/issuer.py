@@ -114,7 +114,7 @@ class TokenIssuer:
         claims: dict[str, object] = {
             "iss": self.issuer,
             "aud": self.audience,
-            "sub": str(payload.uid),
+            "sub": payload.subject,
             "iat": now,
             "nbf": now,
             "exp": now + lifetime,

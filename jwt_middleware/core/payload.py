@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .claims import has_control_characters
+from .scope import is_scope
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,28 +14,56 @@ class JWTPayload:
     Who a token is for, and what it allows.
 
     Attributes:
-        uid: The account's identifier; ``str(uid)`` becomes *sub*.
+        uid: The account's identifier.
         auth: Free mark of how or as what the account was authenticated.
         scope: Scopes, separated by single spaces (RFC 8693 §4.2); empty for none.
         ac_type: Name of the client type the account logged in by.
+        subject: The claim *sub*; by default ``str(uid)``.
 
     Raises:
-        ValueError: *uid* is not an int or a non-empty string, or a text is not a string, or one
-            of them holds control characters.
+        ValueError: A member is none that a token can have; see :func:`check_account`.
     """
 
     uid: int | str
     auth: str = "blue"
     scope: str = ""
     ac_type: str = "email"
+    subject: str = ""
 
     def __post_init__(self) -> None:
-        if isinstance(self.uid, bool) or not isinstance(self.uid, int | str):
-            raise ValueError("uid must be an int or a string")
-        subject = str(self.uid)
-        if not subject or has_control_characters(subject):
-            raise ValueError("uid must not be empty or hold control characters")
-        for name in ("auth", "scope", "ac_type"):
-            text = getattr(self, name)
-            if not isinstance(text, str) or has_control_characters(text):
-                raise ValueError(f"{name} must be a string without control characters")
+        check_account(self.uid, scope=self.scope, auth=self.auth)
+        if not self.subject:
+            object.__setattr__(self, "subject", str(self.uid))
+        for name in ("ac_type", "subject"):
+            _check_text(name, getattr(self, name))
+
+
+def check_account(uid: object, *, scope: object, auth: object) -> None:
+    """
+    Check what an account says of itself, wherever it comes from.
+
+    Raises:
+        ValueError: *uid* is not an int or a non-empty string, *scope* is not scopes separated by
+            single spaces (RFC 6749 §3.3), or *uid* or *auth* holds control characters.  Values are
+            not shown.
+    """
+    if isinstance(uid, bool) or not isinstance(uid, int | str):
+        raise ValueError(f"uid must be an int or a string, not of type {type(uid).__name__}")
+    if uid == "":
+        raise ValueError("uid must not be an empty string")
+    _check_text("uid", str(uid))
+    _check_text("auth", auth)
+    if not isinstance(scope, str):
+        raise ValueError(f"scope must be a string, not of type {type(scope).__name__}")
+    if scope and not is_scope(scope):
+        raise ValueError(
+            "scope must be scopes separated by single spaces, of printable ASCII without quotes"
+            " and backslashes"
+        )
+
+
+def _check_text(name: str, text: object) -> None:
+    if not isinstance(text, str):
+        raise ValueError(f"{name} must be a string, not of type {type(text).__name__}")
+    if has_control_characters(text):
+        raise ValueError(f"{name} must not hold control characters")
