@@ -14,7 +14,7 @@ import pytest
 import jwt_middleware
 
 ROOT = Path(__file__).parents[1]
-OPTIONAL = ["sqlalchemy", "argon2", "psycopg", "redis", "gunicorn"]
+OPTIONAL = ["argon2", "psycopg", "redis", "gunicorn"]
 
 
 def run(*command: str | Path, cwd: Path) -> str:
