@@ -125,8 +125,8 @@ def _read_member(one: Field[Any], members: dict[str, object], place: Place) -> o
 
 def _not_known(key: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(key, known, n=1)
-    mend = f"did you mean {close[0]}?" if close else f"it knows {', '.join(known)}"
-    return f"this version knows no such setting: {mend}"
+    hint = f"did you mean {close[0]}?" if close else f"it knows {', '.join(known)}"
+    return f"this version knows no such setting: {hint}"
 
 
 def text(value: object, place: Place) -> str:
