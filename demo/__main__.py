@@ -48,7 +48,7 @@ url = "sqlite:///accounts.db"
 
 [sessions]
 url = "sqlite:///sessions.db"
-max_delay_seconds = 0    # so that nobody who tries this needs to wait for the default of a second
+max_delay_seconds = 0    # a logout takes effect at once in both workers
 
 [[rules]]
 path = "/"

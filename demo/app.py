@@ -1,8 +1,8 @@
 """
 A small WSGI app that knows nothing of tokens.
 
-It has a page for everybody, one for whoever is logged in and one for admins.  Which is which is
-said in the configuration file, not here.
+It has a public page, one for logged-in users and one for admins; the configuration file says which
+is which.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _HOME: Final = Markup("""\
         padding: .7rem .9rem; white-space: pre-wrap; overflow-wrap: anywhere }}
 </style>
 <h1>An ordinary WSGI app behind JWTMiddleware</h1>
-<p>Everybody may read this page. <code>/me</code> needs a token and shows the claims that the app
+<p>This page is public. <code>/me</code> needs a token and shows the claims that the app
 received; <code>/admin</code> needs one with the scope <code>admin</code>. The app itself checks
 nothing: a configuration file says it. Try it in a shell, from top to bottom:</p>
 {steps}

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -35,28 +37,76 @@ def test_what_make_raises_comes_out_and_it_is_tried_again() -> None:
     assert per_process.get() == "made"
 
 
-def test_threads_that_come_at_once_get_one_value() -> None:
-    start = threading.Barrier(8)
-    both_make = threading.Barrier(8)
+def at_once(per_process: PerProcess[object]) -> list[object]:
+    """Have 25 threads ask at the same time; return values and errors."""
+    start = threading.Barrier(25)
+
+    def ask(_: int) -> object:
+        start.wait(10)
+        try:
+            return per_process.get()
+        except OSError as error:
+            return error
+
+    with ThreadPoolExecutor(25) as pool:
+        return [*pool.map(ask, range(25))]
+
+
+def test_threads_that_come_at_once_make_one_value() -> None:
+    made: list[object] = []
+    contended = threading.Event()
 
     def make() -> object:
-        both_make.wait()
-        return object()
+        # Long enough for the others to find nothing made.
+        contended.wait(0.05)
+        made.append(object())
+        return made[-1]
 
-    per_process: PerProcess[object] = PerProcess(make)
-    got: list[object] = []
+    assert at_once(PerProcess(make)) == made * 25
+    assert len(made) == 1
 
-    def work() -> None:
-        start.wait()
-        got.append(per_process.get())
 
-    threads = [threading.Thread(target=work) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(set(got)) == 1
-    assert per_process.get() is got[0]
+def test_what_the_first_of_many_gets_raised_the_others_do_not() -> None:
+    errors = [OSError("down")]
+    made: list[object] = []
+
+    def make() -> object:
+        if errors:
+            raise errors.pop()
+        made.append(object())
+        return made[-1]
+
+    got = at_once(PerProcess(make))
+    assert len(made) == 1
+    assert sorted(map(str, got)) == sorted(["down", *[str(made[0])] * 24])
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_child_forked_while_a_thread_makes_one_makes_its_own() -> None:
+    parent, making, forked = os.getpid(), threading.Event(), threading.Event()
+
+    def make() -> int:
+        if os.getpid() == parent:
+            making.set()
+            forked.wait(10)
+        return os.getpid()
+
+    per_process = PerProcess(make)
+    thread = threading.Thread(target=per_process.get)
+    thread.start()
+    assert making.wait(10)
+    child = os.fork()
+    if child == 0:
+        signal.alarm(10)  # a deadlock ends here
+        try:
+            os._exit(0 if per_process.get() == os.getpid() else 1)
+        finally:
+            os._exit(2)
+    forked.set()
+    thread.join()
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert per_process.get() == parent
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")

@@ -14,7 +14,7 @@ import pytest
 import jwt_middleware
 
 ROOT = Path(__file__).parents[1]
-OPTIONAL = ["sqlalchemy", "argon2", "psycopg", "redis", "gunicorn"]
+OPTIONAL = ["argon2", "psycopg", "redis", "gunicorn"]
 
 
 def run(*command: str | Path, cwd: Path) -> str:
@@ -110,3 +110,15 @@ def test_everything_public_is_there_and_named_once() -> None:
     assert sorted(jwt_middleware.__all__) == jwt_middleware.__all__
     for name in jwt_middleware.__all__:
         assert getattr(jwt_middleware, name).__doc__
+
+
+def test_dir_shows_every_name_the_optional_ones_included() -> None:
+    names = {*jwt_middleware.__all__, "SQLAccounts", "SQLSessions", "RedisSessions", "SecretHasher"}
+    assert names <= set(dir(jwt_middleware))
+    for name in names:
+        assert callable(getattr(jwt_middleware, name)), name
+
+
+def test_a_name_that_does_not_exist_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'JWTManager'"):
+        _ = getattr(jwt_middleware, "JWTManager")  # noqa: B009

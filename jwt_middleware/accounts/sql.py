@@ -1,17 +1,20 @@
 """Accounts in a table: SQLite by default, PostgreSQL by URL.  Needs the extra ``sql``."""
 
+# ruff: noqa: S608  every statement is made of constants
+
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
-
-import sqlalchemy as sa
-from sqlalchemy.exc import IntegrityError
+from typing import Any, Final
 
 from ..errors import BadCredentialsError, UnavailableError
-from ..sql.database import Database
+from ..sql.database import Database, DuplicateError, Schema
+from ..sql.statement import Statement, Table
+from ..sql.urls import DatabaseURL
 from .client_type import check_client_type, normalise_account
 from .errors import (
     AccountExistsError,
@@ -20,15 +23,93 @@ from .errors import (
 )
 from .hashing import SecretHasher
 from .identity import DEFAULT_AUTH, AccountLookup, AccountVerifier, Identity
-from .table import SHOWN, Account, accounts, metadata, to_account
 
 logger = logging.getLogger(__name__)
 
-TIMEOUT_SECONDS = 5
+TIMEOUT_SECONDS: Final = 5
 
 _PAGE_SIZE = 500
-_MAX_UID = 2**63 - 1
-_MEND = "call create_schema(), or add an account with `jwt-middleware account add`"
+_MAX_UID: Final = 2**63 - 1
+
+_TABLE: Final = Table(
+    "accounts",
+    [
+        # Tokens name an account by its id: one that is deleted by hand must not hand its id on.
+        Statement("""
+            CREATE TABLE accounts (
+                id {INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT|BIGSERIAL PRIMARY KEY},
+                client_type VARCHAR(32) NOT NULL,
+                name VARCHAR(255) NOT NULL,
+                secret_hash TEXT NOT NULL,
+                scope TEXT NOT NULL,
+                auth TEXT NOT NULL,
+                disabled BOOLEAN NOT NULL,
+                created_at BIGINT NOT NULL,
+                secret_changed_at BIGINT NOT NULL,
+                UNIQUE (client_type, name)
+            )
+        """)
+    ],
+)
+_SCHEMA: Final = Schema(
+    tables=[_TABLE],
+    fix="call create_schema(), or add an account with `jwt-middleware account add`",
+)
+
+_SHOWN: Final = "id, client_type, name, scope, auth, disabled, created_at, secret_changed_at"
+_NAMED: Final = "WHERE client_type = :client_type AND name = :name"
+_FIND: Final = Statement(f"SELECT {_SHOWN} FROM accounts WHERE id = :uid")
+_FIND_NAMED: Final = Statement(f"SELECT {_SHOWN} FROM accounts {_NAMED}")
+_FIND_FOR_LOGIN: Final = Statement(f"SELECT secret_hash, {_SHOWN} FROM accounts {_NAMED}")
+_LIST: Final = Statement(
+    f"SELECT {_SHOWN} FROM accounts WHERE id > :after ORDER BY id LIMIT :limit"
+)
+_ADD: Final = Statement("""
+    INSERT INTO accounts
+        (client_type, name, secret_hash, scope, auth, disabled, created_at, secret_changed_at)
+    VALUES (:client_type, :name, :secret_hash, :scope, :auth, :disabled, :now, :now)
+    RETURNING id
+""")
+_SET_DISABLED: Final = Statement(f"UPDATE accounts SET disabled = :disabled {_NAMED}")
+# The time is never the same again, even within a second or by a clock that was set back: sessions
+# are told by it.
+_SET_SECRET: Final = Statement(f"""
+    UPDATE accounts SET
+        secret_hash = :secret_hash,
+        secret_changed_at =
+            CASE WHEN secret_changed_at >= :now THEN secret_changed_at + 1 ELSE :now END
+    {_NAMED}
+""")
+# Not if set_secret came in between: the old secret would be back.
+_REHASH: Final = Statement(
+    "UPDATE accounts SET secret_hash = :fresh WHERE id = :uid AND secret_hash = :old"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """
+    An account as an operator may see it: without its secret's hash.
+
+    Attributes:
+        uid: Its identifier, positive, never used again.
+        client_type: The label of a client type: ``"email"``.
+        name: The one spelling of its name.
+        scope: Scopes separated by spaces.
+        auth: The kind of authority, the token's ``auth`` claim.
+        disabled: Whether its logins are refused.
+        created_at: Seconds since the Unix epoch, UTC.
+        secret_changed_at: Seconds since the Unix epoch, UTC; a rehash is no change.
+    """
+
+    uid: int
+    client_type: str
+    name: str
+    scope: str
+    auth: str
+    disabled: bool
+    created_at: int
+    secret_changed_at: int
 
 
 class SQLAccounts:
@@ -38,10 +119,10 @@ class SQLAccounts:
     Nothing is connected before the first use, and nothing connected survives a fork.  No secret
     is hashed while a connection is held.
 
-    All methods but :meth:`close` raise :class:`UnavailableError` when the database cannot be
-    asked; those that take an account's name raise :class:`InvalidAccountError` for one that no
-    account can have, except :meth:`verify`; those that take a client type raise
-    :class:`ConfigurationError` for one that is not a lower-case label.
+    All methods but :meth:`close` raise :class:`UnavailableError` when the database is unavailable.
+    Those that take an account's name, except :meth:`verify`, raise :class:`InvalidAccountError` for
+    one that no account can have; those that take a client type raise :class:`ConfigurationError`
+    for one that is not a lower-case label.
 
     Args:
         url: ``sqlite:///accounts.db`` (a file), ``postgresql://user:password@host/database``.
@@ -54,12 +135,12 @@ class SQLAccounts:
 
     def __init__(
         self,
-        url: str | sa.URL,
+        url: str | DatabaseURL,
         *,
         hasher: SecretHasher | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._database = Database(url, timeout_seconds=TIMEOUT_SECONDS, mend=_MEND)
+        self._database = Database(url, schema=_SCHEMA, timeout_seconds=TIMEOUT_SECONDS)
         self._hasher = SecretHasher() if hasher is None else hasher
         self._clock = clock
 
@@ -72,7 +153,7 @@ class SQLAccounts:
 
         A new SQLite file gets the mode 0600 and write-ahead logging.
         """
-        self._database.create(metadata)
+        self._database.create()
 
     def close(self) -> None:
         """Close this process's idle connections.  The next use connects again."""
@@ -114,15 +195,12 @@ class SQLAccounts:
             "scope": scope,
             "auth": auth,
             "disabled": False,
-            "created_at": now,
-            "secret_changed_at": now,
+            "now": now,
         }
         try:
             with self._database.writing() as connection:
-                uid: int = connection.execute(
-                    sa.insert(accounts).values(row).returning(accounts.c.id)
-                ).scalar_one()
-        except IntegrityError as error:
+                (uid,) = connection.run(_ADD, row).fetchone()
+        except DuplicateError as error:
             raise AccountExistsError(
                 f"an account {name!r} of the type {client_type} exists already"
             ) from error
@@ -131,8 +209,8 @@ class SQLAccounts:
     def find(self, uid: int) -> Account | None:
         """Return the account with this uid, ``None`` if there is none."""
         with self._database.reading() as connection:
-            row = connection.execute(sa.select(*SHOWN).where(accounts.c.id == uid)).first()
-        return None if row is None else to_account(row)
+            row = connection.run(_FIND, {"uid": uid}).fetchone()
+        return None if row is None else _to_account(row)
 
     def find_named(self, client_type: str, account: str) -> Account:
         """
@@ -144,31 +222,22 @@ class SQLAccounts:
         check_client_type(client_type)
         name = normalise_account(account, client_type)
         with self._database.reading() as connection:
-            row = connection.execute(
-                sa.select(*SHOWN).where(
-                    accounts.c.client_type == client_type, accounts.c.name == name
-                )
-            ).first()
+            row = connection.run(_FIND_NAMED, {"client_type": client_type, "name": name}).fetchone()
         if row is None:
             raise _unknown(client_type, name)
-        return to_account(row)
+        return _to_account(row)
 
     def list(self) -> Iterator[Account]:
         """Yield all accounts by uid; between pages of 500 no transaction is open."""
         last = 0
         while True:
-            page = (
-                sa.select(*SHOWN)
-                .where(accounts.c.id > last)
-                .order_by(accounts.c.id)
-                .limit(_PAGE_SIZE)
-            )
             with self._database.reading() as connection:
-                rows = connection.execute(page).all()
+                rows = connection.run(_LIST, {"after": last, "limit": _PAGE_SIZE}).fetchall()
             if not rows:
                 return
-            yield from map(to_account, rows)
-            last = rows[-1].id
+            for account in map(_to_account, rows):
+                yield account
+                last = account.uid
 
     def disable(self, client_type: str, account: str) -> None:
         """
@@ -179,7 +248,7 @@ class SQLAccounts:
         Raises:
             UnknownAccountError: There is no such account.
         """
-        self._update(client_type, account, {"disabled": True})
+        self._update(_SET_DISABLED, client_type, account, {"disabled": True})
 
     def enable(self, client_type: str, account: str) -> None:
         """
@@ -188,7 +257,7 @@ class SQLAccounts:
         Raises:
             UnknownAccountError: There is no such account.
         """
-        self._update(client_type, account, {"disabled": False})
+        self._update(_SET_DISABLED, client_type, account, {"disabled": False})
 
     def set_secret(self, client_type: str, account: str, secret: str) -> None:
         """
@@ -200,14 +269,8 @@ class SQLAccounts:
             UnknownAccountError: There is no such account.
             InvalidSecretError: No account can have this secret.
         """
-        now, before = int(self._clock()), accounts.c.secret_changed_at
-        values = {
-            "secret_hash": self._hasher.hash(secret),
-            # Never the same again, even within a second or by a clock that was set back: sessions
-            # are told by it.
-            "secret_changed_at": sa.case((before >= now, before + 1), else_=now),
-        }
-        self._update(client_type, account, values)
+        values = {"secret_hash": self._hasher.hash(secret), "now": int(self._clock())}
+        self._update(_SET_SECRET, client_type, account, values)
 
     def verify(self, client_type: str, account: str, secret: str) -> Identity:
         """
@@ -224,15 +287,13 @@ class SQLAccounts:
             BadCredentialsError: It is not, or there is no such account, or it is disabled.
         """
         check_client_type(client_type)
-        row = self._find_for_login(client_type, account)
-        matches = self._hasher.verify(
-            self._hasher.decoy if row is None else row.secret_hash, secret
-        )
-        if row is None or row.disabled or not matches:
+        secret_hash, found = self._find_for_login(client_type, account)
+        matches = self._hasher.verify(secret_hash, secret)
+        if found is None or found.disabled or not matches:
             raise BadCredentialsError
-        if self._hasher.needs_rehash(row.secret_hash):
-            self._rehash(row.id, row.secret_hash, secret)
-        return _to_identity(row)
+        if self._hasher.needs_rehash(secret_hash):
+            self._rehash(found.uid, secret_hash, secret)
+        return _to_identity(found)
 
     def verifier(self, client_type: str) -> AccountVerifier:
         """Return :meth:`verify` for this client type, to be called with account and secret."""
@@ -253,41 +314,35 @@ class SQLAccounts:
             return None
         return _to_identity(account)
 
-    def _find_for_login(self, client_type: str, account: str) -> sa.Row[tuple[object, ...]] | None:
+    def _find_for_login(self, client_type: str, account: str) -> tuple[str, Account | None]:
+        """Return the stored hash and the account, or a hash that no secret matches."""
         try:
             name = normalise_account(account, client_type)
         except InvalidAccountError:
-            name = ""  # nobody's, and asked for all the same: the work must not tell
+            name = ""  # no account has it, but the lookup takes as long
         with self._database.reading() as connection:
-            return connection.execute(
-                sa.select(*accounts.c).where(
-                    accounts.c.client_type == client_type, accounts.c.name == name
-                )
-            ).first()
+            row = connection.run(
+                _FIND_FOR_LOGIN, {"client_type": client_type, "name": name}
+            ).fetchone()
+        return (self._hasher.decoy, None) if row is None else (row[0], _to_account(row[1:]))
 
     def _rehash(self, uid: int, old: str, secret: str) -> None:
-        statement = sa.update(accounts).where(
-            # Not if set_secret came in between: the old secret would be back.
-            accounts.c.id == uid,
-            accounts.c.secret_hash == old,
-        )
         try:
             fresh = self._hasher.hash(secret)
             with self._database.writing() as connection:
-                connection.execute(statement.values(secret_hash=fresh))
+                connection.run(_REHASH, {"uid": uid, "old": old, "fresh": fresh})
         except UnavailableError as error:
             logger.warning("account %d keeps its old secret hash: %s", uid, error)
 
-    def _update(self, client_type: str, account: str, values: Mapping[str, object]) -> None:
+    def _update(
+        self, statement: Statement, client_type: str, account: str, values: Mapping[str, object]
+    ) -> None:
         check_client_type(client_type)
         name = normalise_account(account, client_type)
-        statement = (
-            sa.update(accounts)
-            .where(accounts.c.client_type == client_type, accounts.c.name == name)
-            .values(values)
-        )
         with self._database.writing() as connection:
-            found = connection.execute(statement).rowcount
+            found = connection.run(
+                statement, {**values, "client_type": client_type, "name": name}
+            ).rowcount
         if not found:
             raise _unknown(client_type, name)
 
@@ -296,6 +351,21 @@ def _unknown(client_type: str, name: str) -> UnknownAccountError:
     return UnknownAccountError(f"there is no {client_type} account {name!r}")
 
 
-def _to_identity(row: sa.Row[tuple[object, ...]] | Account) -> Identity:
-    uid = row.uid if isinstance(row, Account) else row.id
-    return Identity(uid, row.scope, row.auth, credential=str(row.secret_changed_at))
+def _to_account(row: Sequence[Any]) -> Account:
+    uid, client_type, name, scope, auth, disabled, created_at, secret_changed_at = row
+    # SQLite knows no booleans.
+    return Account(
+        uid=uid,
+        client_type=client_type,
+        name=name,
+        scope=scope,
+        auth=auth,
+        disabled=bool(disabled),
+        created_at=created_at,
+        secret_changed_at=secret_changed_at,
+    )
+
+
+def _to_identity(account: Account) -> Identity:
+    credential = str(account.secret_changed_at)
+    return Identity(account.uid, account.scope, account.auth, credential=credential)

@@ -16,8 +16,7 @@ from ..errors import JWTMiddlewareError
 from .terminal import read_secret
 
 if TYPE_CHECKING:
-    from ..accounts.sql import SQLAccounts
-    from ..accounts.table import Account
+    from ..accounts.sql import Account, SQLAccounts
     from ..config.sessions import SessionSettings
 
 _account = click.argument("name", metavar="ACCOUNT")
@@ -151,7 +150,7 @@ def _end_sessions(config: Path, account: Account) -> None:
     except JWTMiddlewareError as error:
         name, option = shlex.quote(account.name), f"-c {shlex.quote(str(config))}"
         raise click.ClickException(
-            f"that is done, but its sessions go on: {error}; once that is mended, run"
+            f"that is done, but its sessions go on: {error}; once that is fixed, run"
             f" `jwt-middleware {option} account logout-everywhere {name}"
             f" --type {account.client_type}`"
         ) from error

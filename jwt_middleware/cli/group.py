@@ -1,4 +1,4 @@
-"""The command itself: which configuration it is about, and one line for each error."""
+"""The command ``jwt-middleware``: its configuration file, and one line for each error."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .token import token
 
 
 class OneLineErrors(click.Group):
-    """A group whose commands fail with one line and exit code 1 at whatever can be foreseen."""
+    """A group whose commands print each expected error as one line and exit with 1."""
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
@@ -28,7 +28,7 @@ class OneLineErrors(click.Group):
             raise click.ClickException(f"{error.code}: {error}") from error
         except JWTMiddlewareError as error:
             raise click.ClickException(str(error)) from error
-        except BrokenPipeError:  # whoever read our output has gone: click ends us quietly
+        except BrokenPipeError:  # the reader of our output is gone: click exits quietly
             raise
         except OSError as error:
             where = "" if error.filename is None else f"{error.filename}: "

@@ -1,4 +1,4 @@
-"""``jwt-middleware token``: issue, verify, revoke and look into tokens."""
+"""``jwt-middleware token``: issue, verify, revoke and inspect tokens."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ def token() -> None:
 
 
 @token.command()
-@click.option("--uid", required=True, help="Whom it is for; digits become a number.")
-@click.option("--scope", "scopes", multiple=True, help="What it allows; can be repeated.")
+@click.option("--uid", required=True, help="Claim uid; digits become a number.")
+@click.option("--scope", "scopes", multiple=True, help="A scope of the token; can be repeated.")
 @click.option("--auth", default="blue", show_default=True, help="The claim auth.")
 @click.option("--type", "client_type", default="email", show_default=True, help="Claim ac_type.")
 @click.option(
     "--lifetime-seconds",
     type=int,
-    help="Seconds until it expires; zero or less gives one that has.  [default: the endpoint's]",
+    help="Seconds until it expires; zero or less issues an expired one.  [default: the endpoint's]",
 )
 @click.pass_obj
 def issue(
@@ -45,7 +45,7 @@ def issue(
     client_type: str,
     lifetime_seconds: int | None,
 ) -> None:
-    """Print a token signed with the configured key.  No account is asked for."""
+    """Print a token signed with the configured key.  No account is checked."""
     settings = load(config)
     issuer = settings.build_issuer(settings.build_own())
     scope = " ".join(" ".join(scopes).split())
@@ -101,10 +101,10 @@ def revoke(
         else:
             text = read_token()
             if (sid := _sid_of_refresh_token(text, whose)) is not None:
-                _end(store, sid, now=now)
+                _end(store, sid, issuer=whose, now=now)
                 return
             claims = settings.build_verifier(settings.build_own()).verify(text).claims
-        revocation = token_revocation(claims, issuer=whose, now=now)
+        revocation = token_revocation(claims, now=now)
         store.revoke(revocation)
     click.echo(f"revoked token {claims['jti']!a}, until {shown(revocation.expires_at)}")
 
@@ -116,8 +116,8 @@ def _sid_of_refresh_token(text: str, issuer: str) -> str | None:
         return None
 
 
-def _end(store: SessionStore, sid: str, *, now: float) -> None:
-    if not store.end(sid, now=now):
+def _end(store: SessionStore, sid: str, *, issuer: str, now: float) -> None:
+    if not store.end(sid, issuer=issuer, now=now):
         raise click.ClickException("the session of this refresh token has ended, or never was")
     click.echo(f"ended session {sid}")
 
@@ -127,11 +127,11 @@ def inspect() -> None:
     """
     Read a token from standard input and print what it holds.  NOTHING IS VERIFIED.
 
-    Needs no configuration and no key: whoever made the token wrote what you see.
+    Needs no configuration and no key: the claims are shown as the token has them, unverified.
     """
     jws = split(read_token())
     header, claims = decode_object(jws.header, "header"), decode_object(jws.payload, "payload")
-    click.echo("Nothing was verified: anybody can write such a token.", err=True)
+    click.echo("Not verified: anyone can write such a token.", err=True)
     _print_json({"verified": False, "header": header, "claims": claims})
 
 

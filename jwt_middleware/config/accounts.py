@@ -31,7 +31,8 @@ class AccountSettings(Section):
     ``[accounts]``.
 
     Attributes:
-        url: SQLAlchemy URL; an SQLite file is relative to the configuration file's folder.
+        url: ``sqlite:///`` or ``postgresql://``; an SQLite file is relative to the configuration
+            file's folder.
         hasher: ``None`` leaves everything at its default.
     """
 
@@ -46,7 +47,7 @@ class AccountSettings(Section):
             ConfigurationError: A setting is unusable, or the extra ``sql`` is not installed.
         """
         try:
-            from . import sql  # noqa: PLC0415  needs SQLAlchemy and argon2-cffi, an extra
+            from . import sql  # noqa: PLC0415  needs argon2-cffi, an extra
         except ModuleNotFoundError as error:
             raise self.place.error(
                 f"{error.name} is missing: pip install 'wsgi-jwt-middleware[sql]'"

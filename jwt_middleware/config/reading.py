@@ -125,8 +125,8 @@ def _read_member(one: Field[Any], members: dict[str, object], place: Place) -> o
 
 def _not_known(key: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(key, known, n=1)
-    mend = f"did you mean {close[0]}?" if close else f"it knows {', '.join(known)}"
-    return f"this version knows no such setting: {mend}"
+    hint = f"did you mean {close[0]}?" if close else f"it knows {', '.join(known)}"
+    return f"this version knows no such setting: {hint}"
 
 
 def text(value: object, place: Place) -> str:
@@ -162,6 +162,13 @@ def texts(value: object, place: Place) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(one, str) and one for one in value):
         raise place.error('must be a list of strings, as in ["a", "b"]')
     return tuple(value)
+
+
+def drip(value: object, place: Place) -> tuple[int, float]:
+    """Read a burst, and the seconds until one more."""
+    if not isinstance(value, list) or len(value) != 2:
+        raise place.error("must be a burst and the seconds until one more, as in [5, 180]")
+    return whole(value[0], place), number(value[1], place)
 
 
 def text_or_texts(value: object, place: Place) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from typing import Any, Final, Self
 
 from ..errors import InvalidClaimError
 from .claims import check_use, has_control_characters
+from .scope import is_scope
 
 MAX_CLAIMS_BYTES: Final = 4096
 """Of the own claims of one token, as JSON: servers cut header lines at 8 KiB."""
@@ -95,6 +96,7 @@ class JWTPayload:
         auth: Free mark of how or as what the account was authenticated.
         scope: Scopes, separated by single spaces (RFC 8693 §4.2); empty for none.
         ac_type: Name of the client type the account logged in by.
+        subject: The claim *sub*; by default ``str(uid)``.
         claims: Claims of one's own: name to JSON value, at most 4096 bytes and 8 levels of it,
             with none of :data:`RESERVED_CLAIMS`.
         client_id: The OAuth client that the token is issued to (RFC 9068 §2.2), if there is one.
@@ -110,6 +112,7 @@ class JWTPayload:
     auth: str = "blue"
     scope: str = ""
     ac_type: str = "email"
+    subject: str = ""
     claims: Mapping[str, Any] = field(default_factory=dict, hash=False)
     client_id: str | None = None
     audience: tuple[str, ...] = ()
@@ -124,18 +127,16 @@ class JWTPayload:
         ):
             object.__setattr__(self, name, value)
         check_account(self.uid, scope=self.scope, auth=self.auth)
-        _check_text("ac_type", self.ac_type)
+        if not self.subject:
+            object.__setattr__(self, "subject", str(self.uid))
+        for name in ("ac_type", "subject"):
+            _check_text(name, getattr(self, name))
         if self.client_id is not None:
             _check_text("client_id", self.client_id)
         object.__setattr__(self, "claims", checked_claims(self.claims))
         object.__setattr__(self, "audience", tuple(self.audience))
         for name in ("lifetime_seconds", "refresh_lifetime_seconds"):
             check_lifetime(name, getattr(self, name))
-
-    @property
-    def subject(self) -> str:
-        """The claim *sub*."""
-        return str(self.uid)
 
     @classmethod
     def of(cls, value: JWTPayload | Mapping[str, Any]) -> JWTPayload:
@@ -162,6 +163,8 @@ class JWTPayload:
         """
         members: dict[str, Any] = {name: getattr(self, name) for name in _MEMBERS[:4]}
         later = {one.name: getattr(self, one.name) for one in fields(self)[4:]}
+        if self.subject == str(self.uid):
+            del later["subject"]
         return members | {name: value for name, value in later.items() if value}
 
 
@@ -260,8 +263,9 @@ def check_account(uid: object, *, scope: object, auth: object) -> None:
     Check what an account says of itself, wherever it comes from.
 
     Raises:
-        ValueError: *uid* is not an int or a non-empty string, *scope* or *auth* is not a
-            string, or one of the three holds control characters.  Values are not shown.
+        ValueError: *uid* is not an int or a non-empty string, *scope* is not scopes separated by
+            single spaces (RFC 6749 §3.3), or *uid* or *auth* holds control characters.  Values are
+            not shown.
     """
     if isinstance(uid, bool) or not isinstance(uid, int | str):
         raise ValueError(f"uid must be an int or a string, not of type {type(uid).__name__}")
@@ -269,7 +273,13 @@ def check_account(uid: object, *, scope: object, auth: object) -> None:
         raise ValueError("uid must not be an empty string")
     _check_text("uid", str(uid))
     _check_text("auth", auth)
-    _check_text("scope", scope)
+    if not isinstance(scope, str):
+        raise ValueError(f"scope must be a string, not of type {type(scope).__name__}")
+    if scope and not is_scope(scope):
+        raise ValueError(
+            "scope must be scopes separated by single spaces, of printable ASCII without quotes"
+            " and backslashes"
+        )
 
 
 def _check_text(name: str, text: object) -> None:

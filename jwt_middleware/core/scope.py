@@ -12,6 +12,11 @@ from ..errors import InvalidScopeError
 _SCOPE: Final = re.compile(r"[\x21\x23-\x5B\x5D-\x7E]+(?: [\x21\x23-\x5B\x5D-\x7E]+)*")
 
 
+def is_scope(text: str) -> bool:
+    """Tell whether *text* is scopes separated by single spaces."""
+    return _SCOPE.fullmatch(text) is not None
+
+
 def narrow(requested: str | None, *, to: str) -> str:
     """
     Return *requested*, if *to* allows all of it; *to* itself if nothing is requested.
@@ -25,7 +30,7 @@ def narrow(requested: str | None, *, to: str) -> str:
     """
     if not requested:
         return to
-    if not _SCOPE.fullmatch(requested):
+    if not is_scope(requested):
         raise InvalidScopeError("scope is not scopes separated by single spaces")
     wanted = dict.fromkeys(requested.split(" "))
     if not wanted.keys() <= set(to.split(" ")):

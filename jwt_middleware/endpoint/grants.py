@@ -19,8 +19,9 @@ from ..errors import (
     UnsupportedGrantTypeError,
 )
 from ..sessions import Grant, Recheck, Sessions
+from ..sessions.session import SERVICE
 from .body import parameter, required_parameter
-from .clients import SERVICE, ClientAuthentication
+from .clients import ClientAuthentication
 from .logins import Logins
 
 _GrantType = Callable[[Request, Mapping[str, object]], Grant]
@@ -39,7 +40,7 @@ class Grants:
     Args:
         issuer: Issues them where there are none.
         sessions: Record and issue them.
-        logins: Knows the accounts.
+        logins: Rechecks the accounts.
         clients: Authenticates clients.
     """
 
@@ -68,7 +69,7 @@ class Grants:
         body: Mapping[str, object] = MappingProxyType({}),
     ) -> Grant:
         """
-        Issue tokens for somebody who has just logged in.
+        Issue tokens for an account that has just logged in.
 
         Raises:
             BadCredentialsError: The account was disabled, or got another secret, in between.
@@ -90,10 +91,10 @@ class Grants:
         Raises:
             InvalidRequestError: A parameter is missing or malformed, the scope goes too far, or
                 there is no such grant type here.
-            BadCredentialsError: The client is not who it says.
+            BadCredentialsError: The client's credentials are wrong, or missing.
             InvalidGrantError: The refresh token is not good.
             TooManyAttemptsError: The client has tried too often.
-            UnavailableError: Something that must be asked cannot be asked.
+            UnavailableError: Accounts, sessions or keys are unavailable.
         """
         grant = self._types.get(required_parameter(body, "grant_type"))
         if grant is None:
@@ -102,14 +103,21 @@ class Grants:
 
     def _refresh(self, sessions: Sessions, request: Request, body: Mapping[str, object]) -> Grant:
         token, scope = required_parameter(body, "refresh_token"), parameter(body, "scope")
-        self._clients.check(request, body)
-        return sessions.refresh(token, scope=scope, recheck=self._logins.recheck)
+        client = self._clients.identify(request, body)
+        address = self._logins.addresses(request.environ)
+        return sessions.refresh(
+            token,
+            scope=scope,
+            recheck=self._logins.recheck,
+            client=client,
+            address="" if address is None else str(address),
+        )
 
     def _client_credentials(self, request: Request, body: Mapping[str, object]) -> Grant:
         scope = parameter(body, "scope")
         identity = self._clients.require(request, body)
-        scope = narrow(scope, to=identity.scope)
-        payload = self._logins.payload(identity, SERVICE, scope=scope)
+        narrowed = narrow(scope, to=identity.scope)
+        payload = self._logins.payload(identity, SERVICE, scope=narrowed)
         start = None if self._sessions is None else self._sessions.start_unrefreshable
         return self._start(start, payload, identity)
 

@@ -1,1 +1,1 @@
-"""SQL databases below every room that stores something.  Needs the extra ``sql``."""
+"""SQLite and PostgreSQL, for every package that stores something in one."""

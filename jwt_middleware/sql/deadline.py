@@ -1,4 +1,4 @@
-"""Until when an operation on a database may last, whatever it has to wait for."""
+"""The deadline of an operation on a database, kept by everything that waits in it."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _deadline: ContextVar[float] = ContextVar("deadline", default=math.inf)
 @contextmanager
 def within(seconds: float) -> Iterator[None]:
     """
-    Let what is done in the block last so long; what waits has to ask :func:`remaining`.
+    Give the block a deadline; what waits in it checks :func:`remaining`.
 
-    A block inside another one does not last longer than that.
+    A nested block never extends the deadline of the outer one.
     """
     token = _deadline.set(min(_deadline.get(), time.monotonic() + seconds))
     try:
@@ -26,5 +26,5 @@ def within(seconds: float) -> Iterator[None]:
 
 
 def remaining() -> float:
-    """Return for how many seconds the operation may go on; negative if it should have ended."""
+    """Return the seconds until the deadline; negative after it."""
     return _deadline.get() - time.monotonic()

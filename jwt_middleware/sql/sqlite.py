@@ -1,4 +1,4 @@
-"""An SQLite file: how it is created, opened, and noticed to be another one."""
+"""An SQLite file: how it is created, opened, locked, and noticed to be another one."""
 
 from __future__ import annotations
 
@@ -6,49 +6,186 @@ import os
 import secrets
 import sqlite3
 import time
-from contextlib import closing, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import Final
-
-from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.engine import URL
-from sqlalchemy.engine.interfaces import DBAPICursor
-from sqlalchemy.exc import DisconnectionError
-from sqlalchemy.pool import ConnectionPoolEntry
+from typing import Final, NamedTuple
 
 from .deadline import remaining
-from .row_log import LOGGING_NAME
+from .pool import Pool
+from .statement import Connection, Statement
 
-WRITE: Final = "jwt_middleware_write"
-"""Execution option of a transaction that writes: the value of ``PRAGMA synchronous``."""
+_READERS: Final = 15
 
-_SYNCHRONOUS: Final = "synchronous"
-_LOOK_AGAIN_MILLISECONDS: Final = 4
+# SQLite itself, if it is let, looks again after a tenth of a second in the end, and finds that
+# others were faster: some would wait for ever.
+_LOOK_AGAIN_SECONDS: Final = 0.004
+
+# https://www.sqlite.org/rescode.html
+_LOCKED: Final = "is locked by another process"
+_REASONS: Final = {
+    sqlite3.SQLITE_BUSY: _LOCKED,
+    sqlite3.SQLITE_LOCKED: _LOCKED,
+    sqlite3.SQLITE_FULL: "disk full",
+    sqlite3.SQLITE_IOERR: "its disk cannot be read or written; it may be full",
+    sqlite3.SQLITE_READONLY: "permission denied to write it; check the owner of file and folder",
+    sqlite3.SQLITE_NOTADB: "the file is no SQLite database",
+    sqlite3.SQLITE_CORRUPT: "the file is damaged",
+    sqlite3.SQLITE_CONSTRAINT: "its tables refuse the row; a newer version may have changed them",
+}
+_DUPLICATE: Final = {sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY}
 
 
-def make_engine(url: URL, path: Path, *, timeout_seconds: float) -> Engine:
-    """Make an engine for the file at *path*, which has to be there when it is connected."""
-    engine = create_engine(
-        # mode=rw: without it, to open a missing file makes an empty one with the umask's mode.
-        url.set(database=path.as_uri()).update_query_dict({"uri": "true", "mode": "rw"}),
-        hide_parameters=True,  # SQLAlchemy's errors and logs would show secret hashes
-        logging_name=LOGGING_NAME,
-        pool_timeout=timeout_seconds,
-        # isolation_level None: sqlite3 itself begins nothing, _begin does.
-        connect_args={"timeout": timeout_seconds, "isolation_level": None},
-    )
-    event.listen(engine, "begin", partial(_begin, int(timeout_seconds * 1_000)))
-    event.listen(engine, "connect", partial(_note_file, path))
-    event.listen(engine, "checkout", partial(_check_file_is_the_same, path))
-    return engine
+class Version(NamedTuple):
+    """
+    One state of a file, as one connection sees it.
+
+    Attributes:
+        opening: Another object for each connection: their numbers cannot be compared.
+        number: ``PRAGMA data_version``.
+    """
+
+    opening: object
+    number: int
+
+
+class SQLite:
+    """
+    One file, as one process uses it.
+
+    Its threads write in turns, over one connection: those that wait for one another here go on at
+    once, and those that wait for the file's lock, after a few milliseconds.
+
+    Args:
+        path: The file, which has to be there when it is connected.
+        timeout_seconds: How long a reader waits for another's lock.
+    """
+
+    error: Final = sqlite3.Error
+
+    def __init__(self, path: Path, *, timeout_seconds: float) -> None:
+        self._path = path
+        connect = partial(_open, path, timeout_seconds=timeout_seconds)
+        self._readers = Pool(connect, size=_READERS)
+        self._writer = Pool(partial(_open, path, timeout_seconds=_LOOK_AGAIN_SECONDS), size=1)
+        # It never writes, so that every commit of others shows.
+        self._watcher = Pool(connect, size=1)
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """Lend a connection on which each statement sees what is committed by then."""
+        with self._readers.connection() as connection:
+            yield connection
+
+    @contextmanager
+    def writing(self, *, durable: bool) -> Iterator[Connection]:
+        """Lend a connection in a transaction that has the write lock from the beginning."""
+        with self._writer.connection() as connection:
+            connection.synchronise("FULL" if durable else "NORMAL")
+            # A lock that is taken at the first write, after a read, fails under contention instead
+            # of waiting.
+            connection.wait_for("BEGIN IMMEDIATE")
+            try:
+                yield connection
+                connection.wait_for("COMMIT")
+            except BaseException:
+                with suppress(sqlite3.Error):
+                    connection.rollback()
+                raise
+
+    @contextmanager
+    def creating(self) -> Iterator[Connection]:
+        """Lend a connection in a transaction, to a file that is created if it is not there."""
+        create_file(self._path)
+        with self.writing(durable=True) as connection:
+            yield connection
+
+    def incarnation(self) -> str:
+        """Return what is another for a file that takes this one's place."""
+        return str(identity(self._path))
+
+    def version(self) -> Version:
+        """Return what is equal to an earlier one only if nothing was committed in between."""
+        with self._watcher.connection() as connection:
+            try:
+                (number,) = connection.execute("PRAGMA data_version").fetchone()
+            except sqlite3.Error:
+                connection.close()
+                raise
+            return Version(connection.opening, number)
+
+    def close(self) -> None:
+        """Close the idle connections."""
+        for pool in (self._readers, self._writer, self._watcher):
+            pool.close()
+
+    def explain(self, error: Exception, *, fix: str) -> str:
+        """Say why an operation failed, quoting nothing of the error."""
+        code = primary_code(error)
+        if code == sqlite3.SQLITE_CANTOPEN:
+            return f"cannot be opened; if it is not there, {fix}"
+        # SQLite has no code of its own for a missing table or column; from statements that never
+        # vary, its generic one means nothing else.
+        if code == sqlite3.SQLITE_ERROR:
+            return f"lacks the tables of this version; {fix}"
+        why = _REASONS.get(code)
+        return f"unavailable: {why}" if why else "unavailable"
+
+    def is_duplicate(self, error: Exception) -> bool:
+        """Tell whether a row was refused because its key exists already."""
+        return getattr(error, "sqlite_errorcode", 0) in _DUPLICATE
+
+
+class _FileConnection(sqlite3.Connection):
+    """A connection to a file; not to the one that took its place since."""
+
+    path: Path
+    file: tuple[int, int] | None
+    opening: object
+    synchronous = ""
+    is_open = True
+
+    def run(self, statement: Statement, parameters: Mapping[str, object] = {}, /) -> sqlite3.Cursor:
+        """Execute a statement."""
+        return self.execute(statement.sqlite, parameters)
+
+    def run_many(self, statement: Statement, rows: Sequence[Mapping[str, object]], /) -> None:
+        """Execute a statement once for each of *rows*."""
+        self.executemany(statement.sqlite, rows)
+
+    def synchronise(self, mode: str) -> None:
+        """Set how a commit waits for the disk: ``FULL`` outlasts a loss of power."""
+        if self.synchronous != mode:
+            self.execute(f"PRAGMA synchronous={mode}")
+            self.synchronous = mode
+
+    def wait_for(self, statement: str) -> None:
+        """Execute a statement as soon as others let go of the lock it needs."""
+        while True:
+            try:
+                self.execute(statement)
+            except sqlite3.OperationalError as error:
+                if primary_code(error) != sqlite3.SQLITE_BUSY or remaining() <= 0:
+                    raise
+            else:
+                return
+
+    def is_usable(self) -> bool:
+        """Tell whether others that open the file now open the same one."""
+        return self.is_open and not self.in_transaction and self.file == identity(self.path)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self.is_open = False
+        super().close()
 
 
 def create_file(path: Path) -> None:
-    """Create the file, for its owner only, unless it is there; and have it log ahead."""
+    """Create the file, for its owner only, unless it is there; and switch it to WAL."""
     if not path.exists():
         _create_empty(path)
-    with closing(sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True, timeout=0)) as connection:
+    with closing(_open(path, timeout_seconds=0)) as connection:
         # SQLite does not wait for the lock this needs, whatever the busy timeout.
         while True:
             try:
@@ -59,19 +196,6 @@ def create_file(path: Path) -> None:
                 time.sleep(0.01)
             else:
                 return
-
-
-def _create_empty(path: Path) -> None:
-    # Under another name: whoever closes a descriptor of a file drops all locks that his process has
-    # on it (POSIX, fcntl), and other threads may open the database as soon as it is there.  Without
-    # their locks another process removes the log that they go on writing to.
-    new = path.with_name(f"{path.name}.{secrets.token_hex(4)}.new")
-    os.close(os.open(new, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-    try:
-        with suppress(FileExistsError):
-            os.link(new, path)
-    finally:
-        new.unlink()
 
 
 def identity(path: Path) -> tuple[int, int] | None:
@@ -90,42 +214,29 @@ def primary_code(error: object) -> int:
     return code & 0xFF
 
 
-def _note_file(path: Path, _: object, record: ConnectionPoolEntry) -> None:
-    record.info["file"] = identity(path)
+def _open(path: Path, *, timeout_seconds: float) -> _FileConnection:
+    file = identity(path)
+    connection = sqlite3.connect(
+        # mode=rw: without it, to open a missing file makes an empty one with the umask's mode.
+        f"{path.as_uri()}?mode=rw",
+        uri=True,
+        timeout=timeout_seconds,
+        isolation_level=None,  # sqlite3 itself begins no transaction
+        check_same_thread=False,
+        factory=_FileConnection,
+    )
+    connection.path, connection.file, connection.opening = path, file, object()
+    return connection
 
 
-def _check_file_is_the_same(path: Path, _: object, record: ConnectionPoolEntry, __: object) -> None:
-    """Give up a connection to a file that was removed or replaced: others write to the new one."""
-    if record.info["file"] != identity(path):
-        raise DisconnectionError
-
-
-def _begin(timeout_milliseconds: int, connection: Connection) -> None:
-    synchronous = connection.get_execution_options().get(WRITE)
-    # What is only read is read a statement at a time: SQLite needs no BEGIN for that.
-    if synchronous is None:
-        return
-    with closing(connection.connection.cursor()) as cursor:
-        if connection.info.get(_SYNCHRONOUS) != synchronous:
-            cursor.execute(f"PRAGMA synchronous={synchronous}")
-            connection.info[_SYNCHRONOUS] = synchronous
-        # SQLite itself, if it is let, looks again after a tenth of a second in the end, and finds
-        # that others were faster: some would wait for ever.
-        cursor.execute(f"PRAGMA busy_timeout={_LOOK_AGAIN_MILLISECONDS}")
-        try:
-            _lock(cursor)
-        finally:
-            cursor.execute(f"PRAGMA busy_timeout={timeout_milliseconds}")
-
-
-def _lock(cursor: DBAPICursor) -> None:
-    # The lock at once: one that is taken at the first write, after a read, fails under contention
-    # instead of waiting.
-    while True:
-        try:
-            cursor.execute("BEGIN IMMEDIATE")
-        except sqlite3.OperationalError as error:
-            if primary_code(error) != sqlite3.SQLITE_BUSY or remaining() <= 0:
-                raise
-        else:
-            return
+def _create_empty(path: Path) -> None:
+    # Under another name: closing a descriptor of a file drops all locks that the process has on it
+    # (POSIX, fcntl), and other threads may open the database as soon as it is there.  Without their
+    # locks another process removes the log that they go on writing to.
+    new = path.with_name(f"{path.name}.{secrets.token_hex(4)}.new")
+    os.close(os.open(new, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    try:
+        with suppress(FileExistsError):
+            os.link(new, path)
+    finally:
+        new.unlink()

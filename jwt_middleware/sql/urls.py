@@ -1,61 +1,134 @@
-"""Which database a URL is for, and what is wrong with it."""
+"""The URL of a database: what it says, and what is wrong with it."""
 
 from __future__ import annotations
 
-from contextlib import suppress
-
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+from urllib.parse import parse_qsl, unquote
 
 from ..errors import ConfigurationError
 
-SQLITE = "sqlite+pysqlite"
-POSTGRESQL = "postgresql+psycopg"
-URL_FORMS = "sqlite:///accounts.db or postgresql://user:password@host/database"
+URL_FORMS: Final = "sqlite:///accounts.db or postgresql://user:password@host/database"
 
-_DRIVERS = {
-    "sqlite": SQLITE,
-    SQLITE: SQLITE,
-    "postgresql": POSTGRESQL,
-    POSTGRESQL: POSTGRESQL,
-}
+# Of SQLAlchemy's names with a driver, those of the drivers used here.
+_SQLITE: Final = {"sqlite", "sqlite+pysqlite"}
+_POSTGRESQL: Final = {"postgresql", "postgresql+psycopg"}
+
+# scheme "://" [ user [ ":" password ] "@" ] [ hosts ] [ "/" database ] [ "?" query ]
+# A password may hold anything but "@", which is written %40.
+_URL: Final = re.compile(
+    r"""
+    (?P<scheme>[\w+]+)://
+    (?:(?P<user>[^:/@]*)(?::(?P<password>[^@]*))?@)?
+    (?P<hosts>[^/?]*)
+    (?:/(?P<database>[^?]*))?
+    (?:\?(?P<query>.*))?
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+# host [ ":" port ], the host a name, an IPv4 address or an IPv6 address in brackets
+_HOST: Final = re.compile(r"(?:\[(?P<ipv6>[^\]]+)\]|(?P<host>[^:\[\]]*))(?::(?P<port>[0-9]*))?")
+_HOST_AND_PORT: Final = re.compile(r"([A-Za-z0-9.-]*)(?::([0-9]*))?")
 
 
-def parse_url(url: str | URL) -> URL:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatabaseURL:
     """
-    Return the URL with the driver this package works with.
+    A URL that was read.
+
+    Attributes:
+        shown: It without what may be secret, password and query; for SQLite the file.
+        path: The SQLite file, ``None`` for PostgreSQL.
+        libpq: The connection parameters of PostgreSQL.
+    """
+
+    shown: str
+    path: Path | None = None
+    libpq: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    def beside(self, folder: Path) -> DatabaseURL:
+        """Return it with a relative SQLite file taken to be in *folder*."""
+        return self if self.path is None else sqlite_url(folder / self.path)
+
+
+def sqlite_url(path: Path) -> DatabaseURL:
+    """Return the URL of an SQLite file."""
+    return DatabaseURL(shown=str(path), path=path)
+
+
+def parse_url(url: str) -> DatabaseURL:
+    """
+    Read the URL of a database.
 
     Raises:
         ConfigurationError: It cannot be read, is for another database or driver, names no file
             (SQLite), or has a password that would show (PostgreSQL).  The text quotes none of it.
     """
-    parsed: URL | None = None
-    # An error that make_url raises may quote a part of the password: it must not be chained.
-    with suppress(ArgumentError, ValueError):
-        parsed = make_url(url)
-    if parsed is None:
+    found = _URL.fullmatch(url) if isinstance(url, str) else None
+    if found is None:
         raise ConfigurationError(f"the database url cannot be read; write {URL_FORMS}")
-    driver = _DRIVERS.get(parsed.drivername)
-    if driver is None:
-        raise ConfigurationError(f"the database url is for {parsed.drivername}; write {URL_FORMS}")
-    if driver == SQLITE:
-        _check_file(parsed)
-    else:
-        _check_password(url)
-    return parsed.set(drivername=driver)
+    scheme = found["scheme"]
+    if scheme in _SQLITE:
+        return _parse_sqlite(found)
+    if scheme in _POSTGRESQL:
+        return _parse_postgresql(found)
+    raise ConfigurationError(f"the database url is for {scheme}; write {URL_FORMS}")
 
 
-def _check_file(url: URL) -> None:
-    path = url.database or ":memory:"
-    if url.host or path == ":memory:" or path.startswith("file:"):
+def _parse_sqlite(found: re.Match[str]) -> DatabaseURL:
+    path = found["database"] or ":memory:"
+    if found["hosts"] or path == ":memory:" or path.startswith("file:"):
         raise ConfigurationError(
             "the database url names no SQLite file; write three slashes and a path:"
             " sqlite:///accounts.db (or four: sqlite:////var/lib/accounts.db)"
         )
+    if found["user"] is not None or found["query"]:
+        raise bad_query()
+    return sqlite_url(Path(path))
 
 
-def _check_password(url: str | URL) -> None:
-    # SQLAlchemy takes the first "@" for the password's end, and the rest of it for the host,
-    # which is no longer hidden.  A "?" in the password looks as if the query began there.
-    if isinstance(url, str) and url.count("@") > 1:
+def _parse_postgresql(found: re.Match[str]) -> DatabaseURL:
+    hosts = [one for one in map(_HOST.fullmatch, found["hosts"].split(",")) if one]
+    if len(hosts) <= found["hosts"].count(","):
+        raise ConfigurationError(f"the database url cannot be read; write {URL_FORMS}")
+    # The rest of a password with a bare "@" would be taken for the host, and shown.
+    if found.string.count("@") > 1:
         raise ConfigurationError("the database url has two '@'; in the password write %40 for it")
+    given = {
+        "user": unquote(found["user"] or ""),
+        "password": unquote(found["password"] or ""),
+        "dbname": found["database"] or "",
+    } | _join_hosts([(one["ipv6"] or one["host"], one["port"] or "") for one in hosts])
+    libpq = {name: value for name, value in given.items() if value}
+    return DatabaseURL(shown=_shown(found), libpq=libpq | _parse_query(found["query"] or ""))
+
+
+def _parse_query(query: str) -> dict[str, str]:
+    pairs = parse_qsl(query)
+    # host=a:5432&host=b:5432 is SQLAlchemy's way to write several.
+    hosts = [_HOST_AND_PORT.fullmatch(value) for name, value in pairs if name == "host"]
+    joined = _join_hosts([(one[1], one[2] or "") for one in hosts if one])
+    return dict(pairs) | (joined if hosts and None not in hosts else {})
+
+
+def _join_hosts(hosts: list[tuple[str, str]]) -> dict[str, str]:
+    joined = {"host": ",".join(host for host, _ in hosts)}
+    if any(port for _, port in hosts):
+        joined["port"] = ",".join(port for _, port in hosts)
+    return joined
+
+
+def bad_query() -> ConfigurationError:
+    """Return the error of a URL with parameters that its database does not know."""
+    return ConfigurationError(f"the database url has a bad query; write {URL_FORMS}")
+
+
+def _shown(found: re.Match[str]) -> str:
+    user = found["user"] or ""
+    if found["password"]:
+        user += ":***"
+    database = "" if found["database"] is None else f"/{found['database']}"
+    return f"postgresql+psycopg://{user}{'@' if user else ''}{found['hosts']}{database}"

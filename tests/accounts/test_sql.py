@@ -2,15 +2,17 @@ from __future__ import annotations
 
 import logging
 import os
+import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
-import sqlalchemy as sa
 
 from jwt_middleware.accounts import (
     AccountExistsError,
@@ -22,9 +24,10 @@ from jwt_middleware.accounts import (
 )
 from jwt_middleware.accounts import sql as sql_module
 from jwt_middleware.accounts.hashing import SecretHasher
-from jwt_middleware.accounts.sql import SQLAccounts
-from jwt_middleware.accounts.table import Account
+from jwt_middleware.accounts.sql import Account, SQLAccounts
 from jwt_middleware.errors import BadCredentialsError, ConfigurationError, UnavailableError
+
+from ..sql.spies import counted_connections, counted_statements
 
 NOW = 1_700_000_000  # the clock of the fixture ``accounts``
 
@@ -46,32 +49,21 @@ class CountingHasher(SecretHasher):
         return super().verify(encoded, secret)
 
 
-def engine_of(accounts: SQLAccounts) -> sa.Engine:
-    return accounts._database._engine.get()
+def execute(url: str, statement: str) -> list[tuple[Any, ...]]:
+    """Do what an operator does beside the package."""
+    connect: Any = psycopg.connect
+    if url.startswith("sqlite"):
+        connect, url = sqlite3.connect, url.removeprefix("sqlite:///")
+    with closing(connect(url)) as connection:
+        cursor = connection.execute(statement)
+        rows: list[tuple[Any, ...]] = cursor.fetchall() if cursor.description else []
+        connection.commit()
+    return rows
 
 
-def pool_of(accounts: SQLAccounts) -> sa.QueuePool:
-    pool = engine_of(accounts).pool
-    assert isinstance(pool, sa.QueuePool)
-    return pool
-
-
-def stored_hash(accounts: SQLAccounts) -> str:
-    with engine_of(accounts).connect() as connection:
-        found: str = connection.exec_driver_sql("SELECT secret_hash FROM accounts").scalar_one()
-    return found
-
-
-@contextmanager
-def counted_statements(accounts: SQLAccounts) -> Iterator[list[str]]:
-    statements: list[str] = []
-
-    def count(*event: Any) -> None:
-        statements.append(event[2].split()[0])
-
-    sa.event.listen(engine_of(accounts), "before_cursor_execute", count)
-    yield statements
-    sa.event.remove(engine_of(accounts), "before_cursor_execute", count)
+def stored_hash(url: str) -> str:
+    [(found,)] = execute(url, "SELECT secret_hash FROM accounts")
+    return str(found)
 
 
 def test_logs_in_who_was_added(accounts: SQLAccounts) -> None:
@@ -132,9 +124,10 @@ def test_lists_page_by_page(accounts: SQLAccounts, monkeypatch: pytest.MonkeyPat
     for name in "abcde":
         accounts.add("username", name, "x")
     names = []
-    for account in accounts.list():
-        names.append(account.name)
-        assert pool_of(accounts).checkedout() == 0
+    with counted_connections() as lent:
+        for account in accounts.list():
+            names.append(account.name)
+            assert lent() == 0
     assert names == list("abcde")
 
 
@@ -281,12 +274,12 @@ def test_refused_logins_cost_the_same_and_are_answered_the_same(
     # Other parameters than those stored: who is refused is not rehashed either.
     accounts._hasher = counting = CountingHasher(time_cost=2)
     with (
-        counted_statements(accounts) as statements,
+        counted_statements() as statements,
         pytest.raises(BadCredentialsError) as raised,
     ):
         accounts.verify("email", account, secret)
     assert counting.calls == ["verify"]
-    assert [word for word in statements if word != "BEGIN"] == ["SELECT"]
+    assert statements == ["SELECT"]
     assert str(raised.value) == BadCredentialsError.sentence
     assert raised.value.__context__ is None
 
@@ -294,31 +287,34 @@ def test_refused_logins_cost_the_same_and_are_answered_the_same(
 def test_a_login_costs_as_much_as_a_refusal(accounts: SQLAccounts) -> None:
     accounts.add("email", "ann@x", "hunter2")
     accounts._hasher = counting = CountingHasher()
-    with counted_statements(accounts) as statements:
+    with counted_statements() as statements:
         accounts.verify("email", "ann@x", "hunter2")
     assert counting.calls == ["verify"]
-    assert [word for word in statements if word != "BEGIN"] == ["SELECT"]
+    assert statements == ["SELECT"]
 
 
 def test_nothing_is_hashed_while_a_connection_is_held(accounts: SQLAccounts) -> None:
-    accounts._hasher = counting = CountingHasher()
     held: list[int] = []
-    counting.meanwhile = lambda: held.append(pool_of(accounts).checkedout())
-    accounts.add("email", "ann@x", "hunter2")
-    accounts._hasher = counting = CountingHasher(time_cost=2)
-    counting.meanwhile = lambda: held.append(pool_of(accounts).checkedout())
-    accounts.verify("email", "ann@x", "hunter2")
-    accounts.set_secret("email", "ann@x", "hunter3")
+    with counted_connections() as lent:
+        accounts._hasher = counting = CountingHasher()
+        counting.meanwhile = lambda: held.append(lent())
+        accounts.add("email", "ann@x", "hunter2")
+        accounts._hasher = counting = CountingHasher(time_cost=2)
+        counting.meanwhile = lambda: held.append(lent())
+        accounts.verify("email", "ann@x", "hunter2")
+        accounts.set_secret("email", "ann@x", "hunter3")
     assert held == [0] * 4
 
 
-def test_rehashes_once_when_parameters_change(accounts: SQLAccounts) -> None:
+def test_rehashes_once_when_parameters_change(
+    accounts: SQLAccounts, empty_database_url: str
+) -> None:
     accounts.add("email", "ann@x", "hunter2")
     accounts._hasher = counting = CountingHasher(time_cost=2)
     for _ in range(2):
         accounts.verify("email", "ann@x", "hunter2")
     assert counting.calls == ["verify", "hash", "verify"]
-    assert "t=2" in stored_hash(accounts)
+    assert "t=2" in stored_hash(empty_database_url)
     [account] = accounts.list()
     assert account.secret_changed_at == NOW
 
@@ -343,22 +339,20 @@ def test_a_rehash_does_not_undo_a_change_of_secret(
 
 
 def test_a_failed_rehash_does_not_fail_the_login(
-    accounts: SQLAccounts, caplog: pytest.LogCaptureFixture
+    accounts: SQLAccounts, empty_database_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     accounts.add("email", "ann@x", "hunter2")
-    before = stored_hash(accounts)
+    before = stored_hash(empty_database_url)
     accounts._hasher = counting = CountingHasher(time_cost=2)
 
     def move_the_table_away() -> None:
         if counting.calls == ["verify", "hash"]:
-            with engine_of(accounts).begin() as connection:
-                connection.exec_driver_sql("ALTER TABLE accounts RENAME TO away")
+            execute(empty_database_url, "ALTER TABLE accounts RENAME TO away")
 
     counting.meanwhile = move_the_table_away
     accounts.verify("email", "ann@x", "hunter2")
-    with engine_of(accounts).begin() as connection:
-        connection.exec_driver_sql("ALTER TABLE away RENAME TO accounts")
-    assert stored_hash(accounts) == before
+    execute(empty_database_url, "ALTER TABLE away RENAME TO accounts")
+    assert stored_hash(empty_database_url) == before
     [record] = caplog.records
     assert record.levelno == logging.WARNING
     assert "account 1 keeps its old secret hash" in record.getMessage()
@@ -366,10 +360,9 @@ def test_a_failed_rehash_does_not_fail_the_login(
     assert before not in caplog.text
 
 
-def test_a_damaged_hash_is_a_refused_login(accounts: SQLAccounts) -> None:
+def test_a_damaged_hash_is_a_refused_login(accounts: SQLAccounts, empty_database_url: str) -> None:
     accounts.add("email", "ann@x", "hunter2")
-    with engine_of(accounts).begin() as connection:
-        connection.exec_driver_sql("UPDATE accounts SET secret_hash = 'hunter2'")
+    execute(empty_database_url, "UPDATE accounts SET secret_hash = 'hunter2'")
     with pytest.raises(BadCredentialsError):
         accounts.verify("email", "ann@x", "hunter2")
 
@@ -403,8 +396,11 @@ def test_an_error_shows_no_hash(accounts: SQLAccounts) -> None:
 
 def test_a_closed_one_can_be_used_again(accounts: SQLAccounts) -> None:
     accounts.add("email", "ann@x", "hunter2")
+    with accounts._database.reading() as connection:
+        first = connection
     accounts.close()
-    assert pool_of(accounts).checkedin() == 0
+    with accounts._database.reading() as connection:
+        assert connection is not first
     accounts.verify("email", "ann@x", "hunter2")
 
 
@@ -435,24 +431,23 @@ FORKS = """if True:
     import os, sys
     from jwt_middleware.accounts.hashing import SecretHasher
     from jwt_middleware.accounts.sql import SQLAccounts
+    from jwt_middleware.sql.statement import Statement
     accounts = SQLAccounts(sys.argv[1], hasher=SecretHasher(time_cost=1, memory_cost_kib=8))
     accounts.verify("email", "ann@x", "hunter2")
-    parents = accounts._database._engine.get()
-    with parents.connect() as connection:
-        before = connection.connection.dbapi_connection
+    with accounts._database.reading() as connection:
+        parents = connection
     child = os.fork()
     if not child:
         accounts.verify("email", "ann@x", "hunter2")
-        assert accounts._database._engine.get() is not parents
-        assert parents.pool.checkedin() == 1
+        with accounts._database.reading() as connection:
+            assert connection is not parents
         accounts.close()
         sys.exit()  # not _exit: what the interpreter collects at its end counts
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    assert accounts._database._engine.get() is parents
-    with parents.connect() as connection:
-        # The very one: the pool's ping would have replaced it had the child closed it.
-        assert connection.connection.dbapi_connection is before
-        assert connection.exec_driver_sql("SELECT 1").scalar() == 1
+    with accounts._database.reading() as connection:
+        # The very one: it would have been replaced had the child closed it.
+        assert connection is parents
+        assert connection.run(Statement("SELECT 1")).fetchone() == (1,)
     accounts.close()
 """
 
@@ -463,3 +458,50 @@ def test_a_forked_child_has_connections_of_its_own(
 ) -> None:
     accounts.add("email", "ann@x", "hunter2")
     subprocess.run([sys.executable, "-c", FORKS, empty_database_url], check=True)
+
+
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+def test_no_row_is_logged_at_any_level(
+    database: str,
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
+    hasher: SecretHasher,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    url = f"sqlite:///{tmp_path / 'accounts.db'}"
+    if database == "postgresql":
+        url = request.getfixturevalue("postgresql_url")
+    caplog.set_level(logging.DEBUG)
+    accounts = SQLAccounts(url, hasher=hasher)
+    accounts.create_schema()
+    name = f"ann of {tmp_path.name}"
+    accounts.add("username", name, "right")
+    accounts.verify("username", name, "right")
+    accounts.close()
+    assert "argon2" not in caplog.text
+    assert name not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("database", "change"),
+    [
+        (
+            "sqlite",
+            "CREATE TRIGGER newer BEFORE INSERT ON accounts BEGIN SELECT RAISE(ABORT, 'a'); END",
+        ),
+        ("postgresql", "ALTER TABLE accounts ADD CONSTRAINT newer CHECK (name = 'a')"),
+    ],
+)
+def test_a_row_that_a_newer_version_s_table_refuses_is_no_duplicate(
+    database: str, change: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    url = f"sqlite:///{tmp_path / 'accounts.db'}"
+    if database == "postgresql":
+        url = request.getfixturevalue("postgresql_url")
+        execute(url, "DROP TABLE IF EXISTS accounts")
+    with closing(SQLAccounts(url)) as accounts:
+        accounts.create_schema()
+        execute(url, change)
+        with pytest.raises(UnavailableError, match="its tables refuse the row; a newer") as raised:
+            accounts.add("email", "ann@x", "hunter2")
+    assert "argon2" not in str(raised.value)

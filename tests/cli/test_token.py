@@ -198,10 +198,10 @@ class TestRevoke:
 
 
 class TestInspect:
-    def test_shows_what_nobody_verified(self, invoke: Invoke) -> None:
+    def test_shows_an_unverified_token(self, invoke: Invoke) -> None:
         result = invoke("token", "inspect", stdin=forged(b'{"sub": "root"}'))
         assert result.exit_code == 0
-        assert "Nothing was verified" in result.stderr
+        assert "Not verified" in result.stderr
         assert json.loads(result.stdout) == {
             "verified": False,
             "header": {"alg": "none"},

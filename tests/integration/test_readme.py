@@ -1,4 +1,4 @@
-"""The README's examples, run as they stand there."""
+"""The Python examples of README.md and docs/, run as they stand there."""
 
 from __future__ import annotations
 
@@ -28,13 +28,17 @@ from jwt_middleware import (
 )
 from jwt_middleware.errors import BadCredentialsError
 
-README = Path(__file__).parents[2] / "README.md"
-EXAMPLES = re.findall(
-    r"^(?P<before>[^\n]*)\n\n```python\n(?P<code>.*?)^```",
-    README.read_text(),
-    re.MULTILINE | re.DOTALL,
-)
-SECRET = "a secret of thirty-two bytes or more"
+ROOT = Path(__file__).parents[2]
+EXAMPLES = [
+    found
+    for file in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    for found in re.findall(
+        r"^(?P<before>[^\n]*)\n\n```python\n(?P<code>.*?)^```",
+        file.read_text("utf-8"),
+        re.MULTILINE | re.DOTALL,
+    )
+]
+SECRET = "at least 32 bytes: read yours from a file"
 
 
 def example(starting: str) -> str:
@@ -54,6 +58,10 @@ def run(code: str, **given: Any) -> dict[str, Any]:
     return namespace
 
 
+def first_example() -> dict[str, Any]:
+    return run(example("issue tokens, at a path of its own."))
+
+
 class Quiet(WSGIRequestHandler):
     def log_message(self, *arguments: object) -> None: ...
 
@@ -64,15 +72,16 @@ def token(**payload: Any) -> tuple[str, str]:
     return "Bearer", issuer.issue(JWTPayload(**{"uid": 42, **payload})).token
 
 
-def test_five_lines_protect_every_path() -> None:
-    app = TestApp(run(example("own."))["app"])
+def test_first_example_protects_every_path() -> None:
+    setup = first_example()
+    app = TestApp(setup["app"])
     app.get("/", status=401)
     app.authorization = token()
-    app.get("/", status=404)
+    assert app.get("/").text == "Hello, 42"
 
 
 def test_app_of_ones_own_logs_in_and_checks_scopes() -> None:
-    app = TestApp(run(example("## Around an app of your own"))["app"])
+    app = TestApp(run(example("## Issue tokens to your own users"))["app"])
     login = {"account": "ann@example.com", "secret": "correct horse", "type": "email"}
     app.get("/health", status=404)
     app.get("/news/today", status=404)
@@ -86,7 +95,7 @@ def test_app_of_ones_own_logs_in_and_checks_scopes() -> None:
 def test_sessions_are_refreshed_and_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     names = {"issuer": "https://auth.example.com", "audience": "api"}
-    found = run(example("In Python:"), names=names, keys=run(example("own."))["keys"])
+    found = run(example("In Python:"), names=names, keys=first_example()["keys"])
     site, accounts = TestApp(found["app"]), found["accounts"]
     accounts.add("email", "ann@example.com", "correct horse")
     login = {"account": "ann@example.com", "secret": "correct horse", "type": "email"}
@@ -110,7 +119,7 @@ def url(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
             raise BadCredentialsError
         return {"uid": 7}
 
-    setup = run(example("own."))
+    setup = first_example()
     issuer = TokenIssuer(keys=setup["keys"], issuer="https://auth.example.com", audience="api")
     endpoint = TokenEndpoint(issuer=issuer, verifiers={"service": verify})
     app = JWTMiddleware(not_found, verifier=setup["verifier"], endpoint=endpoint)
@@ -132,7 +141,7 @@ def test_oauth_client_gets_its_token(url: str) -> None:
 
 
 def test_core_works_without_http() -> None:
-    setup = run(example("own."))
+    setup = first_example()
     code = example("The core knows nothing of HTTP")
     checked = re.sub(r"^(verif.*\[\"uid\"\])  # 42$", r"assert \1 == 42", code, flags=re.MULTILINE)
     assert checked.count("assert") == 2
@@ -156,7 +165,7 @@ def django_urls(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], None]:
 
 @pytest.mark.parametrize("framework", ["Flask", "Django", "Bottle", "Falcon", "Pyramid"])
 def test_framework_reads_the_claims(framework: str, django_urls: Callable[[Any], None]) -> None:
-    verifier = run(example("own."))["verifier"]
+    verifier = first_example()["verifier"]
     namespace = run(example(framework), verifier=verifier, JWTMiddleware=JWTMiddleware)
     if framework == "Django":
         django_urls(namespace["me"])
@@ -170,8 +179,8 @@ def test_framework_reads_the_claims(framework: str, django_urls: Callable[[Any],
 def test_every_python_example_is_run_here() -> None:
     befores = [before.split()[0] for before, _ in EXAMPLES]
     frameworks = ["Flask:", "Django,", "Bottle:", "Falcon:", "Pyramid:"]
-    assert befores == ["own.", "##", *frameworks, "A", "In", "The"]
+    assert befores == ["issue", "##", "The", *frameworks, "A", "In"]
 
 
 def test_verifier_of_the_readme_is_a_token_verifier() -> None:
-    assert isinstance(run(example("own."))["verifier"], TokenVerifier)
+    assert isinstance(first_example()["verifier"], TokenVerifier)

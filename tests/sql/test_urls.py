@@ -7,6 +7,7 @@ import pytest
 
 from jwt_middleware.accounts.sql import SQLAccounts
 from jwt_middleware.errors import ConfigurationError
+from jwt_middleware.sql.urls import parse_url
 
 
 @pytest.mark.parametrize(
@@ -31,6 +32,8 @@ from jwt_middleware.errors import ConfigurationError
         pytest.param("sqlite://accounts.db", "three slashes", id="two-slashes"),
         pytest.param("sqlite:///a.db?timeout=hunter2", "bad query", id="bad-query"),
         pytest.param("sqlite://ann:hunter2@/a.db", "bad query", id="user-of-a-file"),
+        pytest.param("postgresql://ann:hunter2@h/db?hunter2=1", "bad query", id="libpq-unknown"),
+        pytest.param("postgresql://ann:hunter2@[::1/db", "write sqlite", id="open-bracket"),
     ],
 )
 def test_a_bad_url_names_the_mend_and_not_the_password(url: Any, mend: str) -> None:
@@ -41,6 +44,7 @@ def test_a_bad_url_names_the_mend_and_not_the_password(url: Any, mend: str) -> N
 
 
 def test_a_missing_driver_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "jwt_middleware.sql.postgresql", raising=False)
     monkeypatch.setitem(sys.modules, "psycopg", None)
     with pytest.raises(ConfigurationError, match=r"pip install 'wsgi-jwt-middleware\[postgresql"):
         SQLAccounts("postgresql://ann:hunter2@h/db")
@@ -61,3 +65,54 @@ def test_shows_no_password(url: str, shown: str) -> None:
     accounts = SQLAccounts(url)
     assert repr(accounts) == shown
     assert "hunter2" not in repr(accounts.verifier("email"))
+
+
+@pytest.mark.parametrize(
+    ("url", "libpq"),
+    [
+        pytest.param("postgresql://", {}, id="nothing"),
+        pytest.param("postgresql:///db", {"dbname": "db"}, id="database"),
+        pytest.param("postgresql://h", {"host": "h"}, id="host"),
+        pytest.param(
+            "postgresql+psycopg://ann:a%40b%2F@h:5/db",
+            {"host": "h", "port": "5", "user": "ann", "password": "a@b/", "dbname": "db"},
+            id="escaped-password",
+        ),
+        pytest.param(
+            "postgresql://ann:a/b?c@h/db",
+            {"host": "h", "user": "ann", "password": "a/b?c", "dbname": "db"},
+            id="bare-password",
+        ),
+        pytest.param(
+            "postgresql://[::1]:5/db", {"host": "::1", "port": "5", "dbname": "db"}, id="ipv6"
+        ),
+        pytest.param(
+            "postgresql://a:1,b/db", {"host": "a,b", "port": "1,", "dbname": "db"}, id="hosts"
+        ),
+        pytest.param(
+            "postgresql:///db?host=a:1&host=b:2",
+            {"host": "a,b", "port": "1,2", "dbname": "db"},
+            id="hosts-in-the-query",
+        ),
+        pytest.param("postgresql://?host=/run/pg", {"host": "/run/pg"}, id="socket"),
+        pytest.param(
+            "postgresql://h/?options=-c+a%3D1&target_session_attrs=any",
+            {"host": "h", "options": "-c a=1", "target_session_attrs": "any"},
+            id="parameters",
+        ),
+    ],
+)
+def test_reads_a_url_of_postgresql(url: str, libpq: dict[str, str]) -> None:
+    assert parse_url(url).libpq == libpq
+
+
+@pytest.mark.parametrize(
+    ("url", "path"),
+    [
+        ("sqlite:///a.db", "a.db"),
+        ("sqlite+pysqlite:////srv/a b%41.db", "/srv/a b%41.db"),
+        ("sqlite:///../a.db", "../a.db"),
+    ],
+)
+def test_reads_a_url_of_sqlite(url: str, path: str) -> None:
+    assert str(parse_url(url).path) == path

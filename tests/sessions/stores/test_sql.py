@@ -12,15 +12,14 @@ from urllib.parse import parse_qs, urlsplit
 
 import psycopg
 import pytest
-import sqlalchemy as sa
 
 from jwt_middleware.errors import UnavailableError
 from jwt_middleware.sessions import SessionStore
 from jwt_middleware.sessions.stores.sql.log import record
-from jwt_middleware.sessions.stores.sql.store import SQLSessions
-from jwt_middleware.sessions.stores.sql.tables import sessions, to_row
+from jwt_middleware.sessions.stores.sql.store import _INSERT, SQLSessions, _to_row
 
 from ...faults.stores import PostgreSQLStore, running
+from ...sql.spies import counted_statements
 from ..conftest import PROCESSES, Processes
 from ..values import NOW, a_revocation, a_session, read_all
 
@@ -43,20 +42,6 @@ def sqlite_store(file: Path) -> Iterator[SQLSessions]:
     store = SQLSessions(f"sqlite:///{file}")
     yield store
     store.close()
-
-
-@contextmanager
-def counting(store: SQLSessions) -> Iterator[list[str]]:
-    """List the statements that are executed in the block."""
-    statements: list[str] = []
-
-    def note(*event: object) -> None:
-        statements.append(str(event[2]))
-
-    engine = store._database._engine.get()
-    sa.event.listen(engine, "before_cursor_execute", note)
-    yield statements
-    sa.event.remove(engine, "before_cursor_execute", note)
 
 
 # --- Tables ------------------------------------------------------------------------------------
@@ -88,7 +73,7 @@ def test_a_file_that_was_removed_is_not_made_anew_by_the_way(
         lambda: sqlite_store.changes(None, limit=9),
         lambda: sqlite_store.revoke(a_revocation("a")),
     ):
-        with pytest.raises(UnavailableError, match="cannot be opened; if it is not there, start"):
+        with pytest.raises(UnavailableError, match="cannot be opened; if it is not there, restart"):
             use()
     assert not file.exists()
     sqlite_store.create_schema()
@@ -100,7 +85,7 @@ def test_more_sessions_than_a_page_are_listed(empty_store_url: str) -> None:
         store.create_schema()
         rows = [a_session(f"s{number:04}", uid=number % 2) for number in range(1_001)]
         with store._database.writing() as connection:
-            connection.execute(sa.insert(sessions), [to_row(row) for row in rows])
+            connection.run_many(_INSERT, [_to_row(row) for row in rows])
         assert [*store.list()] == rows
         assert len([*store.list(subject="0")]) == 501
 
@@ -151,12 +136,13 @@ def test_nothing_is_asked_of_a_file_that_nobody_wrote_to(
     with closing(SQLSessions(f"sqlite:///{file}")) as another:
         another.create_schema()
         read_all(sqlite_store, cursor)
-        with counting(sqlite_store) as statements:
+        with counted_statements() as statements:
             assert read_all(sqlite_store, cursor) == ([], cursor)
-            assert statements == []
-            another.revoke(a_revocation("a"))
+        assert statements == []
+        another.revoke(a_revocation("a"))
+        with counted_statements() as statements:
             assert read_all(sqlite_store, cursor)[0] == [a_revocation("a")]
-            assert len(statements) == 2
+        assert len(statements) == 2
 
 
 def test_what_this_process_wrote_itself_is_noticed(sqlite_store: SQLSessions) -> None:
@@ -169,7 +155,7 @@ def test_one_question_tells_that_nothing_is_new(shared_store: SessionStore) -> N
     assert isinstance(shared_store, SQLSessions)
     _, cursor = read_all(shared_store)
     shared_store.add(a_session())
-    with counting(shared_store) as statements:
+    with counted_statements() as statements:
         assert read_all(shared_store, cursor) == ([], cursor)
     assert len(statements) == 1
 
@@ -220,7 +206,7 @@ def test_a_file_locked_by_another_is_read_and_not_written(file: Path) -> None:
                 lambda: store.revoke(a_revocation("a")),
                 lambda: store.record_attempt({"a": 1}, window_seconds=60, now=NOW),
             ):
-                with pytest.raises(UnavailableError, match="another has locked it"):
+                with pytest.raises(UnavailableError, match="is locked by another"):
                     write()
             assert store.find("sid") == a_session()
             assert read_all(store)[0] == []
@@ -245,7 +231,7 @@ def test_what_finds_no_room_on_the_disk_is_not_recorded(
         refused = ask("add", sid="meanwhile")
     finally:
         resource.prlimit(pid, resource.RLIMIT_FSIZE, unlimited)
-    assert "cannot be asked: " in str(refused)
+    assert "unavailable: " in str(refused)
     assert ask("add", sid="after") is None
     ask("close")
     with closing(SQLSessions(f"sqlite:///{file}")) as store:
@@ -306,7 +292,7 @@ def test_a_locked_table_is_not_waited_for(postgresql_url: str) -> None:
         store.create_schema()
         with psycopg.connect(postgresql_url) as connection:
             connection.execute("LOCK TABLE jwt_sessions")
-            with pytest.raises(UnavailableError, match="another has locked it"):
+            with pytest.raises(UnavailableError, match="is locked by another"):
                 store.find("a")
         assert store.find("a") is None
 

@@ -1,1 +1,1 @@
-"""Sessions in SQLite or PostgreSQL.  Needs the extra ``sql``."""
+"""Sessions in SQLite or PostgreSQL."""

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping
-from typing import Any, Final
-
-import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
+from functools import lru_cache
+from typing import Final
 
 from ....sql.database import Database
-from .tables import attempts, name_hash
+from ....sql.statement import Connection, Statement
+from .tables import name_hash
 
-_SELECT: Final = sa.select(attempts).where(
-    attempts.c.name_hash.in_(sa.bindparam("keys", expanding=True))
-)
+# On SQLite a writer has locked everything.  PostgreSQL cannot lock a row that is not there, but a
+# number: of two that lock several, both do it in the same order.
+_LOCK: Final = Statement("{|SELECT pg_advisory_xact_lock(unnest(CAST(:numbers AS BIGINT[])))}")
+_WRITE: Final = Statement("""
+    INSERT INTO jwt_attempts (name_hash, times, idle_from) VALUES (:key, :times, :idle_from)
+    ON CONFLICT (name_hash) DO UPDATE SET times = excluded.times, idle_from = excluded.idle_from
+""")
 
 
 class Attempts:
@@ -29,7 +32,9 @@ class Attempts:
         self._database = database
 
     def record(self, quotas: Mapping[str, int], *, window_seconds: float, now: float) -> float:
-        """Record an attempt under each key if every key has room, or return the wait."""
+        """Record an attempt under each key if none has reached its quota, or return the wait."""
+        if not quotas:
+            return 0.0
         wait, rows = 0.0, []
         keys = {name_hash(name): quota for name, quota in quotas.items()}
         with self._database.writing(durable=False) as connection:
@@ -41,8 +46,8 @@ class Attempts:
                     wait = max(wait, times[-quota] + window_seconds - now)
                 times = sorted([*times, now])[-quota:]
                 rows.append(_row(key, times, idle_from=times[-1] + window_seconds))
-            if rows and not wait:
-                connection.execute(_UPSERTS[connection.dialect.name], rows)
+            if not wait:
+                connection.run_many(_WRITE, rows)
         return wait
 
     def forgive(self, *, forgotten: str, taken_back: str | None, at: float) -> None:
@@ -58,41 +63,27 @@ class Attempts:
                     times.remove(at)
                     rows.append(_row(key, times, idle_from=idle_from))
             if rows:
-                connection.execute(_UPSERTS[connection.dialect.name], rows)
+                connection.run_many(_WRITE, rows)
 
 
 def _lock_and_read(
-    connection: sa.Connection, keys: Collection[bytes]
+    connection: Connection, keys: Collection[bytes]
 ) -> dict[bytes, tuple[list[float], float]]:
-    """Return times and *idle_from* of each key that is known; nobody else changes them then."""
-    # On SQLite who writes has locked all.  PostgreSQL cannot lock a row that is not there, but a
-    # number: of two that lock several, both do it in the same order.
-    if connection.dialect.name == "postgresql":
-        numbers = sorted(int.from_bytes(key[:8], "big", signed=True) for key in keys)
-        connection.execute(_LOCK, {"numbers": numbers})
-    rows = connection.execute(_SELECT, {"keys": [*keys]})
-    return {row.name_hash: (json.loads(row.times), row.idle_from) for row in rows}
+    """Return times and *idle_from* of each key that is known; nothing else changes them then."""
+    numbers = sorted(int.from_bytes(key[:8], "big", signed=True) for key in keys)
+    connection.run(_LOCK, {"numbers": numbers})
+    sought = {f"key{number}": key for number, key in enumerate(keys)}
+    rows = connection.run(_read(len(keys)), sought).fetchall()
+    return {key: (json.loads(times), idle_from) for key, times, idle_from in rows}
 
 
-def _row(key: bytes, times: list[float], *, idle_from: float) -> dict[str, Any]:
-    return {"name_hash": key, "times": json.dumps(times), "idle_from": idle_from}
-
-
-def _upsert(insert: Any) -> Any:
-    statement = insert(attempts)
-    new = statement.excluded
-    return statement.on_conflict_do_update(
-        index_elements=[attempts.c.name_hash],
-        set_={"times": new.times, "idle_from": new.idle_from},
+@lru_cache(maxsize=8)
+def _read(count: int) -> Statement:
+    keys = ", ".join(f":key{number}" for number in range(count))
+    return Statement(
+        f"SELECT name_hash, times, idle_from FROM jwt_attempts WHERE name_hash IN ({keys})"  # noqa: S608  numbered names
     )
 
 
-_LOCK: Final = sa.select(
-    sa.func.pg_advisory_xact_lock(
-        sa.func.unnest(sa.bindparam("numbers", type_=postgresql.ARRAY(sa.BigInteger)))
-    )
-)
-_UPSERTS: Final = {
-    "sqlite": _upsert(sqlite.insert),
-    "postgresql": _upsert(postgresql.insert),
-}
+def _row(key: bytes, times: list[float], *, idle_from: float) -> dict[str, object]:
+    return {"key": key, "times": json.dumps(times), "idle_from": idle_from}

@@ -1,65 +1,59 @@
-"""Revocations in a table, numbered so that who follows them misses none."""
+"""Revocations in a table, numbered so that a follower misses none."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
-
-import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
+from typing import Final
 
 from ....errors import UnavailableError
 from ....sql.database import Database
-from ....sql.watch import Version
+from ....sql.sqlite import Version
+from ....sql.statement import Connection, Statement
 from ...store import Changes, Cursor, Revocation
-from .tables import escape, name_hash, revocations, store, unescape
+from .tables import escape, name_hash, unescape
 
 _PAGE_SIZE: Final = 10_000  # what can be read in a fraction of the time that an operation has
 
-_LATEST: Final = {
-    "sqlite": sa.select(store.c.identity, store.c.number, sa.false()),
-    # A standby may be behind its primary by any time: it cannot say what is all.
-    "postgresql": sa.select(store.c.identity, store.c.number, sa.func.pg_is_in_recovery()),
-}
-_LATER: Final = (
-    sa.select(
-        revocations.c.kind,
-        revocations.c.name,
-        revocations.c.revoked_at,
-        revocations.c.expires_at,
-        revocations.c.number,
-    )
-    .where(revocations.c.number > sa.bindparam("since"))
-    .order_by(revocations.c.number)
-    .limit(sa.bindparam("limit"))
-)
-_COUNT: Final = (
-    sa.update(store).values(number=store.c.number + sa.bindparam("more")).returning(store.c.number)
-)
+# A standby may be behind its primary by any time: it cannot say what is all.
+_LATEST: Final = Statement("SELECT identity, number, {0|pg_is_in_recovery()} FROM jwt_store")
+_LATER: Final = Statement("""
+    SELECT kind, name, revoked_at, expires_at, number FROM jwt_revocations
+    WHERE number > :since ORDER BY number LIMIT :limit
+""")
+_COUNT: Final = Statement("UPDATE jwt_store SET number = number + :more RETURNING number")
+_RECORD: Final = Statement("""
+    INSERT INTO jwt_revocations AS known
+        (number, name_hash, kind, name, revoked_at, expires_at)
+    VALUES (:number, :name_hash, :kind, :name, :revoked_at, :expires_at)
+    ON CONFLICT (name_hash) DO UPDATE SET
+        number = excluded.number,
+        revoked_at = {max|greatest}(excluded.revoked_at, known.revoked_at),
+        expires_at = {max|greatest}(excluded.expires_at, known.expires_at)
+""")
 
 
-def record(connection: sa.Connection, found: Sequence[Revocation]) -> None:
+def record(connection: Connection, found: Sequence[Revocation]) -> None:
     """
     Record revocations in the transaction of *connection*.
 
-    It is the last thing in a transaction that has to lock anything: everybody does it in this
-    order, so that nobody waits for somebody who waits for them.
+    It is the last thing in a transaction that locks anything: in that order no two transactions
+    wait for each other.
     """
     if not found:
         return
-    number = connection.execute(_COUNT, {"more": len(found)}).scalar_one() - len(found)
+    (latest,) = connection.run(_COUNT, {"more": len(found)}).fetchone()
     rows = [
         {
-            "number": number + place,
+            "number": number,
             "name_hash": name_hash(one.kind, one.key),
             "kind": one.kind,
             "name": escape(one.key),
             "revoked_at": one.revoked_at,
             "expires_at": one.expires_at,
         }
-        for place, one in enumerate(found, 1)
+        for number, one in enumerate(found, latest - len(found) + 1)
     ]
-    connection.execute(_UPSERTS[connection.dialect.name], rows)
+    connection.run_many(_RECORD, rows)
 
 
 class Follower:
@@ -78,7 +72,7 @@ class Follower:
     def changes(self, since: Cursor | None, *, limit: int) -> Changes:
         """Return up to *limit* revocations that were recorded after *since*."""
         limit = min(limit, _PAGE_SIZE)
-        # Before it is asked for the latest number: what is committed in between shows next time.
+        # Before the latest number is read: what is committed in between shows next time.
         version = self._database.version()
         if version is not None and since is not None and self._latest == (version, since):
             return Changes((), since, complete=True)
@@ -86,9 +80,7 @@ class Follower:
         # for something else.
         incarnation = self._database.incarnation()
         with self._database.reading() as connection:
-            identity, latest_number, is_standby = connection.execute(
-                _LATEST[connection.dialect.name]
-            ).one()
+            identity, latest_number, is_standby = connection.run(_LATEST).fetchone()
             if is_standby:
                 raise UnavailableError(
                     f"database {self._database} is a standby: the url must lead to the primary"
@@ -100,9 +92,9 @@ class Follower:
             number = 0
             if since is not None and since.store == latest.store and since.number < latest.number:
                 number = since.number
-            rows = connection.execute(_LATER, {"since": number, "limit": limit}).all()
+            rows = connection.run(_LATER, {"since": number, "limit": limit}).fetchall()
         if rows:
-            number = rows[-1].number
+            number = rows[-1][-1]
         complete = len(rows) < limit
         if complete:
             number = max(number, latest.number)
@@ -111,27 +103,3 @@ class Follower:
             for kind, name, revoked_at, expires_at, _ in rows
         ]
         return Changes(found, Cursor(latest.store, number), complete)
-
-
-def _upsert(insert: Any) -> Any:
-    statement = insert(revocations)
-    new, known = statement.excluded, revocations.c
-    return statement.on_conflict_do_update(
-        index_elements=[known.name_hash],
-        set_={
-            "number": new.number,
-            "revoked_at": _later(new.revoked_at, known.revoked_at),
-            "expires_at": _later(new.expires_at, known.expires_at),
-        },
-    )
-
-
-def _later(one: Any, other: Any) -> Any:
-    # SQLite calls it max(), and PostgreSQL greatest().
-    return sa.case((one > other, one), else_=other)
-
-
-_UPSERTS: Final = {
-    "sqlite": _upsert(sqlite.insert),
-    "postgresql": _upsert(postgresql.insert),
-}

@@ -1,77 +1,97 @@
-"""The tables of sessions, revocations and login attempts, and how values are written to them."""
+"""The tables of sessions, revocations and login attempts, and how names are written to them."""
 
 from __future__ import annotations
 
-import json
 import secrets
 from hashlib import sha256
-from typing import Any, Final
+from typing import Final
 
-import sqlalchemy as sa
-
-from ....core.payload import JWTPayload
-from ...session import Session
+from ....sql.statement import Connection, Statement, Table
 
 # Names that no application has for its own tables in the same database.
-metadata = sa.MetaData()
-
-store = sa.Table(
-    "jwt_store",
-    metadata,
-    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),  # there is one row
-    sa.Column("identity", sa.String(32), nullable=False),
-    # Of the latest revocation.  Who writes one holds the lock of this row until it is committed:
-    # so they become visible in the order of their numbers.  A sequence could not promise that.
-    sa.Column("number", sa.BigInteger, nullable=False),
-)
-
-sessions = sa.Table(
-    "jwt_sessions",
-    metadata,
-    sa.Column("sid", sa.Text, primary_key=True),
-    sa.Column("subject_hash", sa.LargeBinary, nullable=False),
-    sa.Column("payload", sa.Text, nullable=False),
-    sa.Column("created_at", sa.Double, nullable=False),
-    sa.Column("used_at", sa.Double, nullable=False),
-    sa.Column("expires_at", sa.Double, nullable=False, index=True),
-    sa.Column("ends_at", sa.Double, nullable=False),
-    sa.Column("tokens_until", sa.Double, nullable=False),
-    sa.Column("token_hash", sa.LargeBinary),
-    # Of the last rotation: the token that was used, from what its successor follows, and when.
-    sa.Column("previous_hash", sa.LargeBinary),
-    sa.Column("salt", sa.LargeBinary),
-    sa.Column("rotated_at", sa.Double),
-    sa.Index("ix_jwt_sessions_subject", "subject_hash", "sid"),
-    sqlite_with_rowid=False,  # one tree less to write to
-)
-
-revocations = sa.Table(
-    "jwt_revocations",
-    metadata,
-    # The key, so that SQLite stores the table in the order in which it is read.
-    sa.Column(
-        "number",
-        sa.BigInteger().with_variant(sa.Integer, "sqlite"),
-        primary_key=True,
-        autoincrement=False,
+TABLES: Final = [
+    # There is one row.  Its number is that of the latest revocation: a writer of one holds the
+    # lock of this row until it is committed, so that they become visible in the order of their
+    # numbers.  A sequence could not promise that.
+    Table(
+        "jwt_store",
+        [
+            Statement("""
+                CREATE TABLE jwt_store (
+                    id INTEGER NOT NULL PRIMARY KEY,
+                    identity VARCHAR(32) NOT NULL,
+                    number BIGINT NOT NULL
+                )
+            """)
+        ],
     ),
-    sa.Column("name_hash", sa.LargeBinary, nullable=False, unique=True),
-    sa.Column("kind", sa.String(8), nullable=False),
-    sa.Column("name", sa.Text, nullable=False),
-    sa.Column("revoked_at", sa.BigInteger, nullable=False),
-    sa.Column("expires_at", sa.BigInteger, nullable=False, index=True),
-)
-
-attempts = sa.Table(
-    "jwt_attempts",
-    metadata,
-    sa.Column("name_hash", sa.LargeBinary, primary_key=True),
-    sa.Column("times", sa.Text, nullable=False),  # a JSON list
-    sa.Column("idle_from", sa.Double, nullable=False, index=True),
-    sqlite_with_rowid=False,
-)
+    # The last four columns are of the last rotation: hash of the latest token, of the token that
+    # was used, the salt from which its successor follows, and when.
+    Table(
+        "jwt_sessions",
+        [
+            Statement("""
+                CREATE TABLE jwt_sessions (
+                    sid TEXT NOT NULL PRIMARY KEY,
+                    subject_hash {BLOB|BYTEA} NOT NULL,
+                    payload TEXT NOT NULL,
+                    created_at {DOUBLE|DOUBLE PRECISION} NOT NULL,
+                    used_at {DOUBLE|DOUBLE PRECISION} NOT NULL,
+                    expires_at {DOUBLE|DOUBLE PRECISION} NOT NULL,
+                    ends_at {DOUBLE|DOUBLE PRECISION} NOT NULL,
+                    tokens_until {DOUBLE|DOUBLE PRECISION} NOT NULL,
+                    token_hash {BLOB|BYTEA},
+                    previous_hash {BLOB|BYTEA},
+                    salt {BLOB|BYTEA},
+                    rotated_at {DOUBLE|DOUBLE PRECISION}
+                ) {WITHOUT ROWID|}
+            """),  # without: one tree less to write to
+            Statement("CREATE INDEX ix_jwt_sessions_expires_at ON jwt_sessions (expires_at)"),
+            Statement("CREATE INDEX ix_jwt_sessions_subject ON jwt_sessions (subject_hash, sid)"),
+        ],
+    ),
+    # The number is the key, so that SQLite stores the table in the order in which it is read.
+    Table(
+        "jwt_revocations",
+        [
+            Statement("""
+                CREATE TABLE jwt_revocations (
+                    number {INTEGER|BIGINT} NOT NULL PRIMARY KEY,
+                    name_hash {BLOB|BYTEA} NOT NULL UNIQUE,
+                    kind VARCHAR(8) NOT NULL,
+                    name TEXT NOT NULL,
+                    revoked_at BIGINT NOT NULL,
+                    expires_at BIGINT NOT NULL
+                )
+            """),
+            Statement("CREATE INDEX ix_jwt_revocations_expires_at ON jwt_revocations (expires_at)"),
+        ],
+    ),
+    # The times are a JSON list.
+    Table(
+        "jwt_attempts",
+        [
+            Statement("""
+                CREATE TABLE jwt_attempts (
+                    name_hash {BLOB|BYTEA} NOT NULL PRIMARY KEY,
+                    times TEXT NOT NULL,
+                    idle_from {DOUBLE|DOUBLE PRECISION} NOT NULL
+                ) {WITHOUT ROWID|}
+            """),
+            Statement("CREATE INDEX ix_jwt_attempts_idle_from ON jwt_attempts (idle_from)"),
+        ],
+    ),
+]
 
 _HASH_BYTES: Final = 16
+_IS_FILLED: Final = Statement("SELECT id FROM jwt_store")
+_FILL: Final = Statement("INSERT INTO jwt_store (id, identity, number) VALUES (1, :identity, 0)")
+
+
+def fill(connection: Connection) -> None:
+    """Give a new store its identity, while no other process does."""
+    if connection.run(_IS_FILLED).fetchone() is None:
+        connection.run(_FILL, {"identity": secrets.token_hex(8)})
 
 
 def name_hash(*names: str) -> bytes:
@@ -89,7 +109,7 @@ def escape(text: str) -> str:
     """
     Return printable ASCII, which reads as *text* itself in most cases, and always for a *sid*.
 
-    What claims to be one, in a token that others signed with our key, may be anything.
+    A *sid* in a token that others signed with our key may be any text.
     """
     return text.encode("unicode_escape").decode("ascii")
 
@@ -97,42 +117,3 @@ def escape(text: str) -> str:
 def unescape(text: str) -> str:
     """Undo :func:`escape`."""
     return text.encode("ascii").decode("unicode_escape") if "\\" in text else text
-
-
-def to_row(session: Session) -> dict[str, Any]:
-    """Return the row of a session that was never refreshed."""
-    return {
-        "sid": session.sid,
-        "subject_hash": name_hash(session.subject),
-        "payload": json.dumps({**session.payload.to_json(), "credential": session.credential}),
-        "created_at": session.created_at,
-        "used_at": session.used_at,
-        "expires_at": session.expires_at,
-        "ends_at": session.ends_at,
-        "tokens_until": session.tokens_until,
-        "token_hash": session.token_hash,
-    }
-
-
-def to_session(row: sa.Row[Any]) -> Session:
-    """Undo :func:`to_row`, for a row with all columns."""
-    payload = json.loads(row.payload)
-    credential = payload.pop("credential")
-    return Session(
-        sid=row.sid,
-        payload=JWTPayload(**payload),
-        credential=credential,
-        created_at=row.created_at,
-        used_at=row.used_at,
-        expires_at=row.expires_at,
-        ends_at=row.ends_at,
-        tokens_until=row.tokens_until,
-        token_hash=row.token_hash,
-    )
-
-
-def fill(connection: sa.Connection) -> None:
-    """Give a new store its identity, while no other process does."""
-    if connection.execute(sa.select(store.c.id)).first() is None:
-        row = {"id": 1, "identity": secrets.token_hex(8), "number": 0}
-        connection.execute(sa.insert(store).values(row))
