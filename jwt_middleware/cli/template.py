@@ -43,6 +43,12 @@ _ACCOUNTS: Final = """\
 # verifiers = { ldap = "myapp.users:verify" }  # example: account verifiers of your own
 # lookups = { ldap = "myapp.users:lookup" }    # example: finds such an account at a refresh; or "none"
 # subjects = { ldap = "ldap:{uid}" }           # example: sub of such an account, beside [accounts]
+# lifetimes = { service = { lifetime_seconds = 600 } }  # example: also refresh_lifetime_seconds
+# forms = { ldap = "myapp.forms:LDAPForm" }    # example: a subclass of ClientForm
+# codes = { ldap = 300 }                       # example: a number that a form may send as its type
+# client_id = "web"                    # example: of logins that send none; default: tokens say JWT
+# audience = ["api", "files"]          # example: aud of what is issued; default: the first above
+# nbf_early_seconds = 5                # for verifiers whose clock is behind, 0 to 60
 # max_body_bytes = 65536
 
 [accounts]                             # pip install 'wsgi-jwt-middleware[sql]'
@@ -97,6 +103,7 @@ _TAIL: Final = """\
 # [responses]
 # style = "problem"                    # or "envelope": {"error_code", "msg", "request"}
 # realm = "api"                        # in every WWW-Authenticate
+# error_codes = { bad_credentials = 1004 }     # example: numbers of the envelope, by code
 
 # Further issuers, whose tokens are accepted beside our own.  Without [endpoint], issuer, audience
 # and [keys] above can then be left out.
@@ -116,6 +123,7 @@ _TAIL: Final = """\
 # [metadata]                           # example
 # jwks = true
 # authorization_server = true          # issuer above must be a URL
+# openid_configuration = false         # have it at the path of OpenID Connect Discovery as well
 # resource = "https://api.example.com" # for RFC 9728; default: none
 # max_age_seconds = 300
 """

@@ -185,6 +185,13 @@ def text_members(value: object, place: Place) -> dict[str, str]:
     return {key: text(member, place.member(key)) for key, member in value.items()}
 
 
+def whole_members(value: object, place: Place) -> dict[str, int]:
+    """Read a table of integers."""
+    if not isinstance(value, dict):
+        raise place.error("must be a table of whole numbers")
+    return {key: whole(member, place.member(key)) for key, member in value.items()}
+
+
 def choice(*options: T) -> Reader[T]:
     """Return the reader of one of *options*."""
 

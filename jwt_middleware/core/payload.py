@@ -83,6 +83,10 @@ class ClientType(str, Enum):  # noqa: UP042  the value of a StrEnum is its text
         raise ValueError(f"client types are {', '.join(member.label for member in cls)}")
 
 
+ClientTypeEnum = ClientType
+"""The same, by the name that it has in the recipe."""
+
+
 @dataclass(frozen=True, slots=True)
 class JWTPayload:
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Self
@@ -78,6 +79,10 @@ class Key:
     def is_symmetric(self) -> bool:
         """Whether it is a secret: who can verify with it can sign, so it is never published."""
         return self.alg in material.SECRET_BYTES
+
+    def is_secret(self, octets: bytes) -> bool:
+        """Tell whether *octets* are the secret that it is."""
+        return self.is_symmetric and hmac.compare_digest(self._verifying or b"", octets)
 
     def public_jwk(self) -> dict[str, str]:
         """

@@ -7,9 +7,9 @@ import pytest
 from webtest import TestApp
 
 from jwt_middleware import errors
-from jwt_middleware.endpoint.oauth import OAuthResponses
+from jwt_middleware.wsgi.responses import Responses
 
-RESPONSES = OAuthResponses("api")
+RESPONSES = Responses().for_oauth()
 
 
 def answering(error: Any) -> TestApp:
