@@ -114,7 +114,7 @@ class TokenIssuer:
         claims: dict[str, object] = {
             "iss": self.issuer,
             "aud": self.audience,
-            "sub": payload.subject,
+            "sub": payload.sub,
             "iat": now,
             "nbf": now,
             "exp": now + lifetime,

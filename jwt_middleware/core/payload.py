@@ -18,7 +18,7 @@ class JWTPayload:
         auth: Free mark of how or as what the account was authenticated.
         scope: Scopes, separated by single spaces (RFC 8693 §4.2); empty for none.
         ac_type: Name of the client type the account logged in by.
-        subject: The claim *sub*; by default ``str(uid)``.
+        subject: The claim *sub*, if it is another than ``str(uid)``.
 
     Raises:
         ValueError: A member is none that a token can have; see :func:`check_account`.
@@ -32,10 +32,13 @@ class JWTPayload:
 
     def __post_init__(self) -> None:
         check_account(self.uid, scope=self.scope, auth=self.auth)
-        if not self.subject:
-            object.__setattr__(self, "subject", str(self.uid))
         for name in ("ac_type", "subject"):
             _check_text(name, getattr(self, name))
+
+    @property
+    def sub(self) -> str:
+        """The claim *sub*."""
+        return self.subject or str(self.uid)
 
 
 def check_account(uid: object, *, scope: object, auth: object) -> None:

@@ -61,6 +61,9 @@ class TrustedIssuer:
             :data:`MAX_LEEWAY_SECONDS`.
         token_type: ``None`` accepts the *typ* ``JWT``, ``at+jwt`` or none; ``"at+jwt"`` only this
             one (RFC 9068 §4).  Case and a leading ``application/`` do not count.
+        remote_user: What ``REMOTE_USER`` is for its tokens: ``"partner:{sub}"``.  ``None`` stands
+            for *sub*, where no other issuer is trusted, and else for none.
+        accept_sender_constrained: Whether a token with *cnf* is accepted as a bearer token.
         profile: ``"at+jwt"`` asks for all of RFC 9068: this *typ*, *client_id*, *iat* and *jti*.
 
     Raises:
@@ -77,6 +80,8 @@ class TrustedIssuer:
         leeway_seconds: float = 0,
         token_type: Profile | None = None,
         profile: Profile | None = None,
+        remote_user: str | None = None,
+        accept_sender_constrained: bool = False,
     ) -> None:
         if not isinstance(issuer, str) or not issuer:
             raise ConfigurationError(
@@ -93,6 +98,14 @@ class TrustedIssuer:
         for name, value in (("token_type", token_type), ("profile", profile)):
             if value is not None and value != "at+jwt":
                 raise ConfigurationError(f'{name} must be None or "at+jwt"')
+        if remote_user is not None and (
+            not isinstance(remote_user, str)
+            or remote_user.count("{sub}") != 1
+            or check.has_control_characters(remote_user)
+        ):
+            raise ConfigurationError('remote_user must hold {sub} once, as in "partner:{sub}"')
+        self.remote_user = remote_user
+        self.accept_sender_constrained = accept_sender_constrained
         self.issuer = issuer
         self.audiences = frozenset(audiences)
         accepted = checked_algorithms(algorithms)
@@ -174,6 +187,8 @@ class TrustedIssuer:
         check.check_subject(claims)
         check.check_token_id(claims)
         check.check_use(claims)
+        if not self.accept_sender_constrained:
+            check.check_bearer(claims)
         if self.profile is not None:
             check.check_access_token_profile(claims)
         return valid_from, valid_until

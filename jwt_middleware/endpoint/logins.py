@@ -182,7 +182,8 @@ class Logins:
             if identity and self._proved.holds(client_type, account, secret, identity):
                 return identity
         identity = self._ask(
-            lambda: self.verifiers[client_type](account, secret), f"verifier of {client_type}",
+            lambda: self.verifiers[client_type](account, secret),
+            f"verifier of {client_type}",
             hidden=secret,
         )
         if identity is None:
@@ -211,9 +212,9 @@ class Logins:
         try:
             found = question()
             return None if found is None else Identity.of(found)
-        except (BadCredentialsError, UnavailableError):
+        except (BadCredentialsError, TooManyAttemptsError, UnavailableError):
             raise
-        except Exception:
+        except Exception:  # noqa: BLE001  whatever an application's code raises
             text = traceback.format_exc()
         # Outside the handler: the error may quote the secret, and would be chained to this one.
         for quoted in {hidden, repr(hidden)[1:-1]} - {""}:

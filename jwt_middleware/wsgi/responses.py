@@ -33,8 +33,8 @@ from ..errors import (
     UnavailableError,
     UnknownKeyError,
     UnsupportedGrantTypeError,
-    UnsupportedTokenTypeError,
     UnsupportedMediaTypeError,
+    UnsupportedTokenTypeError,
 )
 from .bearer import challenge
 

@@ -14,6 +14,7 @@ from typing import Any, Final, TypeVar, cast, get_args
 from redis import Redis
 
 from ....core.payload import JWTPayload
+from ....core.scope import valid_scopes
 from ....core.trust import MAX_LEEWAY_SECONDS
 from ....errors import ConfigurationError
 from ...attempts import CHECKED_WITHIN_SECONDS, Attempt, Reservation
@@ -272,15 +273,16 @@ def _session(sid: str, found: Mapping[bytes, bytes]) -> Session | None:
     if not found:
         return None
     fields = {name.decode(): value for name, value in found.items()}
+    uid = json.loads(fields["uid"])
     return Session(
         sid=sid,
         issuer=_str(fields.get("issuer", b"")),
         payload=JWTPayload(
-            uid=json.loads(fields["uid"]),
+            uid=uid,
             auth=_str(fields["auth"]),
-            scope=_str(fields["scope"]),
+            scope=valid_scopes(_str(fields["scope"])),
             ac_type=_str(fields["ac_type"]),
-            subject=_str(fields["subject"]),
+            subject="" if (sub := _str(fields["subject"])) == str(uid) else sub,
         ),
         credential=_str(fields["credential"]),
         token_hash=fields["token"] or None,
