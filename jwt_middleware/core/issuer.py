@@ -12,7 +12,7 @@ from ..errors import ConfigurationError, UnavailableError
 from .jws import encode_object, serialize
 from .keys import KeySet
 from .payload import JWTPayload
-from .trust import KeySource
+from .trust import KeySource, is_key_source
 
 DEFAULT_LIFETIME_SECONDS: Final = 7200
 TOKEN_TYPE: Final = "at+jwt"  # noqa: S105  the typ of RFC 9068 §2.1, no secret
@@ -78,7 +78,7 @@ class TokenIssuer:
 
     @keys.setter
     def keys(self, keys: KeySource) -> None:
-        current = keys.current() if callable(getattr(keys, "current", None)) else None
+        current = keys.current() if is_key_source(keys) else None
         if not isinstance(current, KeySet) or current.signing_key is None:
             raise ConfigurationError(
                 "keys must be a KeySet with a secret or a private key in it, or a source of one"

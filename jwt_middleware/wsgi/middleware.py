@@ -78,8 +78,8 @@ class JWTMiddleware:
         for trusted in verifier.trusted.values():
             if verifier.remote_user(trusted, "sub") is None:
                 logger.warning(
-                    "REMOTE_USER is not set for tokens of %s, whose subjects may be those of another"
-                    ' issuer: set its remote_user, as in "partner:{sub}"',
+                    "REMOTE_USER is not set for tokens of %s, whose subjects may be those of"
+                    ' another issuer: set its remote_user, as in "partner:{sub}"',
                     trusted.issuer,
                 )
         self._mounted: dict[str, WSGIApplication] = {}

@@ -41,9 +41,11 @@ def test_type_is_a_name_or_its_code(sent: object, name: str) -> None:
 
 @pytest.mark.parametrize(
     "sent",
-    [None, "", 0, 1, 100.0, 100.9, True, "１００", "0100", " 100", "Email", "root", [100], {}],
+    [None, "", 0, 1, 99, 100.0, 100.9, "100.0", True, False, "１００", "0100", " 100", "Email",
+     "EMAIL", "email ", "root", ["email"], [100], {}, {"email": 1}, 10**30, -100, "__class__",
+     "get"],
     ids=repr,
-)
+)  # fmt: skip
 def test_type_is_nothing_else(sent: Any) -> None:
     assert list(errors(type=sent)) == ["type"]
 
@@ -58,9 +60,10 @@ def test_type_must_be_one_that_may_log_in() -> None:
 @pytest.mark.parametrize("field", ["account", "secret"])
 @pytest.mark.parametrize(
     "value",
-    [[], ["a"], {}, {"a": 1, "b": 2, "c": 3, "d": 4, "e": 5}, True, False, 0, 123456, 1.5, None],
+    [[], ["a"], {}, {"a": 1}, {"a": 1, "b": 2, "c": 3, "d": 4, "e": 5, "f": 6}, True, False, 0, 1,
+     123456, 1.5, 10**30, None, "", " "],
     ids=repr,
-)
+)  # fmt: skip
 def test_account_and_secret_are_strings_and_nothing_is_coerced(field: str, value: Any) -> None:
     assert list(errors(**{field: value})) == [field]
 

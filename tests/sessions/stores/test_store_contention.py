@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import chain
 
 import pytest
@@ -14,6 +15,7 @@ from jwt_middleware.sessions.attempts import Drip
 from jwt_middleware.sessions.store import Cursor, Outcome, Revocation
 
 from ..conftest import PROCESSES, Contenders, Job
+from ..contender import patiently
 from ..values import (
     ISS,
     NOW,
@@ -82,7 +84,7 @@ def test_a_reader_misses_nothing_while_others_write(
     with ThreadPoolExecutor(1) as pool:
         writing = pool.submit(contenders, jobs)
         while not writing.done():
-            changes = store.changes(cursor, limit=7)
+            changes = patiently(partial(store.changes, cursor, limit=7))
             read += changes.revocations
             cursor = changes.cursor
         writing.result()

@@ -368,8 +368,10 @@ def _clear(connection: Connection, issuer: str, subject: str, *, limit: int) -> 
     hashed = subject_hash(issuer, subject)
     old_session, old_revocation = old_subject_hashes(subject)
     found = connection.run(_ENDED, {"subject": hashed, "old": old_revocation}).fetchall()
-    # If there is none, it has expired, and so have they.
-    number, revoked_at = max(found, default=(_ANY_NUMBER, 0))
+    if not found:  # it has expired, and so have they
+        connection.run(_FORGET_ENDED, {"subject": hashed, "number": _ANY_NUMBER})
+        return 0
+    number, revoked_at = max(found)
     sought = {
         "subject": hashed,
         "old": old_session,
