@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import pytest
 import redis
+from hypothesis import settings
 
 from jwt_middleware.accounts.hashing import SecretHasher
 
@@ -48,6 +49,10 @@ class Running(NamedTuple):
     process: subprocess.Popen[bytes]
     log: Path
 
+
+# Without a deadline: it would measure what else the machine does.
+settings.register_profile("default", deadline=None, max_examples=50)
+settings.load_profile("default")
 
 Serving = Callable[..., AbstractContextManager[Running]]
 

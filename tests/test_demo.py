@@ -48,6 +48,7 @@ def children(pid: int) -> list[str]:
     return file.read_text().split()
 
 
+@pytest.mark.slow
 class TestServed:
     @needs_curl
     def test_answers_the_commands_it_prints_as_it_says(self, demo: Any, tmp_path: Path) -> None:
@@ -106,6 +107,7 @@ def wait_for_workers(running: Any) -> list[str]:
     return workers
 
 
+@pytest.mark.slow
 class TestCommandLine:
     def test_says_that_the_port_is_in_use(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

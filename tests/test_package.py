@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
+import tarfile
 import venv
 from pathlib import Path
 from zipfile import ZipFile
@@ -47,6 +49,7 @@ def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return python
 
 
+@pytest.mark.slow
 class TestWheel:
     def test_holds_the_package_its_licence_and_its_types(self, wheel: Path) -> None:
         names = ZipFile(wheel).namelist()
@@ -99,6 +102,20 @@ print(json.dumps(sorted(names)))
         assert ended.returncode == 1
         assert missing in ended.stderr
         assert ended.stderr.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_the_sdist_holds_what_the_readme_links_to(tmp_path: Path) -> None:
+    run(
+        *(sys.executable, "-m", "build", "--sdist", "--no-isolation", "--outdir", tmp_path, ROOT),
+        cwd=tmp_path,
+    )
+    (sdist,) = tmp_path.glob("*.tar.gz")
+    with tarfile.open(sdist) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    links = re.findall(r"\]\((?!https?:|#)([^)#]+)", (ROOT / "README.md").read_text("utf-8"))
+    assert "CHANGELOG.md" in links
+    assert set(links) <= names
 
 
 def test_importing_the_package_imports_nothing_optional(tmp_path: Path) -> None:

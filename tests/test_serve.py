@@ -41,6 +41,7 @@ def test_says_which_variable_is_not_set() -> None:
         importlib.import_module("jwt_middleware.serve")
 
 
+@pytest.mark.slow
 def test_serves_under_gunicorn(folder: Path, serving: Serving) -> None:
     (folder / "myapp.py").write_text(SOURCE)
     gunicorn = Path(sys.executable).with_name("gunicorn")

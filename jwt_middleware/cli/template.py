@@ -41,7 +41,7 @@ _ACCOUNTS: Final = """\
 # refresh_lifetime_seconds = 1209600   # of a refresh token, from each use on: 14 days
 # client_types = ["email", "mobile", "username", "service"]
 # verifiers = { ldap = "myapp.users:verify" }  # example: account verifiers of your own
-# lookups = { ldap = "myapp.users:lookup" }    # example: finds such an account at a refresh; or "none"
+# lookups = { ldap = "myapp.users:lookup" }    # example: rechecks it at a refresh; or "none"
 # subjects = { ldap = "ldap:{uid}" }           # example: sub of such an account, beside [accounts]
 # lifetimes = { service = { lifetime_seconds = 600 } }  # example: also refresh_lifetime_seconds
 # forms = { ldap = "myapp.forms:LDAPForm" }    # example: a subclass of ClientForm
@@ -72,8 +72,8 @@ url = "sqlite:///sessions.db"          # or postgresql://user@host/database, red
 # max_per_subject = 1000               # sessions of one account; another login ends the oldest
 # key_prefix = "jwt_middleware"        # of all keys in Redis
 
-# [login]                              # failed logins, in the store of [sessions]: how many at once,
-#                                      # and the seconds until one more
+# [login]                              # failed logins, counted in the store of [sessions]:
+#                                      # how many at once, and the seconds until one more
 # known = [10, 90]                     # of an account, from an address where it has logged in
 # account = [20, 120]                  # of an account, from all other addresses together
 # leaf = [5, 180]                      # of an account, from one of them (IPv4, or IPv6 /64)
@@ -114,6 +114,8 @@ _TAIL: Final = """\
 # algorithms = ["RS256", "ES256"]      # default: whatever its keys are for
 # leeway_seconds = 0
 # token_type = "at+jwt"                # default: JWT, at+jwt and no typ are accepted
+# remote_user = "partner:{sub}"        # what the app gets as REMOTE_USER; default: none
+# accept_sender_constrained = false    # tokens bound to a key (cnf) as plain bearer tokens
 # profile = "at+jwt"                   # asks for all of RFC 9068; default: no
 # max_stale_seconds = 86400            # how old its keys may grow while its URL is away
 # allow_http = false                   # plain HTTP from another machine than this

@@ -285,7 +285,7 @@ def _memory(*_: object, **__: object) -> SessionStore:
 
 
 def _sql(url: str, place: Place, *, creates_tables: bool, **_: object) -> SessionStore:
-    from ..sessions.stores.sql.store import SQLSessions  # noqa: PLC0415  needs SQLAlchemy, an extra
+    from ..sessions.stores.sql.store import SQLSessions  # noqa: PLC0415  only where it is used
     from .database import database_url  # noqa: PLC0415  the same
 
     return SQLSessions(database_url(url, place), creates_tables=creates_tables)
@@ -303,8 +303,8 @@ def _is_redis(url: str) -> bool:
 
 _STORES: Final[Mapping[str, tuple[str, Callable[..., SessionStore]]]] = {
     "memory": ("", _memory),
-    "sqlite": ("sql", _sql),
-    "sqlite+pysqlite": ("sql", _sql),
+    "sqlite": ("", _sql),
+    "sqlite+pysqlite": ("", _sql),
     "postgresql": ("postgresql", _sql),
     "postgresql+psycopg": ("postgresql", _sql),
     "redis": ("redis", _redis),

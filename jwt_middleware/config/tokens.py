@@ -17,7 +17,18 @@ from ..keysources.ring.ring import KeyRing
 from ..sessions import Revocations, Sessions
 from .endpoint import EndpointSettings
 from .keys import KeySetSettings
-from .reading import Section, choice, number, setting, table, tables, text, text_or_texts, whole
+from .reading import (
+    Section,
+    choice,
+    flag,
+    number,
+    setting,
+    table,
+    tables,
+    text,
+    text_or_texts,
+    whole,
+)
 from .sessions import SessionSettings
 from .trusted import TrustedSettings
 
@@ -51,6 +62,7 @@ class TokenSettings(Section):
     audience: tuple[str, ...] | None = setting(text_or_texts, None)
     leeway_seconds: float = setting(number, 0.0)
     token_type: Literal["at+jwt"] | None = setting(choice("at+jwt"), None)
+    accept_sender_constrained: bool = setting(flag, default=False)
     cache_size: int = setting(whole, DEFAULT_CACHE_SIZE)
     keys: KeySetSettings | None = setting(table(KeySetSettings), None)
     trusted: tuple[TrustedSettings, ...] = setting(tables(TrustedSettings), ())
@@ -95,6 +107,7 @@ class TokenSettings(Section):
                 audience=own and own.audience,
                 leeway_seconds=self.leeway_seconds,
                 token_type=self.token_type,
+                accept_sender_constrained=self.accept_sender_constrained,
                 trusted=trusted,
                 is_revoked=is_revoked,
                 cache_size=self.cache_size,

@@ -24,6 +24,8 @@ class TrustedSettings(Section):
         discovery: Its metadata say where its keys are; else *jwks_url* or *jwks_file* does.
         jwks_file: A JWK set, a JWK or a PEM, read again when it changes.
         algorithms: The algs accepted of it; a key of a PEM is for the first that fits it.
+        remote_user: What ``REMOTE_USER`` is for its tokens, ``"partner:{sub}"``.
+        accept_sender_constrained: Whether tokens with *cnf* are accepted as bearer tokens.
         max_stale_seconds: How old keys may grow while their URL cannot be fetched.
         allow_http: Whether its URLs may be plain HTTP on another machine than this.
         ca_file: PEM of the authorities to trust, instead of the system's.
@@ -38,6 +40,8 @@ class TrustedSettings(Section):
     leeway_seconds: float = setting(number, 0.0)
     token_type: Literal["at+jwt"] | None = setting(choice("at+jwt"), None)
     profile: Literal["at+jwt"] | None = setting(choice("at+jwt"), None)
+    remote_user: str | None = setting(text, None)
+    accept_sender_constrained: bool = setting(flag, default=False)
     max_stale_seconds: float | None = setting(number, None)
     allow_http: bool = setting(flag, default=False)
     ca_file: str | None = setting(text, None)
@@ -59,6 +63,8 @@ class TrustedSettings(Section):
                 leeway_seconds=self.leeway_seconds,
                 token_type=self.token_type,
                 profile=self.profile,
+                remote_user=self.remote_user,
+                accept_sender_constrained=self.accept_sender_constrained,
             )
 
     def _build_source(self) -> KeySource:

@@ -6,29 +6,25 @@ Both readers raise ``ValueError`` for whatever they refuse, and nothing else.
 
 from __future__ import annotations
 
-import json
-import re
 from binascii import a2b_base64, b2a_base64
-from collections.abc import Sequence
-from typing import NoReturn
+from collections.abc import Iterable
+from typing import Any, Final
 
-MAX_JSON_DEPTH = 32
+from jiter import from_json
+
+MAX_JSON_DEPTH: Final = 32
 """Nested arrays and objects, counted together; a JWT needs three or four."""
 
 # "+", "/" and "=" belong to other alphabets: they become "!", which no base64 reader accepts.
-_TO_BASE64 = bytes.maketrans(b"-_+/=", b"+/!!!")
-_TO_BASE64URL = bytes.maketrans(b"+/", b"-_")
+_TO_BASE64: Final = bytes.maketrans(b"-_+/=", b"+/!!!")
+_TO_BASE64URL: Final = bytes.maketrans(b"+/", b"-_")
 
 # By length modulo 4: the padding that was left out, and the last characters whose spare bits are
 # zero.  A length of 4n + 1 encodes nothing, hence it may end in no character.
-_PADDING = (b"", b"", b"==", b"=")
-_CANONICAL_LAST = (b"", b"", b"AQgw", b"AEIMQUYcgkosw048")
+_PADDING: Final = (b"", b"", b"==", b"=")
+_CANONICAL_LAST: Final = (b"", b"", b"AQgw", b"AEIMQUYcgkosw048")
 
-_JSON_SPACE = " \t\n\r"
-# The closing quote is optional, so that an unclosed string is passed over once and not once more
-# from each escaped quote in it: 12 KB of \" would take half a second.
-_STRING_OR_BRACKET = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?|[\[{]|[\]}]', re.DOTALL)
-_SURROGATE = re.compile("[\ud800-\udfff]")
+_CONTAINERS: Final = frozenset({dict, list})
 
 
 def decode_base64url(segment: bytes) -> bytes:
@@ -55,44 +51,28 @@ def parse_json(document: bytes) -> object:
 
     Refuses anything but UTF-8, a byte order mark, duplicate members, ``NaN`` and ``Infinity``,
     lone surrogates, and nesting beyond :data:`MAX_JSON_DEPTH`.  A number too large for a float
-    becomes an infinity, as in :mod:`json`: whoever uses numbers asks for finite ones.
+    becomes an infinity, as in :mod:`json`: what uses a number checks that it is finite.
     Source: RFC 8259, RFC 7493 (I-JSON), RFC 7519 §4 for duplicates.
     """
     try:
-        text = document.decode("utf-8").strip(_JSON_SPACE)
-    except UnicodeDecodeError:
-        raise ValueError("not UTF-8") from None  # its repr holds the whole document
-    if text.count("[") + text.count("{") > MAX_JSON_DEPTH:
-        _check_depth(text)
-    value, end = _decoder.raw_decode(text)
-    if end != len(text):
-        raise ValueError("text after the JSON value")
-    if "\\u" in text and _SURROGATE.search(json.dumps(value, ensure_ascii=False)):
-        raise ValueError("lone surrogate")
+        value = from_json(
+            document, catch_duplicate_keys=True, allow_inf_nan=False, cache_mode="keys"
+        )
+    except ValueError:
+        raise ValueError("not strict JSON") from None  # jiter's error may quote the document
+    # Brackets in strings are counted as well: too many of them cost a walk, and no more.
+    if document.count(b"[") + document.count(b"{") > MAX_JSON_DEPTH:
+        _check_depth(value)
     return value
 
 
-def _check_depth(text: str) -> None:
-    depth = 0
-    for match in _STRING_OR_BRACKET.finditer(text):
-        first = match.group()[0]
-        if first in "[{":
-            depth += 1
-            if depth > MAX_JSON_DEPTH:
-                raise ValueError(f"nested deeper than {MAX_JSON_DEPTH}")
-        elif first in "]}":
-            depth -= 1
-
-
-def _unique_members(pairs: Sequence[tuple[str, object]]) -> dict[str, object]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        raise ValueError("duplicate member")
-    return members
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
-
-
-_decoder = json.JSONDecoder(object_pairs_hook=_unique_members, parse_constant=_refuse_constant)
+def _check_depth(value: Any) -> None:
+    level: Iterable[Any] = [value]
+    for _ in range(MAX_JSON_DEPTH + 1):
+        containers = [one for one in level if type(one) in _CONTAINERS]
+        if not containers:
+            return
+        level = [
+            item for one in containers for item in (one.values() if type(one) is dict else one)
+        ]
+    raise ValueError(f"nested deeper than {MAX_JSON_DEPTH}")

@@ -13,7 +13,7 @@ from .claims import NBF_ALLOWANCE_SECONDS
 from .jws import encode_object, serialize
 from .keys import KeySet
 from .payload import JWTPayload, checked_claims
-from .trust import KeySource
+from .trust import KeySource, is_key_source
 
 DEFAULT_LIFETIME_SECONDS: Final = 7200
 DEFAULT_NBF_EARLY_SECONDS: Final = 5
@@ -106,7 +106,7 @@ class TokenIssuer:
 
     @keys.setter
     def keys(self, keys: KeySource) -> None:
-        current = keys.current() if callable(getattr(keys, "current", None)) else None
+        current = keys.current() if is_key_source(keys) else None
         if not isinstance(current, KeySet) or current.signing_key is None:
             raise ConfigurationError(
                 "keys must be a KeySet with a secret or a private key in it, or a source of one"
@@ -152,7 +152,7 @@ class TokenIssuer:
         members: dict[str, object] = {
             "iss": self.issuer,
             "aud": audiences[0] if len(audiences) == 1 else list(audiences),
-            "sub": payload.subject,
+            "sub": payload.sub,
             "iat": now,
             "nbf": now - self.nbf_early_seconds,
             "exp": now + lifetime,

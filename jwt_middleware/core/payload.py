@@ -100,7 +100,7 @@ class JWTPayload:
         auth: Free mark of how or as what the account was authenticated.
         scope: Scopes, separated by single spaces (RFC 8693 §4.2); empty for none.
         ac_type: Name of the client type the account logged in by.
-        subject: The claim *sub*; by default ``str(uid)``.
+        subject: The claim *sub*, if it is another than ``str(uid)``.
         claims: Claims of one's own: name to JSON value, at most 4096 bytes and 8 levels of it,
             with none of :data:`RESERVED_CLAIMS`.
         client_id: The OAuth client that the token is issued to (RFC 9068 §2.2), if there is one.
@@ -131,8 +131,6 @@ class JWTPayload:
         ):
             object.__setattr__(self, name, value)
         check_account(self.uid, scope=self.scope, auth=self.auth)
-        if not self.subject:
-            object.__setattr__(self, "subject", str(self.uid))
         for name in ("ac_type", "subject"):
             _check_text(name, getattr(self, name))
         if self.client_id is not None:
@@ -167,8 +165,6 @@ class JWTPayload:
         """
         members: dict[str, Any] = {name: getattr(self, name) for name in _MEMBERS[:4]}
         later = {one.name: getattr(self, one.name) for one in fields(self)[4:]}
-        if self.subject == str(self.uid):
-            del later["subject"]
         return members | {name: value for name, value in later.items() if value}
 
 
@@ -260,6 +256,11 @@ def _label(ac_type: object) -> object:
         if int(member) == ac_type:
             return member.label
     raise ValueError(f"ac_type {ac_type} is no client type's code: write its name")
+
+    @property
+    def sub(self) -> str:
+        """The claim *sub*."""
+        return self.subject or str(self.uid)
 
 
 def check_account(uid: object, *, scope: object, auth: object) -> None:

@@ -17,6 +17,11 @@ def is_scope(text: str) -> bool:
     return _SCOPE.fullmatch(text) is not None
 
 
+def valid_scopes(text: str) -> str:
+    """Return *text* without what is no scope by its form; version 0.1 has stored any text."""
+    return text if is_scope(text) else " ".join(filter(is_scope, text.split(" ")))
+
+
 def narrow(requested: str | None, *, to: str) -> str:
     """
     Return *requested*, if *to* allows all of it; *to* itself if nothing is requested.

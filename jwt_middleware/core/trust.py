@@ -20,6 +20,10 @@ MAX_KNOWN_HEADERS: Final = 256
 
 Profile = Literal["at+jwt"]
 
+# A typ in lower case, without "application/"; None where the header has none.
+_ANY_TYPE: Final = frozenset({None, "jwt", "at+jwt"})
+_RFC9068_TYPE: Final = frozenset({"at+jwt"})
+
 
 class KeySource(Protocol):
     """Where the keys of one issuer come from.  A :class:`KeySet` is one that never changes."""
@@ -61,6 +65,9 @@ class TrustedIssuer:
             :data:`MAX_LEEWAY_SECONDS`.
         token_type: ``None`` accepts the *typ* ``JWT``, ``at+jwt`` or none; ``"at+jwt"`` only this
             one (RFC 9068 §4).  Case and a leading ``application/`` do not count.
+        remote_user: What ``REMOTE_USER`` is for its tokens: ``"partner:{sub}"``.  ``None`` stands
+            for *sub*, where no other issuer is trusted, and else for none.
+        accept_sender_constrained: Whether a token with *cnf* is accepted as a bearer token.
         profile: ``"at+jwt"`` asks for all of RFC 9068: this *typ*, *client_id*, *iat* and *jti*.
 
     Raises:
@@ -77,6 +84,8 @@ class TrustedIssuer:
         leeway_seconds: float = 0,
         token_type: Profile | None = None,
         profile: Profile | None = None,
+        remote_user: str | None = None,
+        accept_sender_constrained: bool = False,
     ) -> None:
         if not isinstance(issuer, str) or not issuer:
             raise ConfigurationError(
@@ -93,18 +102,31 @@ class TrustedIssuer:
         for name, value in (("token_type", token_type), ("profile", profile)):
             if value is not None and value != "at+jwt":
                 raise ConfigurationError(f'{name} must be None or "at+jwt"')
+        if remote_user is not None and (
+            not isinstance(remote_user, str)
+            or remote_user.count("{sub}") != 1
+            or check.has_control_characters(remote_user)
+        ):
+            raise ConfigurationError('remote_user must hold {sub} once, as in "partner:{sub}"')
+        self.remote_user = remote_user
+        self.accept_sender_constrained = accept_sender_constrained
         self.issuer = issuer
         self.audiences = frozenset(audiences)
         accepted = checked_algorithms(algorithms)
         self.algorithms = None if accepted is None else frozenset(accepted)
         self.leeway_seconds = leeway_seconds
-        self.token_type = token_type if profile is None else profile
         self.profile = profile
+        self._types = _ANY_TYPE if token_type is None and profile is None else _RFC9068_TYPE
         self.keys = checked_keys(keys)
         self._known_headers: dict[bytes, tuple[KeySet, Header, tuple[Key, ...]]] = {}
 
     def __repr__(self) -> str:
         return f"<TrustedIssuer {self.issuer!r} audience={sorted(self.audiences)}>"
+
+    @property
+    def token_type(self) -> Profile | None:
+        """The only accepted *typ*, or ``None``; *profile* implies ``"at+jwt"``."""
+        return None if self._types is _ANY_TYPE else "at+jwt"
 
     def keys_at_hand(self, segment: bytes) -> tuple[KeySet, Header, tuple[Key, ...]] | None:
         """
@@ -174,18 +196,16 @@ class TrustedIssuer:
         check.check_subject(claims)
         check.check_token_id(claims)
         check.check_use(claims)
+        if not self.accept_sender_constrained:
+            check.check_bearer(claims)
         if self.profile is not None:
             check.check_access_token_profile(claims)
         return valid_from, valid_until
 
     def _check_type(self, header: Header) -> None:
         """Reject a token that is typed as something else.  Source: RFC 8725 §3.11, RFC 9068 §4."""
-        if header.typ is None:
-            accepted = self.token_type is None
-        else:
-            name = header.typ.lower().removeprefix("application/")
-            accepted = name == "at+jwt" or (self.token_type is None and name == "jwt")
-        if not accepted:
+        typ = None if header.typ is None else header.typ.lower().removeprefix("application/")
+        if typ not in self._types:
             raise MalformedTokenError("typ is not that of an access token")
 
 
@@ -197,11 +217,19 @@ def checked_keys(keys: KeySource | None) -> KeySource:
         ConfigurationError: They are no key source, or a set of keys that only sign.
     """
     can_verify = any(key.can_verify for key in keys) if isinstance(keys, KeySet) else True
-    if keys is None or not can_verify or not callable(getattr(keys, "current", None)):
+    if keys is None or not can_verify or not is_key_source(keys):
         raise ConfigurationError(
             "keys must be a KeySet with a key in it that can verify, or a key source"
         )
     return keys
+
+
+def is_key_source(keys: object) -> bool:
+    """Tell whether the class of *keys* has the methods of :class:`KeySource`."""
+    # Looked up on the class: an instance may answer to any name, as a Mock does, and a class given
+    # in place of an instance has the names as well.
+    methods = (getattr(type(keys), name, None) for name in ("current", "refreshed"))
+    return all(map(callable, methods))
 
 
 def by_issuer(trusted: Iterable[TrustedIssuer]) -> Mapping[str, TrustedIssuer]:

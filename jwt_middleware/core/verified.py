@@ -25,13 +25,14 @@ class VerifiedToken:
         trusted: Its issuer.
         keys: The key set that it was verified under.
         subject: The claim *sub*.
+        remote_user: What ``REMOTE_USER`` is for it; ``None`` for none.
         valid_from: Seconds since the epoch; earlier the token must be checked again.
         valid_until: Seconds since the epoch; from then on the token has expired.
         cleared_under: What stood for all that is revoked when it was last found not to be.
     """
 
     __slots__ = (
-        *("_claims", "_nested", "_scopes", "header", "keys", "subject", "trusted"),
+        *("_claims", "_nested", "_scopes", "header", "keys", "remote_user", "subject", "trusted"),
         *("cleared_under", "valid_from", "valid_until"),
     )
 
@@ -49,6 +50,7 @@ class VerifiedToken:
         self.trusted = trusted
         self.keys = keys
         self.subject: str = claims["sub"]
+        self.remote_user: str | None = self.subject
         self.valid_from = valid_from
         self.valid_until = valid_until
         self.cleared_under: object = None

@@ -35,6 +35,7 @@ class TokenVerifier:
         audience: One *aud* or several, one of which such a token must name.
         leeway_seconds: As for :class:`TrustedIssuer`.
         token_type: As for :class:`TrustedIssuer`.
+        accept_sender_constrained: As for :class:`TrustedIssuer`.
         trusted: Further issuers, or all of them.
         is_revoked: Asked last.  A plain callable is asked on every call; one that is a
             :class:`~.revocation.RevocationSource`, once a token for as long as nothing is revoked.
@@ -53,6 +54,7 @@ class TokenVerifier:
         audience: str | Iterable[str] | None = None,
         leeway_seconds: float = 0,
         token_type: Profile | None = None,
+        accept_sender_constrained: bool = False,
         trusted: Iterable[TrustedIssuer] = (),
         is_revoked: RevocationCheck | None = None,
         cache_size: int = DEFAULT_CACHE_SIZE,
@@ -68,6 +70,7 @@ class TokenVerifier:
                 keys=checked_keys(keys),
                 leeway_seconds=leeway_seconds,
                 token_type=token_type,
+                accept_sender_constrained=accept_sender_constrained,
             )
         elif leeway_seconds or token_type is not None:
             raise ConfigurationError(
@@ -105,6 +108,17 @@ class TokenVerifier:
     def checks_revocation(self) -> bool:
         """Whether anybody is asked if a token was revoked."""
         return self._revocation is not None
+
+    def remote_user(self, trusted: TrustedIssuer, subject: str) -> str | None:
+        """
+        Return what ``REMOTE_USER`` is for a subject: unique over all issuers, or ``None``.
+
+        It is the subject itself for its own issuer, and where only one is trusted; for any other
+        only what its *remote_user* makes of it.
+        """
+        if trusted.remote_user is not None:
+            return trusted.remote_user.replace("{sub}", subject)
+        return subject if trusted is self._own or len(self._trusted) == 1 else None
 
     def verify(self, token: str) -> VerifiedToken:
         """
@@ -148,6 +162,7 @@ class TokenVerifier:
             check.check_issuer(claims, self._trusted)
         valid_from, valid_until = trusted.check_claims(claims, now=self._clock())
         verified = VerifiedToken(header, claims, trusted, keys, valid_from, valid_until)
+        verified.remote_user = self.remote_user(trusted, verified.subject)
         # Only what was signed with these keys is remembered: nobody else can fill the memory.
         trusted.remember_header(jws.header, found)
         self._cache.put(token, verified)

@@ -327,8 +327,8 @@ def _check_lookups(
     for client_type in verifiers:
         if client_type not in lookups:
             raise ConfigurationError(
-                f"lookups.{client_type} is missing: with sessions, name what finds an account by its"
-                ' uid, so that a deleted one cannot refresh, or None (in a file, "none") for'
+                f"lookups.{client_type} is missing: with sessions, name what finds an account by"
+                ' its uid, so that a deleted one cannot refresh, or None (in a file, "none") for'
                 " sessions that outlast their accounts"
             )
 

@@ -89,7 +89,7 @@ class ClientAuthentication:
         if _read_credentials(request, body) is None:
             return None
         _, identity = self.require(request, body)
-        return self._logins.payload(identity, SERVICE, scope="").subject
+        return self._logins.payload(identity, SERVICE, scope="").sub
 
 
 def _read_credentials(request: Request, body: Mapping[str, object]) -> list[Credentials] | None:

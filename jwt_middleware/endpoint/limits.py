@@ -1,5 +1,7 @@
 """Login limits: drip buckets for each account and address, and addresses that an account knows."""
 
+# ruff: noqa: RUF009  Drip is a tuple, which does not change
+
 from __future__ import annotations
 
 import logging

@@ -243,9 +243,9 @@ class Logins:
         try:
             found = question()
             return None if found is None else Identity.of(found)
-        except (BadCredentialsError, UnavailableError):
+        except (BadCredentialsError, TooManyAttemptsError, UnavailableError):
             raise
-        except Exception:
+        except Exception:  # noqa: BLE001  whatever an application's code raises
             text = traceback.format_exc()
         # Outside the handler: the error may quote the secret, and would be chained to this one.
         for quoted in {hidden, repr(hidden)[1:-1]} - {""}:

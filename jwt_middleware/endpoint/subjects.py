@@ -20,8 +20,8 @@ class Subjects:
     Makes subjects, and no two accounts the same one (RFC 7519 §4.1.2).
 
     A template is a prefix and ``{uid}``: ``"ldap:{uid}"``.  Where all accounts have one source, the
-    default is ``"{uid}"``.  Of several sources, only :class:`~jwt_middleware.accounts.sql.SQLAccounts`
-    has a default: the others are named, so that what is added later changes no subject.
+    default is ``"{uid}"``.  Of several sources only ``SQLAccounts`` has a default: the others must
+    be named, so that what is added later changes no subject.
 
     Args:
         verifiers: Client type to account verifier.  Those of one ``SQLAccounts``, methods of one
@@ -54,7 +54,7 @@ class Subjects:
 
     def subject(self, client_type: str, uid: int | str) -> str:
         """
-        Return the subject of an account.
+        Return the subject of an account, and nothing if it is the uid itself.
 
         Raises:
             UnavailableError: It would begin like those of another client type.
@@ -65,9 +65,10 @@ class Subjects:
             for other in self._prefixes.values():
                 if other and subject.startswith(other):
                     raise UnavailableError(
-                        f"an account of the type {client_type} has a uid that begins with {other!r},"
-                        " as subjects of another type do"
+                        f"an account of the type {client_type} has a uid that begins with"
+                        f" {other!r}, as subjects of another type do"
                     )
+            return ""
         return subject
 
     def _check_pair(self, one: str, other: str, sources: Mapping[str, object]) -> None:

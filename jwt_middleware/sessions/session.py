@@ -139,7 +139,7 @@ class Session:
     @property
     def subject(self) -> str:
         """The claim *sub* of its access tokens."""
-        return self.payload.subject
+        return self.payload.sub
 
     def is_of(self, issuer: str | None) -> bool:
         """Tell whether it may be of this issuer; ``None`` stands for any."""

@@ -326,7 +326,7 @@ class Sessions:
         is_replay = use.outcome is Outcome.REPLAYED
         logger.log(
             logging.WARNING if is_replay or address != use.address else logging.INFO,
-            "refresh token %s of session %s, subject %.80a: used from %s, before from %s%s",
+            "refresh token %s: session %s of subject %.80a, used from %s, before from %s%s",
             use.outcome.value,
             session.sid,
             session.subject,

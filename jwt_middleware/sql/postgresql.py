@@ -33,6 +33,9 @@ _REASONS: Final = {
     "57014": _LOCKED,  # query_canceled: what statement_timeout does
     "42501": "permission denied to its user",
     "25006": "it is read-only",
+    "57P01": "it is being shut down",
+    "57P02": "it has crashed",
+    "57P03": "it is starting up",
 }
 _WRONG_SERVER: Final = frozenset({"25006", "57P01", "57P02", "57P03"})
 """A demoted primary, or a server that stops or starts: a new connection may find a better one."""
@@ -135,17 +138,18 @@ class _BoundedConnection(psycopg.Connection[Any]):
         with self.cursor() as cursor:
             cursor.executemany(statement.postgresql, rows)
 
+    def is_idle(self) -> bool:
+        """Tell whether it is open, outside a transaction, and leads to the right server."""
+        is_idle = self.pgconn.transaction_status == TransactionStatus.IDLE
+        return is_idle and not self.is_wrong_server
+
     def is_usable(self) -> bool:
-        """Tell whether it is open, idle, and leads to a server that may be written to."""
-        if self.closed or self.is_wrong_server:
-            return False
+        """Tell whether the server still answers; it may have been restarted."""
         try:
-            # What the server says as it hangs up is read first, and then that it did.
-            self.pgconn.consume_input()
-            self.pgconn.consume_input()
+            self.execute("")
         except psycopg.Error:
             return False
-        return self.pgconn.transaction_status == TransactionStatus.IDLE
+        return True
 
     def wait(self, gen: Generator[Any, Any, Result], *args: Any, **kwargs: Any) -> Result:
         """Wait as psycopg does, until the deadline at most."""

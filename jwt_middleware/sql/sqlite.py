@@ -171,9 +171,13 @@ class _FileConnection(sqlite3.Connection):
             else:
                 return
 
+    def is_idle(self) -> bool:
+        """Tell whether it is open, and outside a transaction."""
+        return self.is_open and not self.in_transaction
+
     def is_usable(self) -> bool:
         """Tell whether others that open the file now open the same one."""
-        return self.is_open and not self.in_transaction and self.file == identity(self.path)
+        return self.file == identity(self.path)
 
     def close(self) -> None:
         """Close the connection."""

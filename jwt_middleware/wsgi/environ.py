@@ -7,7 +7,8 @@ key                        value
 ``jwt_middleware.claims``  ``dict`` of the verified claims, the app's own copy; absent when
                            the request carries no token
 ``jwt_middleware.error``   on ``optional`` rules: the code of why no claims are there
-``REMOTE_USER``            *sub*
+``REMOTE_USER``            *sub*, or what the configuration makes of it; absent for an issuer
+                           beside others that the configuration does not map
 ``AUTH_TYPE``              ``"Bearer"``
 ========================== ==================================================================
 
@@ -41,7 +42,8 @@ def clear_identity(environ: WSGIEnvironment) -> None:
 def publish(environ: WSGIEnvironment, verified: VerifiedToken) -> None:
     """Put the identity of *verified* into *environ*."""
     environ[CLAIMS] = verified.claims
-    environ["REMOTE_USER"] = verified.subject
+    if verified.remote_user is not None:
+        environ["REMOTE_USER"] = verified.remote_user
     environ["AUTH_TYPE"] = "Bearer"
 
 

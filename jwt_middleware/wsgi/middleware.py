@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Protocol
 
@@ -12,6 +13,8 @@ from .bearer import parse_authorization
 from .environ import ERROR, clear_identity, publish
 from .policy import Policy
 from .responses import Responses
+
+logger = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -72,6 +75,13 @@ class JWTMiddleware:
         self.policy = policy if policy is not None else Policy()
         self.endpoint = endpoint
         self.responses = responses if responses is not None else Responses()
+        for trusted in verifier.trusted.values():
+            if verifier.remote_user(trusted, "sub") is None:
+                logger.warning(
+                    "REMOTE_USER is not set for tokens of %s, whose subjects may be those of"
+                    ' another issuer: set its remote_user, as in "partner:{sub}"',
+                    trusted.issuer,
+                )
         self._mounted: dict[str, WSGIApplication] = {}
         if well_known is not None:
             self._mounted.update(dict.fromkeys(well_known.paths, well_known))

@@ -17,6 +17,7 @@ from .table import Row, as_text, heading
 from .timing import Timings, over_all
 
 
+@pytest.mark.slow
 def test_every_measurement_within_a_process_yields_rows() -> None:
     rows = [
         *warm.measure(rounds=2, peers=False),
@@ -91,6 +92,7 @@ def test_peers_accept_the_good_token_and_refuse_a_bad_one(needs: str, make: Any)
     assert b"hello" not in answer(pair.protected, token[:-3] + "abc")
 
 
+@pytest.mark.slow
 def test_draws_what_has_a_target(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib", reason="needs the extra 'bench'")
     write_plot([Row("a", "b", 3, target=2), Row("c", "d", 1)], tmp_path / "speed.png")

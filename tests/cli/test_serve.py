@@ -62,23 +62,21 @@ class TestServer:
         assert running.process.returncode == 0
         assert running.log.read_text().count("Booting worker") == 2
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
-        ("arguments", "message"),
+        ("bind", "code", "message"),
         [
-            pytest.param(["myapp"], "'myapp': write MODULE:APP", id="name"),
-            pytest.param(
-                ["myapp:app", "--bind", "127.0.0.1:99999"], "must be 0 to 65535", id="port"
-            ),
+            pytest.param("127.0.0.1:99999", 2, "must be 0 to 65535", id="number"),
+            pytest.param("127.0.0.1:x", 1, "", id="name"),
         ],
     )
-    def test_refuses_what_cannot_be_meant(
-        self, folder: Path, arguments: list[str], message: str
-    ) -> None:
-        ended = run([*COMMAND, *arguments], cwd=folder)
-        assert ended.returncode == 2
+    def test_refuses_a_port(self, folder: Path, bind: str, code: int, message: str) -> None:
+        ended = run([*COMMAND[:2], "--bind", bind, "myapp:app"], cwd=folder)
+        assert ended.returncode == code
         assert message in ended.stderr
         assert "Traceback" not in ended.stderr
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         ("name", "message"),
         [
@@ -92,21 +90,7 @@ class TestServer:
         assert message in ended.stderr
         assert "Traceback" not in ended.stderr
 
-    def test_does_not_start_with_a_mistake_in_the_configuration(self, folder: Path) -> None:
-        (folder / "secret").unlink()
-        ended = run([*COMMAND, "myapp:app"], cwd=folder)
-        assert ended.returncode == 1
-        assert ended.stderr.startswith("Error: jwt.toml: keys.secret_file: ")
-        assert ended.stderr.count("\n") == 1
-
-    def test_does_not_start_several_workers_with_sessions_in_memory(self, folder: Path) -> None:
-        config = folder / "jwt.toml"
-        config.write_text(config.read_text() + ENDPOINT + MEMORY)
-        ended = run([*COMMAND, "myapp:app"], cwd=folder)
-        assert ended.returncode == 1
-        assert "memory:// is not shared among 2 processes" in ended.stderr
-        assert ended.stderr.count("\n") == 1
-
+    @pytest.mark.slow
     def test_starts_one_worker_with_sessions_in_memory(
         self, folder: Path, serving: Serving
     ) -> None:
@@ -116,11 +100,6 @@ class TestServer:
         command = [*COMMAND, "--workers", "1", "myapp:app"]
         with serving(command, cwd=folder, env=env) as running:
             assert fetch(running.url)[0] == 401
-
-    def test_says_that_it_cannot_bind(self, folder: Path) -> None:
-        ended = run([*COMMAND[:2], "--bind", "127.0.0.1:x", "myapp:app"], cwd=folder)
-        assert ended.returncode == 1
-        assert "Traceback" not in ended.stderr
 
 
 def run(command: list[str], *, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -165,6 +144,30 @@ class TestCommand:
         assert result.exit_code == 1
         assert result.stderr.startswith("Error: serve needs gunicorn, and gunicorn")
         assert "pip install gunicorn" in result.stderr
+        assert result.stderr.count("\n") == 1
+
+    def test_needs_the_name_of_an_app(self, invoke: Invoke) -> None:
+        result = invoke("serve", "myapp")
+        assert result.exit_code == 2
+        assert "'myapp': write MODULE:APP" in result.stderr
+
+    def test_does_not_start_with_a_mistake_in_the_configuration(
+        self, invoke: Invoke, folder: Path
+    ) -> None:
+        (folder / "secret").unlink()
+        result = invoke("serve", "myapp:app")
+        assert result.exit_code == 1
+        assert result.stderr.startswith("Error: jwt.toml: keys.secret_file: ")
+        assert result.stderr.count("\n") == 1
+
+    def test_does_not_start_several_workers_with_sessions_in_memory(
+        self, invoke: Invoke, folder: Path
+    ) -> None:
+        config = folder / "jwt.toml"
+        config.write_text(config.read_text() + MEMORY)
+        result = invoke("serve", "myapp:app")
+        assert result.exit_code == 1
+        assert "memory:// is not shared among 2 processes" in result.stderr
         assert result.stderr.count("\n") == 1
 
     def test_needs_a_worker(self, invoke: Invoke) -> None:

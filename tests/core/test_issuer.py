@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from typing import Any
+from unittest.mock import Mock
 
 import jwt
 import pytest
@@ -128,6 +129,7 @@ def test_signs_with_the_new_keys_once_they_are_assigned(hs256: Key) -> None:
     assert read(issuer.issue(PAYLOAD).token)[0] == header
 
 
+@pytest.mark.slow
 def test_jti_is_unique(hs256: Key) -> None:
     issuer = make_issuer(hs256)
     assert len({issuer.issue(PAYLOAD).jti for _ in range(100_000)}) == 100_000
@@ -153,6 +155,11 @@ class Source:
 
     def refreshed(self, kid: str | None) -> KeySet:
         return self.keys
+
+
+def test_refuses_an_object_that_has_every_attribute() -> None:
+    with pytest.raises(ConfigurationError, match="or a source of one"):
+        TokenIssuer(keys=Mock(), issuer="me", audience="api")
 
 
 def test_a_key_source_is_asked_for_each_token(hs256: Key) -> None:

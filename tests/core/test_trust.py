@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any, ClassVar
+from unittest.mock import Mock
 
 import pytest
 from hypothesis import example, given, settings
@@ -405,12 +407,41 @@ class TestConstruction:
         with pytest.raises(ConfigurationError, match="profile must be"):
             trust(profile=profile)
 
+    @pytest.mark.parametrize(
+        ("parts", "accepted"),
+        [
+            pytest.param({}, None, id="neither"),
+            pytest.param({"token_type": "at+jwt"}, "at+jwt", id="token_type"),
+            pytest.param({"profile": "at+jwt"}, "at+jwt", id="profile"),
+            pytest.param({"token_type": "at+jwt", "profile": "at+jwt"}, "at+jwt", id="both"),
+        ],
+    )
+    def test_a_profile_includes_its_type(self, parts: dict[str, Any], accepted: str | None) -> None:
+        assert trust(**parts).token_type == accepted
+
+    @pytest.mark.parametrize("token_type", ["", "JWT", "AT+JWT", ["at+jwt"]], ids=repr)
+    @pytest.mark.parametrize("profile", [None, "at+jwt"])
+    def test_refuses_a_token_type(self, token_type: Any, profile: Any) -> None:
+        with pytest.raises(ConfigurationError, match="token_type must be"):
+            trust(token_type=token_type, profile=profile)
+
     @pytest.mark.parametrize("leeway", [-1, MAX_LEEWAY_SECONDS + 1, True, "5"])
     def test_refuses_a_leeway(self, leeway: Any) -> None:
         with pytest.raises(ConfigurationError, match="leeway_seconds must be"):
             trust(leeway_seconds=leeway)
 
-    @pytest.mark.parametrize("keys", [None, [KEY_A], "https://a.example/keys", Key])
+    @pytest.mark.parametrize(
+        "keys",
+        [
+            pytest.param(None, id="none"),
+            pytest.param([KEY_A], id="list"),
+            pytest.param("https://a.example/keys", id="URL"),
+            pytest.param(Key, id="class"),
+            pytest.param(KeySet, id="class of a source"),
+            pytest.param(Mock(), id="object that has every attribute"),
+            pytest.param(SimpleNamespace(current=lambda: KeySet([KEY_A])), id="half a source"),
+        ],
+    )
     def test_refuses_what_is_no_key_source(self, keys: Any) -> None:
         with pytest.raises(ConfigurationError, match="keys must be"):
             trust(keys=keys)

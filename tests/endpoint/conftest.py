@@ -1,6 +1,7 @@
-"""A service before an app that shows what reached it; see ``tests/service.py``."""
+"""Sites with an endpoint to send requests to: see ``tests/service.py`` and ``tests/site.py``."""
 
 from ..service import accounts, bearer, issuer, keys, make_service, service, verifier, wrapped
+from ..site import refusals
 
 __all__ = [
     "accounts",
@@ -8,6 +9,7 @@ __all__ = [
     "issuer",
     "keys",
     "make_service",
+    "refusals",
     "service",
     "verifier",
     "wrapped",

@@ -20,6 +20,26 @@ JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
 
 
+class ParseException(Exception):  # noqa: N818  gunicorn's name for what it raises
+    """Of no base class that could be imported from here."""
+
+
+class Endless:
+    """A body, with no more methods than PEP 3333 asks for, that counts what is read of it."""
+
+    taken = 0
+
+    def read(self, size: int = -1) -> bytes:
+        assert size > 0
+        self.taken += size
+        return b" " * size
+
+    def readline(self, size: int = -1) -> bytes:
+        raise AssertionError("a body is not read by lines")
+
+    readlines = __iter__ = readline
+
+
 class Unreadable(io.RawIOBase):
     """A body whose reading is an error, or must not happen."""
 
@@ -73,8 +93,14 @@ def test_reads_an_object_or_a_form(
         pytest.param("text/plain", id="text"),
         pytest.param("multipart/form-data; boundary=x", id="multipart"),
         pytest.param("application/json; charset=utf-16", id="utf-16"),
-        pytest.param("application/x-www-form-urlencoded; charset=latin-1", id="latin-1"),
+        pytest.param("application/x-www-form-urlencoded; charset=utf-7", id="utf-7"),
         pytest.param("application/jsonx", id="longer"),
+        pytest.param("text/json", id="text-json"),
+        pytest.param("application/vnd.api+json", id="vendor"),
+        pytest.param("application/json, text/plain", id="two"),
+        pytest.param("application/json; charset=utf-7", id="utf-7"),
+        pytest.param("application/json; charset=latin-1", id="json-latin-1"),
+        pytest.param("application/json; charset*=utf-8''utf-16", id="extended"),
     ],
 )
 def test_rejects_other_media_types(content_type: str | None) -> None:
@@ -92,11 +118,15 @@ def test_rejects_other_media_types(content_type: str | None) -> None:
         pytest.param(b'{"a":1,"a":2}', JSON, id="duplicate-member"),
         pytest.param(b'{"a":NaN}', JSON, id="nan"),
         pytest.param(b'{"a":"\xff"}', JSON, id="not-utf-8"),
-        pytest.param('{"a":1}'.encode("utf-16"), JSON, id="utf-16"),
+        *(
+            pytest.param('{"a":1}'.encode(encoding), JSON, id=encoding)
+            for encoding in ("utf-16", "utf-16-le", "utf-16-be", "utf-32")
+        ),
         pytest.param(b"\xef\xbb\xbf{}", JSON, id="byte-order-mark"),
         pytest.param(b'{"a":"\\ud800"}', JSON, id="lone-surrogate"),
         pytest.param(b'{"a":' + b"[" * 40 + b"]" * 40 + b"}", JSON, id="deep"),
         pytest.param(b"a=1&a=2", FORM, id="field-twice"),
+        pytest.param(b"a=1&%61=2", FORM, id="field-twice-escaped"),
         pytest.param(b"a=%ff", FORM, id="form-not-utf-8"),
         pytest.param(b"a=\xff", FORM, id="form-raw-not-utf-8"),
     ],
@@ -125,13 +155,15 @@ def test_accepts_a_body_of_exactly_the_limit_and_none_longer() -> None:
         read(b'{"a":"bcd"}', max_bytes=10)
 
 
-def test_rejects_an_announced_length_unread() -> None:
+@pytest.mark.parametrize("content_type", [JSON, FORM])
+@pytest.mark.parametrize("length", ["101", "10000000000", "9" * 100])
+def test_rejects_an_announced_length_unread(length: str, content_type: str) -> None:
     announced: dict[str, Any] = {
-        "CONTENT_LENGTH": str(10 * 2**30),
+        "CONTENT_LENGTH": length,
         "wsgi.input": Unreadable(AssertionError("the body was read")),
     }
     with pytest.raises(BodyTooLargeError):
-        read(**announced)
+        read(b"", content_type, **announced)
 
 
 def test_caps_a_chunked_body() -> None:
@@ -140,6 +172,10 @@ def test_caps_a_chunked_body() -> None:
     assert read(b'{"a":1}', **chunked) == {"a": 1}
     with pytest.raises(BodyTooLargeError):
         read(b" " * 101, **chunked)
+    endless = Endless()
+    with pytest.raises(BodyTooLargeError):
+        read(**{**chunked, "wsgi.input": endless})
+    assert endless.taken < 200_000
 
 
 def test_body_without_length_is_empty_where_the_server_does_not_end_it() -> None:
@@ -147,15 +183,23 @@ def test_body_without_length_is_empty_where_the_server_does_not_end_it() -> None
         read(b'{"a":1}', CONTENT_LENGTH="")
 
 
-@pytest.mark.parametrize("length", ["-1", "x", "1e3", "٣", "9" * 5000])
+@pytest.mark.parametrize("length", ["-1", "x", "1e3", "٣", "0x10", " ", "+5", "1,1", "9" * 5000])
 def test_senseless_length_is_the_clients_error(length: str) -> None:
     with pytest.raises(InvalidRequestError):
         read(b'{"a":1}', CONTENT_LENGTH=length)
 
 
-@pytest.mark.parametrize("error", [OSError("broken chunk"), TimeoutError(), ConnectionResetError()])
-def test_body_that_breaks_off_is_the_clients_error(error: OSError) -> None:
-    broken: dict[str, Any] = {"CONTENT_LENGTH": "7", "wsgi.input": Unreadable(error)}
+@pytest.mark.parametrize(
+    "error",
+    [OSError("broken chunk"), TimeoutError(), ConnectionResetError(), ValueError("chunk size"),
+     ParseException("chunk size"), EOFError()],
+    ids=lambda error: type(error).__name__,
+)  # fmt: skip
+@pytest.mark.parametrize("framing", [{"CONTENT_LENGTH": "7"}, {"wsgi.input_terminated": True}])
+def test_body_that_breaks_off_is_the_clients_error(
+    error: Exception, framing: dict[str, Any]
+) -> None:
+    broken: dict[str, Any] = {**framing, "wsgi.input": Unreadable(error)}
     with pytest.raises(InvalidRequestError):
         read(**broken)
 
@@ -201,3 +245,23 @@ def test_a_parameter_is_a_string_that_can_be_stored(value: object) -> None:
     for read_parameter in (parameter, required_parameter):
         with pytest.raises(InvalidRequestError, match="a is not a string"):
             read_parameter({"a": value}, "a")
+
+
+@pytest.mark.parametrize("charset", ["ISO-8859-1", "us-ascii", "US-ASCII", "windows-1252"])
+@pytest.mark.parametrize("media_type", [JSON, "application/x-www-form-urlencoded"])
+def test_ascii_may_be_announced_as_what_it_also_is(media_type: str, charset: str) -> None:
+    body = b'{"a": "b"}' if media_type == JSON else b"a=b"
+    assert read(body, f"{media_type}; charset={charset}") == {"a": "b"}
+    with pytest.raises(UnsupportedMediaTypeError):
+        read(body.replace(b"b", b"\xe9"), f"{media_type}; charset={charset}")
+
+
+def test_a_resource_may_be_given_several_times_and_nothing_else() -> None:
+    urlencoded = "application/x-www-form-urlencoded"
+    assert read(b"resource=a&resource=b&x=1", urlencoded) == {"resource": ["a", "b"], "x": "1"}
+    with pytest.raises(InvalidRequestError) as caught:
+        read(b"scope=a&scope=b", urlencoded)
+    assert (caught.value.parameter, str(caught.value)) == ("scope", "scope is given twice")
+    with pytest.raises(InvalidRequestError) as caught:
+        read(b"%22=a&%22=b", urlencoded)
+    assert caught.value.parameter == "a parameter"

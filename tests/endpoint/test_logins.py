@@ -9,7 +9,12 @@ import pytest
 from jwt_middleware import JWTPayload, LoginThrottle
 from jwt_middleware.endpoint.limits import ClientAddresses
 from jwt_middleware.endpoint.logins import Credentials, Logins
-from jwt_middleware.errors import BadCredentialsError, InvalidGrantError, UnavailableError
+from jwt_middleware.errors import (
+    BadCredentialsError,
+    InvalidGrantError,
+    TooManyAttemptsError,
+    UnavailableError,
+)
 from jwt_middleware.sessions import MemorySessions, Session
 
 if TYPE_CHECKING:
@@ -62,13 +67,15 @@ def test_accounts_that_cannot_be_asked_are_not_a_wrong_secret(accounts: Accounts
 
 
 def test_what_succeeded_is_forgotten_and_what_failed_is_not(accounts: Accounts) -> None:
-    store = MemorySessions()
-    asked = logins(accounts, store)
-    asked.verify("email", [Credentials("ann", "right")], HERE)
-    assert [entry.times for entry in store._attempts.values() if entry.times] == []
-    with pytest.raises(BadCredentialsError):
-        asked.verify("email", [Credentials("ann", "wrong")], HERE)
-    assert [len(entry.times) for entry in store._attempts.values() if entry.times] == [1, 1]
+    for quota in ("max_per_account", "max_per_address"):
+        limits: dict[str, Any] = {"max_per_account": 0, "max_per_address": 0, quota: 1}
+        asked = logins(accounts, throttle=LoginThrottle(MemorySessions(), **limits))
+        for _ in range(3):
+            asked.verify("email", [Credentials("ann", "right")], HERE)
+        with pytest.raises(BadCredentialsError):
+            asked.verify("email", [Credentials("ann", "wrong")], HERE)
+        with pytest.raises(TooManyAttemptsError):
+            asked.verify("email", [Credentials("ann", "right")], HERE)
 
 
 def test_the_throttle_is_told_where_a_request_comes_from(accounts: Accounts) -> None:

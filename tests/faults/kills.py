@@ -23,7 +23,7 @@ from jwt_middleware.sessions import Sessions, SessionStore
 
 ISSUER = "https://auth.example.com"
 KEYS = KeySet([Key.from_secret(b"faults need a secret of 32 bytes", kid="1")])
-ROOMS = tuple(str(Path(jwt_middleware.__file__).parent / room) for room in ("sessions", "storage"))
+TRACED = tuple(str(Path(jwt_middleware.__file__).parent / name) for name in ("sessions", "sql"))
 
 Act = Callable[[], object]
 
@@ -182,7 +182,7 @@ class _Killer:
         self._left = number
 
     def __call__(self, frame: FrameType, event: str, _: object) -> _Killer | None:
-        if not frame.f_code.co_filename.startswith(ROOMS):
+        if not frame.f_code.co_filename.startswith(TRACED):
             return None
         if event == "line":
             self._left -= 1

@@ -1,4 +1,4 @@
-"""A short form of what ``python -m tests.faults`` does."""
+"""Processes that are killed and stores that fail; ``python -m tests.faults`` does more of it."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ def store(request: pytest.FixtureRequest) -> Iterator[Store]:
 
 
 def over(short: Sequence[str]) -> pytest.MarkDecorator:
-    """Run a test over all stores, but over *short* alone where nobody asks for the long form."""
+    """Run a test over all stores: slow over those in *short*, and over the rest full."""
     marked = (
-        name if name in short else pytest.param(name, marks=pytest.mark.full) for name in STORES
+        pytest.param(name, marks=pytest.mark.slow if name in short else pytest.mark.full)
+        for name in STORES
     )
     return pytest.mark.parametrize("store", [*marked], indirect=True)
 
@@ -36,8 +37,7 @@ def test_nothing_is_lost_or_let_through_wherever_a_process_is_killed(store: Stor
     assert counts.bad == 0, counts
 
 
-@pytest.mark.full
-@over([*STORES])
+@over([])
 def test_nothing_is_lost_or_let_through_by_two_hundred_kills(store: Store) -> None:
     with opened(store.url) as sessions:
         counts = Victims(sessions).run(200)
@@ -58,9 +58,8 @@ def test_a_pause_is_answered_503_and_forgotten(store: Store, tmp_path: Path) -> 
     check_outage("paused", store, tmp_path, seconds=2)
 
 
-@pytest.mark.full
 @pytest.mark.parametrize("fault", FAULTS)
-@over([*STORES])
+@over([])
 def test_an_outage_is_answered_503_and_forgotten(
     fault: Fault, store: Store, tmp_path: Path
 ) -> None:
@@ -76,14 +75,12 @@ def check_outage(fault: Fault, store: Store, folder: Path, *, seconds: float) ->
     assert outage.slowest_seconds < 4, str(outage)
 
 
-@pytest.mark.full
-@over([*STORES])
+@over([])
 def test_of_many_uses_of_one_token_none_gets_a_successor_of_its_own(store: Store) -> None:
     assert crowd(store.url, uses=50, grace_seconds=10) == (50, 0, 1)
 
 
-@pytest.mark.full
-@over([*STORES])
+@over([])
 def test_without_grace_one_of_many_uses_is_good(store: Store) -> None:
     assert crowd(store.url, uses=50, grace_seconds=0) == (1, 49, 1)
 

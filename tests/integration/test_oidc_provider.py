@@ -47,6 +47,8 @@ discovery = true
 
 Grant = Callable[..., str]
 
+pytestmark = pytest.mark.slow  # and the only test that needs npm and the network
+
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:

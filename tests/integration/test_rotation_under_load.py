@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from .load import ROTATIONS, Plan, run
 
 
+@pytest.mark.slow
 def test_no_token_is_judged_wrongly_while_keys_rotate_and_their_url_is_away(
     tmp_path: Path,
 ) -> None:

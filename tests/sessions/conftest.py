@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -140,25 +141,21 @@ Contenders = Callable[[Sequence[Job]], list[Any]]
 
 
 class Processes:
-    """Processes that wait for something to do."""
+    """Processes that wait for something to do.  One that has died is replaced."""
 
     def __init__(self) -> None:
-        command = [sys.executable, "-m", "tests.sessions.contender"]
-        self._processes = [
-            subprocess.Popen(
-                command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-            )
-            for _ in range(PROCESSES)
-        ]
+        self._processes = [self._start() for _ in range(PROCESSES)]
 
     def __call__(self, jobs: Sequence[Job]) -> list[Any]:
-        busy = self._processes[: len(jobs)]
-        for process, job in zip(busy, jobs, strict=True):
+        for process, job in zip(self._processes, jobs, strict=False):
             assert process.stdin is not None
-            process.stdin.write(json.dumps(job) + "\n")
-            process.stdin.flush()
-        answers = [process.stdout.readline() for process in busy if process.stdout is not None]
-        return [json.loads(answer) for answer in answers]
+            with suppress(BrokenPipeError):  # dead: it gives no answer either
+                process.stdin.write(json.dumps(job) + "\n")
+                process.stdin.flush()
+        answers = [self._answer_of(number) for number in range(len(jobs))]
+        failed = [answer["failed"] for answer in answers if "failed" in answer]
+        assert not failed, "\n".join(failed)
+        return [answer["returned"] for answer in answers]
 
     @property
     def pids(self) -> list[int]:
@@ -166,7 +163,24 @@ class Processes:
 
     def end(self) -> None:
         for process in self._processes:
-            process.communicate(timeout=20)
+            process.communicate(timeout=60)
+
+    def _start(self) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "tests.sessions.contender"]
+        return subprocess.Popen(
+            command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def _answer_of(self, number: int) -> dict[str, Any]:
+        process = self._processes[number]
+        assert process.stdout is not None
+        if line := process.stdout.readline():
+            answer: dict[str, Any] = json.loads(line)
+            return answer
+        self._processes[number] = self._start()
+        with suppress(BrokenPipeError):  # what it has not read
+            process.communicate(timeout=60)
+        return {"failed": f"the process ended with {process.wait()}"}
 
 
 @pytest.fixture(scope="session")

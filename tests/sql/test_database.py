@@ -39,6 +39,7 @@ CREATES = """if True:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"])
 def test_processes_create_the_schema_at_once(
     database: str, tmp_path: Path, request: pytest.FixtureRequest

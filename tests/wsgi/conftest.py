@@ -1,6 +1,7 @@
-"""A service before an app that shows what reached it; see ``tests/service.py``."""
+"""Two sites to send requests to: see ``tests/service.py`` and ``tests/site.py``."""
 
 from ..service import accounts, bearer, issuer, keys, make_service, service, verifier, wrapped
+from ..site import refusals, site
 
 __all__ = [
     "accounts",
@@ -8,7 +9,9 @@ __all__ = [
     "issuer",
     "keys",
     "make_service",
+    "refusals",
     "service",
+    "site",
     "verifier",
     "wrapped",
 ]

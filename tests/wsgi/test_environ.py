@@ -3,9 +3,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from webtest import TestApp
 
-from jwt_middleware import Policy, Rule, TokenVerifier
+from jwt_middleware import TokenVerifier
 from jwt_middleware.wsgi.environ import (
     IDENTITY_KEYS,
     clear_identity,
@@ -53,23 +52,3 @@ def test_claims_of_one_request_are_not_those_of_the_next(
 @pytest.mark.parametrize("environ", [{}, {"jwt_middleware.claims": {"scope": ["admin"]}}])
 def test_no_scope_string_grants_nothing(environ: dict[str, object]) -> None:
     assert get_scopes(environ) == frozenset()
-
-
-@pytest.mark.parametrize("path", ["/public", "/optional"])
-def test_app_never_sees_an_identity_that_was_sent(
-    path: str, wrapped: Callable[..., TestApp]
-) -> None:
-    policy = Policy([Rule("/public", access="public"), Rule("/optional", access="optional")])
-    answer = wrapped(policy=policy).get(path, extra_environ=dict(FORGED))
-    assert answer.json == ({} if path == "/public" else {"jwt_middleware.error": "missing_token"})
-
-
-def test_good_token_replaces_an_identity_that_was_sent(
-    wrapped: Callable[..., TestApp], bearer: Bearer
-) -> None:
-    answer = wrapped().get("/", headers=bearer(), extra_environ=dict(FORGED))
-    assert answer.json.pop("jwt_middleware.claims")["sub"] == "42"
-    assert answer.json["REMOTE_USER"] == "42"
-    assert answer.json["AUTH_TYPE"] == "Bearer"
-    assert "HTTP_REMOTE_USER" not in answer.json
-    assert "jwt_middleware.error" not in answer.json

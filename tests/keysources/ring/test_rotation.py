@@ -244,6 +244,7 @@ def killed_at_line(number: int, act: Callable[[], object]) -> bool:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
 
 
+@pytest.mark.slow
 class TestCrashes:
     """A child is killed before each line in turn; what it leaves must work and be mended."""
 
@@ -328,6 +329,7 @@ def at_once(processes: int, act: Callable[[], str]) -> list[str]:
         return sorted(lines.read().split())
 
 
+@pytest.mark.slow
 class TestAtOnce:
     @pytest.mark.parametrize("alg", ALGS)
     def test_rotations_from_the_same_key_come_to_one(self, tmp_path: Path, alg: str) -> None:

@@ -130,30 +130,39 @@ local function keep(sid, subject, created_at, expires_at, lifetime_ms)
     end
 end
 
+-- Remove a session if it was ended with all of its subject; return how many were, or nil if it goes
+-- on.  One that has expired by itself only leaves its index.
+local function clear_one(sid, key, issuer, sub, named_seconds)
+    local found, own_issuer, born, created_at, used_at, tokens_until = unpack(redis.call('HMGET',
+        session_key(sid), 'subject', 'issuer', 'born', 'created_at', 'used_at', 'tokens_until'))
+    if not found then
+        redis.call('ZREM', key, sid)
+        return 0
+    end
+    local number = ended_by(issuer, sub, born, created_at)
+    if not number then return nil end
+    local revoked_at = parse(entry_of(number))
+    if tonumber(used_at) > revoked_at - named_seconds then
+        end_session(sid, own_issuer, sub, tokens_until, revoked_at, issuer)
+    else
+        remove_session(sid, own_issuer, sub)
+    end
+    return 1
+end
+
 -- Remove some of the sessions that were ended with all of their subject, the oldest first.
 local function clear(subject, limit, named_seconds)
     local cleared = 0
     local issuer, sub = string.match(subject, '^(.-)\\n(.*)$')
     for _, key in ipairs({of_key(subject), old_key(sub)}) do
-        for _, sid in ipairs(redis.call('ZRANGE', key, 0, limit - cleared - 1)) do
-            local own_sub, own_issuer, born, created_at, used_at, tokens_until = unpack(redis.call(
-                'HMGET', session_key(sid), 'subject', 'issuer', 'born', 'created_at', 'used_at',
-                'tokens_until'))
-            local number = own_sub and ended_by(issuer, sub, born, created_at)
-            if not own_sub then
-                redis.call('ZREM', key, sid)
-            elseif number then
-                local revoked_at = parse(entry_of(number))
-                if tonumber(used_at) > revoked_at - named_seconds then
-                    end_session(sid, own_issuer, sub, tokens_until, revoked_at, issuer)
-                else
-                    remove_session(sid, own_issuer, sub)
-                end
-                cleared = cleared + 1
-            elseif born then
-                break  -- and so are those that were added after it
+        local kept = 0
+        repeat
+            local sids = redis.call('ZRANGE', key, kept, kept + limit - cleared - 1)
+            for _, sid in ipairs(sids) do
+                local done = clear_one(sid, key, issuer, sub, named_seconds)
+                if done then cleared = cleared + done else kept = kept + 1 end
             end
-        end
+        until #sids == 0 or cleared >= limit
     end
     if cleared < limit then redis.call('SREM', TO_CLEAR, subject) end
     return cleared

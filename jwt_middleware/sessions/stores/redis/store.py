@@ -14,6 +14,7 @@ from typing import Any, Final, TypeVar, cast, get_args
 from redis import Redis
 
 from ....core.payload import JWTPayload
+from ....core.scope import valid_scopes
 from ....core.trust import MAX_LEEWAY_SECONDS
 from ....errors import ConfigurationError
 from ...attempts import CHECKED_WITHIN_SECONDS, Attempt, Reservation
@@ -276,12 +277,16 @@ def _session(sid: str, found: Mapping[bytes, bytes]) -> Session | None:
     if not found:
         return None
     fields = {name.decode(): value for name, value in found.items()}
+    uid = json.loads(fields["uid"])
     payload: dict[str, Any] = {name: _str(fields[name]) for name in _TEXTS}
     payload |= json.loads(fields.get("further", b"{}"))
+    payload["scope"] = valid_scopes(payload["scope"])
+    if payload["subject"] == str(uid):
+        del payload["subject"]
     return Session(
         sid=sid,
         issuer=_str(fields.get("issuer", b"")),
-        payload=JWTPayload(uid=json.loads(fields["uid"]), **payload),
+        payload=JWTPayload(uid=uid, **payload),
         credential=_str(fields["credential"]),
         token_hash=fields["token"] or None,
         **{name: float(fields[name]) for name in _TIMES},

@@ -1,4 +1,4 @@
-"""Case 121: at DEBUG, over requests of every kind, nothing secret is logged, answered or shown."""
+"""At DEBUG, over requests of every kind, nothing secret is logged, answered or shown."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from jwt_middleware.errors import ConfigurationError, JWTMiddlewareError
 from jwt_middleware.sessions import MemorySessions, Sessions
 from jwt_middleware.sessions.store import Outcome
 
-from .support import (
+from ..site import (
     AUD,
     ISS,
     KEYS,
@@ -157,7 +157,7 @@ def assert_silent(text: str, tokens: list[str]) -> None:
 
 @pytest.mark.parametrize("style", ["problem", "envelope"])
 @pytest.mark.parametrize("language", ["en", "zh"])
-def test_case_121_requests_of_every_kind(
+def test_requests_of_every_kind(
     style: str, language: str, everything: Everything, tmp_path: Path
 ) -> None:
     hasher = SecretHasher(time_cost=1, memory_cost_kib=8)
@@ -221,9 +221,7 @@ def hostile_oauth(refresh_token: str) -> Iterator[tuple[str, dict[str, str], dic
 
 
 @pytest.mark.parametrize("style", ["problem", "envelope"])
-def test_case_121_sessions_from_login_to_logout(
-    style: str, everything: Everything, tmp_path: Path
-) -> None:
+def test_sessions_from_login_to_logout(style: str, everything: Everything, tmp_path: Path) -> None:
     hasher = SecretHasher(time_cost=1, memory_cost_kib=8)
     accounts = SQLAccounts(f"sqlite:///{tmp_path / 'a.db'}", hasher=hasher)
     accounts.create_schema()
@@ -288,7 +286,7 @@ def _replayed(rotation: object) -> tuple[Outcome, bytes]:
     return Outcome.REPLAYED, b""
 
 
-def test_case_121_a_store_that_fails(everything: Everything) -> None:
+def test_a_store_that_fails(everything: Everything) -> None:
     def fail(claims: object) -> bool:
         raise OSError(f"cannot reach redis://:{HOSTILE_PASSWORD}@h with {claims}")
 
@@ -299,7 +297,7 @@ def test_case_121_a_store_that_fails(everything: Everything) -> None:
     assert_silent(everything.text + answer.text, [token])
 
 
-def test_case_121_errors_do_not_quote_tokens() -> None:
+def test_errors_do_not_quote_tokens() -> None:
     verifier = TokenVerifier(keys=KEYS, issuer=ISS, audience=AUD, clock=lambda: NOW)
     for token in hostile_tokens():
         with pytest.raises(JWTMiddlewareError) as caught:
@@ -311,7 +309,7 @@ def test_case_121_errors_do_not_quote_tokens() -> None:
 
 
 @pytest.mark.parametrize("alg", ["HS256", "RS256", "ES256", "EdDSA"])
-def test_case_121_no_repr_shows_a_key(alg: str) -> None:
+def test_no_repr_shows_a_key(alg: str) -> None:
     key = Key.from_secret(SECRET) if alg == "HS256" else Key.generate(alg)
     issuer = TokenIssuer(keys=KeySet([key]), issuer=ISS, audience=AUD, clock=lambda: NOW)
     issued = issuer.issue(JWTPayload(uid=1))
@@ -344,7 +342,7 @@ def test_case_121_no_repr_shows_a_key(alg: str) -> None:
         pytest.param(lambda: Key.from_secret("\ud800" + HOSTILE_PASSWORD * 3), id="surrogate"),
     ],
 )
-def test_case_121_configuration_errors_do_not_quote_secrets(make: object) -> None:
+def test_configuration_errors_do_not_quote_secrets(make: object) -> None:
     with pytest.raises(ConfigurationError) as caught:
         make()  # type: ignore[operator]
     error: BaseException | None = caught.value

@@ -1,4 +1,4 @@
-"""Cases 73 to 80: rules are decided on the whole path and on every method that may be run."""
+"""Rules are decided on the whole path and on every method that may be run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from jwt_middleware import Policy, Rule
 from jwt_middleware.wsgi.paths import fold, read_path
 
-from .support import Refusals, Site, good_token
+from ..site import Refusals, Site, good_token
 
 SCOPED = Rule("/admin/*", scopes=["admin"])
 PUBLIC_REST = Policy([SCOPED, Rule("/*", access="public")])
@@ -53,7 +53,7 @@ def answer(site: Site, path: str) -> str:
 
 
 @pytest.mark.parametrize("path", SPELLINGS)
-def test_case_73_no_spelling_is_less_protected(path: str, refusals: Refusals) -> None:
+def test_no_spelling_is_less_protected(path: str, refusals: Refusals) -> None:
     site = Site(policy=PUBLIC_REST, lint=path.startswith("/"))
     environ = {"PATH_INFO": wire(path)}
     refusals.m401(site.web.get("/", extra_environ=environ, status=401))
@@ -63,7 +63,7 @@ def test_case_73_no_spelling_is_less_protected(path: str, refusals: Refusals) ->
 
 
 @pytest.mark.parametrize("path", [*SPELLINGS, "", "*", "/", "/health/", "/HEALTH", "/health/x"])
-def test_case_73_default_deny(path: str) -> None:
+def test_default_deny(path: str) -> None:
     policy = Policy([Rule("/health", access="public"), SCOPED])
     site = Site(policy=policy, lint=path.startswith("/"))
     assert site.web.get("/", extra_environ={"PATH_INFO": wire(path)}, status=401)
@@ -97,7 +97,7 @@ def test_missing_or_empty_path_is_not_public(script_name: str) -> None:
     ["http://x//api", "http://x/api", "https://x:80//api/", "HTTP://x//api", "ftp://x/api",
      "http:///api", "http://user@x/api", "http://x//api/../api", "http://x/%61pi", "http://x\\api"],
 )  # fmt: skip
-def test_case_75_absolute_form(path: str) -> None:
+def test_absolute_form(path: str) -> None:
     policy = Policy([Rule("/api/*", scopes=["api"]), Rule("/*", access="public")])
     requirement = policy.requirement(environ_of(path))
     assert requirement.access == "required"
@@ -123,7 +123,7 @@ def test_case_75_absolute_form(path: str) -> None:
         pytest.param("/caf\xc0\xaf", id="overlong"),
     ],
 )
-def test_case_79_no_bypass_and_no_error(path: str) -> None:
+def test_no_bypass_and_no_error(path: str) -> None:
     policy = Policy([Rule("/café", scopes=["cafe"]), Rule("/health", access="public")])
     site = Site(policy=policy, lint=False)
     assert answer(site, path)[:3] == "401"
@@ -148,7 +148,7 @@ BY_METHOD = Policy(
 
 
 @pytest.mark.parametrize("method", ["FOO", "get", "Get", "GET ", "PURGE", "TRACE", "OPTIONS", ""])
-def test_case_80_unknown_method_is_protected(method: str) -> None:
+def test_unknown_method_is_protected(method: str) -> None:
     requirement = BY_METHOD.requirement(environ_of("/items/1", method))
     assert requirement.access == "required"
 
@@ -156,7 +156,7 @@ def test_case_80_unknown_method_is_protected(method: str) -> None:
 @pytest.mark.parametrize("wanted", ["DELETE", "delete", " DELETE ", "Delete"])
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "FOO"])
 @pytest.mark.parametrize("header", OVERRIDES)
-def test_case_80_method_override(header: str, method: str, wanted: str, refusals: Refusals) -> None:
+def test_method_override(header: str, method: str, wanted: str, refusals: Refusals) -> None:
     site = Site(policy=BY_METHOD, lint=method != "FOO")
     headers = {header: wanted}
     refusals.m401(site.web.request("/items/1", method=method, headers=headers, status=401))
@@ -167,7 +167,7 @@ def test_case_80_method_override(header: str, method: str, wanted: str, refusals
     site.web.request("/items/1", method=method, headers=headers, status=200)
 
 
-def test_case_80_several_overrides_must_all_be_satisfied() -> None:
+def test_several_overrides_must_all_be_satisfied() -> None:
     environ = environ_of("/items/1", "GET", HTTP_X_HTTP_METHOD_OVERRIDE="GET")
     assert BY_METHOD.requirement(environ).access == "public"
     environ["HTTP_X_HTTP_METHOD"] = "POST"
@@ -272,6 +272,7 @@ def test_any_path_has_readings_and_a_relaxed_one_has_exactly_one(path: str) -> N
     )
 
 
+@pytest.mark.slow
 def test_folding_makes_equal_what_case_insensitive_apps_take_for_equal() -> None:
     for char in map(chr, range(0x110000)):
         variants = {char.lower(), char.upper(), char.title(), char.casefold(), char.swapcase()}

@@ -20,7 +20,7 @@ from jwt_middleware import (
 from jwt_middleware.accounts.hashing import SecretHasher
 from jwt_middleware.accounts.sql import SQLAccounts
 
-from .support import AUD, ISS, KEYS, PASSWORD
+from ..site import AUD, ISS, KEYS, PASSWORD
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -44,7 +44,7 @@ def show(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[by
 
 def make() -> JWTMiddleware:
     accounts = SQLAccounts(
-        os.environ["CONFORMANCE_DATABASE"],
+        os.environ["ACCOUNTS_URL"],
         # All of a worker's threads may log somebody in at once.
         hasher=SecretHasher(time_cost=1, memory_cost_kib=8, max_waiting=8),
     )
@@ -73,5 +73,5 @@ def make() -> JWTMiddleware:
     return app
 
 
-if "CONFORMANCE_DATABASE" in os.environ:
+if "ACCOUNTS_URL" in os.environ:
     application = make()
