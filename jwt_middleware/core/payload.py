@@ -140,6 +140,11 @@ class JWTPayload:
         for name in ("lifetime_seconds", "refresh_lifetime_seconds"):
             check_lifetime(name, getattr(self, name))
 
+    @property
+    def sub(self) -> str:
+        """The claim *sub*."""
+        return self.subject or str(self.uid)
+
     @classmethod
     def of(cls, value: JWTPayload | Mapping[str, Any]) -> JWTPayload:
         """
@@ -256,11 +261,6 @@ def _label(ac_type: object) -> object:
         if int(member) == ac_type:
             return member.label
     raise ValueError(f"ac_type {ac_type} is no client type's code: write its name")
-
-    @property
-    def sub(self) -> str:
-        """The claim *sub*."""
-        return self.subject or str(self.uid)
 
 
 def check_account(uid: object, *, scope: object, auth: object) -> None:
