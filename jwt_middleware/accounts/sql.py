@@ -4,14 +4,16 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from types import MappingProxyType
 from typing import Any, Final
 
-from ..core.payload import check_account
+from ..core.payload import ClientType, check_account, checked_claims
 from ..core.scope import valid_scopes
 from ..errors import BadCredentialsError, ConfigurationError, UnavailableError
 from ..sql.database import Database, DuplicateError, Schema
@@ -48,24 +50,23 @@ _TABLE: Final = Table(
                 disabled BOOLEAN NOT NULL,
                 created_at BIGINT NOT NULL,
                 secret_changed_at BIGINT NOT NULL,
+                claims TEXT,
                 UNIQUE (client_type, name)
             )
         """)
     ],
+    added={"claims": Statement("ALTER TABLE accounts ADD COLUMN claims TEXT")},
 )
 _SCHEMA: Final = Schema(
     tables=[_TABLE],
     fix="call create_schema(), or add an account with `jwt-middleware account add`",
 )
 
-_SHOWN: Final = "id, client_type, name, scope, auth, disabled, created_at, secret_changed_at"
 _NAMED: Final = "WHERE client_type = :client_type AND name = :name"
-_FIND: Final = Statement(f"SELECT {_SHOWN} FROM accounts WHERE id = :uid")
-_FIND_NAMED: Final = Statement(f"SELECT {_SHOWN} FROM accounts {_NAMED}")
-_FIND_FOR_LOGIN: Final = Statement(f"SELECT secret_hash, {_SHOWN} FROM accounts {_NAMED}")
-_LIST: Final = Statement(
-    f"SELECT {_SHOWN} FROM accounts WHERE id > :after ORDER BY id LIMIT :limit"
-)
+# All columns: the last, claims, is not there until create_schema() has seen what 0.1 has created.
+_FIND: Final = Statement("SELECT * FROM accounts WHERE id = :uid")
+_FIND_NAMED: Final = Statement(f"SELECT * FROM accounts {_NAMED}")
+_LIST: Final = Statement("SELECT * FROM accounts WHERE id > :after ORDER BY id LIMIT :limit")
 _ADD: Final = Statement("""
     INSERT INTO accounts
         (client_type, name, secret_hash, scope, auth, disabled, created_at, secret_changed_at)
@@ -74,6 +75,7 @@ _ADD: Final = Statement("""
 """)
 _SET_DISABLED: Final = Statement(f"UPDATE accounts SET disabled = :disabled {_NAMED}")
 _SET_SCOPE: Final = Statement(f"UPDATE accounts SET scope = :scope {_NAMED}")
+_SET_CLAIMS: Final = Statement(f"UPDATE accounts SET claims = :claims {_NAMED}")
 _SET_AUTH: Final = Statement(f"UPDATE accounts SET auth = :auth {_NAMED}")
 _RENAME: Final = Statement(f"UPDATE accounts SET name = :new {_NAMED}")
 _REMOVE: Final = Statement(f"DELETE FROM accounts {_NAMED}")
@@ -106,6 +108,7 @@ class Account:
         disabled: Whether its logins are refused.
         created_at: Seconds since the Unix epoch, UTC.
         secret_changed_at: Seconds since the Unix epoch, UTC; a rehash is no change.
+        claims: Claims of one's own for its tokens.
     """
 
     uid: int
@@ -116,6 +119,7 @@ class Account:
     disabled: bool
     created_at: int
     secret_changed_at: int
+    claims: Mapping[str, Any]
 
 
 class SQLAccounts(NumberedAccounts):
@@ -181,6 +185,7 @@ class SQLAccounts(NumberedAccounts):
         *,
         scope: str = "",
         auth: str = DEFAULT_AUTH,
+        claims: Mapping[str, Any] = MappingProxyType({}),
     ) -> Identity:
         """
         Add an account, enabled.
@@ -191,15 +196,21 @@ class SQLAccounts(NumberedAccounts):
             secret: Up to 1,024 characters, and none of the first that are guessed.
             scope: Scopes separated by single spaces.
             auth: The token's ``auth`` claim.
+            claims: Claims of one's own, as :class:`JWTPayload` has them.
 
         Raises:
             AccountExistsError: This client type has an account of that name.
-            InvalidAccountError: Name, scope or auth is none an account can have.
+            InvalidAccountError: Name, scope, auth or claims are none an account can have.
             InvalidSecretError: No account can have this secret.
         """
         check_client_type(client_type)
         name = normalise_account(account, client_type)
+        if client_type == ClientType.SERVICE and ":" in name:
+            raise InvalidAccountError(
+                "the name of a service must not hold a colon: HTTP Basic ends it there (RFC 7617)"
+            )
         _check_values(scope=scope, auth=auth)
+        text = _claims_text(claims)
         check_secret(secret, account=name, min_chars=self._min_secret_chars)
         now = int(self._clock())
         row = {
@@ -214,9 +225,11 @@ class SQLAccounts(NumberedAccounts):
         try:
             with self._database.writing() as connection:
                 (uid,) = connection.run(_ADD, row).fetchone()
+                if claims:
+                    connection.run(_SET_CLAIMS, {**row, "claims": text})
         except DuplicateError as error:
             raise _exists(client_type, name) from error
-        return Identity(uid=uid, scope=scope, auth=auth, credential=str(now))
+        return Identity(uid=uid, scope=scope, auth=auth, credential=str(now), claims=claims)
 
     def find(self, uid: int) -> Account | None:
         """Return the account with this uid, ``None`` if there is none."""
@@ -309,6 +322,16 @@ class SQLAccounts(NumberedAccounts):
         _check_values(scope="", auth=auth)
         self._update(_SET_AUTH, client_type, account, {"auth": auth})
 
+    def set_claims(self, client_type: str, account: str, claims: Mapping[str, Any]) -> None:
+        """
+        Give the account other claims of one's own, from the next login or refresh on.
+
+        Raises:
+            UnknownAccountError: There is no such account.
+            InvalidAccountError: No token can have these claims.
+        """
+        self._update(_SET_CLAIMS, client_type, account, {"claims": _claims_text(claims)})
+
     def rename(self, client_type: str, account: str, new: str) -> None:
         """
         Give the account another name.  Its uid, its secret and its sessions stay.
@@ -384,10 +407,10 @@ class SQLAccounts(NumberedAccounts):
         except InvalidAccountError:
             name = ""  # no account has it, but the lookup takes as long
         with self._database.reading() as connection:
-            row = connection.run(
-                _FIND_FOR_LOGIN, {"client_type": client_type, "name": name}
-            ).fetchone()
-        return (self._hasher.decoy, None) if row is None else (row[0], _to_account(row[1:]))
+            row = connection.run(_FIND_NAMED, {"client_type": client_type, "name": name}).fetchone()
+        if row is None:
+            return self._hasher.decoy, None
+        return row[_COLUMNS.index("secret_hash")], _to_account(row)
 
     def _rehash(self, uid: int, old: str, secret: str) -> None:
         try:
@@ -425,22 +448,28 @@ def _unknown(client_type: str, name: str) -> UnknownAccountError:
     return UnknownAccountError(f"there is no {client_type} account {name!r}")
 
 
+def _claims_text(claims: Mapping[str, Any]) -> str:
+    try:
+        return json.dumps(checked_claims(claims))
+    except ValueError as error:
+        raise InvalidAccountError(str(error)) from None
+
+
+_COLUMNS: Final = (
+    *("uid", "client_type", "name", "secret_hash", "scope", "auth", "disabled"),
+    *("created_at", "secret_changed_at", "claims"),
+)
+
+
 def _to_account(row: Sequence[Any]) -> Account:
-    uid, client_type, name, scope, auth, disabled, created_at, secret_changed_at = row
-    # SQLite knows no booleans.
-    return Account(
-        uid=uid,
-        client_type=client_type,
-        name=name,
-        scope=scope,
-        auth=auth,
-        disabled=bool(disabled),
-        created_at=created_at,
-        secret_changed_at=secret_changed_at,
-    )
+    members = dict(zip(_COLUMNS, row, strict=False))
+    del members["secret_hash"]
+    members["disabled"] = bool(members["disabled"])  # SQLite knows no booleans
+    members["claims"] = json.loads(members.get("claims") or "{}")
+    return Account(**members)
 
 
 def _to_identity(account: Account) -> Identity:
     credential = str(account.secret_changed_at)
     scope = valid_scopes(account.scope)  # version 0.1 has stored any text
-    return Identity(account.uid, scope, account.auth, credential=credential)
+    return Identity(account.uid, scope, account.auth, credential=credential, claims=account.claims)

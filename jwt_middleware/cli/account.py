@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import time
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -13,6 +15,7 @@ import click
 from ..accounts.identity import DEFAULT_AUTH
 from ..config import load
 from ..config.endpoint import CLIENT_TYPES
+from ..core.encoding import parse_json
 from ..endpoint.limits import LoginThrottle
 from ..errors import JWTMiddlewareError
 from ..sessions.sessions import end_subject
@@ -44,10 +47,26 @@ _scopes = click.option(
 )
 
 
+def _read_claims(_context: click.Context, _: click.Parameter, text: str) -> Mapping[str, object]:
+    try:
+        found = parse_json(text.encode("utf-8", "surrogateescape"))
+    except ValueError as error:
+        raise click.BadParameter(f"is not JSON: {error}") from None
+    if not isinstance(found, dict):
+        raise click.BadParameter('is no JSON object, as in \'{"tenant": "acme"}\'')
+    return found
+
+
 @account.command()
 @_account
 @_type
 @_scopes
+@click.option(
+    "--claims",
+    callback=_read_claims,
+    default="{}",
+    help="Further claims of its tokens, as a JSON object.",
+)
 @click.option(
     "--auth",
     default=DEFAULT_AUTH,
@@ -55,7 +74,15 @@ _scopes = click.option(
     help="The claim auth of its tokens.",
 )
 @click.pass_obj
-def add(config: Path, name: str, client_type: str, scopes: tuple[str, ...], auth: str) -> None:
+def add(
+    config: Path,
+    *,
+    name: str,
+    client_type: str,
+    scopes: tuple[str, ...],
+    claims: Mapping[str, object],
+    auth: str,
+) -> None:
     """
     Add ACCOUNT.  The secret is asked for, or read from standard input.
 
@@ -65,7 +92,9 @@ def add(config: Path, name: str, client_type: str, scopes: tuple[str, ...], auth
     with _accounts(config) as accounts:
         secret = read_secret()
         accounts.create_schema()
-        identity = accounts.add(client_type, name, secret, scope=_joined(scopes), auth=auth)
+        identity = accounts.add(
+            client_type, name, secret, scope=_joined(scopes), auth=auth, claims=claims
+        )
     click.echo(f"added {client_type} account {name!r}, uid {identity.uid}")
 
 
@@ -98,6 +127,7 @@ def show(config: Path, name: str, client_type: str) -> None:
         ("account", found.name),
         ("scope", found.scope),
         ("auth", found.auth),
+        ("claims", json.dumps(found.claims)),
         ("state", _state(found)),
         ("created", shown(found.created_at)),
         ("secret changed", shown(found.secret_changed_at)),
@@ -132,6 +162,23 @@ def set_auth(config: Path, name: str, auth: str, client_type: str) -> None:
     with _accounts(config) as accounts:
         accounts.set_auth(client_type, name, auth)
     click.echo(f"changed the auth of {client_type} account {name!r}")
+
+
+@account.command("set-claims")
+@_account
+@click.argument("claims", callback=_read_claims)
+@_type
+@click.pass_obj
+def set_claims(config: Path, name: str, claims: Mapping[str, object], client_type: str) -> None:
+    """
+    Give ACCOUNT other CLAIMS, a JSON object, from the next login or refresh on.
+
+    Adds the column to a table of accounts that version 0.1 has created.
+    """
+    with _accounts(config) as accounts:
+        accounts.create_schema()
+        accounts.set_claims(client_type, name, claims)
+    click.echo(f"changed the claims of {client_type} account {name!r}")
 
 
 @account.command()

@@ -76,8 +76,8 @@ def check_not_before(claims: Claims, *, now: float, leeway_seconds: float) -> fl
     for name in ("nbf", "iat"):
         if name in claims:
             begins = _numeric_date(claims, name) - leeway_seconds
-            early = name == "iat" and "nbf" in claims and now > earliest
-            if early and begins - earliest <= NBF_ALLOWANCE_SECONDS:
+            after_nbf = name == "iat" and "nbf" in claims and now > earliest + leeway_seconds
+            if after_nbf and begins - earliest <= NBF_ALLOWANCE_SECONDS:
                 continue
             if now < begins:
                 raise ImmatureTokenError(

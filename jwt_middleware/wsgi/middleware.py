@@ -74,6 +74,7 @@ class JWTMiddleware:
         self.verifier = verifier
         self.policy = policy if policy is not None else Policy()
         self.endpoint = endpoint
+        self.well_known = well_known
         self.responses = responses if responses is not None else Responses()
         for trusted in verifier.trusted.values():
             if verifier.remote_user(trusted, "sub") is None:

@@ -99,7 +99,7 @@ def test_reads_an_object_or_a_form(
         pytest.param("application/vnd.api+json", id="vendor"),
         pytest.param("application/json, text/plain", id="two"),
         pytest.param("application/json; charset=utf-7", id="utf-7"),
-        pytest.param("application/json; charset=latin-1", id="json-latin-1"),
+        pytest.param("application/json; charset=utf-16le", id="utf-16le"),
         pytest.param("application/json; charset*=utf-8''utf-16", id="extended"),
     ],
 )
