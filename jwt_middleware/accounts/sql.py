@@ -8,7 +8,7 @@ import json
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from types import MappingProxyType
 from typing import Any, Final
@@ -119,7 +119,7 @@ class Account:
     disabled: bool
     created_at: int
     secret_changed_at: int
-    claims: Mapping[str, Any]
+    claims: Mapping[str, Any] = field(default_factory=dict)
 
 
 class SQLAccounts(NumberedAccounts):

@@ -76,7 +76,7 @@ def get_info() -> Any:
 
 @api.route("/token/by-hand", methods=["POST"])
 def by_hand() -> Any:
-    payload = JWTPayload(1, "blue", 1, ClientTypeEnum.EMAIL)
+    payload = JWTPayload(1, "blue", 1, ClientTypeEnum.EMAIL)  # type: ignore[arg-type]
     members = {"uid": payload.uid, "scope": None, "ac_type": 100, "nickname": "Ann"}
     return jsonify(first=generate_token(payload, 7200), second=generate_token(members, 7200))
 
