@@ -89,7 +89,7 @@ class Identity:
         except ValueError as error:
             raise _wrong(str(error)) from error
         if not isinstance(self.credential, str):
-            raise _wrong(f"credential must be a string, not of type {_kind(self.credential)}")
+            raise _wrong(f"credential is of type {_kind(self.credential)}")
 
     @classmethod
     def of(cls, value: object) -> Identity:

@@ -78,6 +78,7 @@ url = "sqlite:///sessions.db"          # or postgresql://user@host/database, red
 # known_days = 30                      # how long an address stays known after a login
 # max_known = 16                       # known addresses of an account
 # trusted_networks = ["10.0.0.0/8"]    # example: count as known addresses
+# # max_per_account, max_per_address and window_seconds of version 0.1 replace these limits.
 # trusted_proxies = 0                  # of your own, which each add to X-Forwarded-For
 """
 

@@ -51,13 +51,13 @@ def check_account(uid: object, *, scope: object, auth: object) -> None:
             not shown.
     """
     if isinstance(uid, bool) or not isinstance(uid, int | str):
-        raise ValueError(f"uid must be an int or a string, not of type {type(uid).__name__}")
+        raise ValueError(f"uid is of type {type(uid).__name__}: it must be an int or a string")
     if uid == "":
-        raise ValueError("uid must not be an empty string")
+        raise ValueError("uid is an empty str: it must hold something")
     _check_text("uid", str(uid))
     _check_text("auth", auth)
     if not isinstance(scope, str):
-        raise ValueError(f"scope must be a string, not of type {type(scope).__name__}")
+        raise ValueError(f"scope is of type {type(scope).__name__}: it must be a string")
     if scope and not is_scope(scope):
         raise ValueError(
             "scope must be scopes separated by single spaces, of printable ASCII without quotes"
@@ -67,6 +67,6 @@ def check_account(uid: object, *, scope: object, auth: object) -> None:
 
 def _check_text(name: str, text: object) -> None:
     if not isinstance(text, str):
-        raise ValueError(f"{name} must be a string, not of type {type(text).__name__}")
+        raise ValueError(f"{name} is of type {type(text).__name__}: it must be a string")
     if has_control_characters(text):
         raise ValueError(f"{name} must not hold control characters")
