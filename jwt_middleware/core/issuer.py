@@ -39,7 +39,7 @@ class TokenIssuer:
     Issues tokens with the claims ``iss aud sub iat nbf exp jti uid auth scope ac_type``.
 
     Args:
-        keys: A :class:`KeySet` or a key source, asked for each token.  The first key that can sign,
+        keys: A :class:`KeySet` or a key source, read for each token.  The first key that can sign
             signs.  May be replaced by assignment.
         issuer: The *iss* of every token.
         audience: The *aud* of every token.
@@ -71,6 +71,9 @@ class TokenIssuer:
         self.lifetime_seconds = lifetime_seconds
         self._clock = clock
 
+    def __repr__(self) -> str:
+        return f"<TokenIssuer {self.issuer!r} audience={self.audience!r}>"
+
     @property
     def keys(self) -> KeySource:
         """The keys in use; assign others to rotate."""
@@ -97,10 +100,10 @@ class TokenIssuer:
         Issue one token.
 
         Args:
-            payload: Whom it is for.
-            lifetime_seconds: Another lifetime for this one.  Zero or less gives a token that is
-                born expired, which is of use in tests.
-            session_id: The claim *sid*: ending this session ends the token.
+            payload: Its subject and own claims.
+            lifetime_seconds: Another lifetime for this one.  With zero or less the token has
+                expired already, for tests.
+            session_id: The claim *sid*: ending this session revokes the token.
 
         Raises:
             ConfigurationError: *lifetime_seconds* is not a whole number.

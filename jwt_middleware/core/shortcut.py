@@ -2,7 +2,7 @@
 The one-secret shortcut: three functions over the same core, for scripts and small apps.
 
 Tokens are HS256, issued by and for this shortcut only: a :class:`TokenVerifier` with an issuer and
-audience of its own does not accept them, and the other way round.
+audience of its own does not accept them, nor does this one accept its tokens.
 """
 
 from __future__ import annotations
@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final
 
-from ..errors import ExpiredTokenError
+from ..errors import ConfigurationError, ExpiredTokenError
 from .issuer import TokenIssuer
 from .keys import Key, KeySet
 from .payload import JWTPayload
+from .scope import join
 from .verifier import TokenVerifier
 
 PARTY: Final = "urn:jwt-middleware:shortcut"
@@ -24,21 +25,21 @@ def generate_payload(
     uid: int | str, auth: str = "blue", scope: str | Iterable[str] = "", ac_type: str = "email"
 ) -> JWTPayload:
     """
-    Put together what :func:`generate_token` signs.
+    Return the payload that :func:`generate_token` signs.
 
     Args:
         uid: The account's identifier.
-        auth: Free mark of how the account was authenticated.
+        auth: Free text on how the account was authenticated.
         scope: Scopes, as one string with spaces between or one by one.
         ac_type: Name of the client type.
 
     Raises:
-        ValueError: A part has the wrong type.
+        ConfigurationError: A part has the wrong type or holds control characters.
     """
     try:
-        scopes = scope if isinstance(scope, str) else " ".join(scope)
+        scopes = scope if isinstance(scope, str) else join(scope)
     except TypeError as error:
-        raise ValueError("scope must be a string or strings") from error
+        raise ConfigurationError("scope must be a string or strings") from error
     return JWTPayload(uid=uid, auth=auth, scope=scopes, ac_type=ac_type)
 
 

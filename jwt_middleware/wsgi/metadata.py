@@ -12,7 +12,7 @@ from werkzeug.wrappers import Request, Response
 
 from ..core.trust import KeySource
 from ..errors import AuthError, ConfigurationError, MethodNotAllowedError, UnavailableError
-from ..keysources.publishing import public_jwks
+from ..keysources.jwks import public_jwks
 from .responses import Responses
 
 if TYPE_CHECKING:

@@ -344,7 +344,7 @@ MISTAKES = [
     ),
     pytest.param(LDAP + "[login]", ["login: needs a [sessions] table", "add it"], id="login alone"),
     pytest.param(
-        SQLITE + "[login]", ["login: limits the logins of [endpoint]"], id="login of nobody"
+        SQLITE + "[login]", ["login: limits the logins of [endpoint]"], id="login without endpoint"
     ),
     pytest.param(
         "[endpoint]\nrefresh_lifetime_seconds = 60\n" + LDAP,
@@ -427,7 +427,7 @@ MISTAKES = [
 
 class TestMistakes:
     @pytest.mark.parametrize(("text", "parts"), MISTAKES)
-    def test_are_one_line_that_names_the_setting_and_the_mend(
+    def test_are_one_line_that_names_the_setting_and_the_fix(
         self, write: Write, text: str, parts: list[str]
     ) -> None:
         config = write(text)

@@ -243,7 +243,7 @@ def test_spellings_and_forged_headers_do_not_help(two: Two) -> None:
 
 
 def post_raw(endpoint: TokenEndpoint, body: object, **environ: Any) -> tuple[str, bytes]:
-    """Call the endpoint as a server would, without anything that mends the request."""
+    """Call the endpoint as a server would, without anything that corrects the request."""
     statuses: list[str] = []
 
     def start_response(status: str, headers: Any, exc_info: Any = None) -> Any:
