@@ -18,8 +18,7 @@ from .core.payload import JWTPayload
 from .core.revocation import RevocationCheck, RevocationSource
 from .core.shortcut import generate_payload
 from .core.trust import KeySource, TrustedIssuer
-from .core.verified import VerifiedToken
-from .core.verifier import TokenVerifier
+from .core.verifier import TokenVerifier, VerifiedToken
 from .errors import (
     AuthError,
     BadCredentialsError,

@@ -1,37 +1,40 @@
 """
-The one error tree.  Whatever a caller sends, only these come out.
+The error tree: the only exceptions that this package raises on purpose.
 
-JWTMiddlewareError
-├─ ConfigurationError(ValueError)       at construction only; names the setting and the mend
-├─ UnavailableError                     revocation, keys or accounts cannot be consulted
+JWTMiddlewareError                      each can be copied and pickled
+├─ ConfigurationError(ValueError)       at construction only; names the setting and the fix
+├─ UnavailableError                     revocation, keys or accounts are unavailable
+├─ FetchError .status                   a document could not be fetched; only logged
+├─ AccountExistsError, UnknownAccountError          only operators see these four
+├─ InvalidAccountError(ValueError)      a name, scope or auth that no account can have
+├─ InvalidSecretError(ValueError)       a secret that no account can have
 └─ AuthError
-   ├─ MissingTokenError                 no bearer token was presented
-   ├─ BadCredentialsError               account and secret do not belong together
+   ├─ MissingTokenError                 the request has no bearer token
+   ├─ BadCredentialsError               the account or the secret is wrong
    ├─ TooManyAttemptsError .retry_after_seconds
-   ├─ InvalidGrantError                 a refresh token that is not accepted
-   ├─ InvalidRequestError               the request cannot be understood
+   ├─ InvalidGrantError                 the refresh token is not accepted
+   ├─ InvalidRequestError               the request is malformed
    │  ├─ InvalidFormError .fields
    │  ├─ InvalidScopeError, InvalidTargetError, UnsupportedGrantTypeError, UnsupportedTokenTypeError
    │  ├─ NotFoundError
    │  ├─ MethodNotAllowedError .allowed
    │  ├─ BodyTooLargeError
    │  └─ UnsupportedMediaTypeError
-   ├─ InsufficientScopeError .scope     a good token that is not enough
+   ├─ InsufficientScopeError .scope     a good token that lacks a scope or claim value
    └─ InvalidTokenError
       ├─ MalformedTokenError, AlgorithmNotAllowedError, UnknownKeyError .kid
       ├─ InvalidSignatureError, RevokedTokenError
       └─ InvalidClaimError .claim
          └─ MissingClaimError, ExpiredTokenError, ImmatureTokenError
 
-Each class has a stable ``code`` and one public sentence in English and Chinese: these are what a
-client may see.  The text of an instance is detail for the developer; it never holds a token, a
-secret or a key.
+Each class has a stable ``code`` and one public sentence in English and Chinese, which a client may
+see.  The text of an instance is detail for the log; it never contains a token, a secret or a key.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
 
 
 class JWTMiddlewareError(Exception):
@@ -44,9 +47,17 @@ class JWTMiddlewareError(Exception):
     def __init__(self, detail: str | None = None) -> None:
         super().__init__(detail or self.sentence)
 
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]:
+        # An exception is restored by calling its class with its args: none of these is a keyword.
+        return _restored, (type(self), self.args), vars(self)
+
+
+def _restored(kind: type[JWTMiddlewareError], args: tuple[Any, ...]) -> JWTMiddlewareError:
+    return kind.__new__(kind, *args)
+
 
 class ConfigurationError(JWTMiddlewareError, ValueError):
-    """A part was put together wrongly; the text names the setting and the mend."""
+    """A setting or argument is missing or wrong; the text names it and the fix."""
 
     code = "configuration_error"
     sentence = "The service is not configured correctly."
@@ -55,10 +66,10 @@ class ConfigurationError(JWTMiddlewareError, ValueError):
 
 class UnavailableError(JWTMiddlewareError):
     """
-    Something that must be asked cannot be asked: the answer is neither yes nor no.
+    Revocation, keys or accounts are unavailable: the request can be neither allowed nor denied.
 
     Attributes:
-        retry_after_seconds: What to tell the client to wait, at least 1.
+        retry_after_seconds: Seconds for ``Retry-After``, at least 1.
     """
 
     code = "temporarily_unavailable"
@@ -70,8 +81,57 @@ class UnavailableError(JWTMiddlewareError):
         self.retry_after_seconds = retry_after_seconds
 
 
+class FetchError(JWTMiddlewareError):
+    """
+    A document could not be fetched; the text names the URL, without its query, and the reason.
+
+    Attributes:
+        status: The HTTP status, if the server answered with another than 200.
+    """
+
+    code = "fetch_failed"
+    sentence = "A document could not be fetched."
+    sentence_zh = "无法获取文档"
+
+    def __init__(self, detail: str | None = None, *, status: int | None = None) -> None:
+        super().__init__(detail)
+        self.status = status
+
+
+class AccountExistsError(JWTMiddlewareError):
+    """An account of this client type and name exists already, enabled or not."""
+
+    code = "account_exists"
+    sentence = "This account exists already."
+    sentence_zh = "账号已存在"
+
+
+class UnknownAccountError(JWTMiddlewareError):
+    """No account has this client type and name."""
+
+    code = "unknown_account"
+    sentence = "There is no such account."
+    sentence_zh = "账号不存在"
+
+
+class InvalidAccountError(JWTMiddlewareError, ValueError):
+    """No account can have this name, scope or auth; the text says why."""
+
+    code = "invalid_account"
+    sentence = "No account can be called that."
+    sentence_zh = "账号无效"
+
+
+class InvalidSecretError(JWTMiddlewareError, ValueError):
+    """No account can have this secret; the text says why, without showing it."""
+
+    code = "invalid_secret"
+    sentence = "No account can have that secret."
+    sentence_zh = "密码无效"
+
+
 class AuthError(JWTMiddlewareError):
-    """The caller is not let through; every subclass says why."""
+    """The request is refused; each subclass says why."""
 
     code = "unauthorized"
     sentence = "Authentication is required."
@@ -79,7 +139,7 @@ class AuthError(JWTMiddlewareError):
 
 
 class MissingTokenError(AuthError):
-    """The request carries no bearer token where one is needed."""
+    """The request has no bearer token where one is required."""
 
     code = "missing_token"
     sentence = "A bearer token is required."
@@ -87,7 +147,7 @@ class MissingTokenError(AuthError):
 
 
 class BadCredentialsError(AuthError):
-    """Account and secret do not belong together.  Never says which of the two is wrong."""
+    """The account or the secret is wrong.  Never says which."""
 
     code = "bad_credentials"
     sentence = "The account or the secret is wrong."
@@ -96,10 +156,10 @@ class BadCredentialsError(AuthError):
 
 class TooManyAttemptsError(AuthError):
     """
-    Too many logins for this account, or from this address, in too short a time.
+    Too many attempts to log in to this account, or from this address.
 
     Attributes:
-        retry_after_seconds: Until another attempt counts, at least 1.
+        retry_after_seconds: Seconds until another attempt is allowed, at least 1.
     """
 
     code = "too_many_attempts"
@@ -121,7 +181,7 @@ class InvalidGrantError(AuthError):
 
 class InvalidRequestError(AuthError):
     """
-    The request breaks the grammar of RFC 6750 or of the endpoint.
+    The request does not follow RFC 6750 or the endpoint's format.
 
     Attributes:
         parameter: The one that is missing or malformed; with it the text of the instance is public.
@@ -138,10 +198,10 @@ class InvalidRequestError(AuthError):
 
 class InvalidFormError(InvalidRequestError):
     """
-    Fields of a form are missing or not what they must be.
+    Fields of a form are missing or invalid.
 
     Attributes:
-        fields: Field name to messages, in the client's language; meant for the client.
+        fields: Field name to messages, in the client's language, for the client.
     """
 
     code = "invalid_form"
@@ -154,7 +214,7 @@ class InvalidFormError(InvalidRequestError):
 
 
 class InvalidScopeError(InvalidRequestError):
-    """The scope asked for is malformed, or goes beyond what was granted (RFC 6749 §5.2)."""
+    """The requested scope is malformed, or exceeds what was granted (RFC 6749 §5.2)."""
 
     code = "invalid_scope"
     sentence = "The scope is malformed or exceeds what was granted."
@@ -170,7 +230,7 @@ class InvalidTargetError(InvalidRequestError):
 
 
 class UnsupportedGrantTypeError(InvalidRequestError):
-    """The token endpoint knows no such grant type (RFC 6749 §5.2)."""
+    """The token endpoint does not support the grant type (RFC 6749 §5.2)."""
 
     code = "unsupported_grant_type"
     sentence = "This grant type is not supported."
@@ -195,10 +255,10 @@ class NotFoundError(InvalidRequestError):
 
 class MethodNotAllowedError(InvalidRequestError):
     """
-    The endpoint does not know this method.
+    The endpoint does not support the method.
 
     Attributes:
-        allowed: Methods it does know, for the ``Allow`` header.
+        allowed: The methods it supports, for the ``Allow`` header.
     """
 
     code = "method_not_allowed"
@@ -211,7 +271,7 @@ class MethodNotAllowedError(InvalidRequestError):
 
 
 class BodyTooLargeError(InvalidRequestError):
-    """The body is longer than the endpoint will read."""
+    """The body is longer than the endpoint reads."""
 
     code = "body_too_large"
     sentence = "The request body is too large."
@@ -228,10 +288,10 @@ class UnsupportedMediaTypeError(InvalidRequestError):
 
 class InsufficientScopeError(AuthError):
     """
-    The token is good, and not enough for this request.
+    The token is valid, but lacks a scope or claim value that the rule requires.
 
     Attributes:
-        scope: Scopes the rule asks for, sorted; empty where it asks for claim values.
+        scope: The scopes that the rule requires, sorted; empty where it requires claim values.
     """
 
     code = "insufficient_scope"
@@ -260,7 +320,7 @@ class MalformedTokenError(InvalidTokenError):
 
 
 class AlgorithmNotAllowedError(InvalidTokenError):
-    """The token names an alg that its key is not for."""
+    """The token's alg is not supported, not accepted, or not that of its key."""
 
     code = "algorithm_not_allowed"
     sentence = "The token's algorithm is not allowed."
@@ -269,10 +329,10 @@ class AlgorithmNotAllowedError(InvalidTokenError):
 
 class UnknownKeyError(InvalidTokenError):
     """
-    No key is known by the token's kid.
+    No key has the token's kid.
 
     Attributes:
-        kid: What the token asks for, ``None`` if nothing.  Unverified: escape it before logging.
+        kid: The token's, or ``None``.  Unverified: escape it before logging.
     """
 
     code = "unknown_key"
@@ -285,7 +345,7 @@ class UnknownKeyError(InvalidTokenError):
 
 
 class InvalidSignatureError(InvalidTokenError):
-    """The signature does not belong to header and payload."""
+    """The signature is not that of header and payload."""
 
     code = "invalid_signature"
     sentence = "The token's signature is invalid."

@@ -20,8 +20,8 @@ from jwt_middleware.accounts.hashing import SecretHasher
 from .faults.stores import running
 
 SECRET = "a secret of thirty-two bytes or more"
-START_SECONDS = 20
-STOP_SECONDS = 10
+START_SECONDS = 60
+STOP_SECONDS = 30
 
 CONFIG = """\
 issuer = "https://auth.example.com"
@@ -35,6 +35,7 @@ ENDPOINT = """
 
 [accounts]
 url = "sqlite:///accounts.db"
+min_secret_chars = 1
 
 [accounts.hasher]
 time_cost = 1

@@ -1,10 +1,19 @@
 from __future__ import annotations
 
+import copy
 import inspect
+import multiprocessing
+import pickle
+import pkgutil
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from importlib import import_module
+from typing import Any
 
 import pytest
 
-from jwt_middleware import errors
+import jwt_middleware
+from jwt_middleware import errors, generate_payload, generate_token, verify_token
 from jwt_middleware.errors import (
     AuthError,
     ConfigurationError,
@@ -28,7 +37,7 @@ CLASSES = [
 
 def test_the_tree_is_the_one_that_is_drawn() -> None:
     drawing = errors.__doc__ or ""
-    assert len(CLASSES) == 26
+    assert len(CLASSES) == 32
     for found in CLASSES:
         assert found.__name__ in drawing
 
@@ -79,3 +88,69 @@ def test_a_configuration_error_is_a_value_error_and_no_refusal() -> None:
 
 def test_the_module_imports_nothing_of_ours() -> None:
     assert "from ." not in inspect.getsource(errors)
+
+
+# What a class cannot be made without.
+REQUIRED: dict[str, dict[str, Any]] = {
+    "InvalidFormError": {"fields": {"type": ["unknown"]}},
+    "MethodNotAllowedError": {"allowed": ("POST",)},
+}
+
+
+class OfAnAppError(InvalidClaimError):
+    """A subclass whose constructor takes something else."""
+
+    code = "of_an_app"
+
+    def __init__(self, number: int, *, why: str) -> None:
+        super().__init__(f"number {number}", claim="exp")
+        self.why = why
+
+
+def make(found: type[JWTMiddlewareError]) -> JWTMiddlewareError:
+    if found is OfAnAppError:
+        return OfAnAppError(5, why="because")
+    if issubclass(found, InvalidClaimError):
+        return found(claim="exp")
+    return found(**REQUIRED.get(found.__name__, {}))
+
+
+@pytest.mark.parametrize("found", [*CLASSES, OfAnAppError])
+def test_errors_can_be_copied_and_pickled(found: type[JWTMiddlewareError]) -> None:
+    error = make(found)
+    error.add_note("a note")
+    copies = [pickle.loads(pickle.dumps(error, protocol)) for protocol in range(6)]  # noqa: S301
+    for other in (*copies, copy.copy(error), copy.deepcopy(error)):
+        assert type(other) is found
+        assert str(other) == str(error)
+        assert other.args == error.args
+        assert vars(other) == vars(error)
+        assert other.__notes__ == ["a note"]
+
+
+def test_the_package_has_no_other_error() -> None:
+    for module in pkgutil.walk_packages(jwt_middleware.__path__, "jwt_middleware."):
+        if not module.name.endswith("__main__") and module.name != "jwt_middleware.serve":
+            import_module(module.name)
+    ours = {
+        found for found in subclasses(Exception) if found.__module__.startswith("jwt_middleware.")
+    }
+    assert {found for found in ours if found.__module__ != "jwt_middleware.errors"} == set()
+    assert ours == set(CLASSES)
+
+
+def subclasses(found: type[Exception]) -> Iterator[type[Exception]]:
+    for child in type.__subclasses__(found):
+        yield child
+        yield from subclasses(child)
+
+
+def test_an_error_comes_back_from_a_process_pool() -> None:
+    secret = "s" * 32
+    expired = generate_token(generate_payload(1), 0, secret)
+    good = generate_token(generate_payload(1), 60, secret)
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        with pytest.raises(ExpiredTokenError) as caught:
+            pool.submit(verify_token, expired, secret).result()
+        assert caught.value.claim == "exp"
+        assert pool.submit(verify_token, good, secret).result()["uid"] == 1

@@ -1,4 +1,4 @@
-"""The arrow between the rooms, as pyproject.toml draws it."""
+"""Imports point one way, as pyproject.toml says."""
 
 from __future__ import annotations
 

@@ -97,7 +97,7 @@ print(json.dumps(sorted(names)))
             capture_output=True,
             check=False,
             text=True,
-            timeout=30,
+            timeout=60,
         )
         assert ended.returncode == 1
         assert missing in ended.stderr

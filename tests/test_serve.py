@@ -53,6 +53,6 @@ def test_serves_under_gunicorn(folder: Path, serving: Serving) -> None:
     command = [gunicorn, "--no-control-socket", "--bind=127.0.0.1:0", "jwt_middleware.serve"]
     with serving(command, cwd=folder, env=env) as running:
         with pytest.raises(urllib.error.HTTPError, match="401") as refused:
-            urllib.request.urlopen(running.url, timeout=10)  # noqa: S310  a URL of our own
+            urllib.request.urlopen(running.url, timeout=60)  # noqa: S310  a URL of our own
         refused.value.close()
     assert running.process.returncode == 0

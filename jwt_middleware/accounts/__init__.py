@@ -4,13 +4,13 @@ Who may log in: the seam for an application's own check, and accounts of our own
 What needs SQLAlchemy or argon2-cffi stays in its module: ``accounts.sql`` and ``accounts.hashing``.
 """
 
-from .client_type import ClientType, normalise_account
-from .errors import (
+from ..errors import (
     AccountExistsError,
     InvalidAccountError,
     InvalidSecretError,
     UnknownAccountError,
 )
+from .client_type import ClientType, normalise_account
 from .identity import AccountLookup, AccountVerifier, Identity
 
 __all__ = [

@@ -6,8 +6,7 @@ import re
 import unicodedata
 
 from ..core.payload import ClientType as ClientType
-from ..errors import ConfigurationError
-from .errors import InvalidAccountError
+from ..errors import ConfigurationError, InvalidAccountError
 
 MAX_ACCOUNT_CHARS = 255
 

@@ -13,9 +13,8 @@ from contextlib import contextmanager, suppress
 from argon2 import PasswordHasher
 from argon2.exceptions import Argon2Error, InvalidHashError, VerifyMismatchError
 
-from ..errors import ConfigurationError, UnavailableError
+from ..errors import ConfigurationError, InvalidSecretError, UnavailableError
 from ..fork import PerProcess
-from .errors import InvalidSecretError
 
 logger = logging.getLogger(__name__)
 

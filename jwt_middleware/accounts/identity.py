@@ -97,7 +97,7 @@ class Identity:
         except ValueError as error:
             raise _wrong(str(error)) from error
         if not isinstance(self.credential, str):
-            raise _wrong(f"credential must be a string, not of type {_kind(self.credential)}")
+            raise _wrong(f"credential is of type {_kind(self.credential)}")
         try:
             object.__setattr__(self, "claims", checked_claims(self.claims))
             for name in ("lifetime_seconds", "refresh_lifetime_seconds"):

@@ -207,7 +207,7 @@ def remove(config: Path, name: str, client_type: str) -> None:
         found = accounts.find_named(client_type, name)
         accounts.remove(client_type, name)
     click.echo(f"removed {client_type} account {name!r}")
-    _end_sessions(config, found)
+    _end_sessions(config, found, by_name=False)
 
 
 @account.command()
@@ -317,7 +317,7 @@ def _subject(settings: Settings, account: Account) -> str:
     return settings.endpoint.subject(account.client_type, account.uid)
 
 
-def _end_sessions(config: Path, account: Account) -> None:
+def _end_sessions(config: Path, account: Account, *, by_name: bool = True) -> None:
     """End what the account holds, if sessions are configured; it was changed before."""
     settings = load(config)
     if settings.sessions is None:
@@ -326,10 +326,12 @@ def _end_sessions(config: Path, account: Account) -> None:
     try:
         ended = _end_all(settings, subject)
     except JWTMiddlewareError as error:
-        option = f"-c {shlex.quote(str(config))}"
+        named = f"--uid {shlex.quote(subject)}"
+        if by_name:
+            named = f"{shlex.quote(account.name)} --type {account.client_type}"
         raise click.ClickException(
             f"that is done, but its sessions go on: {error}; once that is fixed, run"
-            f" `jwt-middleware {option} account logout-everywhere --uid {shlex.quote(subject)}`"
+            f" `jwt-middleware -c {shlex.quote(str(config))} account logout-everywhere {named}`"
         ) from error
     click.echo(f"ended {ended} sessions")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import closing
 from http import HTTPStatus
 from pathlib import Path
@@ -16,6 +16,7 @@ from werkzeug.test import Client
 
 from ..accounts.identity import check_keys
 from ..config import Settings, load
+from ..core.claim_path import ClaimCondition
 from ..core.keys import KeySet
 from ..core.trust import TrustedIssuer
 from ..endpoint.app import TokenEndpoint
@@ -29,19 +30,29 @@ def check(config: Path) -> None:
     """
     Build everything that the configuration names, fetch keys, and ask the store of sessions.
 
-    Prints each issuer and its keys.  The exit code is 1 if the app would not start, or if keys
-    or the store cannot be had now.
+    Prints each issuer and its keys, which requests the rules let through unread, and what rules ask
+    for that tokens hardly have.  The exit code is 1 if the app would not start, or if keys or the
+    store are unavailable.
     """
     settings = load(config)
     protected = settings.protect(NotFound())
     missing = False
-    for trusted in protected.verifier.trusted.values():
+    for trusted in dict.fromkeys(protected.verifier.trusted.values()):
         keys = _keys_of(trusted)
         missing |= keys is None
         kids = "no keys" if keys is None else ", ".join(f"{key.kid} ({key.alg})" for key in keys)
-        click.echo(f"{trusted.issuer}: {kids}")
+        click.echo(f"{_described(trusted)}: {kids}")
     _check_returns(protected)
     _fetch_announced(protected)
+    for rule in settings.rules:
+        for condition in rule.build().claim_conditions():
+            for doubt in _doubts(condition, protected.verifier.trusted):
+                click.echo(f"{rule.place.name}: {doubt}")
+    for opened in protected.policy.rules:
+        if opened.access == "passthrough":
+            click.echo(f"rule {opened.path!r}: passthrough: Authorization is left to the app")
+        if opened.preflight:
+            click.echo(opened.describe_preflight())
     _ask_store(settings)
     if missing:
         raise click.ClickException("keys of an issuer cannot be had: its tokens would get 503")
@@ -85,6 +96,27 @@ def _check_returns(protected: JWTMiddleware) -> None:
                 check_keys(returned.__annotations__)
             except TypeError as error:
                 raise click.ClickException(f"verifiers.{client_type}: {error}") from None
+
+
+def _described(trusted: TrustedIssuer) -> str:
+    tenants = f" (tenants: {len(trusted.tenants)})" if trusted.tenants else ""
+    header = f", in {trusted.header}" if trusted.header else ""
+    return f"{trusted.issuer}{tenants}{header}"
+
+
+def _doubts(condition: ClaimCondition, issuers: Collection[str]) -> Iterator[str]:
+    """Yield why a condition can hardly be met, where only a token could tell for sure."""
+    name = condition.path[-1]
+    values = getattr(condition, "values", ())
+    if "." in name and not {"/", ":"}.intersection(name) and len(condition.path) == 1:
+        yield (
+            f'asks for a claim that is called "{name}", with its dots; for the claim inside an '
+            f"object write {name} without quotes"
+        )
+    if condition.path == ("iss",) and values and not set(values).intersection(issuers):
+        yield "asks for an iss that no configured issuer has: it matches no token"
+    if name in {"scope", "scp"} and len(condition.path) == 1 and values:
+        yield f"compares all of {name}, a string in most tokens; scopes asks for one of it"
 
 
 def _ask_store(settings: Settings) -> None:

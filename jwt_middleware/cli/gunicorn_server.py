@@ -71,7 +71,13 @@ def run(load: Callable[[], WSGIApplication], **settings: Any) -> None:
     try:
         # The socket lies under the home directory, where two servers would share it.
         _Server(
-            load, {"control_socket_disable": True, "post_fork": _heed_signals, **settings}
+            load,
+            {
+                "control_socket_disable": True,
+                "forwarder_headers": "",  # no client's header becomes SCRIPT_NAME
+                "post_fork": _heed_signals,
+                **settings,
+            },
         ).run()
     except HaltServer:  # gunicorn's own, when a second worker fails while it is halting
         sys.exit(1)

@@ -13,6 +13,7 @@ from pathlib import Path
 import click
 
 from ..config import load
+from .providers import PROVIDERS
 from .template import render
 
 _SECRET_BYTES = 64  # enough for HS512 as well
@@ -25,13 +26,22 @@ _SECRET_BYTES = 64  # enough for HS512 as well
     default=Path(),
     help="Where to; it is made if it is missing.  [default: the working directory]",
 )
-def init(directory: Path) -> None:
+@click.option(
+    "--provider",
+    type=click.Choice([*PROVIDERS]),
+    help="Write the [[trusted]] table for the tokens of this identity provider instead.",
+)
+def init(directory: Path, provider: str | None) -> None:
     """
     Write a commented jwt.toml and a new secret, and create the stores of accounts and sessions.
 
-    Overwrites nothing, and leaves nothing behind if it fails.
+    With --provider, write a jwt.toml that accepts the tokens of an identity provider, and nothing
+    else.  Overwrites nothing, and leaves nothing behind if it fails.
     """
     config = directory / "jwt.toml"
+    if provider is not None:
+        _write_provider(config, provider)
+        return
     with_accounts = find_spec("argon2") is not None
     directory.mkdir(parents=True, exist_ok=True)
     with (
@@ -48,6 +58,22 @@ def init(directory: Path) -> None:
             with closing(settings.require_sessions().build_store()) as sessions:
                 sessions.create_schema()
     _print_next_steps(config, with_accounts=with_accounts)
+
+
+def _write_provider(config: Path, provider: str) -> None:
+    config.parent.mkdir(parents=True, exist_ok=True)
+    chosen = PROVIDERS[provider]
+    with _new_file(config, chosen.render(), mode=0o666):
+        load(config)
+    click.echo(f"wrote {config}, for {chosen.name}")
+    click.echo("next:")
+    for word, meaning in chosen.fill_in.items():
+        click.echo(f"  replace {word}: {meaning}")
+    click.echo(f"  jwt-middleware{_config_option(config)} check")
+
+
+def _config_option(config: Path) -> str:
+    return "" if config == Path("jwt.toml") else f" -c {shlex.quote(str(config))}"
 
 
 @contextmanager
@@ -87,7 +113,7 @@ def _in_the_way(path: Path) -> click.ClickException:
 
 
 def _print_next_steps(config: Path, *, with_accounts: bool) -> None:
-    option = "" if config == Path("jwt.toml") else f" -c {shlex.quote(str(config))}"
+    option = _config_option(config)
     click.echo(f"wrote {config} and {config.parent / 'secret'}, which only you can read")
     if with_accounts:
         databases = (config.parent / "accounts.db", config.parent / "sessions.db")

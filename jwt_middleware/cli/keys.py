@@ -18,9 +18,8 @@ from ..core.issuer import DEFAULT_LIFETIME_SECONDS
 from ..core.jws import ALGORITHMS
 from ..core.keys import Key
 from ..keysources.file.keyfile import KeyFile
-from ..keysources.jwks import read_jwks
-from ..keysources.publishing import public_jwks
-from ..keysources.remote.fetching import FetchError, choose_fetch
+from ..keysources.jwks import public_jwks, read_jwks
+from ..keysources.remote.fetching import FetchError, KeyURL, choose_fetch
 from ..keysources.ring import rotation
 from ..keysources.ring.directory import RingDirectory
 from ..keysources.ring.manifest import Manifest, RingKey
@@ -176,7 +175,8 @@ def check(source: str, algorithms: tuple[str, ...], *, allow_http: bool) -> None
 
 def _read(source: str, algorithms: tuple[str, ...] | None, *, allow_http: bool) -> Iterable[Key]:
     if "://" in source:
-        fetch = choose_fetch(None, allow_http=allow_http, ca_file=None)
+        url = KeyURL.parse(source, allow_http=allow_http)
+        fetch = choose_fetch(None, url, allow_http=allow_http, ca_file=None)
         try:
             document = fetch(source)
         except FetchError as error:

@@ -36,7 +36,7 @@ def list_(config: Path, uid: str | None) -> None:
         sessions = store.list(issuer=issuer, subject=uid)
         found = (one for one in sessions if one.expires_at > now)
         first = next(found, None)  # so that a store that is down prints no heading
-        click.echo("sid\tsub\ttype\tscope\tcreated\tused\texpires\tends")
+        click.echo("sid\tuid\ttype\tscope\tcreated\tused\texpires\tends")
         for one in () if first is None else chain((first,), found):
             payload = one.payload
             times = (one.created_at, one.used_at, one.expires_at, one.ends_at)
@@ -55,8 +55,7 @@ def show(config: Path, sid: str) -> None:
         raise _unknown(sid)
     for name, value in (
         ("sid", found.sid),
-        ("sub", found.subject),
-        ("uid", str(found.payload.uid)),
+        ("uid", found.subject),
         ("type", found.payload.ac_type),
         ("scope", found.payload.scope),
         ("auth", found.payload.auth),

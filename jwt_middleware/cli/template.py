@@ -14,11 +14,14 @@ issuer = "https://auth.example.com"    # iss of the tokens issued and accepted: 
 audience = "api"                       # aud; of a list, all are accepted and the first is issued
 # leeway_seconds = 0                   # clock skew forgiven, up to 300
 # token_type = "at+jwt"                # example; default: JWT, at+jwt and no typ are accepted
+# kind, scopes_from, subject_from, audience_claim, require_any, max_token_lifetime_seconds and
+# header are as for [[trusted]] below
 # cache_size = 10000                   # verified tokens remembered in each process
+# cache_bytes = 67108864               # memory that they may take in each process
 
 [keys]
 # One source: secret_file, secret_env (name of an environment variable), private_key_file or
-# public_key_file (PEM, with alg), or jwk_file.
+# public_key_file (PEM or certificate, with alg), or jwk_file.
 secret_file = "secret"                 # at least 32 bytes for HS256, 48 for HS384, 64 for HS512
 # alg = "HS256"                        # or HS384, HS512; for PEM RS*, PS*, ES*, EdDSA
 # kid = "2026-11"                      # example; default: derived from the key
@@ -84,6 +87,7 @@ url = "sqlite:///sessions.db"          # or postgresql://user@host/database, red
 # known_days = 30                      # how long an address stays known after a login
 # max_known = 16                       # known addresses of an account
 # trusted_networks = ["10.0.0.0/8"]    # example: count as known addresses
+# # max_per_account, max_per_address and window_seconds of version 0.1 replace these limits.
 # trusted_proxies = 0                  # of your own, which each add to X-Forwarded-For
 """
 
@@ -98,7 +102,11 @@ _TAIL: Final = """\
 # path = "/admin/*"
 # methods = ["POST", "DELETE"]         # default: all; GET covers HEAD
 # scopes = ["admin"]                   # all of these; default: none
+# scopes_any = ["admin", "ops"]        # one of these; default: none
 # claims = { ac_type = ["email"] }     # claim = value, or any of a list; default: none
+# claims_all = { realm_access.roles = ["a", "b"] }  # all of a list, here of a claim in a claim
+# claims_prefix = { sub = "repo:octo-org/" }        # what the claim begins with, or any of a list
+# claims_absent = ["act"]              # claims that the token must not have
 
 # [responses]
 # style = "problem"                    # or "envelope": {"error_code", "msg", "request"}
@@ -107,19 +115,35 @@ _TAIL: Final = """\
 
 # Further issuers, whose tokens are accepted beside our own.  Without [endpoint], issuer, audience
 # and [keys] above can then be left out.
+# `jwt-middleware init --provider NAME` writes this table for a provider, filled in but for names.
 # [[trusted]]                          # example
-# issuer = "https://login.example.org"
+# issuer = "https://login.example.org" # with {tid} in it for the tenants of Entra ID
+# tenants = ["8c1f..."]                # example, for {tid}; default: none
 # audience = "api"                     # or a list
-# discovery = true                     # or jwks_url = "https://...", or jwks_file = "keys.json"
+# audience_claim = "client_id"         # example, where tokens have no aud; default: aud
+# discovery = true                     # or one of the following six
+# discovery_url = "https://..."        # example: the metadata are not below issuer
+# jwks_url = "https://..."             # example
+# jwks_file = "keys.json"              # example: a JWK set, a JWK, PEM or certificates
+# secret_file = "secret.theirs"        # example: HS256, a secret shared with the issuer
+# secret_env = "THEIR_SECRET"          # example
+# kid = "2026-11"                      # example: of one PEM or a secret; default: derived from it
 # algorithms = ["RS256", "ES256"]      # default: whatever its keys are for
-# leeway_seconds = 0
+# leeway_seconds = 30
 # token_type = "at+jwt"                # default: JWT, at+jwt and no typ are accepted
 # remote_user = "partner:{sub}"        # what the app gets as REMOTE_USER; default: none
 # accept_sender_constrained = false    # tokens bound to a key (cnf) as plain bearer tokens
 # profile = "at+jwt"                   # asks for all of RFC 9068; default: no
+# kind = "access"                      # or "id": which of the two is accepted
+# subject_from = ["sub", { claim = "azp", prefix = "client:" }]  # example; default: ["sub"]
+# scopes_from = ["scope", ["realm_access", "roles"]]  # example; default: scope, or else scp
+# require_any = [["scp"], ["roles"]]   # example: one of these must be there; default: none
+# max_token_lifetime_seconds = 86400   # example; default: no limit
+# header = "X-Forwarded-Access-Token"  # example; default: Authorization, as a bearer token
 # max_stale_seconds = 86400            # how old its keys may grow while its URL is away
 # allow_http = false                   # plain HTTP from another machine than this
 # ca_file = "ca.pem"                   # default: the system's authorities
+# bearer_token_file = "token"          # example: sent to the keys' origin; default: none
 
 # Publishes, without a token, /.well-known/jwks.json and metadata; without this table nothing.
 # [metadata]                           # example

@@ -31,7 +31,7 @@ class KeySettings(Section):
         secret_env: Environment variable with an HMAC secret.
         secret_file: File with an HMAC secret; one trailing newline is not part of it.
         private_key_file: PEM; needs *alg*.
-        public_key_file: PEM, for an app that only verifies; needs *alg*.
+        public_key_file: PEM, a key or a certificate, for an app that only verifies; needs *alg*.
         jwk_file: One JWK: a secret, a private or a public key.
         password_env: Environment variable with the password of an encrypted *private_key_file*.
         alg: JWA name; ``HS256`` for a secret, the JWK's own for a JWK.
@@ -44,7 +44,7 @@ class KeySettings(Section):
     public_key_file: str | None = setting(text, None)
     jwk_file: str | None = setting(text, None)
     password_env: str | None = setting(text, None)
-    alg: str | None = setting(choice(*ALGORITHMS), None)
+    alg: str | None = setting(choice(*ALGORITHMS, "Ed25519"), None)
     kid: str | None = setting(text, None)
 
     def build_key(self, environ: Mapping[str, str]) -> Key:
@@ -58,8 +58,8 @@ class KeySettings(Section):
         self._check_companions(source)
         place = self.place.member(source)
         origin: str = getattr(self, source)
-        if source == "secret_env":
-            material = _read_environment(origin, place, environ)
+        if source in {"secret_env", "secret_file"}:
+            material = read_secret_source(source, origin, place, environ)
         else:
             material = _read_file(origin, place)
         password = None
@@ -68,7 +68,7 @@ class KeySettings(Section):
             password = _read_environment(self.password_env, password_place, environ)
         with place.named():
             key = self._make(source, material, password)
-        if source != "secret_env" and key.can_sign:
+        if source in {"private_key_file", "jwk_file"} and key.can_sign:
             _warn_if_exposed(origin, place)
         return key
 
@@ -92,8 +92,6 @@ class KeySettings(Section):
 
     def _make(self, source: str, material: bytes, password: bytes | None) -> Key:
         if source in {"secret_env", "secret_file"}:
-            if source == "secret_file":  # nearly every editor and `echo` end a file with one
-                material = material.removesuffix(b"\n").removesuffix(b"\r")
             return Key.from_secret(material, alg=self.alg or "HS256", kid=self.kid)
         if source == "jwk_file":
             return Key.from_jwk(material, alg=self.alg, kid=self.kid)
@@ -145,6 +143,27 @@ class KeySetSettings(KeySettings):
             raise place.error(f"and {' and '.join(given)} exclude each other: keep one")
         with place.named():
             return KeyRing(place.file.parent / directory)
+
+
+def read_secret_source(source: str, origin: str, place: Place, environ: Mapping[str, str]) -> bytes:
+    """
+    Read an HMAC secret.
+
+    Args:
+        source: ``secret_env`` or ``secret_file``.
+        origin: The variable's or the file's name; one trailing newline of a file is left out.
+        place: For errors.
+        environ: Environment variables.
+
+    Raises:
+        ConfigurationError: It cannot be read.
+    """
+    if source == "secret_env":
+        return _read_environment(origin, place, environ)
+    material = _read_file(origin, place)
+    _warn_if_exposed(origin, place)
+    # Nearly every editor and `echo` end a file with one.
+    return material.removesuffix(b"\n").removesuffix(b"\r")
 
 
 def _read_environment(name: str, place: Place, environ: Mapping[str, str]) -> bytes:

@@ -192,6 +192,18 @@ def whole_members(value: object, place: Place) -> dict[str, int]:
     return {key: whole(member, place.member(key)) for key, member in value.items()}
 
 
+def items(value: object, place: Place) -> list[Any]:
+    """Read an array; what is in it is checked by the part that it is for."""
+    if not isinstance(value, list):
+        raise place.error("must be a list")
+    return value
+
+
+def text_or_items(value: object, place: Place) -> str | list[Any]:
+    """Read a string or an array; what is in it is checked by the part that it is for."""
+    return text(value, place) if isinstance(value, str) else items(value, place)
+
+
 def choice(*options: T) -> Reader[T]:
     """Return the reader of one of *options*."""
 

@@ -1,15 +1,16 @@
-"""``[[rules]]`` and ``[responses]``."""
+"""``[[rules]]``, ``[request]`` and ``[responses]``."""
 
 # ruff: noqa: RUF009  setting() is dataclasses.field(), which makes no value
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from ..wsgi.policy import Access, Policy, Rule
 from ..wsgi.responses import Responses, Style
-from .reading import Section, choice, flag, json_members, setting, text, texts, whole_members
+from .reading import Section, choice, flag, items, json_members, setting, text, texts, whole_members
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,9 +19,13 @@ class RuleSettings(Section):
 
     path: str = setting(text, example='path = "/admin/*"')
     methods: tuple[str, ...] | None = setting(texts, None)
-    access: Access = setting(choice("required", "optional", "public"), "required")
+    access: Access = setting(choice("required", "optional", "public", "passthrough"), "required")
     scopes: tuple[str, ...] = setting(texts, ())
+    scopes_any: tuple[str, ...] | None = setting(texts, None)
     claims: Mapping[str, object] | None = setting(json_members, None)
+    claims_all: Mapping[str, object] | None = setting(json_members, None)
+    claims_prefix: Mapping[str, object] | None = setting(json_members, None)
+    claims_absent: list[Any] | None = setting(items, None)
     preflight: bool = setting(flag, default=False)
 
     def build(self) -> Rule:
@@ -36,15 +41,43 @@ class RuleSettings(Section):
         with self.place.member("methods").named():
             Rule(self.path, methods=self.methods)
         with self.place.member("scopes").named():
-            Rule(self.path, scopes=self.scopes)
+            Rule(self.path, scopes=self.scopes, scopes_any=self.scopes_any)
         with self.place.named():
             return Rule(
                 self.path,
                 methods=self.methods,
                 access=self.access,
                 scopes=self.scopes,
+                scopes_any=self.scopes_any,
                 claims=self.claims or {},
+                claims_all=self.claims_all,
+                claims_prefix=self.claims_prefix,
+                claims_absent=self.claims_absent,
                 preflight=self.preflight,
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestSettings(Section):
+    """``[request]``: what the app behind may act on besides method and path."""
+
+    prefix: str = setting(text, "")
+    form_method_override: bool = setting(flag, default=False)
+    recursive_methods: bool = setting(flag, default=True)
+
+    def build(self, rules: Iterable[Rule]) -> Policy:
+        """
+        Make the policy.
+
+        Raises:
+            ConfigurationError: The prefix is no path.
+        """
+        with self.place.named_by_member():
+            return Policy(
+                rules,
+                prefix=self.prefix,
+                form_method_override=self.form_method_override,
+                recursive_methods=self.recursive_methods,
             )
 
 

@@ -28,7 +28,7 @@ from ..wsgi.policy import Policy
 from ..wsgi.responses import Responses
 from .accounts import AccountSettings
 from .reading import Section, flag, setting, table, tables, text, whole
-from .sections import ResponseSettings, RuleSettings
+from .sections import RequestSettings, ResponseSettings, RuleSettings
 from .sessions import LoginSettings
 from .tokens import Own, TokenSettings
 
@@ -121,6 +121,7 @@ class Settings(TokenSettings):
     accounts: AccountSettings | None = setting(table(AccountSettings), None)
     login: LoginSettings | None = setting(table(LoginSettings), None)
     rules: tuple[RuleSettings, ...] = setting(tables(RuleSettings), ())
+    request: RequestSettings | None = setting(table(RequestSettings), None)
     responses: ResponseSettings | None = setting(table(ResponseSettings), None)
     metadata: MetadataSettings | None = setting(table(MetadataSettings), None)
 
@@ -129,9 +130,10 @@ class Settings(TokenSettings):
         Make the policy.
 
         Raises:
-            ConfigurationError: A rule is unusable.
+            ConfigurationError: A rule or the prefix is unusable.
         """
-        return Policy([rule.build() for rule in self.rules])
+        settings = self.request or RequestSettings(place=self.place.member("request"))
+        return settings.build([rule.build() for rule in self.rules])
 
     def build_responses(self) -> Responses:
         """
@@ -221,10 +223,15 @@ class Settings(TokenSettings):
         """
         if self.metadata is None:
             return None
+        trusted = [
+            one.issuer.replace("{tid}", tenant)
+            for one in self.trusted
+            for tenant in one.tenants or ("",)
+        ]
         return self.metadata.build(
             own=own and (own.issuer, own.keys),
             endpoint=endpoint,
-            issuers=[*([own.issuer] if own else []), *(one.issuer for one in self.trusted)],
+            issuers=[*([own.issuer] if own else []), *trusted],
             scopes=[scope for rule in self.rules for scope in rule.scopes],
             responses=responses,
         )
@@ -249,7 +256,7 @@ class Settings(TokenSettings):
         own, responses = self.build_own(environ), self.build_responses()
         sessions = self.build_sessions(own, environ)
         revocations = self.build_revocations(own) if sessions is None else sessions.revocations
-        verifier = self.build_verifier(own, revocations)
+        verifier = self.build_verifier(own, revocations, environ)
         endpoint = self.build_endpoint(own, responses, sessions=sessions, verifier=verifier)
         return JWTMiddleware(
             app,

@@ -12,25 +12,14 @@ from typing import Final, Literal, NamedTuple
 from ..core.issuer import TokenIssuer
 from ..core.keys import KeySet
 from ..core.revocation import RevocationCheck
-from ..core.verifier import DEFAULT_CACHE_SIZE, TokenVerifier
+from ..core.verifier import DEFAULT_CACHE_BYTES, DEFAULT_CACHE_SIZE, TokenVerifier
 from ..keysources.ring.ring import KeyRing
 from ..sessions import Revocations, Sessions
 from .endpoint import EndpointSettings
 from .keys import KeySetSettings
-from .reading import (
-    Section,
-    choice,
-    flag,
-    number,
-    setting,
-    table,
-    tables,
-    text,
-    text_or_texts,
-    whole,
-)
+from .reading import choice, number, setting, table, tables, whole
 from .sessions import SessionSettings
-from .trusted import TrustedSettings
+from .trusted import TermSettings, TrustedSettings, build_trusted
 
 _EXAMPLES: Final = {
     "issuer": 'issuer = "https://auth.example.com"',
@@ -49,7 +38,7 @@ class Own(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TokenSettings(Section):
+class TokenSettings(TermSettings):
     """
     What tokens are verified, issued and ended by.
 
@@ -58,12 +47,10 @@ class TokenSettings(Section):
         token_type: ``None`` accepts ``JWT``, ``at+jwt`` and no *typ*.
     """
 
-    issuer: str | None = setting(text, None)
-    audience: tuple[str, ...] | None = setting(text_or_texts, None)
     leeway_seconds: float = setting(number, 0.0)
     token_type: Literal["at+jwt"] | None = setting(choice("at+jwt"), None)
-    accept_sender_constrained: bool = setting(flag, default=False)
     cache_size: int = setting(whole, DEFAULT_CACHE_SIZE)
+    cache_bytes: int = setting(whole, DEFAULT_CACHE_BYTES)
     keys: KeySetSettings | None = setting(table(KeySetSettings), None)
     trusted: tuple[TrustedSettings, ...] = setting(tables(TrustedSettings), ())
     endpoint: EndpointSettings | None = setting(table(EndpointSettings), None)
@@ -91,15 +78,23 @@ class TokenSettings(Section):
         return Own(self.issuer, self.audience, self.keys.build(environ))
 
     def build_verifier(
-        self, own: Own | None, is_revoked: RevocationCheck | None = None
+        self,
+        own: Own | None,
+        is_revoked: RevocationCheck | None = None,
+        environ: Mapping[str, str] = os.environ,
     ) -> TokenVerifier:
         """
         Make the verifier.
 
+        Args:
+            own: Whose tokens are this service's own.
+            is_revoked: Asked of each token.
+            environ: Environment variables, for ``secret_env``.
+
         Raises:
             ConfigurationError: A setting is unusable.
         """
-        trusted = [one.build() for one in self.trusted]
+        trusted = build_trusted(self.trusted, environ)
         with self.place.named_by_member():
             return TokenVerifier(
                 keys=own and own.keys,
@@ -107,10 +102,11 @@ class TokenSettings(Section):
                 audience=own and own.audience,
                 leeway_seconds=self.leeway_seconds,
                 token_type=self.token_type,
-                accept_sender_constrained=self.accept_sender_constrained,
                 trusted=trusted,
                 is_revoked=is_revoked,
                 cache_size=self.cache_size,
+                cache_bytes=self.cache_bytes,
+                **self.terms(),
             )
 
     def build_issuer(self, own: Own | None) -> TokenIssuer:

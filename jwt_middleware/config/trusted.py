@@ -1,102 +1,279 @@
-"""``[[trusted]]``: issuers that somebody else runs."""
+"""``[[trusted]]``: issuers of other services, and the settings of every issuer's tokens."""
+
+# ruff: noqa: RUF009  setting() is dataclasses.field(), which makes no value
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
-from ..core.trust import KeySource, TrustedIssuer
+from ..core.jws import ALGORITHMS
+from ..core.keys import Key, KeySet
+from ..core.trust import DEFAULT_LEEWAY_SECONDS, KeySource, Kind, Terms, TrustedIssuer
 from ..keysources.file.keyfile import KeyFile
 from ..keysources.remote.discovery import DiscoveredJWKS
 from ..keysources.remote.remote import RemoteJWKS
-from .reading import Section, choice, flag, number, setting, text, text_or_texts, texts
+from .keys import read_secret_source
+from .reading import (
+    Section,
+    choice,
+    flag,
+    items,
+    number,
+    setting,
+    text,
+    text_or_items,
+    text_or_texts,
+    texts,
+)
 
-_SOURCES: Final = ("discovery", "jwks_url", "jwks_file")
-_OF_URLS: Final = ("max_stale_seconds", "allow_http", "ca_file")
+_SOURCES: Final = (
+    *("discovery", "jwks_url", "jwks_file", "discovery_url", "secret_file", "secret_env"),
+)
+_FETCHED: Final = ("discovery", "discovery_url", "jwks_url")
+_OF_URLS: Final = ("max_stale_seconds", "allow_http", "ca_file", "bearer_token_file")
+_OF_ONE_KEY: Final = ("jwks_file", "secret_file", "secret_env")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TrustedSettings(Section):
+class TermSettings(Section):
+    """
+    How the tokens of an issuer are read: see :class:`~jwt_middleware.TrustedIssuer`.
+
+    What these settings hold is checked there.
+    """
+
+    issuer: str | None = setting(text, None)
+    audience: tuple[str, ...] | None = setting(text_or_texts, None)
+    kind: Kind = setting(choice("access", "id"), "access")
+    audience_claim: str | list[Any] | None = setting(text_or_items, None)
+    subject_from: list[Any] | None = setting(items, None)
+    scopes_from: list[Any] | None = setting(items, None)
+    require_any: list[Any] | None = setting(items, None)
+    max_token_lifetime_seconds: float | None = setting(number, None)
+    header: str | None = setting(text, None)
+    accept_sender_constrained: bool = setting(flag, default=False)
+
+    def terms(self) -> Terms:
+        """Return the settings that differ from their defaults."""
+        given: Terms = {}
+        if self.kind != "access":
+            given["kind"] = self.kind
+        if self.audience_claim is not None:
+            given["audience_claim"] = self.audience_claim
+        if self.subject_from is not None:
+            given["subject_from"] = self.subject_from
+        if self.scopes_from is not None:
+            given["scopes_from"] = self.scopes_from
+        if self.require_any is not None:
+            given["require_any"] = self.require_any
+        if self.max_token_lifetime_seconds is not None:
+            given["max_token_lifetime_seconds"] = self.max_token_lifetime_seconds
+        if self.header is not None:
+            given["header"] = self.header
+        if self.accept_sender_constrained:
+            given["accept_sender_constrained"] = True
+        return given
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrustedSettings(TermSettings):
     """
     One of ``[[trusted]]``.
 
     Attributes:
-        discovery: Its metadata say where its keys are; else *jwks_url* or *jwks_file* does.
+        tenants: The tenants whose *tid* may stand for ``{tid}`` in *issuer*.
+        discovery: Its metadata say where its keys are.
+        discovery_url: Where its metadata are, if not below *issuer*.
+        jwks_url: Where its keys are.
         jwks_file: A JWK set, a JWK or a PEM, read again when it changes.
-        algorithms: The algs accepted of it; a key of a PEM is for the first that fits it.
         remote_user: What ``REMOTE_USER`` is for its tokens, ``"partner:{sub}"``.
-        accept_sender_constrained: Whether tokens with *cnf* are accepted as bearer tokens.
+        secret_file: File with the HMAC secret that it shares with this service.
+        secret_env: Environment variable with that secret.
+        kid: Name of the key in token headers, for one PEM or a secret.
+        algorithms: The algs accepted of it.
         max_stale_seconds: How old keys may grow while their URL cannot be fetched.
         allow_http: Whether its URLs may be plain HTTP on another machine than this.
         ca_file: PEM of the authorities to trust, instead of the system's.
+        bearer_token_file: File with a bearer token for the URL, read for each fetch.
     """
 
     issuer: str = setting(text, example='issuer = "https://login.example.org"')
     audience: tuple[str, ...] = setting(text_or_texts, example='audience = "api"')
+    tenants: tuple[str, ...] | None = setting(texts, None)
     discovery: bool = setting(flag, default=False)
+    discovery_url: str | None = setting(text, None)
     jwks_url: str | None = setting(text, None)
     jwks_file: str | None = setting(text, None)
+    secret_file: str | None = setting(text, None)
+    secret_env: str | None = setting(text, None)
+    kid: str | None = setting(text, None)
     algorithms: tuple[str, ...] | None = setting(texts, None)
-    leeway_seconds: float = setting(number, 0.0)
+    leeway_seconds: float = setting(number, float(DEFAULT_LEEWAY_SECONDS))
     token_type: Literal["at+jwt"] | None = setting(choice("at+jwt"), None)
     profile: Literal["at+jwt"] | None = setting(choice("at+jwt"), None)
     remote_user: str | None = setting(text, None)
-    accept_sender_constrained: bool = setting(flag, default=False)
     max_stale_seconds: float | None = setting(number, None)
     allow_http: bool = setting(flag, default=False)
     ca_file: str | None = setting(text, None)
+    bearer_token_file: str | None = setting(text, None)
 
-    def build(self) -> TrustedIssuer:
+    def build(self, keys: KeySource | None = None) -> TrustedIssuer:
         """
         Make the issuer.  Fetches nothing.
 
+        Args:
+            keys: Its keys; ``None`` makes those that the entry names.
+
         Raises:
-            ConfigurationError: There is not exactly one source of keys, or a setting is unusable.
+            ConfigurationError: A setting is unusable.
         """
-        keys = self._build_source()
+        if keys is None:
+            return build_trusted([self])[0]
         with self.place.named_by_member():
             return TrustedIssuer(
                 issuer=self.issuer,
                 audience=self.audience,
                 keys=keys,
+                tenants=self.tenants,
                 algorithms=self.algorithms,
                 leeway_seconds=self.leeway_seconds,
                 token_type=self.token_type,
                 profile=self.profile,
                 remote_user=self.remote_user,
-                accept_sender_constrained=self.accept_sender_constrained,
+                **self.terms(),
             )
 
-    def _build_source(self) -> KeySource:
+    def source(self) -> str:
+        """
+        Return which setting says where its keys are.
+
+        Raises:
+            ConfigurationError: There is not exactly one, or another setting does not go with it.
+        """
         given = [source for source in _SOURCES if getattr(self, source)]
         if len(given) != 1:
             raise self.place.error(
-                "names no keys: add discovery = true, jwks_url or jwks_file"
+                f"names no keys: add discovery = true, {', '.join(_SOURCES[1:])}"
                 if not given
                 else f"{' and '.join(given)} exclude each other: keep one"
             )
-        if self.jwks_file is not None:
-            return self._build_file(self.jwks_file)
+        source = given[0]
+        for name in _OF_URLS:
+            if getattr(self, name) and source not in _FETCHED:
+                raise self.place.member(name).error(
+                    f"is for keys that are fetched, not for {source}: leave it out"
+                )
+        if self.kid is not None and source not in _OF_ONE_KEY:
+            raise self.place.member("kid").error(
+                f"names the key of a PEM or a secret, not those of {source}: leave it out"
+            )
+        return source
+
+    def fetched_from(self) -> _Fetched | None:
+        """Return what the keys are fetched by, or ``None`` if they are not fetched."""
+        source = self.source()
+        if source not in _FETCHED:
+            return None
+        return _Fetched(
+            issuer=None if source == "jwks_url" else self.issuer,
+            url=self.jwks_url if source == "jwks_url" else self.discovery_url,
+            allow_http=self.allow_http,
+            ca_file=self._path(self.ca_file),
+            bearer_token_file=self._path(self.bearer_token_file),
+            max_stale_seconds=self.max_stale_seconds,
+        )
+
+    def build_local_keys(self, environ: Mapping[str, str]) -> KeySource:
+        """
+        Make the keys that are not fetched: those of a file or a secret.
+
+        Raises:
+            ConfigurationError: They cannot be read, or are unusable.
+        """
+        source = self.source()
+        place = self.place.member(source)
+        if source == "jwks_file":
+            with place.named():
+                return KeyFile(
+                    self._path(self.jwks_file) or "", algorithms=self.algorithms, kid=self.kid
+                )
+        secret = read_secret_source(source, getattr(self, source), place, environ)
+        algorithms = self.algorithms or ("HS256",)
+        with place.named():
+            return KeySet(
+                [Key.from_secret(secret, alg=alg, kid=self.kid) for alg in algorithms],
+                allow_shared_kids=True,
+            )
+
+    def _path(self, name: str | None) -> str | None:
+        return None if name is None else str(self.place.file.parent / name)
+
+
+class _Fetched(NamedTuple):
+    """What keys are fetched by: entries for which it is the same share one source."""
+
+    issuer: str | None
+    url: str | None
+    allow_http: bool
+    ca_file: str | None
+    bearer_token_file: str | None
+    max_stale_seconds: float | None
+
+    def build(self, algorithms: Sequence[str] | None) -> RemoteJWKS | DiscoveredJWKS:
         options: dict[str, Any] = {
-            "algorithms": self.algorithms,
+            "algorithms": algorithms,
             "allow_http": self.allow_http,
-            "ca_file": None if self.ca_file is None else self._path(self.ca_file),
+            "ca_file": self.ca_file,
+            "bearer_token_file": self.bearer_token_file,
         }
         if self.max_stale_seconds is not None:
             options["max_stale_seconds"] = self.max_stale_seconds
-        with self.place.member(given[0]).named():
-            if self.jwks_url is not None:
-                return RemoteJWKS(self.jwks_url, **options)
-            return DiscoveredJWKS(self.issuer, **options)
+        if self.issuer is None:
+            return RemoteJWKS(self.url or "", **options)
+        return DiscoveredJWKS(self.issuer, discovery_url=self.url, **options)
 
-    def _build_file(self, name: str) -> KeyFile:
-        for one in _OF_URLS:
-            if getattr(self, one):
-                raise self.place.member(one).error(
-                    "is for keys that are fetched, not for jwks_file: leave it out"
-                )
-        with self.place.member("jwks_file").named():
-            return KeyFile(self._path(name), algorithms=self.algorithms)
 
-    def _path(self, name: str) -> str:
-        return str(self.place.file.parent / name)
+def build_trusted(
+    entries: Iterable[TrustedSettings], environ: Mapping[str, str] = os.environ
+) -> list[TrustedIssuer]:
+    """
+    Make the issuers of ``[[trusted]]``.  Fetches nothing.
+
+    Args:
+        entries: What the file says.
+        environ: Environment variables, for ``secret_env``.
+
+    Raises:
+        ConfigurationError: An entry has not exactly one source of keys, or a setting is unusable.
+    """
+    entries = list(entries)
+    sharing: dict[_Fetched, list[TrustedSettings]] = {}
+    for entry in entries:
+        if (fetched := entry.fetched_from()) is not None:
+            sharing.setdefault(fetched, []).append(entry)
+    sources: dict[_Fetched, KeySource] = {}
+    for fetched, sharers in sharing.items():
+        first = sharers[0]
+        with first.place.member(first.source()).named():
+            sources[fetched] = fetched.build(_joined_algorithms(sharers))
+    return [
+        entry.build(
+            entry.build_local_keys(environ)
+            if (fetched := entry.fetched_from()) is None
+            else sources[fetched]
+        )
+        for entry in entries
+    ]
+
+
+def _joined_algorithms(entries: Sequence[TrustedSettings]) -> Sequence[str] | None:
+    """Return what entries that share keys accept together; each takes its own part of that."""
+    named = [entry.algorithms for entry in entries]
+    if all(algorithms is None for algorithms in named):
+        return None
+    if None in named:
+        return [alg for alg in ALGORITHMS if not alg.startswith("HS")]
+    return list(dict.fromkeys(alg for algorithms in named for alg in algorithms or ()))

@@ -8,13 +8,13 @@ Each takes the claim set, name to JSON value, raises a subclass of
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from sys import float_info
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 from ..errors import ExpiredTokenError, ImmatureTokenError, InvalidClaimError, MissingClaimError
+from .claim_path import MISSING, ClaimPath, Claims, find_claim, shown_path
 
-Claims = Mapping[str, object]
 T = TypeVar("T")
 
 NBF_ALLOWANCE_SECONDS: Final = 60
@@ -22,18 +22,27 @@ NBF_ALLOWANCE_SECONDS: Final = 60
 _LARGEST: Final = float_info.max
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
-# Claims by which issuers say what a token is for, and the values, in lower case, that mean an
-# access token.  Registered nowhere; seen with Keycloak (typ), Cognito (token_use), simplejwt and
+# Claims by which issuers say what a token is for, and the values, in lower case, of each kind.
+# Registered nowhere; seen with Keycloak (typ), Cognito (token_use), simplejwt and
 # Flask-JWT-Extended (token_type, type).
 _ACCESS_VALUES: Final = {
     "typ": frozenset({"bearer", "jwt", "at+jwt", "access"}),
     "token_use": frozenset({"access"}),
     "token_type": frozenset({"access", "access_token", "bearer"}),
 }
-_OTHER_TYPES: Final = frozenset({"refresh", "refresh_token", "id", "id_token"})
-# OpenID Connect Core §3.3.2.11; RFC 8417, of which logout tokens are one kind.
-_CLAIMS_OF_OTHERS: Final = ("at_hash", "c_hash", "events")
-_SAY_WHAT_FOR: Final = frozenset({*_ACCESS_VALUES, "type", *_CLAIMS_OF_OTHERS})
+_ID_VALUES: Final = {
+    "typ": frozenset({"id", "id_token", "jwt"}),
+    "token_use": frozenset({"id"}),
+    "token_type": frozenset({"id", "id_token"}),
+}
+_REFRESH_TYPES: Final = frozenset({"refresh", "refresh_token"})
+_ID_TYPES: Final = frozenset({"id", "id_token"})
+_ACCESS_TYPES: Final = frozenset({"access", "access_token"})
+# OpenID Connect Core §2, §3.3.2.11.
+_OF_ID_TOKENS: Final = ("at_hash", "c_hash")
+# Scopes of OAuth; idtyp, appidacr and azpacr of Entra ID, gty of Auth0.
+_OF_ACCESS_TOKENS: Final = ("scope", "scp", "idtyp", "appidacr", "azpacr", "gty")
+_SAY_WHAT_FOR: Final = frozenset({*_ACCESS_VALUES, "type", "nonce", "events", *_OF_ID_TOKENS})
 
 
 def check_expiry(claims: Claims, *, now: float, leeway_seconds: float) -> float:
@@ -104,31 +113,68 @@ def check_issuer(claims: Claims, issuers: Mapping[str, T]) -> T:
     return issuers[issuer]
 
 
-def check_audience(claims: Claims, audiences: Collection[str]) -> None:
+def check_tenant(claims: Claims, tenants: Mapping[str, str]) -> None:
+    """
+    Reject a token whose *tid* is not the tenant in its *iss*.
+
+    Passes if *tenants*, from *iss* to tenant, has *tid* for *iss*.  Source: Microsoft identity
+    platform, "Validate the issuer" of multi-tenant applications.
+
+    Raises:
+        MissingClaimError: *tid* is absent.
+        InvalidClaimError: It is another one.
+    """
+    if _required(claims, "tid") != tenants.get(str(claims.get("iss"))):
+        raise InvalidClaimError("tid is not the tenant of iss", claim="tid")
+
+
+def check_audience(claims: Claims, audiences: Collection[str], path: ClaimPath = ("aud",)) -> None:
     """
     Reject a token that is not meant for us.
 
-    Passes if *aud*, a string or an array of strings, has a member in *audiences*.
+    Passes if the claim at *path*, a string or an array of strings, has a member in *audiences*.
     Source: RFC 7519 §4.1.3.
 
+    Args:
+        claims: Claim set, name to JSON value.
+        audiences: One of them must be named.
+        path: *aud*, or its substitute where an issuer sends none.
+
     Raises:
-        MissingClaimError: *aud* is absent.
+        MissingClaimError: The claim is absent.
         InvalidClaimError: It names none of *audiences*, or is no string or array of strings.
     """
-    value = _required(claims, "aud")
+    value = find_claim(claims, path)
     if isinstance(value, str):
         if value in audiences:
             return
+    elif value is MISSING:
+        raise MissingClaimError(f"{shown_path(path)} is missing", claim=path[-1])
     elif not isinstance(value, list) or not all(isinstance(one, str) for one in value):
-        raise InvalidClaimError("aud is not a string or an array of strings", claim="aud")
+        raise InvalidClaimError(
+            f"{shown_path(path)} is not a string or an array of strings", claim=path[-1]
+        )
     elif any(one in audiences for one in value):
         return
-    raise InvalidClaimError("aud does not name this audience", claim="aud")
+    raise InvalidClaimError(f"{shown_path(path)} does not name this audience", claim=path[-1])
 
 
-def check_subject(claims: Claims) -> None:
+class SubjectSource(NamedTuple):
     """
-    Reject a token without a usable subject.
+    A claim that names the subject.
+
+    Attributes:
+        path: Of the claim.
+        prefix: Put before its value; empty only for *sub*.
+    """
+
+    path: ClaimPath
+    prefix: str = ""
+
+
+def check_subject(claims: Claims) -> str:
+    """
+    Reject a token without a usable subject; return that.
 
     Passes if *sub* is a non-empty string without control characters: it becomes ``REMOTE_USER``,
     which servers write to their logs as it stands.  Source: RFC 7519 §4.1.2, RFC 9068 §2.2.
@@ -140,6 +186,35 @@ def check_subject(claims: Claims) -> None:
     subject = _required(claims, "sub")
     if not isinstance(subject, str) or not subject or has_control_characters(subject):
         raise InvalidClaimError("sub is not a non-empty string of printable text", claim="sub")
+    return subject
+
+
+def check_subject_from(claims: Claims, sources: Iterable[SubjectSource]) -> str:
+    """
+    Reject a token in which none of *sources* names a subject; return the first that one names.
+
+    Passes if one is a non-empty string without control characters, and *sub* begins with none of
+    their prefixes: else one issuer's user could be named like another claim's client.
+
+    Raises:
+        MissingClaimError: None names one.
+        InvalidClaimError: It is not printable, or *sub* begins with a prefix.
+    """
+    named, prefixes = None, []
+    for path, prefix in sources:
+        value = find_claim(claims, path)
+        if named is None and isinstance(value, str) and value:
+            named = prefix + value
+        if prefix:
+            prefixes.append(prefix)
+    subject = claims.get("sub")
+    if isinstance(subject, str) and subject.startswith(tuple(prefixes)):
+        raise InvalidClaimError("sub begins with a prefix of subject_from", claim="sub")
+    if named is None:
+        raise MissingClaimError("no claim of subject_from is a non-empty string", claim="sub")
+    if has_control_characters(named):
+        raise InvalidClaimError("the subject is not printable text", claim="sub")
+    return named
 
 
 def check_token_id(claims: Claims) -> None:
@@ -157,7 +232,8 @@ def check_use(claims: Claims) -> None:
     """
     Reject a token whose claims say that it is a refresh, an ID or an event token.
 
-    Passes if no claim says so, or says *access*.  Source: RFC 8725 §3.12; where an issuer sets
+    Passes if no claim says so, or says *access*.  A *nonce* without *scope* or *scp* says that it
+    is an ID token (OpenID Connect Core §2).  Source: RFC 8725 §3.12; where an issuer sets
     ``typ: at+jwt`` (RFC 9068), narrowing the verifier to it is stronger.
 
     Raises:
@@ -165,17 +241,84 @@ def check_use(claims: Claims) -> None:
     """
     if claims.keys().isdisjoint(_SAY_WHAT_FOR):
         return
-    for name, accepted in _ACCESS_VALUES.items():
+    _check_kind(claims, _ACCESS_VALUES, _REFRESH_TYPES | _ID_TYPES, "access")
+    for name in _OF_ID_TOKENS:
+        if name in claims:
+            raise InvalidClaimError(f"{name} is not of an access token", claim=name)
+    if "nonce" in claims and not any(
+        isinstance(claims.get(name), str | list) for name in ("scope", "scp")
+    ):
+        raise InvalidClaimError("a nonce without scope is of an ID token", claim="nonce")
+
+
+def check_id_token(claims: Claims) -> None:
+    """
+    Reject a token whose claims say that it is anything but an ID token.
+
+    Passes if no claim says so.  Scopes, and what Entra ID and Auth0 put into access tokens alone,
+    say that it is one of those.  Source: OpenID Connect Core §2.
+
+    Raises:
+        InvalidClaimError: One of the claims says something else.
+    """
+    _check_kind(claims, _ID_VALUES, _REFRESH_TYPES | _ACCESS_TYPES, "ID")
+    for name in _OF_ACCESS_TOKENS:
+        if name in claims:
+            raise InvalidClaimError(f"{name} is not of an ID token", claim=name)
+
+
+def _check_kind(
+    claims: Claims,
+    values: Mapping[str, Collection[str]],
+    other_types: Collection[str],
+    kind: str,
+) -> None:
+    for name, accepted in values.items():
         if name in claims:
             value = claims[name]
             if not isinstance(value, str) or value.lower() not in accepted:
-                raise InvalidClaimError(f"{name} says that this is no access token", claim=name)
-    kind = claims.get("type")
-    if isinstance(kind, str) and kind.lower() in _OTHER_TYPES:
-        raise InvalidClaimError("type says that this is no access token", claim="type")
-    for name in _CLAIMS_OF_OTHERS:
-        if name in claims:
-            raise InvalidClaimError(f"{name} is not of an access token", claim=name)
+                raise InvalidClaimError(f"{name} says that this is no {kind} token", claim=name)
+    type_ = claims.get("type")
+    if isinstance(type_, str) and type_.lower() in other_types:
+        raise InvalidClaimError(f"type says that this is no {kind} token", claim="type")
+    if "events" in claims:  # RFC 8417, of which logout tokens are one kind
+        raise InvalidClaimError(f"events is not of an {kind} token", claim="events")
+
+
+def check_any_of(claims: Claims, paths: Iterable[ClaimPath]) -> None:
+    """
+    Reject a token that has none of several claims.
+
+    Passes if one of *paths* leads to a value that is not ``null`` or empty.
+
+    Raises:
+        MissingClaimError: None does.
+    """
+    path: ClaimPath = ()
+    for path in paths:
+        value = find_claim(claims, path)
+        if isinstance(value, str):
+            value = value.strip()
+        if value is not MISSING and value is not None and value not in ("", [], {}):
+            return
+    raise MissingClaimError("none of require_any is there", claim=path[-1])
+
+
+def check_lifetime(claims: Claims, *, max_seconds: float) -> None:
+    """
+    Reject a token that was issued for too long, or does not say when.
+
+    Passes if ``exp - iat <= max_seconds``.
+
+    Raises:
+        MissingClaimError: *exp* or *iat* is absent.
+        InvalidClaimError: One is not a finite JSON number, or the inequality does not hold.
+    """
+    lifetime = _numeric_date(claims, "exp") - _numeric_date(claims, "iat")
+    if lifetime > max_seconds:
+        raise InvalidClaimError(
+            f"issued for {lifetime:.0f} s, {max_seconds} s at most", claim="exp"
+        )
 
 
 def check_bearer(claims: Claims) -> None:
@@ -211,16 +354,6 @@ def check_access_token_profile(claims: Claims) -> None:
         if not isinstance(value, str) or not value:
             raise InvalidClaimError(f"{name} is not a non-empty string", claim=name)
     _numeric_date(claims, "iat")
-
-
-def scopes_of(claims: Claims) -> frozenset[str]:
-    """
-    Return the members of *scope*, a string with spaces between them.
-
-    One that is no string grants nothing.  Source: RFC 8693 §4.2.
-    """
-    scope = claims.get("scope")
-    return frozenset(filter(None, scope.split(" "))) if isinstance(scope, str) else frozenset()
 
 
 def has_control_characters(text: str) -> bool:

@@ -7,7 +7,6 @@ Both readers raise ``ValueError`` for whatever they refuse, and nothing else.
 from __future__ import annotations
 
 from binascii import a2b_base64, b2a_base64
-from collections.abc import Iterable
 from typing import Any, Final
 
 from jiter import from_json
@@ -60,19 +59,21 @@ def parse_json(document: bytes) -> object:
         )
     except ValueError:
         raise ValueError("not strict JSON") from None  # jiter's error may quote the document
-    # Brackets in strings are counted as well: too many of them cost a walk, and no more.
-    if document.count(b"[") + document.count(b"{") > MAX_JSON_DEPTH:
-        _check_depth(value)
+    brackets = document.count(b"[") + document.count(b"{")  # in strings as well
+    if brackets > MAX_JSON_DEPTH:
+        _check_depth(value, brackets)
     return value
 
 
-def _check_depth(value: Any) -> None:
-    level: Iterable[Any] = [value]
-    for _ in range(MAX_JSON_DEPTH + 1):
+def _check_depth(value: object, brackets: int) -> None:
+    """Walk *value* level by level, as long as the brackets not met yet could go too deep."""
+    level: list[Any] = [value]
+    for depth in range(1, MAX_JSON_DEPTH + 2):
         containers = [one for one in level if type(one) in _CONTAINERS]
-        if not containers:
+        brackets -= len(containers)
+        if not containers or depth + brackets <= MAX_JSON_DEPTH:
             return
         level = [
-            item for one in containers for item in (one.values() if type(one) is dict else one)
+            inner for one in containers for inner in (one.values() if type(one) is dict else one)
         ]
     raise ValueError(f"nested deeper than {MAX_JSON_DEPTH}")

@@ -44,7 +44,7 @@ class TokenIssuer:
     any other is of the type ``JWT``.
 
     Args:
-        keys: A :class:`KeySet` or a key source, asked for each token.  The first key that can sign,
+        keys: A :class:`KeySet` or a key source, read for each token.  The first key that can sign
             signs.  May be replaced by assignment.
         issuer: The *iss* of every token.
         audience: The *aud* of every token whose payload names none; of several, an array.
@@ -94,6 +94,9 @@ class TokenIssuer:
         self.nbf_early_seconds = nbf_early_seconds
         self._clock = clock
 
+    def __repr__(self) -> str:
+        return f"<TokenIssuer {self.issuer!r} audience={self.audience!r}>"
+
     @property
     def audience(self) -> str:
         """The first of the audiences."""
@@ -126,10 +129,10 @@ class TokenIssuer:
         Issue one token.
 
         Args:
-            payload: Whom it is for.
-            lifetime_seconds: Another lifetime for this one.  Zero or less gives a token that is
-                born expired, which is of use in tests.
-            session_id: The claim *sid*: ending this session ends the token.
+            payload: Its subject and own claims.
+            lifetime_seconds: Another lifetime for this one.  With zero or less the token has
+                expired already, for tests.
+            session_id: The claim *sid*: ending this session revokes the token.
             claims: Claims of one's own, beside those of the payload and before them.
 
         Raises:

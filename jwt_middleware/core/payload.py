@@ -1,15 +1,15 @@
-"""What this package puts into its own tokens beside the registered claims."""
+"""The claims of our own tokens beside the registered ones."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from enum import Enum
 from math import isfinite
 from typing import Any, Final, Self
 
-from ..errors import InvalidClaimError
+from ..errors import ConfigurationError, InvalidClaimError
 from .claims import check_use, has_control_characters
 from .scope import is_scope
 
@@ -90,16 +90,16 @@ ClientTypeEnum = ClientType
 @dataclass(frozen=True, slots=True)
 class JWTPayload:
     """
-    Who a token is for, what it allows, and for how long.
+    The subject of a token, what it allows, and for how long.
 
     ``None`` stands for the default.  A scope may be an int, whose digits it then is, and *ac_type*
     the code of a :class:`ClientType`, whose name it then is.
 
     Attributes:
         uid: The account's identifier.
-        auth: Free mark of how or as what the account was authenticated.
+        auth: Free text on how the account was authenticated.
         scope: Scopes, separated by single spaces (RFC 8693 §4.2); empty for none.
-        ac_type: Name of the client type the account logged in by.
+        ac_type: Name of the client type of the account.
         subject: The claim *sub*, if it is another than ``str(uid)``.
         claims: Claims of one's own: name to JSON value, at most 4096 bytes and 8 levels of it,
             with none of :data:`RESERVED_CLAIMS`.
@@ -109,7 +109,7 @@ class JWTPayload:
         refresh_lifetime_seconds: Of a refresh token; ``None`` for the sessions'.
 
     Raises:
-        ValueError: A member is none that a token can have; see :func:`check_account`.
+        ConfigurationError: A member is none that a token can have; see :func:`check_account`.
     """
 
     uid: int | str
@@ -151,12 +151,12 @@ class JWTPayload:
         Return *value*, or what a mapping of its members says; further members are own claims.
 
         Raises:
-            ValueError: It is neither, or as for the class.
+            ConfigurationError: It is neither, or as for the class.
         """
         if isinstance(value, JWTPayload):
             return value
         if not isinstance(value, Mapping) or "uid" not in value:
-            raise ValueError("payload must be a JWTPayload, or a mapping with at least uid")
+            raise ConfigurationError("payload must be a JWTPayload, or a mapping with at least uid")
         own = {name: value[name] for name in _MEMBERS if name in value}
         further = {name: one for name, one in value.items() if name not in own}
         return cls(**own | {"claims": {**(own.get("claims") or {}), **further}})
@@ -181,29 +181,33 @@ def checked_claims(claims: Mapping[str, Any] | None) -> dict[str, Any]:
     Return a copy of own claims, as plain JSON values; nothing for ``None``.
 
     Raises:
-        ValueError: A name is reserved or no name, a value is not JSON, or they are too many.
+        ConfigurationError: A name is reserved or no name, a value is not JSON, or they are too many.
     """
     if claims is None or claims == {}:
         return {}
     if not isinstance(claims, Mapping):
-        raise ValueError("claims must be a mapping of names and JSON values")
+        raise ConfigurationError("claims must be a mapping of names and JSON values")
     copied: dict[str, Any] = _copy_json(claims, "claims", MAX_CLAIMS_DEPTH)
     for name in copied:
         if not name or has_control_characters(name):
-            raise ValueError("claims must have names without control characters")
+            raise ConfigurationError("claims must have names without control characters")
         if name in RESERVED_CLAIMS:
-            raise ValueError(f"claims must not hold {name!r}: the name is reserved, choose another")
+            raise ConfigurationError(
+                f"claims must not hold {name!r}: the name is reserved, choose another"
+            )
     try:
         octets = json.dumps(copied, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
         check_use(copied)
     except UnicodeEncodeError:  # its repr holds the claims
-        raise ValueError("claims must not hold lone surrogates") from None
+        raise ConfigurationError("claims must not hold lone surrogates") from None
     except InvalidClaimError as error:
-        raise ValueError(
+        raise ConfigurationError(
             f"claims must not say that this is another kind of token: {error}"
         ) from None
     if len(octets) > MAX_CLAIMS_BYTES:
-        raise ValueError(f"claims take {len(octets)} bytes of JSON, more than {MAX_CLAIMS_BYTES}")
+        raise ConfigurationError(
+            f"claims take {len(octets)} bytes of JSON, more than {MAX_CLAIMS_BYTES}"
+        )
     return copied
 
 
@@ -212,10 +216,10 @@ def check_lifetime(name: str, seconds: object) -> None:
     Reject what is no lifetime, and not ``None``.
 
     Raises:
-        ValueError: It is not.
+        ConfigurationError: It is not.
     """
     if seconds is not None and (type(seconds) is not int or not 0 < seconds <= _MAX_SECONDS):
-        raise ValueError(f"{name} must be a whole number, at least 1")
+        raise ConfigurationError(f"{name} must be a whole number, at least 1")
 
 
 _MAX_SECONDS: Final = 2**31
@@ -224,11 +228,13 @@ _MAX_SECONDS: Final = 2**31
 def _copy_json(value: object, where: str, depth: int) -> Any:
     if isinstance(value, Mapping):
         if depth == 0 or not all(isinstance(name, str) for name in value):
-            raise ValueError(f"{where} is nested too deeply, or has a name that is no string")
+            raise ConfigurationError(
+                f"{where} is nested too deeply, or has a name that is no string"
+            )
         return {str(name): _copy_json(one, where, depth - 1) for name, one in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, str | bytes | bytearray):
         if depth == 0:
-            raise ValueError(f"{where} is nested too deeply")
+            raise ConfigurationError(f"{where} is nested too deeply")
         return [_copy_json(one, where, depth - 1) for one in value]
     if isinstance(value, bool | None):
         return value
@@ -238,7 +244,7 @@ def _copy_json(value: object, where: str, depth: int) -> Any:
         return int(value)
     if isinstance(value, float) and isfinite(value):
         return float(value)
-    raise ValueError(
+    raise ConfigurationError(
         f"{where} holds a value of type {type(value).__name__}: JSON has none, or no "
         "number so large"
     )
@@ -260,7 +266,7 @@ def _label(ac_type: object) -> object:
     for member in ClientType:
         if int(member) == ac_type:
             return member.label
-    raise ValueError(f"ac_type {ac_type} is no client type's code: write its name")
+    raise ConfigurationError(f"ac_type {ac_type} is no client type's code: write its name")
 
 
 def check_account(uid: object, *, scope: object, auth: object) -> None:
@@ -268,20 +274,26 @@ def check_account(uid: object, *, scope: object, auth: object) -> None:
     Check what an account says of itself, wherever it comes from.
 
     Raises:
-        ValueError: *uid* is not an int or a non-empty string, *scope* is not scopes separated by
-            single spaces (RFC 6749 §3.3), or *uid* or *auth* holds control characters.  Values are
-            not shown.
+        ConfigurationError: *uid* is not an int or a non-empty string, *scope* is not scopes
+            separated by single spaces (RFC 6749 §3.3), or *uid* or *auth* holds control characters.
+            Values are not shown.
     """
     if isinstance(uid, bool) or not isinstance(uid, int | str):
-        raise ValueError(f"uid must be an int or a string, not of type {type(uid).__name__}")
+        raise ConfigurationError(
+            f"uid is of type {type(uid).__name__}: it must be an int or a string"
+        )
     if uid == "":
-        raise ValueError("uid must not be an empty string")
-    _check_text("uid", str(uid))
+        raise ConfigurationError("uid is an empty str: it must hold something")
+    try:
+        text = str(uid)
+    except ValueError as error:  # more digits than Python converts
+        raise ConfigurationError("uid has too many digits") from error
+    _check_text("uid", text)
     _check_text("auth", auth)
     if not isinstance(scope, str):
-        raise ValueError(f"scope must be a string, not of type {type(scope).__name__}")
+        raise ConfigurationError(f"scope is of type {type(scope).__name__}: it must be a string")
     if scope and not is_scope(scope):
-        raise ValueError(
+        raise ConfigurationError(
             "scope must be scopes separated by single spaces, of printable ASCII without quotes"
             " and backslashes"
         )
@@ -289,21 +301,6 @@ def check_account(uid: object, *, scope: object, auth: object) -> None:
 
 def _check_text(name: str, text: object) -> None:
     if not isinstance(text, str):
-        raise ValueError(f"{name} must be a string, not of type {type(text).__name__}")
+        raise ConfigurationError(f"{name} is of type {type(text).__name__}: it must be a string")
     if has_control_characters(text):
-        raise ValueError(f"{name} must not hold control characters")
-
-
-def joined(scope: str | int | Iterable[str] | None) -> str | int | None:
-    """
-    Return scopes as one string, whether they came as one or one by one.
-
-    Raises:
-        ValueError: They are neither.
-    """
-    if scope is None or isinstance(scope, str | int):
-        return scope
-    try:
-        return " ".join(scope)
-    except TypeError as error:
-        raise ValueError("scope must be a string or strings") from error
+        raise ConfigurationError(f"{name} must not hold control characters")

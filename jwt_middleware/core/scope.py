@@ -1,8 +1,9 @@
-"""Scopes asked for, against scopes granted (RFC 6749 §3.3)."""
+"""The scope string (RFC 6749 §3.3): split, narrowed, joined."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Final
 
 from ..errors import InvalidScopeError
@@ -22,22 +23,38 @@ def valid_scopes(text: str) -> str:
     return text if is_scope(text) else " ".join(filter(is_scope, text.split(" ")))
 
 
+def split(scope: str) -> list[str]:
+    """Return the members of *scope* in order, each once."""
+    return [one for one in dict.fromkeys(scope.split(" ")) if one]
+
+
+def join(scopes: Iterable[str]) -> str:
+    """Return *scopes* as one string, each once."""
+    return " ".join(dict.fromkeys(scopes))
+
+
+def common(scope: str, granted: str) -> str:
+    """Return the members of *scope* that are in *granted* as well, in order."""
+    allowed = set(split(granted))
+    return join(one for one in split(scope) if one in allowed)
+
+
 def narrow(requested: str | None, *, to: str) -> str:
     """
-    Return *requested*, if *to* allows all of it; *to* itself if nothing is requested.
+    Return *requested*, if *to* has all of it; *to* itself if nothing is requested.
 
     Args:
         requested: Scopes separated by single spaces, or ``None`` or empty.
-        to: Scopes that may be had.
+        to: The scopes that may be granted.
 
     Raises:
-        InvalidScopeError: It is malformed, or more than may be had.
+        InvalidScopeError: It is malformed, or goes beyond *to*.
     """
     if not requested:
         return to
     if not is_scope(requested):
         raise InvalidScopeError("scope is not scopes separated by single spaces")
-    wanted = dict.fromkeys(requested.split(" "))
-    if not wanted.keys() <= set(to.split(" ")):
+    wanted = split(requested)
+    if not set(wanted) <= set(split(to)):
         raise InvalidScopeError("scope goes beyond what was granted")
-    return " ".join(wanted)
+    return join(wanted)

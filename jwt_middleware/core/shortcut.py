@@ -14,7 +14,8 @@ from ..errors import ConfigurationError, ExpiredTokenError, UnknownKeyError
 from .issuer import TokenIssuer
 from .jws import parse_header, split
 from .keys import Key, KeySet
-from .payload import ClientType, JWTPayload, joined
+from .payload import ClientType, JWTPayload
+from .scope import join
 from .trust import KeySource
 from .verifier import TokenVerifier
 
@@ -30,19 +31,23 @@ def generate_payload(
     claims: Mapping[str, Any] | None = None,
 ) -> JWTPayload:
     """
-    Put together what :func:`generate_token` signs.
+    Return the payload that :func:`generate_token` signs.
 
     Args:
         uid: The account's identifier.
-        auth: Free mark of how the account was authenticated; by default ``"blue"``.
+        auth: Free text on how the account was authenticated; by default ``"blue"``.
         scope: Scopes, as one string with spaces between or one by one; an int is its digits.
         ac_type: Name or code of the client type; by default ``"email"``.
         claims: Claims of one's own.
 
     Raises:
-        ValueError: A part has the wrong type.
+        ConfigurationError: A part has the wrong type or holds control characters.
     """
-    members = {"auth": auth, "scope": joined(scope), "ac_type": ac_type, "claims": claims}
+    try:
+        scopes = scope if scope is None or isinstance(scope, str | int) else join(scope)
+    except TypeError as error:
+        raise ConfigurationError("scope must be a string or strings") from error
+    members = {"auth": auth, "scope": scopes, "ac_type": ac_type, "claims": claims}
     return JWTPayload.of({"uid": uid, **members})
 
 
@@ -68,7 +73,7 @@ def generate_token(
         claims: Further claims of one's own.
 
     Raises:
-        ValueError: The payload or a claim is unusable.
+        ConfigurationError: The payload or a claim is unusable.
         ConfigurationError: The secret is missing or too short.
     """
     whose = TokenIssuer(keys=_keys(secret), issuer=issuer, audience=audience)

@@ -1,28 +1,53 @@
-"""Whom to believe: one issuer, its keys, and what its tokens must say."""
+"""A trusted issuer: its keys, what its tokens must say, and where they say it."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
-from typing import Final, Literal, Protocol
+from types import MappingProxyType
+from typing import Final, Literal, Protocol, TypeAlias, TypedDict
 
 from ..errors import (
     AlgorithmNotAllowedError,
     ConfigurationError,
+    InvalidClaimError,
     MalformedTokenError,
+    UnavailableError,
     UnknownKeyError,
 )
 from . import claims as check
+from .claim_path import Claims, parse_path, parse_paths, parse_scopes_from, scopes_of
 from .jws import Header, checked_algorithms, parse_header
 from .keys import Key, KeySet
 
 MAX_LEEWAY_SECONDS: Final = 300
+DEFAULT_LEEWAY_SECONDS: Final = 30
+"""For issuers of other services, whose clocks are not ours."""
+MAX_LIFETIME_SECONDS: Final = 100 * 366 * 86_400
 MAX_KNOWN_HEADERS: Final = 256
 
 Profile = Literal["at+jwt"]
+Kind = Literal["access", "id"]
+
+Found: TypeAlias = tuple[KeySet, Header, tuple[Key, ...]]
+"""Keys in force, a header, and those of the keys that may have signed under it."""
 
 # A typ in lower case, without "application/"; None where the header has none.
 _ANY_TYPE: Final = frozenset({None, "jwt", "at+jwt"})
 _RFC9068_TYPE: Final = frozenset({"at+jwt"})
+_ID_TYPE: Final = frozenset({None, "jwt"})
+
+_HEADER_NAME: Final = re.compile("[A-Za-z][A-Za-z0-9]*(-[A-Za-z0-9]+)*")
+# What other parts of a request are in; Remote-User is removed from every request.
+_OTHER_HEADERS: Final = frozenset(
+    {"connection", "content-length", "content-type", "cookie", "host", "remote-user"}
+)
+# What of one tenant Entra ID calls itself in tokens of version 2 and 1, by cloud.
+_ENTRA_ISSUERS: Final = (
+    ("https://login.microsoftonline.com/{}/v2.0", "https://sts.windows.net/{}/"),
+    ("https://login.microsoftonline.us/{}/v2.0", "https://sts.windows.net/{}/"),
+    ("https://login.partner.microsoftonline.cn/{}/v2.0", "https://sts.chinacloudapi.cn/{}/"),
+)
 
 
 class KeySource(Protocol):
@@ -52,14 +77,32 @@ class KeySource(Protocol):
         ...
 
 
+class Terms(TypedDict, total=False):
+    """Parameters of :class:`TrustedIssuer` that say how the tokens of an issuer are read."""
+
+    kind: Kind
+    audience_claim: object
+    subject_from: object
+    scopes_from: object
+    require_any: object
+    max_token_lifetime_seconds: float | None
+    header: str | None
+    accept_sender_constrained: bool
+
+
 class TrustedIssuer:
     """
     An issuer whose tokens are accepted.
 
+    A claim is given by its name, or by the list of names that lead to it, one for each object.  A
+    string is always one name: names contain dots.
+
     Args:
-        issuer: Its *iss*, compared character by character.
+        issuer: Its *iss*, compared character by character.  With *tenants* it holds ``{tid}``.
         audience: One *aud* or several, one of which a token must name.
         keys: Its keys: a :class:`KeySet`, or a source that keeps up with them.
+        tenants: The tenants of Entra ID that are trusted: *iss* must be *issuer* with the token's
+            *tid* in it, and that one of these.
         algorithms: The algs accepted of it; ``None`` leaves that to the keys.
         leeway_seconds: Clock skew forgiven with *exp*, *nbf* and *iat*, up to
             :data:`MAX_LEEWAY_SECONDS`.
@@ -67,58 +110,71 @@ class TrustedIssuer:
             one (RFC 9068 §4).  Case and a leading ``application/`` do not count.
         remote_user: What ``REMOTE_USER`` is for its tokens: ``"partner:{sub}"``.  ``None`` stands
             for *sub*, where no other issuer is trusted, and else for none.
-        accept_sender_constrained: Whether a token with *cnf* is accepted as a bearer token.
         profile: ``"at+jwt"`` asks for all of RFC 9068: this *typ*, *client_id*, *iat* and *jti*.
+        kind: ``"access"`` refuses ID tokens, ``"id"`` access tokens.
+        audience_claim: The claim that stands in for *aud*, which is then not looked at.
+        subject_from: Where the subject is: ``"sub"``, or mappings with ``claim`` and ``prefix``.
+            The first that is a non-empty string counts; a *sub* that begins with one of the
+            prefixes is refused.
+        scopes_from: Where scopes are, all of these together: claims, or mappings with ``claim``
+            and ``keys=True`` for the keys of an object.  ``None`` is *scope*, or else *scp*.
+        require_any: Claims one of which must be there and not empty.
+        max_token_lifetime_seconds: The longest time from *iat* to *exp*.
+        header: The request header that its tokens come in, and nowhere else, instead of
+            ``Authorization``.
+        accept_sender_constrained: Whether a token with *cnf* is accepted as a bearer token.
 
     Raises:
         ConfigurationError: A part is missing or unusable.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  one parameter for each thing that providers do differently
         self,
         *,
         issuer: str,
         audience: str | Iterable[str],
         keys: KeySource,
+        tenants: Iterable[str] | None = None,
         algorithms: Iterable[str] | None = None,
-        leeway_seconds: float = 0,
+        leeway_seconds: float = DEFAULT_LEEWAY_SECONDS,
         token_type: Profile | None = None,
         profile: Profile | None = None,
         remote_user: str | None = None,
+        kind: Kind = "access",
+        audience_claim: object = None,
+        subject_from: object = None,
+        scopes_from: object = None,
+        require_any: object = None,
+        max_token_lifetime_seconds: float | None = None,
+        header: str | None = None,
         accept_sender_constrained: bool = False,
     ) -> None:
-        if not isinstance(issuer, str) or not issuer:
-            raise ConfigurationError(
-                "issuer must be a non-empty string, the iss of accepted tokens"
-            )
-        named = [audience] if isinstance(audience, str) else audience
-        audiences = tuple(named) if isinstance(named, Iterable) else ()
-        if not audiences or not all(isinstance(one, str) and one for one in audiences):
-            raise ConfigurationError("audience must be one or more non-empty strings")
-        if type(leeway_seconds) not in {int, float} or not (
-            0 <= leeway_seconds <= MAX_LEEWAY_SECONDS
-        ):
-            raise ConfigurationError(f"leeway_seconds must be 0 to {MAX_LEEWAY_SECONDS}")
-        for name, value in (("token_type", token_type), ("profile", profile)):
-            if value is not None and value != "at+jwt":
-                raise ConfigurationError(f'{name} must be None or "at+jwt"')
-        if remote_user is not None and (
-            not isinstance(remote_user, str)
-            or remote_user.count("{sub}") != 1
-            or check.has_control_characters(remote_user)
-        ):
-            raise ConfigurationError('remote_user must hold {sub} once, as in "partner:{sub}"')
-        self.remote_user = remote_user
-        self.accept_sender_constrained = accept_sender_constrained
         self.issuer = issuer
-        self.audiences = frozenset(audiences)
+        self.tenants = _tenants(issuer, tenants)
+        self.audiences = _audiences(audience)
         accepted = checked_algorithms(algorithms)
         self.algorithms = None if accepted is None else frozenset(accepted)
+        _check_seconds("leeway_seconds", leeway_seconds, 0, MAX_LEEWAY_SECONDS)
         self.leeway_seconds = leeway_seconds
+        self.kind = kind
         self.profile = profile
-        self._types = _ANY_TYPE if token_type is None and profile is None else _RFC9068_TYPE
+        self._types = _accepted_types(kind, token_type, profile)
+        self.audience_claim = (
+            ("aud",) if audience_claim is None else parse_path(audience_claim, "audience_claim")
+        )
+        self.subject_from = None if subject_from is None else _subject_sources(subject_from)
+        self.scopes_from = None if scopes_from is None else parse_scopes_from(scopes_from)
+        self.require_any = None if require_any is None else parse_paths(require_any, "require_any")
+        if max_token_lifetime_seconds is not None:
+            _check_seconds(
+                "max_token_lifetime_seconds", max_token_lifetime_seconds, 1, MAX_LIFETIME_SECONDS
+            )
+        self.max_token_lifetime_seconds = max_token_lifetime_seconds
+        self.header = _header(header)
+        self.remote_user = _remote_user(remote_user)
+        self.accept_sender_constrained = accept_sender_constrained
         self.keys = checked_keys(keys)
-        self._known_headers: dict[bytes, tuple[KeySet, Header, tuple[Key, ...]]] = {}
+        self._known_headers: dict[bytes, Found] = {}
 
     def __repr__(self) -> str:
         return f"<TrustedIssuer {self.issuer!r} audience={sorted(self.audiences)}>"
@@ -128,7 +184,12 @@ class TrustedIssuer:
         """The only accepted *typ*, or ``None``; *profile* implies ``"at+jwt"``."""
         return None if self._types is _ANY_TYPE else "at+jwt"
 
-    def keys_at_hand(self, segment: bytes) -> tuple[KeySet, Header, tuple[Key, ...]] | None:
+    @property
+    def issuers(self) -> tuple[str, ...]:
+        """Each *iss* of its tokens: one, or one for each tenant."""
+        return tuple(self.tenants) or (self.issuer,)
+
+    def keys_at_hand(self, segment: bytes) -> Found | None:
         """
         Return what :meth:`find_keys` does where no source has to be asked for that, else ``None``.
 
@@ -142,7 +203,7 @@ class TrustedIssuer:
             return known
         return self.find_keys(segment) if isinstance(self.keys, KeySet) else None
 
-    def find_keys(self, segment: bytes) -> tuple[KeySet, Header, tuple[Key, ...]]:
+    def find_keys(self, segment: bytes) -> Found:
         """
         Read a header segment and return the keys that may have signed under it.
 
@@ -150,7 +211,7 @@ class TrustedIssuer:
             The key set in force, the header, and at least one of the set's keys.
 
         Raises:
-            MalformedTokenError: The header is not that of an access token.
+            MalformedTokenError: The header is not that of a token of this kind.
             AlgorithmNotAllowedError: Its alg is not accepted, or not its key's.
             UnknownKeyError: Its kid is not known, even after another look.
             UnavailableError: There are no keys to look at.
@@ -165,13 +226,25 @@ class TrustedIssuer:
             raise AlgorithmNotAllowedError("alg is not accepted of this issuer")
         try:
             return keys, header, keys.candidates(header)
-        except UnknownKeyError:
+        except (UnknownKeyError, AlgorithmNotAllowedError):
             keys = self.keys.refreshed(header.kid)
             return keys, header, keys.candidates(header)
 
-    def remember_header(
-        self, segment: bytes, found: tuple[KeySet, Header, tuple[Key, ...]]
-    ) -> None:
+    def find_newer_keys(self, found: Found) -> Found | None:
+        """
+        Return what :meth:`find_keys` would after another look, or ``None`` if that found nothing.
+
+        For a signature that is none of the keys' in *found*: keys are replaced under the same kid.
+
+        Raises:
+            InvalidTokenError: As :meth:`find_keys`.
+            UnavailableError: As there.
+        """
+        keys, header, _ = found
+        newer = self.keys.refreshed(header.kid)
+        return None if newer is keys else (newer, header, newer.candidates(header))
+
+    def remember_header(self, segment: bytes, found: Found) -> None:
         """Remember what :meth:`find_keys` returned, once a signature has proved it."""
         if self._known_headers.get(segment) is found:
             return
@@ -179,12 +252,28 @@ class TrustedIssuer:
             self._known_headers.clear()
         self._known_headers[segment] = found
 
-    def check_claims(self, claims: check.Claims, *, now: float) -> tuple[float, float]:
+    def check_key(self, key: Key, claims: Claims, *, keys: KeySet, now: float) -> None:
+        """
+        Check that a key whose signature a token has may sign it: by its dates, and by its issuer.
+
+        Raises:
+            UnknownKeyError: Its certificate is not valid now.
+            UnavailableError: Neither is any other key's of the set.
+            InvalidClaimError: Its JWK names another issuer.
+        """
+        if not key.valid_from <= now < key.valid_until:
+            if not any(one.valid_from <= now < one.valid_until for one in keys):
+                raise UnavailableError(f"no certificate of {self.issuer} is valid now")
+            raise UnknownKeyError("the key's certificate is not valid now", kid=key.kid)
+        if key.issuer is not None and not _is_issuer(key.issuer, claims):
+            raise InvalidClaimError("iss is not the issuer that the key is for", claim="iss")
+
+    def check_claims(self, claims: Claims, *, now: float) -> tuple[str, float, float]:
         """
         Check the claims of a token whose issuer and signature are known to be this one's.
 
         Returns:
-            From when, and until when, the token is good; seconds since the epoch.
+            The subject; from when, and until when, the token is good, seconds since the epoch.
 
         Raises:
             InvalidClaimError: One of its subclasses says which claim does not hold.
@@ -192,21 +281,156 @@ class TrustedIssuer:
         leeway = self.leeway_seconds
         valid_until = check.check_expiry(claims, now=now, leeway_seconds=leeway)
         valid_from = check.check_not_before(claims, now=now, leeway_seconds=leeway)
-        check.check_audience(claims, self.audiences)
-        check.check_subject(claims)
+        check.check_audience(claims, self.audiences, self.audience_claim)
+        if self.subject_from is None:
+            subject = check.check_subject(claims)
+        else:
+            subject = check.check_subject_from(claims, self.subject_from)
         check.check_token_id(claims)
-        check.check_use(claims)
+        if self.kind == "access":
+            check.check_use(claims)
+        else:
+            check.check_id_token(claims)
         if not self.accept_sender_constrained:
             check.check_bearer(claims)
+        self._check_further_terms(claims)
+        return subject, valid_from, valid_until
+
+    def _check_further_terms(self, claims: Claims) -> None:
         if self.profile is not None:
             check.check_access_token_profile(claims)
-        return valid_from, valid_until
+        if self.tenants:
+            check.check_tenant(claims, self.tenants)
+        if self.require_any is not None:
+            check.check_any_of(claims, self.require_any)
+        if self.max_token_lifetime_seconds is not None:
+            check.check_lifetime(claims, max_seconds=self.max_token_lifetime_seconds)
+
+    def scopes_of(self, claims: Claims) -> frozenset[str]:
+        """Return the scopes of a token: see :func:`~.claim_path.scopes_of`."""
+        return scopes_of(claims, self.scopes_from)
 
     def _check_type(self, header: Header) -> None:
         """Reject a token that is typed as something else.  Source: RFC 8725 §3.11, RFC 9068 §4."""
         typ = None if header.typ is None else header.typ.lower().removeprefix("application/")
         if typ not in self._types:
-            raise MalformedTokenError("typ is not that of an access token")
+            raise MalformedTokenError(f"typ is not that of an {self.kind} token")
+
+
+def _audiences(audience: object) -> frozenset[str]:
+    named = [audience] if isinstance(audience, str) else audience
+    audiences = tuple(named) if isinstance(named, Iterable) else ()
+    if not audiences or not all(isinstance(one, str) and one for one in audiences):
+        raise ConfigurationError("audience must be one or more non-empty strings")
+    return frozenset(audiences)
+
+
+def _tenants(issuer: object, tenants: object) -> Mapping[str, str]:
+    """Return which tenant each *iss* is of; empty for an issuer without tenants."""
+    if not isinstance(issuer, str) or not issuer:
+        raise ConfigurationError("issuer must be a non-empty string, the iss of accepted tokens")
+    if tenants is None:
+        if "{" in issuer:
+            raise ConfigurationError(
+                'issuer holds a placeholder: list the trusted tenants, as in tenants = ["…"]'
+            )
+        return MappingProxyType({})
+    if issuer.count("{tid}") != 1 or issuer.count("{") != 1:
+        raise ConfigurationError("tenants: issuer must hold {tid} once, in place of the tenant")
+    named = tuple(tenants) if isinstance(tenants, Iterable) and not isinstance(tenants, str) else ()
+    if not named or not all(isinstance(one, str) and one for one in named):
+        raise ConfigurationError("tenants must be a list of one or more tenant ids")
+    return MappingProxyType({issuer.replace("{tid}", tenant): tenant for tenant in named})
+
+
+def _accepted_types(
+    kind: object, token_type: Profile | None, profile: Profile | None
+) -> frozenset[str | None]:
+    for name, value in (("token_type", token_type), ("profile", profile)):
+        if value is not None and value != "at+jwt":
+            raise ConfigurationError(f'{name} must be None or "at+jwt"')
+    if kind not in ("access", "id"):
+        raise ConfigurationError('kind must be "access" or "id"')
+    if token_type is None and profile is None:
+        return _ANY_TYPE if kind == "access" else _ID_TYPE
+    if kind == "id":
+        raise ConfigurationError(
+            'kind "id" and at+jwt, which is for access tokens, exclude each other'
+        )
+    return _RFC9068_TYPE
+
+
+def _check_seconds(name: str, value: object, least: float, most: float) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
+        raise ConfigurationError(f"{name} must be {least} to {most}")
+
+
+def _subject_sources(value: object) -> tuple[check.SubjectSource, ...]:
+    if not isinstance(value, list | tuple) or not value:
+        raise ConfigurationError(
+            'subject_from must be a list, as in ["sub", { claim = "azp", prefix = "client:" }]'
+        )
+    sources = tuple(map(_subject_source, value))
+    prefixes = {source.prefix for source in sources if source.prefix}
+    for one in prefixes:
+        if any(other != one and other.startswith(one) for other in prefixes):
+            raise ConfigurationError("subject_from: no prefix may begin with another")
+    return sources
+
+
+def _subject_source(value: object) -> check.SubjectSource:
+    if not isinstance(value, Mapping):
+        path, prefix = parse_path(value, "subject_from"), ""
+    elif value.keys() <= {"claim", "prefix"}:
+        path, prefix = parse_path(value.get("claim"), "subject_from"), value.get("prefix", "")
+    else:
+        raise ConfigurationError('subject_from: a table is { claim = "…", prefix = "…" }')
+    if not isinstance(prefix, str) or check.has_control_characters(prefix):
+        raise ConfigurationError("subject_from: prefix must be printable text")
+    if not prefix and path != ("sub",):
+        raise ConfigurationError(
+            f"subject_from: {'.'.join(path)} needs a prefix, or it could name a user: write "
+            '{ claim = "…", prefix = "client:" }'
+        )
+    return check.SubjectSource(path, prefix)
+
+
+def _header(name: object) -> str | None:
+    if name is None or (isinstance(name, str) and name.lower() == "authorization"):
+        return None
+    if not isinstance(name, str) or not _HEADER_NAME.fullmatch(name):
+        raise ConfigurationError(
+            'header must be the name of a request header, as in "X-Forwarded-Access-Token"'
+        )
+    if name.lower() in _OTHER_HEADERS:
+        raise ConfigurationError(f"header must not be {name}: it is for something else")
+    return name
+
+
+def _is_issuer(named: str, claims: Claims) -> bool:
+    """
+    Tell whether the *issuer* of a JWK fits the *iss* of a token.
+
+    ``{tenantid}`` in it stands for the token's *tid*; of one tenant of Entra ID both versions fit.
+    """
+    issuer, tenant = claims.get("iss"), claims.get("tid")
+    if isinstance(tenant, str):
+        named = named.replace("{tenantid}", tenant)
+        for versions in _ENTRA_ISSUERS:
+            spellings: list[object] = [one.format(tenant) for one in versions]
+            if named in spellings and issuer in spellings:
+                return True
+    return issuer == named
+
+
+def _remote_user(template: str | None) -> str | None:
+    if template is not None and (
+        not isinstance(template, str)
+        or template.count("{sub}") != 1
+        or check.has_control_characters(template)
+    ):
+        raise ConfigurationError('remote_user must hold {sub} once, as in "partner:{sub}"')
+    return template
 
 
 def checked_keys(keys: KeySource | None) -> KeySource:
@@ -242,9 +466,9 @@ def by_issuer(trusted: Iterable[TrustedIssuer]) -> Mapping[str, TrustedIssuer]:
     issuers = list(trusted)
     if not all(isinstance(one, TrustedIssuer) for one in issuers):
         raise ConfigurationError("trusted must hold TrustedIssuer objects")
-    index = {one.issuer: one for one in issuers}
+    index = {name: one for one in issuers for name in one.issuers}
     if not index:
         raise ConfigurationError("give keys, issuer and audience, or at least one trusted issuer")
-    if len(index) != len(issuers):
+    if len(index) != sum(len(one.issuers) for one in issuers):
         raise ConfigurationError("an issuer is trusted twice: give its audiences in one place")
     return index

@@ -3,44 +3,194 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from typing import Final
+from threading import Lock
+from types import MappingProxyType
+from typing import Any, Final, Unpack
 
 from ..errors import ConfigurationError, InvalidSignatureError, MalformedTokenError
 from . import claims as check
-from .cache import TokenCache
-from .jws import CompactJWS, decode_object, decode_segment, split
-from .keys import Key
+from .jws import CompactJWS, Header, decode_segment, decode_signature, parse_object, split
+from .keys import Key, KeySet
 from .revocation import Revocation, RevocationCheck
-from .trust import KeySource, Profile, TrustedIssuer, by_issuer, checked_keys
-from .verified import VerifiedToken
+from .trust import Found, KeySource, Profile, Terms, TrustedIssuer, by_issuer, checked_keys
 
 DEFAULT_CACHE_SIZE: Final = 10_000
+DEFAULT_CACHE_BYTES: Final = 64 * 1024 * 1024
+
+_CONTAINERS: Final = frozenset({dict, list})
+
+
+class VerifiedToken:
+    """
+    A verified token.  Shared between requests; what it says never changes.
+
+    Attributes:
+        header: The members of its JOSE header that decided.
+        trusted: Its issuer.
+        keys: The key set that it was verified under.
+        subject: The claim *sub*, or what its issuer has instead.
+        remote_user: What ``REMOTE_USER`` is for it; ``None`` for none.
+        valid_from: Seconds since the epoch; before it the token must be verified again.
+        valid_until: Seconds since the epoch; from then on the token has expired.
+        revocation_state: What stood for all revocations when the token was last found not to be
+            among them.
+        used: Whether it was presented again since the cache last looked at it.
+        size: Bytes of memory it takes in the cache, estimated.
+    """
+
+    __slots__ = (
+        *("_claims", "_copy", "_scopes", "header", "keys", "remote_user", "subject", "trusted"),
+        *("revocation_state", "size", "used", "valid_from", "valid_until"),
+    )
+
+    def __init__(
+        self,
+        header: Header,
+        claims: dict[str, Any],
+        # Not keyword-only: that would take a third of the time that it takes to make one.
+        trusted: TrustedIssuer,
+        keys: KeySet,
+        valid_from: float,
+        valid_until: float,
+        subject: str | None = None,
+    ) -> None:
+        self.header = header
+        self.trusted = trusted
+        self.keys = keys
+        self.subject: str = claims["sub"] if subject is None else subject
+        self.remote_user: str | None = self.subject
+        self.valid_from = valid_from
+        self.valid_until = valid_until
+        self.revocation_state: object = None
+        self.used = False
+        self.size = 0
+        self._claims = claims
+        self._copy: Callable[[], dict[str, Any]] | None = None
+        self._scopes: frozenset[str] | None = None
+
+    @property
+    def claims(self) -> dict[str, Any]:
+        """The claims, name to JSON value: a new copy each time, the caller's own to change."""
+        if self._copy is None:
+            self._copy = _copier(self._claims)
+        return self._copy()
+
+    @property
+    def read_only_claims(self) -> Mapping[str, Any]:
+        """The claims without a copy; nested values must not be changed."""
+        return MappingProxyType(self._claims)
+
+    @property
+    def scopes(self) -> frozenset[str]:
+        """The scopes, from where its issuer has them."""
+        if self._scopes is None:
+            self._scopes = self.trusted.scopes_of(self._claims)
+        return self._scopes
+
+    def __repr__(self) -> str:
+        return f"<VerifiedToken sub={self.subject!r} kid={self.header.kid!r}>"
+
+
+def _copier(value: Any) -> Callable[[], Any]:
+    """Return a function that copies a dict or list: one call for what holds no other."""
+    members = value.items() if type(value) is dict else enumerate(value)
+    nested = [(key, _copier(inner)) for key, inner in members if type(inner) in _CONTAINERS]
+    if not nested:
+        copier: Callable[[], Any] = value.copy
+        return copier
+
+    def copy() -> Any:
+        copied = value.copy()
+        for key, copy_inner in nested:
+            copied[key] = copy_inner()
+        return copied
+
+    return copy
+
+
+class TokenCache:
+    """
+    Remembers verified tokens by their whole string, up to a number and a size in memory.
+
+    A full cache drops the token that has waited longest without being presented again (the clock,
+    or second-chance, algorithm): the hit ratio of LRU, at the price of one assignment a hit.
+    A hit takes no lock, and no thread waits for one.
+
+    Args:
+        size: Tokens kept at most; 0 keeps none.
+        max_bytes: Sum of :attr:`VerifiedToken.size` at most.
+    """
+
+    def __init__(self, size: int, max_bytes: int) -> None:
+        self._size = size
+        self._max_bytes = max_bytes
+        self._bytes = 0
+        self._entries: dict[str, VerifiedToken] = {}
+        self._queue: deque[str] = deque()
+        self._lock = Lock()
+        self.get: Final[Callable[[str], VerifiedToken | None]] = self._entries.get
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def put(self, token: str, verified: VerifiedToken) -> None:
+        """Remember *verified* under *token*, unless another thread is putting one just now."""
+        if not self._size or verified.size > self._max_bytes:
+            return
+        # Not waited for, since a forked child may inherit it locked: that token is verified again.
+        if not self._lock.acquire(blocking=False):
+            return
+        try:
+            if token in self._entries:  # verified again: of the same size
+                self._entries[token] = verified
+                return
+            most_bytes = self._max_bytes - verified.size
+            while len(self._entries) >= self._size or self._bytes > most_bytes:
+                self._drop_one()
+            self._entries[token] = verified
+            self._queue.append(token)
+            self._bytes += verified.size
+        finally:
+            self._lock.release()
+
+    def _drop_one(self) -> None:
+        while True:
+            token = self._queue.popleft()
+            verified = self._entries[token]
+            if not verified.used:
+                break
+            verified.used = False
+            self._queue.append(token)
+        del self._entries[token]
+        self._bytes -= verified.size
 
 
 class TokenVerifier:
     """
     Verifies tokens, and remembers the good ones.
 
-    Whatever string it is given, :meth:`verify` returns or raises one of this package's errors.
-    A remembered token is only good while its time, its keys and its revocation allow.
+    For any string, :meth:`verify` returns or raises one of this package's errors.  Each call checks
+    a remembered token's time, keys and revocation again.
 
-    Its own issuer is given by *keys*, *issuer* and *audience*, others by *trusted*; a token belongs
-    to the one that its *iss* names, and to no other's keys.
+    Its own issuer is given by *keys*, *issuer* and *audience*, others by *trusted*; a token is
+    checked with the keys of the one that its *iss* names.
 
     Args:
-        keys: Whose signatures are accepted: a :class:`KeySet` or a key source.  May be replaced by
+        keys: The keys of its own issuer: a :class:`KeySet` or a key source.  May be replaced by
             assignment.
         issuer: The *iss* of tokens under these keys.
         audience: One *aud* or several, one of which such a token must name.
         leeway_seconds: As for :class:`TrustedIssuer`.
         token_type: As for :class:`TrustedIssuer`.
-        accept_sender_constrained: As for :class:`TrustedIssuer`.
         trusted: Further issuers, or all of them.
-        is_revoked: Asked last.  A plain callable is asked on every call; one that is a
-            :class:`~.revocation.RevocationSource`, once a token for as long as nothing is revoked.
+        is_revoked: The last check.  A plain callable is called for each token presented; a
+            :class:`~.revocation.RevocationSource` once a token while nothing is revoked.
         cache_size: Verified tokens remembered at most; 0 remembers none.
+        cache_bytes: Memory that they may take, as estimated; 0 remembers none.
         clock: Returns seconds since the Unix epoch.
+        terms: Further parameters of :class:`TrustedIssuer`, for its own issuer.
 
     Raises:
         ConfigurationError: A part is missing or unusable.
@@ -54,14 +204,16 @@ class TokenVerifier:
         audience: str | Iterable[str] | None = None,
         leeway_seconds: float = 0,
         token_type: Profile | None = None,
-        accept_sender_constrained: bool = False,
         trusted: Iterable[TrustedIssuer] = (),
         is_revoked: RevocationCheck | None = None,
         cache_size: int = DEFAULT_CACHE_SIZE,
+        cache_bytes: int = DEFAULT_CACHE_BYTES,
         clock: Callable[[], float] = time.time,
+        **terms: Unpack[Terms],
     ) -> None:
-        if type(cache_size) is not int or cache_size < 0:
-            raise ConfigurationError("cache_size must be a whole number, at least 0")
+        for name, bound in (("cache_size", cache_size), ("cache_bytes", cache_bytes)):
+            if type(bound) is not int or bound < 0:
+                raise ConfigurationError(f"{name} must be a whole number, at least 0")
         self._own: TrustedIssuer | None = None
         if keys is not None or issuer is not None or audience is not None:
             self._own = TrustedIssuer(
@@ -70,21 +222,25 @@ class TokenVerifier:
                 keys=checked_keys(keys),
                 leeway_seconds=leeway_seconds,
                 token_type=token_type,
-                accept_sender_constrained=accept_sender_constrained,
+                **terms,
             )
-        elif leeway_seconds or token_type is not None:
+        elif leeway_seconds or token_type is not None or terms:
+            names = ", ".join(terms) or "leeway_seconds and token_type"
             raise ConfigurationError(
-                "leeway_seconds and token_type are asked of tokens under keys: without these give "
-                "them to each trusted issuer"
+                f"{names} are for tokens under keys: without keys give them to each trusted issuer"
             )
         own = () if self._own is None else (self._own,)
         self._trusted = by_issuer((*own, *trusted))
-        # With a single issuer nothing in a token has to be read to tell whose keys it needs: what
-        # nobody signed then costs no more than its hash.
-        self._sole = next(iter(self._trusted.values())) if len(self._trusted) == 1 else None
+        # With a single issuer its keys are known without reading the payload: a token with a bad
+        # signature then costs no more than its hash.
+        issuers = set(self._trusted.values())
+        self._sole = issuers.pop() if len(issuers) == 1 else None
         self._revocation = None if is_revoked is None else Revocation(is_revoked)
         self._clock = clock
-        self._cache: TokenCache[VerifiedToken] = TokenCache(cache_size)
+        self._cache = TokenCache(cache_size, cache_bytes)
+
+    def __repr__(self) -> str:
+        return f"<TokenVerifier of {', '.join(map(repr, self._trusted))}>"
 
     @property
     def keys(self) -> KeySource:
@@ -106,7 +262,7 @@ class TokenVerifier:
 
     @property
     def checks_revocation(self) -> bool:
-        """Whether anybody is asked if a token was revoked."""
+        """Whether tokens are checked for revocation."""
         return self._revocation is not None
 
     def remote_user(self, trusted: TrustedIssuer, subject: str) -> str | None:
@@ -137,41 +293,75 @@ class TokenVerifier:
             or not verified.valid_from <= self._clock() < verified.valid_until
         ):
             verified = self._verify_afresh(token)
+        else:
+            verified.used = True
         if self._revocation is not None:
             # Read before the check: what is revoked during it is another state.
             state = self._revocation.state()
-            if verified.cleared_under is not state:
+            if verified.revocation_state is not state:
                 self._revocation.check(verified.read_only_claims)
-                verified.cleared_under = state
+                verified.revocation_state = state
         return verified
 
     def _verify_afresh(self, token: str) -> VerifiedToken:
         jws = split(token)
-        claims = None
+        payload, claims = b"", None
         trusted = self._sole
         found = None if trusted is None else trusted.keys_at_hand(jws.header)
         if trusted is None or found is None:
-            # Unverified until the signature is: all it decides is whose keys must have made that.
-            claims = decode_object(jws.payload, "payload")
+            # Not yet verified: it only decides whose keys must have made the signature.
+            payload, claims = _read_payload(jws)
             trusted = check.check_issuer(claims, self._trusted)
             found = trusted.find_keys(jws.header)
-        keys, header, candidates = found
-        _check_signature(jws, candidates)
+        try:
+            key = _signer(jws, found)
+        except InvalidSignatureError:
+            if isinstance(trusted.keys, KeySet):
+                raise
+            # Keys are replaced under the same kid; only a token of this issuer has them fetched.
+            if claims is None:
+                payload, claims = _read_payload(jws)
+                check.check_issuer(claims, self._trusted)
+            newer = trusted.find_newer_keys(found)
+            if newer is None:
+                raise
+            found, key = newer, _signer(jws, newer)
         if claims is None:
-            claims = decode_object(jws.payload, "payload")
+            payload, claims = _read_payload(jws)
             check.check_issuer(claims, self._trusted)
-        valid_from, valid_until = trusted.check_claims(claims, now=self._clock())
-        verified = VerifiedToken(header, claims, trusted, keys, valid_from, valid_until)
+        keys, header, _ = found
+        now = self._clock()
+        subject, valid_from, valid_until = trusted.check_claims(claims, now=now)
+        if key.is_limited:
+            trusted.check_key(key, claims, keys=keys, now=now)
+            valid_from = max(valid_from, key.valid_from)
+            valid_until = min(valid_until, key.valid_until)
+        verified = VerifiedToken(header, claims, trusted, keys, valid_from, valid_until, subject)
         verified.remote_user = self.remote_user(trusted, verified.subject)
-        # Only what was signed with these keys is remembered: nobody else can fill the memory.
+        verified.size = _memory_of(token, payload)
+        # Only signed tokens are remembered: others cannot fill the memory.
         trusted.remember_header(jws.header, found)
         self._cache.put(token, verified)
         return verified
 
 
-def _check_signature(jws: CompactJWS, candidates: tuple[Key, ...]) -> None:
-    signature = decode_segment(jws.signature, "signature")
-    for key in candidates:
+def _read_payload(jws: CompactJWS) -> tuple[bytes, dict[str, Any]]:
+    payload = decode_segment(jws.payload, "payload")
+    return payload, parse_object(payload, "payload")
+
+
+def _memory_of(token: str, payload: bytes) -> int:
+    """Estimate the memory of a remembered token by its JSON: walking the claims takes longer."""
+    if len(token) <= 1_024:  # most are, and hold a dozen claims
+        return 1_024 + 4 * len(token)
+    values = payload.count(b",")
+    containers = payload.count(b"[") + payload.count(b"{")
+    return 900 + len(token) + len(payload) + 60 * values + 400 * (containers - 1)
+
+
+def _signer(jws: CompactJWS, found: Found) -> Key:
+    signature = decode_signature(jws.signature)
+    for key in found[2]:
         if key.verify(jws.signing_input, signature):
-            return
+            return key
     raise InvalidSignatureError

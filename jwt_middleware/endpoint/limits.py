@@ -194,8 +194,8 @@ class LoginThrottle:
             client_type: Of the account.
             account: The account's name as the client sent it.
             issuer: Whose account it is, where several share the store.
-            address: Where it comes from; ``None`` if that is unknown: then the account's bucket of
-                strangers alone limits it.
+            address: Where it comes from.  All that is unknown, ``None``, is one strange leaf,
+                limited for each account and not over all of them.
             secrets: With how many the account's own will be compared.
 
         Raises:
@@ -252,11 +252,14 @@ class LoginThrottle:
         limits, key = self.limits, _account_key(issuer, client_type, account)
         limited = [(f"{key}:account", limits.account)]
         leaf, known = None, None
-        if address is not None:
+        if address is None:
+            limited.append((f"{key}:leaf-unknown", limits.leaf))
+        else:
             leaf, net, wide = (
                 _prefix(address, bits) for bits in (_LEAF_BITS, _NET_BITS, _WIDE_BITS)
             )
-            known = f"{key}:known-{leaf}", limits.known
+            if limits.known is not None:
+                known = f"{key}:known-{leaf}", limits.known
             limited += [
                 (f"{key}:leaf-{leaf}", limits.leaf),
                 (f"{key}:net-{net}", limits.net),
@@ -268,7 +271,7 @@ class LoginThrottle:
         return Attempt(
             account=key,
             leaf=leaf,
-            known=(known[0], known[1]) if known and known[1] else None,
+            known=known,
             strangers=[(name, drip) for name, drip in limited if drip is not None],
             is_trusted=address is not None and any(address in one for one in self._trusted),
             cost=secrets,
@@ -377,8 +380,8 @@ class ClientAddresses:
         if address is None and not self._has_warned:
             self._has_warned = True
             logger.warning(
-                "the address of a client is not known, so logins are not limited by it: behind a"
-                " proxy set trusted_proxies"
+                "client address unknown: logins are limited as if all came from one address; behind"
+                " a proxy set trusted_proxies"
             )
         return address
 

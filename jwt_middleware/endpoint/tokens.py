@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 from werkzeug.wrappers import Request
 
-from ..core.verified import VerifiedToken
-from ..core.verifier import TokenVerifier
+from ..core.verifier import TokenVerifier, VerifiedToken
 from ..errors import (
     AuthError,
     InvalidTokenError,

@@ -12,9 +12,9 @@ from .store import SessionStore
 
 logger = logging.getLogger(__name__)
 
-# Of each kind of entry, more than as many uses leave behind.
+# Of each kind of entry, more than as many uses leave behind: an attempt fills six buckets at most.
 _PRUNE_EVERY: Final = 50
-PRUNED_AT_ONCE: Final = 200
+PRUNED_AT_ONCE: Final = 400
 
 
 class Pruning:

@@ -12,7 +12,7 @@ from typing import Final, Protocol
 
 from ..core.issuer import IssuedToken, TokenIssuer
 from ..core.payload import JWTPayload
-from ..core.scope import narrow
+from ..core.scope import common, narrow
 from ..errors import (
     BadCredentialsError,
     ConfigurationError,
@@ -410,9 +410,7 @@ def current_payload(session: Session, recheck: Recheck | None) -> JWTPayload:
     if recheck is None:
         return session.payload
     payload = recheck(session)
-    granted = set(session.payload.scope.split(" "))
-    still = " ".join(one for one in payload.scope.split(" ") if one in granted)
-    return replace(payload, scope=still)
+    return replace(payload, scope=common(payload.scope, session.payload.scope))
 
 
 def check_client(owner: str | None, client: str | None) -> None:

@@ -1,12 +1,17 @@
-"""Bearer credentials: ``Authorization`` in, ``WWW-Authenticate`` out (RFC 6750)."""
+"""Tokens in: ``Authorization``, or another header; challenges out (RFC 6750)."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Final
 
 from ..errors import InvalidRequestError
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+AUTHORIZATION: Final = "HTTP_AUTHORIZATION"
 
 # credentials = "Bearer" 1*SP b64token                                RFC 6750 §2.1
 # Only what makes it more or less than one token is refused here, as invalid_request.  A character
@@ -19,8 +24,9 @@ def parse_authorization(value: str | None) -> str | None:
     """
     Return the token of an ``Authorization`` header, or ``None`` if it offers no bearer token.
 
-    Another scheme is not ours to judge.  A server joins two headers with a comma: where one of
-    them is a bearer token, that is an error, whichever comes first.
+    White space around the value is not part of it.  Another scheme is not ours to judge.  A server
+    joins two headers with a comma: where one of them is a bearer token, that is an error, whichever
+    comes first.
 
     Args:
         value: The header's value; ``None`` if it was not sent.
@@ -35,13 +41,56 @@ def parse_authorization(value: str | None) -> str | None:
         token = value[7:]
         if token and " " not in token and "," not in token and "\t" not in token:
             return token
+    value = value.strip(" \t")  # RFC 9110 §5.5: some servers leave it to us
     match = _CREDENTIALS.fullmatch(value)
     if match:
         return match[1]
-    scheme = value.strip()[:6].lower()
+    scheme = value[:6].lower()
     if scheme in {"", "bearer"} or _SECOND_BEARER.search(value):
         raise InvalidRequestError("Authorization does not hold exactly one bearer token")
     return None
+
+
+class TokenHeaders:
+    """
+    The headers that the tokens of several issuers come in.
+
+    Args:
+        names: The header of each issuer; ``None`` is ``Authorization``.
+    """
+
+    def __init__(self, names: Iterable[str | None]) -> None:
+        keys = {environ_key(name) for name in names}
+        self._reads_authorization = AUTHORIZATION in keys
+        self._others = sorted(keys - {AUTHORIZATION})
+
+    def find(self, environ: WSGIEnvironment) -> tuple[str, str] | None:
+        """
+        Return the environ key of the header that carries a token, and the token.
+
+        Raises:
+            InvalidRequestError: Two headers carry tokens, or one is doubled: a server joins the
+                values with a comma, which no token has.  Or as for :func:`parse_authorization`.
+        """
+        found: list[tuple[str, str]] = []
+        if self._reads_authorization:
+            token = parse_authorization(environ.get(AUTHORIZATION))
+            if token is not None:
+                found.append((AUTHORIZATION, token))
+        for key in self._others:
+            value = environ.get(key, "").strip(" \t")
+            if "," in value:
+                raise InvalidRequestError("a header with a token is doubled")
+            if value:
+                found.append((key, value))
+        if len(found) > 1:
+            raise InvalidRequestError("two headers carry tokens")
+        return found[0] if found else None
+
+
+def environ_key(header: str | None) -> str:
+    """Return where the environ has a header; ``None`` is ``Authorization``."""
+    return AUTHORIZATION if header is None else f"HTTP_{header.upper().replace('-', '_')}"
 
 
 def challenge(

@@ -6,6 +6,8 @@ key                        value
 ========================== ==================================================================
 ``jwt_middleware.claims``  ``dict`` of the verified claims, the app's own copy; absent when
                            the request carries no token
+``jwt_middleware.scopes``  ``list`` of the token's scopes, sorted; only where its issuer has them
+                           in other claims than ``scope`` and ``scp``
 ``jwt_middleware.error``   on ``optional`` rules: the code of why no claims are there
 ``REMOTE_USER``            *sub*, or what the configuration makes of it; absent for an issuer
                            beside others that the configuration does not map
@@ -20,16 +22,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from ..core.claims import scopes_of
+from ..core.claim_path import scopes_of
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
-    from ..core.verified import VerifiedToken
+    from ..core.verifier import VerifiedToken
 
 CLAIMS: Final = "jwt_middleware.claims"
 ERROR: Final = "jwt_middleware.error"
-IDENTITY_KEYS: Final = (CLAIMS, ERROR, "REMOTE_USER", "AUTH_TYPE", "HTTP_REMOTE_USER")
+SCOPES: Final = "jwt_middleware.scopes"
+IDENTITY_KEYS: Final = (CLAIMS, ERROR, SCOPES, "REMOTE_USER", "AUTH_TYPE", "HTTP_REMOTE_USER")
 
 
 def clear_identity(environ: WSGIEnvironment) -> None:
@@ -42,6 +45,8 @@ def clear_identity(environ: WSGIEnvironment) -> None:
 def publish(environ: WSGIEnvironment, verified: VerifiedToken) -> None:
     """Put the identity of *verified* into *environ*."""
     environ[CLAIMS] = verified.claims
+    if verified.trusted.scopes_from is not None:
+        environ[SCOPES] = sorted(verified.scopes)
     if verified.remote_user is not None:
         environ["REMOTE_USER"] = verified.remote_user
     environ["AUTH_TYPE"] = "Bearer"
@@ -58,5 +63,10 @@ def get_claims(environ: WSGIEnvironment) -> dict[str, Any] | None:
 
 
 def get_scopes(environ: WSGIEnvironment) -> frozenset[str]:
-    """Return the scopes of a request's token; empty if there is none."""
-    return scopes_of(get_claims(environ) or {})
+    """
+    Return the scopes of a request's token, from where its issuer has them; empty if there is none.
+
+    They are those that rules ask for.
+    """
+    scopes = environ.get(SCOPES)
+    return scopes_of(get_claims(environ) or {}) if scopes is None else frozenset(scopes)

@@ -24,7 +24,7 @@ from ..errors import (
     NotFoundError,
     UnavailableError,
 )
-from ..keysources.publishing import public_jwks
+from ..keysources.jwks import public_jwks
 from .responses import Responses
 
 if TYPE_CHECKING:

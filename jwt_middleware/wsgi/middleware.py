@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Protocol
 
-from ..core.verified import VerifiedToken
-from ..core.verifier import TokenVerifier
-from ..errors import AuthError, ConfigurationError, MissingTokenError, UnavailableError
-from .bearer import parse_authorization
+from ..core.verifier import TokenVerifier, VerifiedToken
+from ..errors import (
+    AuthError,
+    ConfigurationError,
+    InvalidTokenError,
+    MissingTokenError,
+    UnavailableError,
+)
+from .bearer import AUTHORIZATION, TokenHeaders, environ_key, parse_authorization
 from .environ import ERROR, clear_identity, publish
-from .policy import Policy
+from .policy import PREFLIGHT, Policy, Requirement
+from .preflight import answer_preflight
 from .responses import Responses
-
-logger = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
     from .metadata import WellKnown
+
+
+logger = logging.getLogger("jwt_middleware")
 
 
 class Endpoint(Protocol):
@@ -51,7 +59,7 @@ class JWTMiddleware:
         responses: Style and realm of the answers given here.
 
     Raises:
-        ConfigurationError: *app* is not callable, or a part is of another kind.
+        ConfigurationError: *app* is no WSGI callable, or a part is of another kind.
     """
 
     def __init__(
@@ -64,14 +72,16 @@ class JWTMiddleware:
         well_known: WellKnown | None = None,
         responses: Responses | None = None,
     ) -> None:
-        if not callable(app):
-            raise ConfigurationError("app must be a WSGI callable")
+        _check_app(app)
         if not isinstance(verifier, TokenVerifier):
             raise ConfigurationError("verifier must be a TokenVerifier")
         if policy is not None and not isinstance(policy, Policy):
             raise ConfigurationError("policy must be a Policy, as in Policy([Rule('/health', …)])")
         self.app = app
         self.verifier = verifier
+        headers = {one.header for one in verifier.trusted.values()}
+        # Nearly always tokens come in Authorization alone.
+        self._headers = None if headers == {None} else TokenHeaders(headers)
         self.policy = policy if policy is not None else Policy()
         self.endpoint = endpoint
         self.well_known = well_known
@@ -83,14 +93,10 @@ class JWTMiddleware:
                     ' another issuer: set its remote_user, as in "partner:{sub}"',
                     trusted.issuer,
                 )
-        self._mounted: dict[str, WSGIApplication] = {}
-        if well_known is not None:
-            self._mounted.update(dict.fromkeys(well_known.paths, well_known))
-        if endpoint is not None:
-            for path in endpoint.paths:
-                if path in self._mounted:
-                    raise ConfigurationError(f"path {path!r} is that of a public document")
-                self._mounted[path] = endpoint
+        self._mounted = _mounted(well_known, endpoint)
+        for rule in self.policy.rules:
+            if rule.preflight:
+                logger.warning("%s", rule.describe_preflight())
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request, or have *app* answer it."""
@@ -100,21 +106,72 @@ class JWTMiddleware:
         if mounted is not None:
             return mounted(environ, start_response)
         try:
-            verified = self._authenticate(environ)
+            requirement = self.policy.requirement(environ)
+            if requirement.access != "passthrough":
+                self._authenticate(environ, requirement)
         except (AuthError, UnavailableError) as error:
             return self.responses.refuse(error, environ, start_response)
-        if verified is not None:
-            publish(environ, verified)
+        if requirement is PREFLIGHT:
+            return answer_preflight(self.app, environ, start_response)
         return self.app(environ, start_response)
 
-    def _authenticate(self, environ: WSGIEnvironment) -> VerifiedToken | None:
-        token = parse_authorization(environ.get("HTTP_AUTHORIZATION"))
-        verified = None if token is None else self.verifier.verify(token)
-        requirement = self.policy.requirement(environ)
+    def _authenticate(self, environ: WSGIEnvironment, requirement: Requirement) -> None:
+        verified = self._verify(environ)
         if verified is not None:
             requirement.check(verified)
+            publish(environ, verified)
         elif requirement.access == "required":
             raise MissingTokenError
         elif requirement.access == "optional":
             environ[ERROR] = MissingTokenError.code
+
+    def _verify(self, environ: WSGIEnvironment) -> VerifiedToken | None:
+        if self._headers is None:
+            token = parse_authorization(environ.get(AUTHORIZATION))
+            return None if token is None else self.verifier.verify(token)
+        found = self._headers.find(environ)
+        if found is None:
+            return None
+        key, token = found
+        verified = self.verifier.verify(token)
+        if environ_key(verified.trusted.header) != key:
+            raise InvalidTokenError("tokens of its issuer come in another header")
         return verified
+
+
+def _check_app(app: object) -> None:
+    """
+    Check that *app* can be called as a WSGI app.
+
+    Raises:
+        ConfigurationError: It cannot, or is an ASGI app.
+    """
+    if not callable(app):
+        raise ConfigurationError("app must be a WSGI callable")
+    for function in (app, getattr(app, "__call__", None)):  # noqa: B004  an instance's own
+        if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+            raise ConfigurationError("app must be a WSGI callable, and this is an ASGI app")
+    try:
+        signature = inspect.signature(app)
+    except (TypeError, ValueError):  # of some that are written in C
+        return
+    try:
+        signature.bind({}, lambda *_: None)
+    except TypeError as error:
+        raise ConfigurationError(
+            f"app must be a WSGI callable, of environ and start_response: {error}"
+        ) from error
+
+
+def _mounted(
+    well_known: WellKnown | None, endpoint: Endpoint | None
+) -> Mapping[str, WSGIApplication]:
+    mounted: dict[str, WSGIApplication] = {}
+    if well_known is not None:
+        mounted.update(dict.fromkeys(well_known.paths, well_known))
+    if endpoint is not None:
+        for path in endpoint.paths:
+            if path in mounted:
+                raise ConfigurationError(f"path {path!r} is that of a public document")
+            mounted[path] = endpoint
+    return mounted

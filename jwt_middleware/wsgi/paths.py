@@ -4,23 +4,30 @@ Reading a path the way any app behind us might.
 ``PATH_INFO`` is what the server made of the request line, and the app makes something of it again:
 it may join slashes, resolve dots, decode once more, drop what is not UTF-8.  A path that can only
 be read one way is canonical.  A rule that relaxes *names* canonical paths, exactly; a rule that
-restricts *covers* every reading.
+restricts *covers* every reading, folded: without the differences that some framework ignores.
 """
 
 from __future__ import annotations
 
 import re
+import string
 import unicodedata
-from functools import lru_cache
+from collections.abc import Iterator, Sequence
 from itertools import chain
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 from urllib.parse import unquote
 
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, InvalidRequestError
 
 MAX_DECODINGS: Final = 4
 MAX_NORMALISED_CHARS: Final = 512
 """Unicode normalisation is quadratic: a longer path that is not ASCII is never canonical."""
+MAX_NORMALISED_SEGMENT_CHARS: Final = 64
+"""And of such a path, only segments up to this length are normalised."""
+MAX_READ_CHARS: Final = 24_576
+"""Of all readings of a path together: some three of the longest, hundreds of a usual one."""
+SLOWER_BEYOND_ASCII: Final = 4
+"""As how many of them a character counts in a text that is not ASCII."""
 
 # No leading slash; an empty, "." or ".." segment; a backslash; path parameters; controls (a
 # trailing newline satisfies "$"); or an escape that is still there after the server decoded one.
@@ -29,6 +36,13 @@ _AMBIGUOUS: Final = re.compile(
 )
 _ABSOLUTE_FORM: Final = re.compile(r"\A[A-Za-z][A-Za-z0-9+.\-]*://[^/]*")  # RFC 9112 §3.2.2
 _CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_QUERY_OR_FRAGMENT: Final = re.compile(r"[?#]")
+# Format characters, which no reader sees and some comparisons drop: soft hyphen, joiners, marks.
+_INVISIBLE: Final = re.compile(
+    r"[\u00ad\u034f\u061c\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff]"
+)
+_VIEW: Final = ("@@", "++view++")  # Pyramid, Zope: the rest of the segment is the name of a view
+_PUNCTUATION: Final = str.maketrans(dict.fromkeys(string.punctuation.replace("/", ""), "_"))
 
 
 class Readings(NamedTuple):
@@ -49,6 +63,9 @@ def read_path(path: str) -> Readings:
     Read a ``PATH_INFO``: bytes in the shape of a Latin-1 string (PEP 3333).
 
     Frameworks decode it as UTF-8, and differ in what they do where it is none.
+
+    Raises:
+        InvalidRequestError: It can be read in so many ways that to try them all takes too long.
     """
     try:
         text = path if path.isascii() else path.encode("latin-1").decode("utf-8")
@@ -70,28 +87,36 @@ def all_readings(text: str) -> list[str]:
 
     Between the path as sent and its canonical form lies what most apps do.  Flask and Falcon drop
     leading slashes and keep the rest: to them ``//admin/../x`` is below ``/admin``.
+
+    Raises:
+        InvalidRequestError: They have more than :data:`MAX_READ_CHARS` characters together.
     """
-    readings: list[str] = []
+    readings: dict[str, None] = {}
+    left = MAX_READ_CHARS
     for _ in range(MAX_DECODINGS + 1):
-        readings += [
-            text,
-            "/" + text.lstrip("/"),
-            "/" + "/".join(filter(None, text.split("/"))),
-        ]
-        for part in dict.fromkeys((text, text.partition("\0")[0])):
-            segments = _segments(part)
-            readings += ["/" + "/".join(segments), "/" + "/".join(_resolve_dots(segments))]
-        decoded = unquote(text)
+        for reading in _undecoded_readings(text):
+            if reading not in readings:
+                left -= len(reading) * (1 if reading.isascii() else SLOWER_BEYOND_ASCII)
+                readings[reading] = None
+        if left < 0:
+            raise InvalidRequestError("the path can be read in too many ways")
+        decoded = unquote(text) if "%" in text else text
         if decoded == text:
             break
         text = decoded
-    return list(dict.fromkeys(readings))
+    return list(readings)
 
 
-@lru_cache(8)
-def _folded_readings(text: str) -> list[str]:
-    # Remembered while one reading is held against rule after rule.
-    return all_readings(fold(text))
+def _undecoded_readings(text: str) -> Iterator[str]:
+    yield text
+    yield "/" + text.lstrip("/")
+    yield "/" + "/".join(filter(None, text.split("/")))
+    if text.startswith("//"):  # as a URL it begins with a host
+        yield "/" + text[2:].partition("/")[2]
+    for part in dict.fromkeys((text, text.partition("\0")[0])):
+        segments = _segments(part)
+        yield "/" + "/".join(segments)
+        yield "/" + "/".join(_resolve_dots(segments))
 
 
 def _segments(text: str) -> list[str]:
@@ -102,6 +127,8 @@ def _segments(text: str) -> list[str]:
 
 
 def _resolve_dots(names: list[str]) -> list[str]:
+    if ".." not in names:
+        return names
     resolved: list[str] = []
     for name in names:
         if name == "..":
@@ -111,13 +138,86 @@ def _resolve_dots(names: list[str]) -> list[str]:
     return resolved
 
 
+def fold(text: str) -> str:
+    """
+    Return *text* without the differences that case and Unicode normalisation make.
+
+    The two Turkish letters are an i to :func:`re.compile` with ``IGNORECASE``, though not to
+    :meth:`str.casefold`.
+    """
+    if text.isascii():
+        return text.casefold()
+    visible = _INVISIBLE.sub("", text)
+    if len(visible) <= MAX_NORMALISED_CHARS:
+        return _normalise(visible)
+    return "/".join(
+        _normalise(part) if len(part) <= MAX_NORMALISED_SEGMENT_CHARS else _fold_case(part)
+        for part in visible.split("/")
+    )
+
+
+def _normalise(text: str) -> str:
+    return unicodedata.normalize("NFKC", _fold_case(unicodedata.normalize("NFKD", text)))
+
+
+def _fold_case(text: str) -> str:
+    return text.casefold().replace("i\u0307", "i").replace("\u0131", "i")
+
+
+def fold_segment(segment: str) -> str:
+    """
+    Return a segment, folded already, as all frameworks together would compare it.
+
+    CherryPy maps punctuation to ``_``, Pyramid names a view by ``@@``, and some file systems drop
+    spaces and dots at the end.
+    """
+    for marker in _VIEW:
+        segment = segment.removeprefix(marker)
+    return (segment.rstrip(" .") or segment).translate(_PUNCTUATION)
+
+
+def folded_segments(text: str, limit: int) -> Iterator[tuple[str, ...]]:
+    """
+    Yield the folded segments of *text*, each way that a framework may come by them.
+
+    Pecan and others drop an extension, CherryPy takes ``index`` for the path before it, and what
+    splits a URL again ends the path at an escaped question mark.
+
+    Args:
+        text: One reading of a path.
+        limit: How many segments matter; none after one more is looked at.
+    """
+    folded = fold(text)
+    for reading in [folded] if text.isascii() else all_readings(folded):
+        for part in dict.fromkeys((reading, _QUERY_OR_FRAGMENT.split(reading, maxsplit=1)[0])):
+            if part.startswith("/") or not part:
+                segments = part.rstrip("/").split("/", limit + 2)[1 : limit + 2]
+                names = tuple(map(fold_segment, segments))
+                lasts = _names_of_last(segments[-1]) if segments else ()
+                yield names
+                yield from ((*names[:-1], *last) for last in lasts)
+
+
+def _names_of_last(segment: str) -> Iterator[tuple[str, ...]]:
+    stem = segment.rpartition(".")[0]
+    if stem:
+        yield (fold_segment(stem),)
+    if (stem or segment) == "index":
+        yield ()
+
+
 class Pattern:
     """
     The path of a rule.
 
     Args:
         path: An exact path; ``*`` stands for one segment; a last ``/*`` covers the path before it
-            and all below.
+            and all below, and a last ``*`` after a name all that begins so.
+
+    Attributes:
+        kind: Which of these it is.
+        segments: Before the last ``*``; ``None`` stands for any.
+        folded: The same, as :func:`folded_segments` has them.
 
     Raises:
         ConfigurationError: No canonical path could ever be named by it.
@@ -131,47 +231,116 @@ class Pattern:
             )
         if "?" in path or "#" in path:
             raise ConfigurationError(f"rule {path!r}: path must not have a query or a fragment")
-        if any("*" in segment and segment != "*" for segment in path.split("/")):
-            raise ConfigurationError(f"rule {path!r}: * stands for a whole segment, as in /a/*/b")
-        self._named = re.compile(_regex(path, "[^/]+"), re.DOTALL)
-        generous = path if path.endswith("/*") else path.rstrip("/")
-        # To Falcon an empty segment is a value like any other.
-        self._covered = re.compile(_regex(generous, "[^/]*") + "/?", re.DOTALL)
-        self._covered_folded = re.compile(_regex(fold(generous), "[^/]*") + "/?", re.DOTALL)
-
-    def names(self, text: str) -> bool:
-        """Tell whether *text* is a path that this pattern means, character by character."""
-        return self._named.fullmatch(text) is not None
-
-    def covers(self, text: str, *, folded: bool = False) -> bool:
-        """
-        Tell whether *text* could be taken for a path that this pattern means.
-
-        A trailing slash does not count; with *folded*, nor do case and compatible characters.
-        """
-        if self._covered.fullmatch(text):
-            return True
-        return folded and any(map(self._covered_folded.fullmatch, _folded_readings(text)))
+        self.kind: Literal["exact", "below", "prefix"] = (
+            "below" if path.endswith("/*") else "prefix" if path.endswith("*") else "exact"
+        )
+        stem = path.removesuffix("/*" if self.kind == "below" else "*")
+        names = stem.split("/")[1:]
+        if any("*" in name and name != "*" for name in names) or path.endswith("**"):
+            raise ConfigurationError(
+                f"rule {path!r}: * stands for a whole segment, as in /a/*/b, or ends the path"
+            )
+        self.segments = tuple(None if name == "*" else name for name in names)
+        self.folded = tuple(
+            None if name == "*" else fold_segment(name) for name in fold(stem).split("/") if name
+        )
 
 
-def fold(text: str) -> str:
+class _Node:
+    """What comes after some segments."""
+
+    __slots__ = ("any", "below", "children", "exact", "lengths", "prefixes", "subtree")
+
+    def __init__(self) -> None:
+        self.children: dict[str, _Node] = {}
+        self.any: _Node | None = None
+        self.prefixes: dict[str, list[int]] = {}
+        self.lengths: set[int] = set()
+        self.exact: list[int] = []
+        self.below: list[int] = []
+        self.subtree: set[int] = set()
+
+    def child(self, name: str | None) -> _Node:
+        if name is not None:
+            return self.children.setdefault(name, _Node())
+        self.any = self.any or _Node()
+        return self.any
+
+
+class PatternTree:
     """
-    Return *text* without the differences that case and Unicode normalisation make.
+    Patterns by their segments, so that a path meets few of them however many there are.
 
-    The two Turkish letters are an i to :func:`re.compile` with ``IGNORECASE``, though not to
-    :meth:`str.casefold`.
+    Attributes:
+        depth: Segments of the longest.
     """
-    if len(text) > MAX_NORMALISED_CHARS:
-        return _fold_case(text)
-    return unicodedata.normalize("NFKC", _fold_case(unicodedata.normalize("NFKD", text)))
+
+    def __init__(self) -> None:
+        self._root = _Node()
+        self.depth = 0
+
+    def add(
+        self, number: int, segments: Sequence[str | None], kind: Literal["exact", "below", "prefix"]
+    ) -> None:
+        """Add the pattern of the rule that has this number; the numbers rise."""
+        self.depth = max(self.depth, len(segments))
+        node = self._root
+        for name in segments[:-1] if kind == "prefix" else segments:
+            node.subtree.add(number)
+            node = node.child(name)
+        if kind == "exact":
+            node.exact.append(number)
+        elif kind == "below":
+            node.below.append(number)
+            node.subtree.add(number)
+        else:
+            prefix = str(segments[-1])
+            node.prefixes.setdefault(prefix, []).append(number)
+            node.lengths.add(len(prefix))
+            node.subtree.add(number)
+
+    def find(self, segments: Sequence[str]) -> Found:
+        """Return which patterns fit a path of these segments."""
+        nodes = [self._root]
+        matched: set[int] = set()
+        for segment in segments:
+            following: list[_Node] = []
+            for node in nodes:
+                matched.update(node.below)
+                for length in node.lengths:
+                    matched.update(node.prefixes.get(segment[:length], ()))
+                if segment in node.children:
+                    following.append(node.children[segment])
+                if node.any is not None:
+                    following.append(node.any)
+            nodes = following
+            if not nodes:
+                break
+        for node in nodes:
+            matched.update(node.exact, node.below)
+        return Found(tuple(sorted(matched)), tuple(nodes))
 
 
-def _fold_case(text: str) -> str:
-    return text.casefold().replace("i\u0307", "i").replace("\u0131", "i")
+class Found(NamedTuple):
+    """
+    What a path leads to in a tree.
 
+    Attributes:
+        matched: The numbers of the rules that are for it, in order.
+        nodes: Where longer paths go on.
+    """
 
-def _regex(path: str, segment: str) -> str:
-    below = path.endswith("/*")
-    segments = (path[:-2] if below else path).split("/")
-    exact = "/".join(segment if one == "*" else re.escape(one) for one in segments)
-    return exact + ("(?:/.*)?" if below else "")
+    matched: tuple[int, ...]
+    nodes: tuple[_Node, ...]
+
+    def below(self, levels: float) -> set[int]:
+        """Return the numbers of the rules for paths that are up to *levels* segments longer."""
+        numbers: set[int] = set()
+        for node in self.nodes:
+            if levels > 1:
+                numbers |= node.subtree
+            elif levels:
+                numbers.update(node.below, *node.prefixes.values())
+                for child in (*node.children.values(), *([node.any] if node.any else ())):
+                    numbers.update(child.exact, child.below)
+        return numbers

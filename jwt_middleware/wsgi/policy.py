@@ -3,37 +3,41 @@ Which requests need a token, and what it must allow.
 
 Rules are tried in order on method and path; the first match decides; a path that no rule names
 needs a token.  A rule that relaxes is read narrowly and one that restricts is read generously, so
-that no other spelling of a path is less protected than the path itself: see :mod:`.paths`.
+that no other way to say a request is less protected: :mod:`.request` reads which methods and paths
+it may mean, :mod:`.paths` how each path can be read.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from ..errors import ConfigurationError, InsufficientScopeError, InvalidRequestError
-from .paths import Pattern, read_path
+from ..core.claim_path import ClaimCondition, claim_conditions, shown_path
+from ..errors import ConfigurationError, InsufficientScopeError
+from .paths import Found, Pattern, PatternTree, folded_segments, read_path
+from .request import (
+    WATCHED_KEYS,
+    Target,
+    check_script_name,
+    encoded_slash,
+    is_form,
+    levels_below,
+    methods_in_query,
+    read_request,
+    with_implied,
+)
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
-    from ..core.verified import VerifiedToken
+    from ..core.verifier import VerifiedToken
 
-Access = Literal["public", "optional", "required"]
+Access = Literal["passthrough", "public", "optional", "required"]
 
 REMEMBERED_DECISIONS: Final = 1024
 MAX_REMEMBERED_CHARS: Final = 512
-MAX_PATH_CHARS: Final = 8192
-"""Longer paths are refused unread; most servers let no longer one in."""
-
-# Frameworks that act on these do so behind us: then it is the other method that they run.
-_OVERRIDE_KEYS: Final = (
-    "HTTP_X_HTTP_METHOD_OVERRIDE",
-    "HTTP_X_HTTP_METHOD",
-    "HTTP_X_METHOD_OVERRIDE",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +47,22 @@ class Rule:
 
     Args:
         path: An exact path; ``*`` stands for one segment; ``/admin/*`` covers ``/admin``,
-            ``/admin/`` and all below.
+            ``/admin/`` and all below; ``/admin*`` covers all that begins with ``/admin``.
         methods: The rule is only for these; ``GET`` covers ``HEAD``.  ``None`` is every method.
         access: ``"required"`` needs a token; ``"optional"`` and ``"public"`` do not, but a token
             that is sent must be good; ``"optional"`` also tells the app why there are no claims.
+            ``"passthrough"`` leaves the ``Authorization`` header to the app, whatever it holds.
         scopes: The token must have all of these.
+        scopes_any: The token must have one of these.
         claims: Claim name to the value, or a collection of values, that the token must have; of a
-            claim that is an array, one member must fit.
-        preflight: Let real CORS preflights for these requests through without a token.
+            claim that is an array, one member must fit.  A mapping in place of a value descends
+            into the object of that name.
+        claims_all: As *claims*; of a claim that is an array, every value must be a member.
+        claims_prefix: Claim name to a prefix, or a collection of prefixes, that it begins with.
+        claims_absent: Claims that the token must not have: names, or lists of names for those
+            inside objects.
+        preflight: Let real CORS preflights for these requests through without a token; of what
+            the app answers only the CORS headers pass.
 
     Raises:
         ConfigurationError: Something is misspelled, or contradicts itself.
@@ -60,14 +72,24 @@ class Rule:
     methods: Collection[str] | None = field(default=None, kw_only=True)
     access: Access = field(default="required", kw_only=True)
     scopes: Collection[str] = field(default=(), kw_only=True)
+    scopes_any: Collection[str] | None = field(default=None, kw_only=True)
     claims: Mapping[str, Any] = field(default_factory=dict, kw_only=True)
+    claims_all: Mapping[str, Any] | None = field(default=None, kw_only=True)
+    claims_prefix: Mapping[str, Any] | None = field(default=None, kw_only=True)
+    claims_absent: Collection[str | Sequence[str]] | None = field(default=None, kw_only=True)
     preflight: bool = field(default=False, kw_only=True)
 
     def __post_init__(self) -> None:
         name = f"rule {self.path!r}"
-        if self.access not in {"public", "optional", "required"}:
-            raise ConfigurationError(f'{name}: access must be "public", "optional" or "required"')
-        for setting, values in (("methods", self.methods), ("scopes", self.scopes)):
+        if self.access not in _STRICTNESS:
+            raise ConfigurationError(
+                f'{name}: access must be "required", "optional", "public" or "passthrough"'
+            )
+        for setting, values in (
+            ("methods", self.methods),
+            ("scopes", self.scopes),
+            ("scopes_any", self.scopes_any),
+        ):
             if isinstance(values, str) or not all(_is_word(value) for value in values or ()):
                 raise ConfigurationError(f"{name}: {setting} must be a list of words")
         if self.methods is not None and not self.methods:
@@ -75,13 +97,39 @@ class Rule:
         for method in self.methods or ():
             if method != method.upper():
                 raise ConfigurationError(f"{name}: write the method {method!r} in upper case")
-        if not isinstance(self.claims, Mapping):
-            raise ConfigurationError(f"{name}: claims must map claim names to values")
-        if self.access != "required" and (self.scopes or self.claims):
+        if self.scopes_any is not None and not self.scopes_any:
+            raise ConfigurationError(f"{name}: scopes_any is empty, leave it out")
+        try:
+            conditions = self.claim_conditions()
+        except ConfigurationError as error:
+            raise ConfigurationError(f"{name}: {error}") from error
+        if self.access != "required" and (self.scopes or self.scopes_any or conditions):
             raise ConfigurationError(
                 f"{name}: access {self.access!r} needs no token, so it cannot ask for scopes or "
                 'claims: use "required", or leave them out'
             )
+
+    def claim_conditions(self) -> tuple[ClaimCondition, ...]:
+        """
+        Return what the four settings of claims ask for.
+
+        Raises:
+            ConfigurationError: Something is misspelled, contradicts itself or can never match.
+        """
+        return claim_conditions(
+            claims=self.claims,
+            claims_all=self.claims_all,
+            claims_prefix=self.claims_prefix,
+            claims_absent=self.claims_absent,
+        )
+
+    def describe_preflight(self) -> str:
+        """Return what :attr:`preflight` opens, for who starts a server or checks a file."""
+        methods = "any method" if self.methods is None else ", ".join(sorted(self.methods))
+        return (
+            f"rule {self.path!r}: a CORS preflight for {methods} reaches the app without a token; "
+            "only the CORS headers of its answer pass"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,13 +140,15 @@ class Requirement:
     Attributes:
         access: Whether a token is needed.
         scopes: All that the token must have, sorted.
-        claims: Pairs of a claim name and its acceptable values, all of which must hold.
+        scopes_any: Of each of these, the token must have one.
+        claims: What the claims must be, all of which must hold.
         preflight: Whether a CORS preflight for this request needs no token.
     """
 
     access: Access = "required"
     scopes: tuple[str, ...] = ()
-    claims: tuple[tuple[str, tuple[Any, ...]], ...] = ()
+    scopes_any: tuple[tuple[str, ...], ...] = ()
+    claims: tuple[ClaimCondition, ...] = ()
     preflight: bool = False
 
     def check(self, verified: VerifiedToken) -> None:
@@ -110,14 +160,25 @@ class Requirement:
         """
         if self.scopes and not verified.scopes.issuperset(self.scopes):
             raise InsufficientScopeError("a scope is missing", scope=self.scopes)
-        for name, accepted in self.claims:
-            if not _fits(verified.read_only_claims.get(name), accepted):
-                raise InsufficientScopeError(f"the claim {name} does not fit")
+        for scopes in self.scopes_any:
+            if verified.scopes.isdisjoint(scopes):
+                raise InsufficientScopeError(
+                    "one of several scopes is missing", scope=sorted({*self.scopes, *scopes})
+                )
+        for condition in self.claims:
+            if not condition.holds(verified.read_only_claims):
+                raise InsufficientScopeError(f"claim {shown_path(condition.path)} does not fit")
 
 
-_STRICTNESS: Final[Mapping[Access, int]] = {"public": 0, "optional": 1, "required": 2}
+_STRICTNESS: Final[Mapping[Access, int]] = {
+    "passthrough": 0,
+    "public": 1,
+    "optional": 2,
+    "required": 3,
+}
 _DEFAULT: Final = Requirement()
-_PUBLIC: Final = Requirement(access="public")
+PREFLIGHT: Final = Requirement(access="public", preflight=True)
+"""Of a CORS preflight that needs no token, and of whose answer only the CORS headers may pass."""
 
 
 class Policy:
@@ -126,73 +187,166 @@ class Policy:
 
     Args:
         rules: Tried in this order; without any, every request needs a token.
+        prefix: What one's own proxy cuts off each path and says in a header, as
+            ``X-Forwarded-Prefix: /api``; the same in every request.
+        form_method_override: The app takes a method from a field of a form: a request with a form
+            counts as every method that the rules name.
+        recursive_methods: Methods like DELETE and COPY act on all below a path: rules that restrict
+            a path below count for them.
 
     Raises:
         ConfigurationError: Something else than rules, or a path that no request can have.
     """
 
-    def __init__(self, rules: Iterable[Rule] = ()) -> None:
+    def __init__(
+        self,
+        rules: Iterable[Rule] = (),
+        *,
+        prefix: str = "",
+        form_method_override: bool = False,
+        recursive_methods: bool = True,
+    ) -> None:
         given = tuple(rules)
         if not all(isinstance(rule, Rule) for rule in given):
             raise ConfigurationError(
                 "rules must be Rule objects, as in Policy([Rule('/health', …)])"
             )
+        if not isinstance(prefix, str) or (prefix and not _is_prefix(prefix)):
+            raise ConfigurationError("prefix must be a path without a slash at its end, as in /api")
+        self.rules = given
+        self._prefix = prefix
+        self._recursive = recursive_methods
         self._rules = tuple(map(_CompiledRule, given))
+        self._exact, self._covering = PatternTree(), PatternTree()
+        for number, rule in enumerate(self._rules):
+            self._exact.add(number, rule.pattern.segments, rule.pattern.kind)
+            if not rule.relaxes:
+                self._covering.add(number, rule.pattern.folded, rule.pattern.kind)
+        named = {method for rule in self._rules for method in rule.methods or ()}
         self._allows_preflight = any(rule.requirement.preflight for rule in self._rules)
-        self._reads_methods = self._allows_preflight or any(
-            rule.methods is not None for rule in self._rules
-        )
+        self._reads_methods = bool(named)
+        self._methods_in_form = tuple(sorted(named)) if form_method_override else ()
         self._remembered = lru_cache(REMEMBERED_DECISIONS)(self._decide_afresh)
+        self._remembered_plain = lru_cache(REMEMBERED_DECISIONS)(self._decide_plain)
 
     def requirement(self, environ: WSGIEnvironment) -> Requirement:
         """
         Return what the request in *environ* must bring.
 
         Raises:
-            InvalidRequestError: The path is longer than :data:`MAX_PATH_CHARS`.
+            InvalidRequestError: It contradicts itself, or is too long or has too many meanings to
+                be read.
         """
         if not self._rules:
+            check_script_name(environ, self._prefix)
             return _DEFAULT
-        method, path = environ["REQUEST_METHOD"], environ.get("PATH_INFO", "")
-        if self._reads_methods and not environ.keys().isdisjoint(_OVERRIDE_KEYS):
-            overrides = (environ[key].strip() for key in _OVERRIDE_KEYS if key in environ)
-            # What is no longer OPTIONS behind us is no preflight.
-            return self._decide_afresh(path, method, *overrides)
-        if method == "OPTIONS" and self._allows_preflight:
-            # https://fetch.spec.whatwg.org/#cors-preflight-fetch
-            wanted = environ.get("HTTP_ACCESS_CONTROL_REQUEST_METHOD")
-            if wanted and environ.get("HTTP_ORIGIN") and self._decide(path, wanted).preflight:
-                return _PUBLIC
-        return self._decide(path, method)
+        method = environ["REQUEST_METHOD"]
+        if WATCHED_KEYS.isdisjoint(environ) and not self._says_more(environ):
+            path = environ.get("PATH_INFO", "")
+            if len(path) <= MAX_REMEMBERED_CHARS and method != "OPTIONS":
+                return self._remembered_plain(path, method)
+        targets = read_request(environ, prefix=self._prefix, methods=self._further_methods(environ))
+        if len(targets) == 1:
+            return self._preflight(targets[0], environ) or self._decide(targets[0])
+        return _all_of(map(self._decide, targets))
 
-    def _decide(self, path: str, method: str) -> Requirement:
-        if len(path) > MAX_REMEMBERED_CHARS:
-            return self._decide_afresh(path, method)
-        return self._remembered(path, method)
+    def _says_more(self, environ: WSGIEnvironment) -> bool:
+        """Tell whether anything but a header says more than method and path do."""
+        return bool(
+            encoded_slash(environ) or (self._reads_methods and any(self._further_methods(environ)))
+        )
 
-    def _decide_afresh(self, path: str, *methods: str) -> Requirement:
-        if len(path) > MAX_PATH_CHARS:
-            raise InvalidRequestError("the path is too long")
-        readings = read_path(path)
+    def _further_methods(self, environ: WSGIEnvironment) -> tuple[str, ...]:
+        query = environ.get("QUERY_STRING")
+        in_form = self._methods_in_form if self._methods_in_form and is_form(environ) else ()
+        return (*in_form, *methods_in_query(query)) if query else in_form
+
+    def _preflight(self, target: Target, environ: WSGIEnvironment) -> Requirement | None:
+        # https://fetch.spec.whatwg.org/#cors-preflight-fetch
+        wanted = environ.get("HTTP_ACCESS_CONTROL_REQUEST_METHOD")
+        if not self._allows_preflight or target.methods != ("OPTIONS",):
+            return None  # what is no longer OPTIONS behind us is no preflight
+        if not wanted or not environ.get("HTTP_ORIGIN"):
+            return None
+        own = self._decide(target)
+        if own.access == "required" and self._decide(target._replace(methods=(wanted,))).preflight:
+            return PREFLIGHT
+        return own
+
+    def _decide(self, target: Target) -> Requirement:
+        if sum(map(len, (target.path, *target.methods))) > MAX_REMEMBERED_CHARS or target.others:
+            return self._decide_afresh(target)
+        return self._remembered(target)
+
+    def _decide_plain(self, path: str, method: str) -> Requirement:
+        return self._decide_afresh(Target(path, with_implied([method])))
+
+    def _decide_afresh(self, target: Target) -> Requirement:
+        readings = read_path(target.path)
+        texts = dict.fromkeys(readings.texts)
+        for other in (*target.others, *target.also, *target.aliases):
+            texts.update(dict.fromkeys(read_path(other).texts))
+        limit = self._covering.depth
+        segments = dict.fromkeys(one for text in texts for one in folded_segments(text, limit))
+        covered = tuple(dict.fromkeys(map(self._covering.find, segments)))
+        named: tuple[int, ...] = ()
+        if readings.canonical and not target.others:
+            written = (readings.texts[0], *target.also)
+            named = self._naming(written)
         requirements = [
-            self._first(method, text, canonical=readings.canonical)
-            for method in methods
-            for text in readings.texts
+            self._first(method, named, covered, levels_below(method, target.depth))
+            for method in target.methods
         ]
         return requirements[0] if len(requirements) == 1 else _all_of(requirements)
 
-    def _first(self, method: str, text: str, *, canonical: bool) -> Requirement:
-        for index, rule in enumerate(self._rules):
-            if not rule.relaxes:
-                if rule.restricts(method, text, folded=not canonical):
-                    return rule.requirement
-            elif canonical and rule.relaxes_for(method, text):
-                # A path that some app may take for a restricted one is not relaxed.
-                for earlier in self._rules[:index]:
-                    if not earlier.relaxes and earlier.restricts(method, text, folded=True):
-                        return earlier.requirement
-                return rule.requirement
-        return _DEFAULT
+    def _naming(self, texts: Iterable[str]) -> tuple[int, ...]:
+        """Return the numbers of the rules that name all of *texts*, character by character."""
+        limit = self._exact.depth + 1
+        found = [
+            self._exact.find(text[1:].split("/", limit)).matched if text[:1] == "/" else ()
+            for text in texts
+        ]
+        return tuple(number for number in found[0] if all(number in one for one in found))
+
+    def _first(
+        self, method: str, named: tuple[int, ...], covered: Iterable[Found], levels: float
+    ) -> Requirement:
+        relaxing = next((n for n in named if self._rules[n].relaxes_for(method)), None)
+        numbers: set[int] = set()
+        for found in covered:
+            first = next((n for n in found.matched if self._rules[n].restricts(method)), None)
+            # A path that some app may take for a restricted one is not relaxed.
+            if first is not None and (relaxing is None or first < relaxing):
+                numbers.add(self._as_spelled(first, named, method))
+            if levels and self._recursive:
+                numbers |= self._below(method, named, found, levels)
+        if not numbers:
+            return _DEFAULT if relaxing is None else self._rules[relaxing].requirement
+        requirement = _all_of(self._rules[number].requirement for number in numbers)
+        return requirement if numbers <= set(named) else replace(requirement, preflight=False)
+
+    def _as_spelled(self, number: int, named: tuple[int, ...], method: str) -> int:
+        """Of rules whose paths differ in their spelling only, return the one that is exact."""
+        folded = self._rules[number].pattern.folded
+        if number in named:
+            return number
+        for one in named:
+            rule = self._rules[one]
+            if rule.pattern.folded == folded and rule.restricts(method):
+                return one
+        return number
+
+    def _below(self, method: str, named: tuple[int, ...], found: Found, levels: float) -> set[int]:
+        """Return the rules that decide on paths below, up to the first that decides on all."""
+        decide_on_all = (
+            n for n in sorted({*named, *found.matched}) if self._covers_below(n, method)
+        )
+        last = next(decide_on_all, len(self._rules))
+        return {n for n in found.below(levels) if n < last and self._rules[n].restricts(method)}
+
+    def _covers_below(self, number: int, method: str) -> bool:
+        rule = self._rules[number]
+        return rule.pattern.kind != "exact" and (rule.relaxes_for(method) or rule.restricts(method))
 
 
 class _CompiledRule:
@@ -205,30 +359,39 @@ class _CompiledRule:
         self.requirement = Requirement(
             access=rule.access,
             scopes=tuple(sorted(set(rule.scopes))),
-            claims=tuple((name, _values(value)) for name, value in rule.claims.items()),
+            scopes_any=() if rule.scopes_any is None else (tuple(sorted(set(rule.scopes_any))),),
+            claims=rule.claim_conditions(),
             preflight=rule.preflight,
         )
 
-    def relaxes_for(self, method: str, text: str) -> bool:
-        """Method and path are the rule's, character by character."""
-        return (self.methods is None or method in self.methods) and self.pattern.names(text)
+    def relaxes_for(self, method: str) -> bool:
+        """Tell whether the rule relaxes and *method* is one of its, letter by letter."""
+        return self.relaxes and (self.methods is None or method in self.methods)
 
-    def restricts(self, method: str, text: str, *, folded: bool = False) -> bool:
-        """Method and path could be taken for the rule's: frameworks put methods in upper case."""
-        return (self.methods is None or method.upper() in self.methods) and (
-            self.pattern.covers(text, folded=folded)
-        )
+    def restricts(self, method: str) -> bool:
+        """Tell whether it restricts and *method* could be one: frameworks make it upper case."""
+        return not self.relaxes and (self.methods is None or method.upper() in self.methods)
 
 
 def _all_of(requirements: Iterable[Requirement]) -> Requirement:
     """Join what several readings of a request require: all of them must be satisfied."""
     different = list({id(one): one for one in requirements}.values())
+    if len(different) == 1:
+        return different[0]
     strictest = max(different, key=lambda one: _STRICTNESS[one.access])
     return Requirement(
         access=strictest.access,
         scopes=tuple(sorted({scope for one in different for scope in one.scopes})),
-        claims=tuple(pair for one in different for pair in one.claims),
+        scopes_any=tuple(scopes for one in different for scopes in one.scopes_any),
+        claims=tuple(condition for one in different for condition in one.claims),
     )
+
+
+def _is_prefix(path: str) -> bool:
+    try:
+        return "*" not in path and not path.endswith("/") and Pattern(path).kind == "exact"
+    except ConfigurationError:
+        return False
 
 
 def _is_word(value: object) -> bool:
@@ -237,18 +400,4 @@ def _is_word(value: object) -> bool:
         and value.isascii()
         and value.isprintable()
         and (bool(value) and not set(value) & {" ", '"', "\\", ","})
-    )
-
-
-def _values(value: Any) -> tuple[Any, ...]:
-    if isinstance(value, list | tuple | set | frozenset):
-        return tuple(value)
-    return (value,)
-
-
-def _fits(claim: object, accepted: tuple[Any, ...]) -> bool:
-    members = claim if isinstance(claim, list) else [claim]
-    # A JSON true is not 1.
-    return any(
-        type(member) is type(value) and member == value for member in members for value in accepted
     )

@@ -9,7 +9,18 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from . import first_sight, imports, issuing, memory, refusals, revoked, server, threads, warm
+from . import (
+    first_sight,
+    growth,
+    imports,
+    issuing,
+    memory,
+    refusals,
+    revoked,
+    server,
+    threads,
+    warm,
+)
 from .plot import write_plot
 from .table import Row, as_text, heading, write_json
 
@@ -40,6 +51,7 @@ def measure_quickly() -> Iterator[Row]:
         lambda: imports.measure(rounds=5),
         lambda: threads.measure(repetitions=4),
         lambda: revoked.measure(rounds=20, counts=[100_000]),
+        lambda: growth.measure(rounds=8),
     )
     for measure in measurements:
         rows = [*measure()]
@@ -51,11 +63,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Print the table; return 1 if a quick figure is beyond twice its target."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="under 20 s; fails beyond 2 × target")
+    parser.add_argument("--growth", action="store_true", help="how cost grows, and nothing else")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the table")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw it as a PNG")
     options = parser.parse_args(arguments)
     begun = time.monotonic()
-    rows = list(measure_quickly() if options.quick else measure_all())
+    if options.growth:
+        rows = list(growth.measure(rounds=30))
+    else:
+        rows = list(measure_quickly() if options.quick else measure_all())
     if options.json:
         write_json(rows, options.json)
     if options.plot:

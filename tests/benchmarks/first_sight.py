@@ -22,7 +22,7 @@ from .table import Row
 from .timing import Batch, Case, Timings, interleaved, over_all
 
 TOKENS: Final = 200
-_TARGETS: Final = {"RS256": 1.5, "ES256": 1.25, "EdDSA": 1.2}
+_TARGETS: Final = {"RS256": 1.75, "ES256": 1.4, "EdDSA": 1.2}
 
 
 def measure(*, rounds: int) -> Iterator[Row]:
@@ -61,7 +61,7 @@ def _against_peers(rounds: int) -> Iterator[Row]:
         # It refuses every token with an aud, having no means to say which is expected.
         cases["clasp-jwt"] = over_all(_clasp(), [_without_audience(token) for token in tokens])
     timings = interleaved(cases, rounds=rounds)
-    yield _row(timings, "PyJWT", 4)
+    yield _row(timings, "PyJWT", 5.8)
     yield _row(timings, "joserfc", 2.5)
     if "clasp-jwt" in cases:
         ours, theirs = timings.median("ours"), timings.median("clasp-jwt")
@@ -69,7 +69,7 @@ def _against_peers(rounds: int) -> Iterator[Row]:
             "first sight of a token, HS256",
             "clasp-jwt (Rust) and json.loads",
             timings.ratio("ours", "clasp-jwt"),
-            target=1.6,
+            target=1.35,
             detail=f"{ours:.1f} / {theirs:.1f} µs",
         )
 

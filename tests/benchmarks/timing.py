@@ -1,4 +1,4 @@
-"""Timing in interleaved rounds, so that what else the machine does falls on every case alike."""
+"""CPU time in interleaved rounds, so that other load on the machine affects every case alike."""
 
 from __future__ import annotations
 
@@ -58,9 +58,9 @@ def interleaved(cases: Mapping[str, Case], *, rounds: int) -> Timings:
         for name, ready in cases.items():
             batch = ready()
             gc.collect(0)
-            begun = time.perf_counter()
+            begun = time.process_time()
             count = batch()
-            taken[name].append((time.perf_counter() - begun) / count * 1e6)
+            taken[name].append((time.process_time() - begun) / count * 1e6)
     return Timings(taken)
 
 

@@ -34,9 +34,14 @@ def url() -> Iterator[str]:
 
     class Answer(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            self.send_response(200 if self.path == "/keys" else 500)
+            if self.path.startswith("/slash"):
+                issuer = f"http://{self.headers['Host']}/slash/"
+                document: object = {"issuer": issuer}
+            else:
+                document = {"keys": [FIRST.public_jwk()]}
+            self.send_response(500 if self.path == "/down" else 200)
             self.end_headers()
-            self.wfile.write(json.dumps({"keys": [FIRST.public_jwk()]}).encode())
+            self.wfile.write(json.dumps(document).encode())
 
         def log_message(self, *arguments: object) -> None: ...
 
@@ -79,6 +84,58 @@ class TestCheck:
         (folder / "jwt.toml").write_text(RING)
         kids = ", ".join(f"{key.kid} (ES256)" for key in ring.read_manifest().keys)
         assert invoke("check").stdout == f"https://auth.example.com: {kids}\n"
+
+    def test_shows_tenants_and_headers_and_fetches_one_url_once(
+        self, invoke: Invoke, folder: Path, url: str
+    ) -> None:
+        tenants = trusted("x/{tid}", f"jwks_url = '{url}/keys'\ntenants = ['a', 'b']")
+        (folder / "jwt.toml").write_text(
+            tenants + trusted("y", f"jwks_url = '{url}/keys'\nheader = 'X-Token'")
+        )
+        assert invoke("check").stdout.splitlines() == [
+            "https://x/{tid}.example (tenants: 2): first (ES256)",
+            "https://y.example, in X-Token: first (ES256)",
+        ]
+
+    def test_shows_both_spellings_of_an_issuer_that_differs_by_a_slash(
+        self, invoke: Invoke, folder: Path, url: str
+    ) -> None:
+        (folder / "jwt.toml").write_text(
+            f"[[trusted]]\nissuer = '{url}/slash'\naudience = 'api'\ndiscovery = true\n"
+        )
+        result = invoke("check")
+        assert result.exit_code == 1
+        assert f"not of this issuer, '{url}/slash', but of '{url}/slash/'" in result.stderr
+
+    @pytest.mark.parametrize(
+        ("rule", "doubt"),
+        [
+            ('claims = { "realm_access.roles" = "admin" }', 'is called "realm_access.roles"'),
+            ('claims = { iss = "https://other.example" }', "asks for an iss that no configured"),
+            ('claims = { scope = "read" }', "compares all of scope"),
+            ('claims_all = { scp = ["read"] }', "compares all of scp"),
+        ],
+    )
+    def test_doubts_a_rule_that_hardly_matches(
+        self, invoke: Invoke, folder: Path, rule: str, doubt: str
+    ) -> None:
+        (folder / "jwt.toml").write_text(SECRET + f'[[rules]]\npath = "/a"\n{rule}\n')
+        result = invoke("check")
+        assert result.exit_code == 0
+        (line,) = [one for one in result.stdout.splitlines() if one.startswith("rules[1]: ")]
+        assert doubt in line
+
+    @pytest.mark.parametrize(
+        "rule",
+        [
+            'claims = { "kubernetes.io".namespace = "x", "https://a.example/b.c" = "y" }',
+            'claims = { realm_access.roles = "admin", iss = "https://auth.example.com" }',
+            'scopes = ["read"]\nclaims_absent = ["act"]',
+        ],
+    )
+    def test_has_no_doubts_about_others(self, invoke: Invoke, folder: Path, rule: str) -> None:
+        (folder / "jwt.toml").write_text(SECRET + f'[[rules]]\npath = "/a"\n{rule}\n')
+        assert "rules" not in invoke("check").stdout
 
     def test_goes_on_after_keys_that_cannot_be_had(
         self, invoke: Invoke, folder: Path, url: str

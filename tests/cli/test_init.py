@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 from jwt_middleware import wrap
 from jwt_middleware.accounts.sql import SQLAccounts
 from jwt_middleware.cli import main
+from jwt_middleware.cli.providers import PROVIDERS
 from jwt_middleware.cli.template import render
 from jwt_middleware.config import Settings, load
 from jwt_middleware.config.accounts import AccountSettings, HasherSettings
@@ -128,6 +129,32 @@ class TestFiles:
         (target / "file").touch()
         result = init("--directory", "file/below")
         assert (result.exit_code, result.stderr) == (1, "Error: file/below: Not a directory\n")
+
+
+class TestProvider:
+    @pytest.mark.parametrize("name", PROVIDERS)
+    def test_is_written_with_what_has_to_be_filled_in(self, target: Path, name: str) -> None:
+        result = init("--provider", name)
+        assert (result.exit_code, result.stderr) == (0, "")
+        assert [path.name for path in target.iterdir()] == ["jwt.toml"]
+        (trusted,) = load(target / "jwt.toml").trusted
+        assert trusted.source()
+        for word, meaning in PROVIDERS[name].fill_in.items():
+            assert f"replace {word}: {meaning}" in result.stdout
+            assert word in (target / "jwt.toml").read_text()
+
+    def test_goes_to_a_directory_and_overwrites_nothing(self, target: Path) -> None:
+        assert "check" in init("--provider", "okta", "--directory", "etc").stdout
+        result = init("--provider", "entra", "--directory", "etc")
+        assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
+        assert "is there already" in result.stderr
+        assert "okta" in (target / "etc" / "jwt.toml").read_text()
+
+    def test_must_be_known(self, target: Path) -> None:
+        result = init("--provider", "myspace")
+        assert result.exit_code == 2
+        assert "keycloak" in result.stderr
+        assert list(target.iterdir()) == []
 
 
 class TestTemplate:

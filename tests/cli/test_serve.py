@@ -42,7 +42,7 @@ def fetch(url: str, token: str | None = None) -> tuple[int, bytes]:
     if token is not None:
         request.add_header("Authorization", f"Bearer {token}")
     try:
-        with urllib.request.urlopen(request, timeout=10) as response:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=60) as response:  # noqa: S310
             return response.status, response.read()
     except urllib.error.HTTPError as error:
         with error:
@@ -110,7 +110,7 @@ def run(command: list[str], *, cwd: Path) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         check=False,
         text=True,
-        timeout=30,
+        timeout=60,
     )
 
 

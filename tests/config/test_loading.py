@@ -30,7 +30,7 @@ def get(url: str, bearer: str | None = None) -> int:
     if bearer is not None:
         request.add_header("Authorization", f"Bearer {bearer}")
     try:
-        with urllib.request.urlopen(request, timeout=10) as response:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=60) as response:  # noqa: S310
             return int(response.status)
     except urllib.error.HTTPError as error:
         with error:
@@ -170,6 +170,6 @@ class TestGunicorn:
             assert get(server.url, token()) == 200
             for _ in range(4):  # so that both workers have one
                 login = urllib.parse.urlencode(LOGIN).encode()
-                with urllib.request.urlopen(f"{server.url}/token", login, timeout=10) as response:  # noqa: S310
+                with urllib.request.urlopen(f"{server.url}/token", login, timeout=60) as response:  # noqa: S310
                     assert response.status == 200
         assert server.process.returncode == 0

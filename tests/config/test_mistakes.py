@@ -197,7 +197,7 @@ MISTAKES = [
     ),
     pytest.param(
         RULE + "path = '/a'\naccess = 'open'",
-        ['rules[2].access: must be "required" or "optional" or "public"'],
+        ['rules[2].access: must be "required" or "optional" or "public" or "passthrough"'],
         id="access",
     ),
     pytest.param(
@@ -360,7 +360,7 @@ class TestMistakes:
         write_private(folder / "sign.json", (jwk % 'key_ops": ["sign"]').encode())
 
     @pytest.mark.parametrize(("text", "parts"), MISTAKES)
-    def test_are_one_line_that_names_the_setting_and_the_mend(
+    def test_are_one_line_that_names_the_setting_and_the_fix(
         self, folder: Path, text: str, parts: list[str]
     ) -> None:
         file = write(folder, text)

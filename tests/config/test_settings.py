@@ -84,7 +84,7 @@ class TestEverySetting:
         (own,), (other,) = protected.verifier.trusted.values(), plain.trusted.values()
         assert own.leeway_seconds == other.leeway_seconds
         assert own.token_type == other.token_type
-        assert protected.verifier._cache._half == plain._cache._half
+        assert protected.verifier._cache._size == plain._cache._size
         assert (endpoint.path, endpoint.max_body_bytes) == (bare.path, bare.max_body_bytes)
         assert endpoint.issuer.lifetime_seconds == issuer.lifetime_seconds
         assert set(endpoint.verifiers) == {"email", "mobile", "username", "service"}

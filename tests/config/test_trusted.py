@@ -112,9 +112,7 @@ class TestTrusted:
         assert_one_line(caught.value, ["trusted[1].discovery: ca_file", "certificates"])
 
     @pytest.mark.parametrize("setting", ["leeway_seconds = 5", "token_type = 'at+jwt'"])
-    def test_alone_leaves_nobody_to_ask_the_terms_of_ones_own(
-        self, folder: Path, setting: str
-    ) -> None:
+    def test_alone_has_no_use_for_terms_of_its_own(self, folder: Path, setting: str) -> None:
         with pytest.raises(ConfigurationError) as caught:
             wrap(self.write_alone(folder, f"{setting}\n{TRUSTED_FILE}"), app)
         assert_one_line(caught.value, ["jwt.toml: leeway_seconds and token_type", "each trusted"])

@@ -216,7 +216,8 @@ def test_rejects_a_token_id(value: object) -> None:
         for claims in (
             *({}, {"typ": "Bearer"}, {"typ": "at+jwt"}, {"typ": "JWT"}, {"typ": "access"}),
             *({"token_use": "access"}, {"token_type": "access"}, {"token_type": "Bearer"}),
-            *({"type": "access"}, {"type": "premium"}, {"type": 5}, {"nonce": "n"}),
+            *({"type": "access"}, {"type": "premium"}, {"type": 5}),
+            *({"nonce": "n", "scope": ""}, {"nonce": "n", "scp": ["a"]}),
         )
     ],
 )
@@ -244,6 +245,9 @@ def test_accepts_the_use(claims: dict[str, object]) -> None:
             ({"at_hash": "x"}, "at_hash"),
             ({"c_hash": None}, "c_hash"),
             ({"events": {}}, "events"),
+            ({"nonce": "n"}, "nonce"),
+            ({"nonce": "n", "scope": None}, "nonce"),
+            ({"nonce": "n", "roles": ["a"]}, "nonce"),
         )
     ],
 )

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import hmac
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +14,20 @@ from hypothesis import strategies as st
 from jwt_middleware.core.encoding import encode_base64url
 from jwt_middleware.core.jws import (
     ALGORITHMS,
+    MAX_HEADER_CHARS,
+    MAX_HEADER_VALUES,
+    MAX_SIGNATURE_CHARS,
     MAX_TOKEN_CHARS,
     CompactJWS,
     Header,
     checked_algorithms,
     decode_object,
     decode_segment,
+    decode_signature,
     encode_object,
     parse_header,
     serialize,
+    signature_check,
     split,
 )
 from jwt_middleware.core.keys import Key, KeySet
@@ -32,6 +39,7 @@ from jwt_middleware.errors import (
     MalformedTokenError,
 )
 
+MESSAGE = b"header.payload"
 RFCS = json.loads((Path(__file__).parents[1] / "vectors" / "jose_rfcs.json").read_text("utf-8"))
 WYCHEPROOF = Path(__file__).parents[3] / "shared" / "vectors" / "wycheproof_json_web_signature.json"
 
@@ -113,7 +121,7 @@ def test_parses_a_header(members: object, header: Header) -> None:
         pytest.param(alg, id=repr(alg))
         for alg in (
             *("none", "None", "NONE", "nOnE", "", "hs256", "HS256 ", " HS256", "HS256\x00"),
-            *("HS1", "RS1", "ES256K", "ES521", "Ed25519", "Ed448", "A256GCM", "dir"),
+            *("HS1", "RS1", "ES256K", "ES521", "ed25519", "Ed448", "A256GCM", "dir"),
             *(None, 256, True, ["HS256"], {"alg": "HS256"}),
         )
     ],
@@ -149,6 +157,43 @@ def test_refuses_a_header_without_alg() -> None:
 def test_refuses_a_header_with(extra: dict[str, object]) -> None:
     with pytest.raises(MalformedTokenError):
         parse_header(header_segment({"alg": "HS256", **extra}))
+
+
+def test_bounds_the_length_of_a_header() -> None:
+    def header(length: int) -> bytes:
+        return encode_base64url(json.dumps({"alg": "HS256", "x": "a" * length}).encode())
+
+    assert len(header(3_047)) == MAX_HEADER_CHARS
+    assert parse_header(header(3_047)).alg == "HS256"
+    with pytest.raises(MalformedTokenError, match="header is longer than"):
+        parse_header(header(3_048))
+
+
+def test_bounds_the_length_of_a_signature() -> None:
+    longest = encode_base64url(bytes(8192 // 8))
+    assert len(longest) == MAX_SIGNATURE_CHARS
+    assert decode_signature(longest) == bytes(1024)
+    with pytest.raises(MalformedTokenError, match="signature is longer than"):
+        decode_signature(encode_base64url(bytes(1025)))
+
+
+@pytest.mark.parametrize(
+    ("most", "over"),
+    [
+        pytest.param([0] * 62, [0] * 63, id="items"),
+        pytest.param([{"a": 0}] * 31, [{"a": 0}] * 32, id="objects"),
+        pytest.param("," * 62, "," * 63, id="text"),
+    ],
+)
+def test_bounds_the_values_of_a_header(most: object, over: object) -> None:
+    def header(extra: object) -> bytes:
+        text = json.dumps({"alg": "HS256", "x": extra}, separators=(",", ":"))
+        assert MAX_HEADER_VALUES == 64
+        return encode_base64url(text.encode())
+
+    assert parse_header(header(most)).alg == "HS256"
+    with pytest.raises(MalformedTokenError, match="more than 64 values"):
+        parse_header(header(over))
 
 
 @pytest.mark.parametrize(
@@ -330,3 +375,52 @@ class TestCheckedAlgorithms:
     def test_refuses_what_is_not_implemented(self, algorithms: Any) -> None:
         with pytest.raises(ConfigurationError, match="algorithms must be one or more of HS256"):
             checked_algorithms(algorithms)
+
+
+@pytest.mark.parametrize("length", [32, 63, 64, 65, 127, 128, 129, 1000])
+@pytest.mark.parametrize("bits", [256, 384, 512])
+def test_hmac_is_that_of_the_standard_library(bits: int, length: int) -> None:
+    secret = bytes(range(256)) * 4
+    check = signature_check(f"HS{bits}", secret[:length])
+    for message in (b"", b"one", b"m" * 1000, b"one"):  # one leaves nothing behind for the next
+        signature = hmac.digest(secret[:length], message, f"sha{bits}")
+        assert check(message, signature)
+        assert not check(message + b"!", signature)
+        assert not check(message, signature[:-1])
+        assert not check(message, b"")
+
+
+def test_hmac_of_several_threads_are_their_own() -> None:
+    check = signature_check("HS256", b"k" * 32)
+    messages = [bytes([number]) * 5_000 for number in range(40)]  # long enough to release the GIL
+    signed = [(one, hmac.digest(b"k" * 32, one, "sha256")) for one in messages] * 10
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(lambda pair: check(*pair), signed))
+
+
+@pytest.mark.parametrize("alg", ["ES256", "ES384", "ES512"])
+def test_ecdsa_agrees_with_pyjwt(alg: str) -> None:
+    key = Key.generate(alg)
+    good = key.sign(MESSAGE)
+    half = len(good) // 2
+    signatures = [
+        *(good, b"", good[:-1], good + b"\0", b"\0" + good, good[half:] + good[:half]),
+        *(bytes(2 * half), b"\xff" * (2 * half), bytes(half) + good[half:], good[:half]),
+        good[:half] + bytes(half),
+    ]
+    answers = [key.verify(MESSAGE, signature) for signature in signatures]
+    expected = [
+        ALGORITHMS[alg].verify(MESSAGE, key._verifying, signature) for signature in signatures
+    ]
+    assert answers == expected
+    assert answers.count(True) == 1
+    assert not key.verify(MESSAGE + b"!", good)
+
+
+@pytest.mark.parametrize("alg", ["ES256", "ES384", "ES512"])
+def test_a_number_of_an_ecdsa_signature_has_one_length(alg: str) -> None:
+    key = Key.generate(alg)
+    good = key.sign(MESSAGE)
+    half = len(good) // 2
+    # The same two numbers, and another token.
+    assert not key.verify(MESSAGE, good[:half] + b"\0" + good[half:])

@@ -69,7 +69,11 @@ class Untouchable:
 
 
 def trust(issuer: str = A, *keys: Key, **parts: Any) -> TrustedIssuer:
-    defaults: dict[str, Any] = {"audience": "api", "keys": KeySet(keys or (KEY_A,))}
+    defaults: dict[str, Any] = {
+        "audience": "api",
+        "keys": KeySet(keys or (KEY_A,)),
+        "leeway_seconds": 0,
+    }
     return TrustedIssuer(issuer=issuer, **(defaults | parts))
 
 
@@ -299,14 +303,35 @@ class TestKeySource:
         with pytest.raises(AlgorithmNotAllowedError):
             verifier.verify(forge(claims_of(A), key=NEW))
 
-    def test_is_not_asked_for_more_where_there_is_no_kid(
+    @pytest.mark.parametrize("header", [{}, {"kid": "same"}], ids=["no kid", "kid"])
+    def test_is_asked_for_a_signature_that_is_none_of_its_keys(
+        self, header: dict[str, str], source: Source, verifier: TokenVerifier, forge: Forge
+    ) -> None:
+        token = forge(claims_of(A), {"alg": "ES256"} | header, key=KEY_B)
+        with pytest.raises(InvalidSignatureError):
+            verifier.verify(token)
+        source.next = KeySet([KEY_B])  # the same kid, another key
+        assert verifier.verify(token).keys is source.next
+        assert source.asked == [header.get("kid")] * 2
+
+    def test_is_not_asked_for_another_issuers_bad_signature(
+        self, source: Source, forge: Forge
+    ) -> None:
+        verifier = verifier_of(trust(A, keys=source))
+        header = {"alg": "ES256", "kid": "same"}
+        verifier.verify(forge(claims_of(A), header, key=KEY_A))
+        with pytest.raises(InvalidClaimError):
+            verifier.verify(forge(claims_of(B), header, key=KEY_B))
+        assert source.asked == []
+
+    def test_is_asked_where_there_is_no_kid_and_no_key_of_the_alg(
         self, source: Source, verifier: TokenVerifier, forge: Forge
     ) -> None:
+        token = forge(claims_of(A), {"alg": "EdDSA"}, key=ED)
         with pytest.raises(AlgorithmNotAllowedError):
-            verifier.verify(forge(claims_of(A), {"alg": "EdDSA"}, key=ED))
-        with pytest.raises(InvalidSignatureError):
-            verifier.verify(forge(claims_of(A), {"alg": "ES256"}, key=NEW))
-        assert source.asked == []
+            verifier.verify(token)
+        source.next = KeySet([KEY_A, ED])
+        assert verifier.verify(token).header.kid is None
 
     def test_that_is_down_is_unavailable_and_no_fault_of_the_token(
         self, source: Source, verifier: TokenVerifier, forge: Forge

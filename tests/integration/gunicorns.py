@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).parents[2]
-STOP_SECONDS = 10
+STOP_SECONDS = 30
 
 
 class Gunicorn(NamedTuple):
@@ -41,7 +41,7 @@ def gunicorn(
         environ: Environment variables besides our own.
     """
     (folder / "settings.py").write_text(settings)
-    # The socket listens before gunicorn is there: the first request waits for it, nobody polls.
+    # The socket listens before gunicorn is there: the first request waits for it.
     with (
         socket.create_server(("127.0.0.1", 0), backlog=512) as listener,
         (folder / "log").open("wb") as output,

@@ -128,7 +128,7 @@ class Load:
         """
         try:
             while not self._stopped:
-                connection = http.client.HTTPConnection(*self._address, timeout=30)
+                connection = http.client.HTTPConnection(*self._address, timeout=60)
                 try:
                     for _ in range(REQUESTS_PER_CONNECTION):
                         self._send(connection, make())

@@ -1,4 +1,4 @@
-"""What gunicorn serves for load.py: made before the fork, from a jwt.toml like anybody's."""
+"""What gunicorn serves for load.py: made before the fork, from a jwt.toml."""
 
 from __future__ import annotations
 

@@ -29,8 +29,8 @@ class KeysEndpoint:
         self.fetches: Counter[State] = Counter()
         self.state: State = "up"
         self.released = threading.Event()
-        # Never listens: it keeps the port while the server is away, and whoever connects then is
-        # refused by the kernel.
+        # Never listens: it keeps the port while the server is away: the kernel
+        # refuses who connects then.
         self._keeper = socket.socket()
         self._keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self._keeper.bind(("127.0.0.1", 0))
@@ -55,7 +55,7 @@ class KeysEndpoint:
         self.state = "hanging"
 
     def refuse(self) -> None:
-        """Let go of whoever hangs, unanswered, and take no connection any more."""
+        """Drop the connections that wait for an answer, and take no more."""
         self.state = "refusing"
         self.released.set()
         self._close()

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 import re
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -21,8 +19,8 @@ import pytest
 from jwt_middleware import JWTPayload, TokenIssuer, TokenVerifier
 
 from ..site import AUD, ISS, KEYS, MARKER, PASSWORD, SECRET, b64, forge, good_claims
+from .gunicorns import gunicorn
 
-ROOT = Path(__file__).parents[2]
 ISSUER = TokenIssuer(keys=KEYS, issuer=ISS, audience=AUD)
 VERIFIER = TokenVerifier(keys=KEYS, issuer=ISS, audience=AUD)
 
@@ -62,9 +60,8 @@ class Server:
         log: All that it wrote.
     """
 
-    def __init__(self, address: tuple[str, int], log: Path, process: subprocess.Popen[bytes]):
+    def __init__(self, address: tuple[str, int], log: Path) -> None:
         self.address = address
-        self.process = process
         self._log = log
 
     @property
@@ -72,7 +69,7 @@ class Server:
         return self._log.read_text(errors="replace")
 
     def connect(self) -> socket.socket:
-        return socket.create_connection(self.address, timeout=20)
+        return socket.create_connection(self.address, timeout=60)
 
     def send(self, octets: bytes) -> Answer:
         """Send octets as they are, and read one answer to its end."""
@@ -108,33 +105,18 @@ def parse(received: bytes) -> Answer:
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("gunicorn")
-    (folder / "settings.py").write_text(SETTINGS)
-    log = folder / "log"
-    # The socket listens before gunicorn is there: the first request waits for it, nobody polls.
-    with socket.create_server(("127.0.0.1", 0), backlog=512) as listener, log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "gunicorn", "--config", folder / "settings.py",
-             "--bind", f"fd://{listener.fileno()}", "tests.integration.gunicorn_app:application"],
-            cwd=ROOT,
-            env={**os.environ, "ACCOUNTS_URL": f"sqlite:///{folder / 'accounts.db'}"},
-            pass_fds=[listener.fileno()],
-            stdout=output,
-            stderr=output,
-        )  # fmt: skip
+    with gunicorn(
+        "tests.integration.gunicorn_app:application",
+        folder=folder,
+        settings=SETTINGS,
+        environ={"ACCOUNTS_URL": f"sqlite:///{folder / 'accounts.db'}"},
+    ) as running:
+        started = Server(running.address, folder / "log")
         try:
-            started = Server(listener.getsockname(), log, process)
-            try:
-                started.ask("/")
-            except OSError:
-                pytest.fail(f"gunicorn did not start:\n{started.log}")
-            yield started
-        finally:
-            process.terminate()
-            try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            started.ask("/")
+        except OSError:
+            pytest.fail(f"gunicorn did not start:\n{started.log}")
+        yield started
 
 
 @pytest.fixture(autouse=True)
@@ -293,7 +275,7 @@ def test_still_protected(target: str, server: Server) -> None:
 )  # fmt: skip
 def test_absolute_form(target: str, server: Server) -> None:
     answer = server.ask(target)
-    if target == "http://x":  # gunicorn makes an empty path of it, which is nobody's
+    if target == "http://x":  # gunicorn makes an empty path of it, which no rule names
         assert not answer.reached_the_app
         return
     assert_m401(answer)
@@ -330,7 +312,7 @@ def test_method_override(header: str, server: Server) -> None:
 
 
 def test_a_client_cannot_move_the_mount_point(server: Server) -> None:
-    # gunicorn believes SCRIPT_NAME of a trusted peer, and loopback is one by default.
+    # gunicorn accepts SCRIPT_NAME from a trusted peer, and loopback is one by default.
     answer = server.ask("/admin/x", "SCRIPT_NAME: /admin")
     assert not answer.reached_the_app or answer.json["PATH_INFO"] == "/x"
     answer = server.ask("/open/x", "PATH_INFO: /admin", "Path-Info: /admin")
@@ -438,7 +420,7 @@ def test_a_body_that_nobody_read_does_not_become_the_next_request(server: Server
 
 
 def test_keep_alive_carries_no_identity_over(server: Server) -> None:
-    connection = http.client.HTTPConnection(*server.address, timeout=20)
+    connection = http.client.HTTPConnection(*server.address, timeout=60)
     users = []
     for headers in ({}, dict([bearer("a").split(": ")]), {}, {"Authorization": "Bearer x"}, {}):
         connection.request("GET", "/open", headers=headers)

@@ -85,7 +85,7 @@ def grant(provider: str) -> Grant:
     def grant(**parameters: str) -> str:
         form = {"grant_type": "client_credentials", "aud": "api", "client_id": "robot"}
         body = urllib.parse.urlencode(form | parameters).encode()
-        with urllib.request.urlopen(f"{provider}/token", body, timeout=10) as answer:  # noqa: S310
+        with urllib.request.urlopen(f"{provider}/token", body, timeout=60) as answer:  # noqa: S310
             return str(json.load(answer)["access_token"])
 
     return grant

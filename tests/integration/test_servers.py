@@ -139,7 +139,7 @@ def ask(
     server: Server, method: str, path: str, body: Any = None, **headers: str
 ) -> tuple[int, http.client.HTTPMessage, str]:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    with closing(http.client.HTTPConnection(*server, timeout=10)) as connection:
+    with closing(http.client.HTTPConnection(*server, timeout=60)) as connection:
         # A server may answer and close before it has read the body; the answer is there to read.
         with suppress(BrokenPipeError, ConnectionResetError):
             connection.request(method, path, body, named, encode_chunked=isinstance(body, Iterator))
@@ -163,7 +163,7 @@ def test_missing_token_is_challenged(server: Server) -> None:
 
 @pytest.mark.parametrize("name", ["Remote_User", "Remote-User", "REMOTE_USER"])
 def test_client_cannot_name_itself(server: Server, name: str) -> None:
-    connection = http.client.HTTPConnection(*server, timeout=10)
+    connection = http.client.HTTPConnection(*server, timeout=60)
     connection.request("GET", "/public", headers={name: "root"})
     answer = connection.getresponse()
     assert answer.read() == b"nobody"

@@ -9,9 +9,9 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from jwt_middleware.core.encoding import encode_base64url
 from jwt_middleware.core.jws import ALGORITHMS
-from jwt_middleware.core.keys import Key
+from jwt_middleware.core.keys import Key, KeySet
 from jwt_middleware.errors import ConfigurationError
-from jwt_middleware.keysources.jwks import MAX_KEYS, read_jwks
+from jwt_middleware.keysources.jwks import MAX_KEYS, public_jwks, read_jwks
 
 RSA, EC, P384, ED = (Key.generate(alg, kid=alg) for alg in ("RS256", "ES256", "ES384", "EdDSA"))
 SECRET = encode_base64url(b"0123456789abcdef0123456789abcdef").decode()
@@ -44,16 +44,19 @@ def test_names_a_key_without_kid_by_its_thumbprint() -> None:
 
 
 @pytest.mark.parametrize(
-    ("algorithms", "alg"),
+    ("algorithms", "algs"),
     [
         pytest.param(None, "RS256", id="RS256 by default"),
-        pytest.param(["ES256", "PS384", "RS256"], "PS384", id="the first that is for RSA"),
-        pytest.param({"PS256", "RS512", "ES256"}, "RS512", id="RFC 7518's order for a set"),
+        pytest.param(["ES256", "PS384", "RS256"], "PS384 RS256", id="those that are for RSA"),
+        pytest.param({"PS256", "RS512", "ES256"}, "RS512 PS256", id="RFC 7518's order for a set"),
     ],
 )
-def test_gives_an_rsa_key_without_alg_one(algorithms: Any, alg: str) -> None:
-    (key,) = read_jwks(jwks(without(RSA.public_jwk(), "alg")), algorithms=algorithms)
-    assert key.alg == alg
+@pytest.mark.parametrize("alg", [{}, {"alg": None}], ids=["absent", "null"])
+def test_an_rsa_key_without_alg_serves_those_of_its_issuer(
+    algorithms: Any, algs: str, alg: dict[str, None]
+) -> None:
+    keys = read_jwks(jwks(without(RSA.public_jwk(), "alg") | alg), algorithms=algorithms)
+    assert [(key.kid, key.alg) for key in keys] == [("RS256", one) for one in algs.split()]
 
 
 def test_uses_only_the_public_half_of_a_private_key(caplog: pytest.LogCaptureFixture) -> None:
@@ -153,15 +156,14 @@ def test_escapes_and_cuts_a_kid_in_the_log(caplog: pytest.LogCaptureFixture) -> 
         pytest.param(b"[]", 'array "keys"', id="an array"),
         pytest.param(b"null", 'array "keys"', id="null"),
         pytest.param(b"{}", 'array "keys"', id="no keys"),
-        pytest.param(b'{"keys": {}}', 'array "keys"', id="keys no array"),
-        pytest.param(b'{"keys": null, "kty": "EC"}', 'array "keys"', id="keys null"),
+        pytest.param(b'{"keys": {}}', "not an array", id="keys no array"),
+        pytest.param(b'{"keys": null}', 'array "keys"', id="keys null"),
+        pytest.param(b'{"keys": null, "kty": "EC"}', "no usable key", id="keys null, single"),
+        pytest.param(b'{"a": "-----BEGIN CERTIFICATE-----"}', "no usable key", id="half a PEM"),
+        pytest.param(b'{"a": "-----BEGIN CERTIFICATE-----", "b": 1}', 'array "keys"', id="no map"),
         pytest.param(b'{"keys": []}', "no usable key", id="empty"),
         pytest.param(b'{"keys": [{"kty": "oct"}]}', "no usable key", id="nothing usable"),
         pytest.param(b'{"kty": "EC"}', "no usable key", id="single, unusable"),
-        pytest.param(
-            jwks(EC.public_jwk(), ED.public_jwk() | {"kid": "ES256"}), "same kid", id="kid twice"
-        ),
-        pytest.param(jwks(EC.public_jwk(), EC.public_jwk()), "same kid", id="key twice"),
         pytest.param(jwks(*[{}] * (MAX_KEYS + 1)), "more than 100", id="too many"),
     ],
 )
@@ -179,3 +181,15 @@ def test_reads_as_many_keys_as_it_says() -> None:
 def test_a_key_left_out_may_share_its_kid() -> None:
     document = jwks(RSA.public_jwk() | {"use": "enc"}, RSA.public_jwk())
     assert len(read_jwks(document, algorithms=None)) == 1
+
+
+def test_publishes_what_verifies_in_order_and_no_secret() -> None:
+    secret = Key.generate("HS256")
+    keys = KeySet([secret, ED, EC.limited_to({"verify"}), P384.limited_to({"sign"})])
+    published = public_jwks(keys)
+    assert [jwk["alg"] for jwk in published["keys"]] == ["EdDSA", "ES256"]
+    assert not any({"d", "k"} & jwk.keys() for jwk in published["keys"])
+
+
+def test_publishes_an_empty_set_where_there_are_only_secrets() -> None:
+    assert public_jwks(KeySet([Key.generate("HS256"), Key.generate("HS512")])) == {"keys": []}

@@ -21,6 +21,9 @@ from jwt_middleware.wsgi.bearer import challenge, parse_authorization
         pytest.param("Bearer a-._~+/b==", "a-._~+/b==", id="whole-b64token-alphabet"),
         pytest.param("Bearer a?b", "a?b", id="alphabet-is-the-verifiers-to-judge"),
         pytest.param("Bearer Bearer", "Bearer", id="token-named-bearer"),
+        pytest.param("Bearer a.b.c\t", "a.b.c", id="tab-after-token"),
+        pytest.param("Bearer a.b.c ", "a.b.c", id="space-after-token"),
+        pytest.param(" \tbearer  a.b.c", "a.b.c", id="white-space-before-the-scheme"),
     ],
 )
 def test_returns_the_one_token(value: str, token: str) -> None:
@@ -51,9 +54,6 @@ def test_leaves_other_schemes_alone(value: str | None) -> None:
         pytest.param("Bearer", id="no-token"),
         pytest.param("Bearer ", id="empty-token"),
         pytest.param("Bearer\ta.b.c", id="tab-before-token"),
-        pytest.param("Bearer a.b.c\t", id="tab-after-token"),
-        pytest.param("Bearer a.b.c ", id="space-after-token"),
-        pytest.param(" Bearer a.b.c", id="space-before-scheme"),
         pytest.param("Bearer a.b.c extra", id="extra-word"),
         pytest.param("Bearera.b.c", id="no-space"),
         pytest.param("Bearertok a.b.c", id="longer-scheme"),
@@ -87,8 +87,8 @@ def test_answers_any_header_with_a_token_none_or_our_error(value: str) -> None:
     if token is not None:
         assert token
         assert not set(token) & set(" \t,")
-        assert value.lower().startswith("bearer ")
-        assert value.endswith(token)
+        assert value.lower().lstrip(" \t").startswith("bearer ")
+        assert value.rstrip(" \t").endswith(token)
 
 
 def test_challenge_is_bare_without_an_error() -> None:

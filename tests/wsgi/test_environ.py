@@ -49,6 +49,6 @@ def test_claims_of_one_request_are_not_those_of_the_next(
     assert get_claims(second) == {**claims, "uid": 42}
 
 
-@pytest.mark.parametrize("environ", [{}, {"jwt_middleware.claims": {"scope": ["admin"]}}])
+@pytest.mark.parametrize("environ", [{}, {"jwt_middleware.claims": {"scope": {"admin": 1}}}])
 def test_no_scope_string_grants_nothing(environ: dict[str, object]) -> None:
     assert get_scopes(environ) == frozenset()

@@ -96,7 +96,7 @@ def test_head_of_every_refusal_has_no_body(bad: bool) -> None:  # noqa: FBT001
 
 
 class Unreadable(io.RawIOBase):
-    """An input stream that nobody may touch."""
+    """An input stream that must not be read."""
 
     def __getattribute__(self, name: str) -> Any:
         if name.startswith("read") or name == "__iter__":
@@ -137,8 +137,8 @@ def test_input_is_not_read(token: str | None, policy: Policy | None) -> None:
 
 @pytest.mark.parametrize(
     "scope",
-    [None, 1, True, ["admin"], {"admin": 1}, "Admin", "admins", "xadmin", "admin\tx", "admin\n",
-     "admin,read", "admin:read", "", " ", "\u00a0admin", "ａdmin"],
+    [None, 1, True, ["x admin", ["admin"]], {"admin": 1}, "Admin", "admins", "xadmin",
+     "admin\tx", "admin\n", "admin,read", "admin:read", "", " ", "\u00a0admin", "ａdmin"],
     ids=repr,
 )  # fmt: skip
 def test_scope_is_words_between_spaces_and_nothing_else(scope: Any) -> None:

@@ -95,8 +95,8 @@ def endpoint(
         prefix=prefix,
         issuer=own,
         verifiers=dict.fromkeys(client_types, nobody),
+        lookups=dict.fromkeys(client_types),
         sessions=sessions if with_sessions else None,
-        lookups=dict.fromkeys(client_types) if with_sessions else None,
         verifier=TokenVerifier(
             keys=KEYS, issuer=name, audience=audience, is_revoked=sessions.revocations
         ),

@@ -291,8 +291,10 @@ def test_character_outside_base64url(
             token = with_segment(segment, partial(replaced, char, at, after))
             if char not in " \t":
                 refusals.r401(site, token)
-            elif not token.startswith(" "):  # that is only a wider 1*SP
-                # On the way there, RFC 6750's grammar has already seen more than one word.
+            elif (
+                token.strip(" \t") == token
+            ):  # around the value it is no part of it (RFC 9110 §5.5)
+                # RFC 6750's grammar has already seen more than one word.
                 refusals.b400(site.ask(token))
 
 

@@ -1,4 +1,4 @@
-"""JWKs (RFC 7517): what one is, which alg it is for, what it may do; and the way back."""
+"""JWKs (RFC 7517): read with alg and operations, and written."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 
 from ...errors import ConfigurationError
 from ..encoding import decode_base64url, encode_base64url, parse_json
-from ..jws import ALGORITHMS, InvalidKeyError
+from ..jws import ALGORITHMS, InvalidKeyError, canonical_alg
 
 # By kty: the members that make the public key, in the order RFC 7638 §3.2 hashes them.
 _PUBLIC_MEMBERS: Final = {
@@ -33,19 +33,21 @@ class JWK(NamedTuple):
     Attributes:
         alg: The one alg it is for.
         kid: Its own kid, if it has one.
+        issuer: The *iss* of the tokens that it is for, if it names one.
         operations: Which of ``sign`` and ``verify`` it allows.
         material: The secret's bytes, or a public or private key object.
     """
 
     alg: str
     kid: str | None
+    issuer: str | None
     operations: frozenset[str]
     material: Any
 
 
 def parse_jwk(jwk: Mapping[str, Any] | str | bytes, *, alg: str | None) -> JWK:
     """
-    Read a JWK, from its members or their JSON text.
+    Read a JWK, from its members or their JSON text.  A member that is ``null`` is absent.
 
     Args:
         jwk: Members or JSON text.
@@ -63,7 +65,10 @@ def parse_jwk(jwk: Mapping[str, Any] | str | bytes, *, alg: str | None) -> JWK:
         material = ALGORITHMS[alg].from_jwk(dict(members))
     except (InvalidKeyError, ValueError, KeyError, AttributeError, UnsupportedAlgorithm) as error:
         raise ConfigurationError(f"the JWK is not a usable key for {alg}") from error
-    return JWK(alg, members.get("kid"), _operations(members), material)
+    issuer = members.get("issuer")
+    if issuer is not None and not isinstance(issuer, str):
+        raise ConfigurationError("issuer of the JWK is not a string")
+    return JWK(alg, members.get("kid"), issuer, _operations(members), material)
 
 
 def export_jwk(alg: str, kid: str, material: Any) -> dict[str, str]:
@@ -100,17 +105,21 @@ def _members(jwk: Mapping[str, Any] | str | bytes) -> Mapping[str, Any]:
             raise ConfigurationError("the JWK is not strict JSON") from error
     if not isinstance(members, Mapping) or str(members.get("kty")) not in _PUBLIC_MEMBERS:
         raise ConfigurationError("the JWK must be an object whose kty is oct, RSA, EC or OKP")
-    return members
+    return {name: value for name, value in members.items() if value is not None}
 
 
 def _alg(members: Mapping[str, Any], wanted: str | None) -> str:
-    alg = members.get("alg")
-    if alg is None:
+    named = members.get("alg")
+    if named is None:
         alg = wanted or _ALG_OF_CURVE.get(str(members.get("crv")))
-    elif wanted is not None and alg != wanted:
-        raise ConfigurationError(f"the JWK is not for {wanted}: it names another alg")
-    if not isinstance(alg, str) or alg not in ALGORITHMS:
-        raise ConfigurationError(f"the JWK names no alg: pass one of {', '.join(ALGORITHMS)}")
+        if alg is None:
+            raise ConfigurationError(f"the JWK names no alg: pass one of {', '.join(ALGORITHMS)}")
+    else:
+        alg = canonical_alg(named) if isinstance(named, str) else None
+        if wanted is not None and alg != wanted:
+            raise ConfigurationError(f"the JWK is not for {wanted}: it names another alg")
+    if alg is None or alg not in ALGORITHMS:
+        raise ConfigurationError(f"the JWK's alg is not one of {', '.join(ALGORITHMS)}")
     if _KTY_OF_ALG[alg[:2]] != members["kty"]:
         raise ConfigurationError(f"the JWK's kty is not for {alg}")
     return alg

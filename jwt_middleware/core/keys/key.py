@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import hmac
+import math
+import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Self
 
 from ...errors import AlgorithmNotAllowedError, ConfigurationError, UnknownKeyError
-from ..jws import ALGORITHMS, Header, signature_check
+from ..jws import ALGORITHMS, Header, canonical_alg, signature_check
 from . import material
 from .jwk import export_jwk, parse_jwk, thumbprint
 
-MAX_TRIES_WITHOUT_KID: Final = 4
-"""How many keys of its alg a token without kid is tried against, in the set's order."""
+MAX_CANDIDATES: Final = 4
+"""
+How many keys a token is tried against at most, in the set's order.
+
+They have its alg, and its kid if it names one.
+"""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -25,6 +31,14 @@ class Key:
     raise :class:`ConfigurationError` for whatever is too short, of another kind or not for
     signatures.  Without *kid* an asymmetric key gets its RFC 7638 thumbprint, and a secret an
     identifier derived from it under HMAC.
+
+    Attributes:
+        kid: Its name in token headers.
+        alg: Its JWA name; Ed25519 keys are for ``EdDSA``.
+        issuer: The *iss* of the only tokens that it is for, where its JWK names one.  Entra ID
+            publishes keys of many tenants in one set, ``{tenantid}`` standing for each.
+        valid_from: From when its certificate is valid; seconds since the epoch.
+        valid_until: When its certificate expires.  Without certificate a key has no dates.
     """
 
     kid: str
@@ -32,6 +46,9 @@ class Key:
     _signing: Any = field(repr=False)
     _verifying: Any = field(repr=False)
     _check: Callable[[bytes, bytes], bool] = field(init=False, repr=False)
+    issuer: str | None = field(default=None, kw_only=True, repr=False)
+    valid_from: float = field(default=-math.inf, kw_only=True, repr=False)
+    valid_until: float = field(default=math.inf, kw_only=True, repr=False)
 
     def __post_init__(self) -> None:
         if not isinstance(self.kid, str) or not 0 < len(self.kid) <= 255:
@@ -40,6 +57,11 @@ class Key:
             raise ConfigurationError("kid must be printable")
         if self.can_verify:
             object.__setattr__(self, "_check", signature_check(self.alg, self._verifying))
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether it is for some issuer, or for some time only."""
+        return self.issuer is not None or self.valid_until != math.inf
 
     @property
     def can_sign(self) -> bool:
@@ -132,15 +154,45 @@ class Key:
         password: str | bytes | None = None,
     ) -> Self:
         """
-        Make a key from a PEM, private (signs and verifies) or public (verifies).
+        Make a key from a PEM: private (signs and verifies), public or a certificate (verify).
+
+        A certificate must not have expired; once it does, the key verifies nothing more.
 
         Args:
-            pem: PKCS#8, PKCS#1, SEC 1 or SubjectPublicKeyInfo.
+            pem: PKCS#8, PKCS#1, SEC 1, SubjectPublicKeyInfo or an X.509 certificate.
             alg: RS*, PS*, ES* or EdDSA; must fit the key's type and curve.
             kid: Name of the key in token headers.
             password: Of an encrypted private key.
         """
-        return cls._asymmetric(material.read_pem(pem, password), alg, kid)
+        return cls._from_pem(material.read_pem(pem, password), canonical_alg(alg), kid)
+
+    @classmethod
+    def all_from_pem(
+        cls,
+        pem: str | bytes,
+        *,
+        algorithms: Iterable[str],
+        kid: str | None = None,
+        public_only: bool = False,
+    ) -> list[Self]:
+        """
+        Make a key for each of *algorithms* that fits the PEM: for RSA there can be several.
+
+        Args:
+            pem: As for :meth:`from_pem`, without password.
+            algorithms: JWA names, in the order of the result.
+            kid: Name of the key in token headers.
+            public_only: Whether a private key is read as its public half.
+        """
+        read = material.read_pem(pem, None)
+        private = _is_private(read.material)
+        public = read.material.public_key() if private else read.material
+        if private and public_only:
+            read = material.PEMKey(public)
+        accepted, possible = tuple(algorithms), material.algs_of(public)
+        if not set(possible).intersection(accepted):
+            raise ConfigurationError(f"the key is not for {' or '.join(accepted)}")
+        return [cls._from_pem(read, alg, kid) for alg in accepted if alg in possible]
 
     @classmethod
     def from_jwk(
@@ -157,30 +209,42 @@ class Key:
             alg: For a JWK that names none; a curve implies it, RSA and oct do not.
             kid: Overrides the JWK's own.
         """
-        parsed = parse_jwk(jwk, alg=alg)
+        parsed = parse_jwk(jwk, alg=None if alg is None else canonical_alg(alg))
         name = parsed.kid if kid is None else kid
         if parsed.alg in material.SECRET_BYTES:
             key = cls.from_secret(parsed.material, alg=parsed.alg, kid=name)
             return key.limited_to(parsed.operations)
-        key = cls._asymmetric(parsed.material, parsed.alg, name)
+        key = replace(cls._asymmetric(parsed.material, parsed.alg, name), issuer=parsed.issuer)
         # What the private half may sign, the public half may verify.
         return key.limited_to(parsed.operations | ({"verify"} if parsed.operations else set()))
 
     @classmethod
     def generate(cls, alg: str = "HS256", *, kid: str | None = None) -> Self:
         """Make a random key: a secret as long as the hash, 2048-bit RSA, or on the alg's curve."""
+        alg = canonical_alg(alg)
         made = material.generate(alg)
         if isinstance(made, bytes):
             return cls.from_secret(made, alg=alg, kid=kid)
         return cls._asymmetric(made, alg, kid)
 
     @classmethod
+    def _from_pem(cls, read: material.PEMKey, alg: str, kid: str | None) -> Self:
+        key = cls._asymmetric(read.material, alg, kid)
+        if read.valid_until <= time.time():
+            raise ConfigurationError("the certificate has expired: replace it")
+        return replace(key, valid_from=read.valid_from, valid_until=read.valid_until)
+
+    @classmethod
     def _asymmetric(cls, either: Any, alg: str, kid: str | None) -> Self:
-        private = hasattr(either, "public_key")
+        private = _is_private(either)
         public = either.public_key() if private else either
         material.check_fits(public, alg)
         name = thumbprint(alg, public) if kid is None else kid
         return cls(name, alg, either if private else None, public)
+
+
+def _is_private(either: Any) -> bool:
+    return hasattr(either, "public_key")
 
 
 class KeySet:
@@ -191,18 +255,26 @@ class KeySet:
     identity is its generation, and tokens remembered under another set are verified again.
 
     Args:
-        keys: At least one; no two with the same *kid*.
+        keys: At least one.
+        allow_shared_kids: Whether several keys may have the same *kid*, as in sets that others
+            publish (RFC 7517 §4.5).  Of one's own this is a mistake, which is refused.
     """
 
-    def __init__(self, keys: Iterable[Key]) -> None:
+    def __init__(self, keys: Iterable[Key], *, allow_shared_kids: bool = False) -> None:
         self._keys = tuple(keys)
         if not self._keys or not all(isinstance(key, Key) for key in self._keys):
             raise ConfigurationError(
                 "keys must be one or more Key objects, as in KeySet([Key.from_secret(...)])"
             )
-        self._by_kid = {key.kid: key for key in self._keys}
-        if len(self._by_kid) != len(self._keys):
+        if not allow_shared_kids and len({key.kid for key in self._keys}) != len(self._keys):
             raise ConfigurationError("keys: two keys have the same kid, give each its own")
+        verifying = [key for key in self._keys if key.can_verify]
+        self._kids = frozenset(key.kid for key in verifying)
+        self._candidates: dict[tuple[str | None, str], tuple[Key, ...]] = {}
+        for key in verifying:
+            for names in ((key.kid, key.alg), (None, key.alg)):
+                found = self._candidates.get(names, ())
+                self._candidates[names] = (*found, key)[:MAX_CANDIDATES]
 
     def __iter__(self) -> Iterator[Key]:
         return iter(self._keys)
@@ -223,28 +295,23 @@ class KeySet:
         return self
 
     def refreshed(self, kid: str | None) -> Self:
-        """Return the set itself: there is nowhere to look for more."""
+        """Return the set itself: it is a key source that never changes."""
         return self
 
     def candidates(self, header: Header) -> tuple[Key, ...]:
         """
         Return the keys that may have signed a token with this header, at least one.
 
-        A *kid* names one key, and that key's alg must be the header's.  Without *kid* the keys
-        for the header's alg are tried in order, :data:`MAX_TRIES_WITHOUT_KID` of them at most.
+        They have its alg and, if it names one, its *kid*; there are :data:`MAX_CANDIDATES` of them
+        at most, in the set's order.
 
         Raises:
-            UnknownKeyError: No key has this kid, or it may not verify.
-            AlgorithmNotAllowedError: The key, or without kid every key, is for another alg.
+            UnknownKeyError: No key has this kid, or none that may verify.
+            AlgorithmNotAllowedError: The keys of this kid, or without kid all, are for other algs.
         """
-        if header.kid is None:
-            fitting = [key for key in self._keys if key.can_verify and key.alg == header.alg]
-            if not fitting:
-                raise AlgorithmNotAllowedError("no key is for this alg")
-            return tuple(fitting[:MAX_TRIES_WITHOUT_KID])
-        key = self._by_kid.get(header.kid)
-        if key is None or not key.can_verify:
+        found = self._candidates.get((header.kid, header.alg))
+        if found is not None:
+            return found
+        if header.kid is not None and header.kid not in self._kids:
             raise UnknownKeyError("no key has this kid", kid=header.kid)
-        if key.alg != header.alg:
-            raise AlgorithmNotAllowedError(f"the key is for {key.alg}")
-        return (key,)
+        raise AlgorithmNotAllowedError("no key that may have signed the token is for its alg")

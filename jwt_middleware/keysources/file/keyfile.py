@@ -1,7 +1,8 @@
-"""A file of somebody's keys: a JWK, a JWK set or PEM, read again when it changes."""
+"""A file with keys: a JWK, a JWK set, PEM or certificates, read again when it changes."""
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -11,25 +12,27 @@ from ...core.encoding import parse_json
 from ...core.jws import checked_algorithms
 from ...core.keys import Key, KeySet
 from ...errors import ConfigurationError
-from ..jwks import read_jwks
+from ..jwks import ordered_algorithms, read_jwks
 from .watched import Loaded, WatchedKeys
+
+logger = logging.getLogger("jwt_middleware")
 
 DEFAULT_CHECK_SECONDS: Final = 1.0
 
 # preeb = "-----BEGIN " label "-----"                                            RFC 7468 §3
 _PEM_BEGINS: Final = b"-----BEGIN "
-_PEM_PARAMETERS: Final = b"EC PARAMETERS-----"
+_PEM_CERTIFICATE: Final = _PEM_BEGINS + b"CERTIFICATE-----"
+_PEM_PARAMETERS: Final = _PEM_BEGINS + b"EC PARAMETERS-----"
 """``openssl ecparam -genkey`` writes the curve before its key."""
-
-_USUAL: Final = ("RS256", "ES256", "ES384", "ES512", "EdDSA")
 
 
 class KeyFile(WatchedKeys):
     """
-    A key source over one file: a JWK, a JWK set (RFC 7517), or PEM with one key or several.
+    A key source over one file.
 
-    A JWK set is somebody else's and only verifies; a JWK or a PEM with a private half or a secret
-    signs as well.
+    The file holds a JWK, a JWK set (RFC 7517), a map of kids to PEM, or PEM: keys or certificates,
+    one or several.  A JWK set or map belongs to another party and only verifies; a JWK or a PEM
+    with a private half or a secret signs as well.
 
     It may be replaced at any time, best by a rename.  What cannot be read then, half a file for
     one, is refused with one line in the log, and the last good keys stay in force.
@@ -37,7 +40,8 @@ class KeyFile(WatchedKeys):
     Args:
         path: The file.
         algorithms: The algs that its keys may be for; ``None`` is all.  A key that names no
-            alg is for the first of these that fits it, an RSA key for RS256 where this is ``None``.
+            alg is for those of them that fit it, an RSA key for RS256 where this is ``None``.
+        kid: Name of the key in token headers, for a file with one PEM.
         check_seconds: Time between two looks at the file, 0 to 3600.
         clock: Returns seconds since the Unix epoch.
 
@@ -50,66 +54,93 @@ class KeyFile(WatchedKeys):
         path: str | os.PathLike[str],
         *,
         algorithms: Iterable[str] | None = None,
+        kid: str | None = None,
         check_seconds: float = DEFAULT_CHECK_SECONDS,
         clock: Callable[[], float] = time.time,
     ) -> None:
         accepted = checked_algorithms(algorithms)
 
         def read(document: bytes, now: float) -> Loaded:
-            return Loaded(read_keys(document, algorithms=accepted))
+            return Loaded(read_keys(document, algorithms=accepted, kid=kid))
 
         super().__init__(path, read, check_seconds=check_seconds, clock=clock)
 
 
-def read_keys(document: bytes, *, algorithms: Iterable[str] | None = None) -> KeySet:
+def read_keys(
+    document: bytes, *, algorithms: Iterable[str] | None = None, kid: str | None = None
+) -> KeySet:
     """
-    Read a JWK, a JWK set or PEM.
+    Read a JWK, a JWK set, a map of kids to PEM, or PEM.
 
     Args:
         document: Content of the file.
         algorithms: As for :class:`KeyFile`.
+        kid: As for :class:`KeyFile`.
 
     Raises:
-        ConfigurationError: It holds no usable key, or, outside a JWK set, one that is not usable.
+        ConfigurationError: It holds no usable key, or, outside a set, one that is not usable.
     """
     accepted = None if algorithms is None else tuple(dict.fromkeys(algorithms))
-    if _PEM_BEGINS in document:
-        blocks = document.split(_PEM_BEGINS)[1:]
-        keys = [block for block in blocks if not block.startswith(_PEM_PARAMETERS)]
-        return KeySet([_key_from_pem(_PEM_BEGINS + block, accepted) for block in keys])
+    is_json = document.lstrip()[:1] == b"{"
+    if _PEM_BEGINS in document and not is_json:
+        return _read_pems(document, accepted, kid)
+    if kid is not None:
+        raise ConfigurationError("kid is for a file with one PEM: a JWK brings its own")
     try:
         members = parse_json(document)
     except ValueError as error:
         raise ConfigurationError("is neither PEM nor strict JSON") from error
-    if isinstance(members, dict) and "keys" in members:
+    if isinstance(members, dict) and "kty" in members and "keys" not in members:
+        return KeySet(_keys_from_jwk(members, accepted), allow_shared_kids=True)
+    if isinstance(members, dict) and ("keys" in members or _PEM_BEGINS in document):
         return read_jwks(document, algorithms=accepted)
-    if isinstance(members, dict) and "kty" in members:
-        return KeySet([_key_from_jwk(members, accepted)])
     raise ConfigurationError("is neither a JWK, with kty, nor a JWK set, with keys")
 
 
-def _key_from_pem(pem: bytes, accepted: tuple[str, ...] | None) -> Key:
-    return _fitting_key(lambda alg: Key.from_pem(pem, alg=alg), accepted)
+def _read_pems(document: bytes, accepted: tuple[str, ...] | None, kid: str | None) -> KeySet:
+    blocks = [_PEM_BEGINS + block for block in document.split(_PEM_BEGINS)[1:]]
+    pems = [pem for pem in blocks if not pem.startswith(_PEM_PARAMETERS)]
+    if kid is not None and len(pems) != 1:
+        raise ConfigurationError("kid is for a file with one PEM, this one has several")
+    algorithms = ordered_algorithms(accepted)
+    keys: list[Key] = []
+    refusal: ConfigurationError | None = None
+    for pem in pems:
+        try:
+            keys += Key.all_from_pem(pem, algorithms=algorithms, kid=kid)
+        except ConfigurationError as error:
+            if not pem.startswith(_PEM_CERTIFICATE):
+                raise _no_key_for(algorithms, error) from error
+            logger.warning("a certificate is left out: %s", error)
+            refusal = error
+    if refusal is not None and not keys:
+        raise refusal
+    return KeySet(keys, allow_shared_kids=True)
 
 
-def _key_from_jwk(members: Mapping[str, Any], accepted: tuple[str, ...] | None) -> Key:
-    if "alg" not in members:
-        return _fitting_key(lambda alg: Key.from_jwk(members, alg=alg), accepted)
+def _keys_from_jwk(members: Mapping[str, Any], accepted: tuple[str, ...] | None) -> list[Key]:
+    if members.get("alg") is None:
+        return _fitting_keys(members, ordered_algorithms(accepted))
     key = Key.from_jwk(members)
     if accepted is not None and key.alg not in accepted:
         raise ConfigurationError(f"the JWK is for {key.alg}, which algorithms does not name")
-    return key
+    return [key]
 
 
-def _fitting_key(make: Callable[[str], Key], accepted: tuple[str, ...] | None) -> Key:
-    """Make a key that names no alg, for the first one that fits it."""
-    candidates = _USUAL if accepted is None else accepted
-    refusals: list[ConfigurationError] = []
-    for alg in candidates:
+def _fitting_keys(members: Mapping[str, Any], algorithms: Iterable[str]) -> list[Key]:
+    keys: list[Key] = []
+    refusal: ConfigurationError | None = None
+    for alg in algorithms:
         try:
-            return make(alg)
+            keys.append(Key.from_jwk(members, alg=alg))
         except ConfigurationError as error:
-            refusals.append(error)
-    raise ConfigurationError(
-        f"holds no key for {' or '.join(candidates)} ({refusals[-1]}): name its alg in algorithms"
-    ) from refusals[-1]
+            refusal = error
+    if refusal is not None and not keys:
+        raise _no_key_for(algorithms, refusal) from refusal
+    return keys
+
+
+def _no_key_for(algorithms: Iterable[str], refusal: Exception) -> ConfigurationError:
+    return ConfigurationError(
+        f"holds no key for {' or '.join(algorithms)} ({refusal}): name its alg in algorithms"
+    )

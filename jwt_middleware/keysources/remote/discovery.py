@@ -13,10 +13,8 @@ from ...core.encoding import parse_json
 from ...core.jws import checked_algorithms
 from ...errors import ConfigurationError
 from ..jwks import read_jwks
-from .fetching import Document, Fetch, FetchError, choose_fetch
-from .refreshing import RefreshedKeys, in_thread
-from .timing import Timing
-from .urls import Address, parse_address
+from .fetching import Fetch, Fetched, FetchError, KeyURL, choose_fetch
+from .refreshing import RefreshedKeys, Timing, in_thread
 
 _OPENID: Final = "/.well-known/openid-configuration"
 _OAUTH: Final = "/.well-known/oauth-authorization-server"
@@ -28,19 +26,22 @@ class DiscoveredJWKS(RefreshedKeys):
     A key source over an issuer: its metadata say where its JWK set is.
 
     The metadata are those of OpenID Connect Discovery 1.0 §4, or, where the server does not have
-    them, of RFC 8414 §3.  Their *issuer* must be the one given, character by character, or they are
-    refused and the last good keys stay in force.  Their *jwks_uri* may be of another origin, as it
-    is at large providers: who controls the metadata decides about the keys anyway.  It may be
-    plain HTTP only where the issuer is.
+    them, of RFC 8414 §3; or what *discovery_url* answers.  Their *issuer* must be the one given,
+    character by character, or they are refused and the last good keys stay in force; only
+    ``{tenantid}`` there is ``{tid}`` here, as in the metadata of Entra ID for many tenants.  Their
+    *jwks_uri* may be of another origin, as it is at large providers: who controls the metadata
+    decides about the keys anyway.  It may be plain HTTP only where the metadata are.
 
     Each refresh fetches the metadata and then the set; how long that is fresh decides when the next
     one is due.
 
     Args:
-        issuer: The *iss* of its tokens: a URL without query.
+        issuer: The *iss* of its tokens: a URL without query, unless there is a *discovery_url*.
+        discovery_url: Where its metadata are, if not below *issuer*.
         algorithms: As for :class:`~jwt_middleware.keysources.remote.remote.RemoteJWKS`.
         allow_http: As there.
         ca_file: As there.
+        bearer_token_file: As there; sent to the origin of the metadata alone.
         fetch: As there.
         clock: As there.
         spawn: As there.
@@ -54,83 +55,112 @@ class DiscoveredJWKS(RefreshedKeys):
         self,
         issuer: str,
         *,
+        discovery_url: str | None = None,
         algorithms: Iterable[str] | None = None,
         allow_http: bool = False,
         ca_file: str | os.PathLike[str] | None = None,
+        bearer_token_file: str | os.PathLike[str] | None = None,
         fetch: Fetch | None = None,
         clock: Callable[[], float] = time.monotonic,
         spawn: Callable[[Callable[[], None]], object] = in_thread,
         **timing: float,
     ) -> None:
-        address = parse_address(issuer, allow_http=allow_http)
-        if "?" in issuer:
-            raise ConfigurationError("the issuer of discovered keys must be a URL without query")
+        if discovery_url is None:
+            if isinstance(issuer, str) and "{" in issuer:
+                raise ConfigurationError(
+                    "an issuer with {tid} has no metadata of its own: give a discovery_url"
+                )
+            named = KeyURL.parse(issuer, allow_http=allow_http)
+            if "?" in issuer:
+                raise ConfigurationError(
+                    "the issuer of discovered keys must be a URL without query"
+                )
+            urls: tuple[str, ...] = metadata_urls(named)
+        else:
+            named = KeyURL.parse(discovery_url, allow_http=allow_http)
+            urls = (discovery_url,)
         accepted = checked_algorithms(algorithms)
-        chosen = choose_fetch(fetch, allow_http=allow_http, ca_file=ca_file)
-        discovery = _Discovery(issuer, address, chosen, allow_http=allow_http)
+        chosen = choose_fetch(
+            fetch,
+            named,
+            allow_http=allow_http,
+            ca_file=ca_file,
+            bearer_token_file=bearer_token_file,
+        )
         super().__init__(
-            discovery.fetch_keys,
+            _Discovery(issuer, urls, chosen, allow_http=allow_http).fetch_keys,
             partial(read_jwks, algorithms=accepted),
-            name=str(address),
+            name=str(named),
             timing=Timing(**timing),
             clock=clock,
             spawn=spawn,
         )
 
 
-def metadata_urls(address: Address) -> tuple[str, str]:
+def metadata_urls(issuer: KeyURL) -> tuple[str, str]:
     """
     Return where an issuer's metadata are: by OpenID Connect, and by RFC 8414.
 
     The one appends to the issuer's path (Discovery 1.0 §4), the other goes before it (§3.1).
     """
-    path = address.path.rstrip("/")
+    path = issuer.path.rstrip("/")
     return (
-        str(address._replace(path=path + _OPENID)),
-        str(address._replace(path=_OAUTH + path)),
+        str(issuer._replace(path=path + _OPENID)),
+        str(issuer._replace(path=_OAUTH + path)),
     )
 
 
 @dataclass(frozen=True, slots=True)
 class _Discovery:
     issuer: str
-    address: Address
+    urls: tuple[str, ...]
     fetch: Fetch
     allow_http: bool
 
-    def fetch_keys(self) -> Document:
+    def fetch_keys(self) -> Fetched:
         """Fetch the metadata, and the set they name."""
         metadata = self._fetch_metadata()
         try:
-            jwks_uri = self._jwks_uri(metadata.octets)
+            jwks_uri = self._jwks_uri(metadata)
         except ValueError as error:
             raise FetchError(f"{metadata.fetched_from}: {error}") from error
         return self.fetch(jwks_uri)
 
-    def _fetch_metadata(self) -> Document:
-        openid, oauth = metadata_urls(self.address)
+    def _fetch_metadata(self) -> Fetched:
+        first, *others = self.urls
         try:
-            return self.fetch(openid)
+            return self.fetch(first)
         except FetchError as error:
-            if error.status not in _NOT_THERE:
+            if not others or error.status not in _NOT_THERE:
                 raise
             absent = error
         try:
-            return self.fetch(oauth)
+            return self.fetch(others[0])
         except FetchError as error:
             raise FetchError(f"{absent}; {error}", status=error.status) from error
 
-    def _jwks_uri(self, document: bytes) -> str:
+    def _jwks_uri(self, document: Fetched) -> str:
         try:
-            metadata = parse_json(document)
+            value = parse_json(document.octets)
         except ValueError:
             raise ConfigurationError("the metadata are not strict JSON") from None
-        if not isinstance(metadata, dict) or metadata.get("issuer") != self.issuer:
-            raise ConfigurationError("the metadata are not of this issuer")
+        metadata = value if isinstance(value, dict) else {}
+        self._check_issuer(metadata.get("issuer"))
         jwks_uri = metadata.get("jwks_uri")
         if not isinstance(jwks_uri, str):
             raise ConfigurationError("the metadata have no jwks_uri")
-        address = parse_address(jwks_uri, allow_http=self.allow_http)
-        if address.scheme == "http" and self.address.scheme == "https":
-            raise ConfigurationError("the jwks_uri of an https issuer is plain HTTP")
+        url = KeyURL.parse(jwks_uri, allow_http=self.allow_http)
+        if url.scheme == "http" and document.fetched_from.startswith("https:"):
+            raise ConfigurationError("the jwks_uri of metadata that came by https is plain HTTP")
         return jwks_uri
+
+    def _check_issuer(self, named: object) -> None:
+        if isinstance(named, str):
+            if named.replace("{tenantid}", "{tid}") == self.issuer:
+                return
+            if self.issuer in {f"{named}/", named.removesuffix("/")}:
+                raise ConfigurationError(
+                    f"the metadata are not of this issuer, {self.issuer!r}, but of {named!r}: they "
+                    "differ by a slash; write issuer as the tokens have it"
+                )
+        raise ConfigurationError("the metadata are not of this issuer")

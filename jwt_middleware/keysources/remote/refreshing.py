@@ -5,19 +5,87 @@ from __future__ import annotations
 import hashlib
 import logging
 import math
+import random
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass, fields
 from functools import partial
-from typing import NamedTuple, TypeGuard
+from typing import Final, NamedTuple, TypeGuard
 
-from ...core.keys import KeySet
+from ...core.keys import Key, KeySet
 from ...errors import ConfigurationError, UnavailableError
 from ...fork import PerProcess
-from .fetching import Document, FetchError
-from .flights import Flight, Flights
-from .timing import Timing
+from .fetching import Fetched, FetchError
 
 logger = logging.getLogger("jwt_middleware")
+
+FIRST_RETRY_SECONDS: Final = 1.0
+LONGEST_RETRY_SECONDS: Final = 60.0
+ABANDONED_AFTER_SECONDS: Final = 60.0
+"""A fetch that has not ended by then never will, and no longer keeps another from starting."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timing:
+    """
+    When keys are fetched, and for how long they are good; all in seconds.
+
+    Attributes:
+        max_stale_seconds: How long after it was fetched a set is still good, if no later fetch
+            succeeds.  At least *min_refresh_seconds*.
+        cooldown_seconds: Time between two fetches for tokens that no key fits.
+        wait_seconds: How long requests wait for one fetch, if they need what it may bring.
+        min_refresh_seconds: The shortest *max-age* that is honoured, above 0.
+        max_refresh_seconds: The longest one.
+        default_refresh_seconds: Taken for a *max-age* that is absent.
+
+    Raises:
+        ConfigurationError: One is no finite number, negative, or contradicts another.
+    """
+
+    max_stale_seconds: float = 86_400
+    cooldown_seconds: float = 30
+    wait_seconds: float = 2.0
+    min_refresh_seconds: float = 60
+    max_refresh_seconds: float = 86_400
+    default_refresh_seconds: float = 600
+
+    def __post_init__(self) -> None:
+        for one in fields(self):
+            value = getattr(self, one.name)
+            if type(value) not in {int, float} or not 0 <= value < math.inf:
+                raise ConfigurationError(f"{one.name} must be a number of seconds, at least 0")
+        if not 0 < self.min_refresh_seconds <= self.max_refresh_seconds:
+            raise ConfigurationError(
+                "min_refresh_seconds must be above 0 and at most max_refresh_seconds"
+            )
+        if self.max_stale_seconds < self.min_refresh_seconds:
+            raise ConfigurationError("max_stale_seconds must be at least min_refresh_seconds")
+
+    def refresh_after(self, max_age_seconds: float | None) -> float:
+        """
+        Return how long after a fetch the next one is due, somewhat before what it brought expires.
+
+        The chance in it keeps many processes from fetching at the same moment.
+
+        Args:
+            max_age_seconds: What the answer said, if it did.
+        """
+        age = self.default_refresh_seconds if max_age_seconds is None else max_age_seconds
+        age = min(max(age, self.min_refresh_seconds), self.max_refresh_seconds)
+        early = age * random.uniform(0.8, 0.95)  # noqa: S311  nothing secret
+        return min(max(early, self.min_refresh_seconds), self.max_stale_seconds)
+
+
+def retry_after(failures: int) -> float:
+    """
+    Return how long to wait after so many failures in a row, at least 1.
+
+    From :data:`FIRST_RETRY_SECONDS`, twice as long each time, to :data:`LONGEST_RETRY_SECONDS`;
+    up to a quarter more by chance.
+    """
+    seconds = min(FIRST_RETRY_SECONDS * 2.0 ** min(failures - 1, 30), LONGEST_RETRY_SECONDS)
+    return seconds * random.uniform(1.0, 1.25)  # noqa: S311  nothing secret
 
 
 class _Held(NamedTuple):
@@ -35,9 +103,12 @@ class RefreshedKeys:
 
     No constructor fetches anything: the first request does, and waits for it.  From then on a
     request starts a fetch in the background when one is due, and goes on with the keys there are;
-    an app that nobody calls fetches nothing.  Only a token with an unknown *kid* waits again, for
-    one fetch per cool-down.  A fetch that fails is tried again later and later, and the last good
-    keys stay in force until they are *max_stale_seconds* old.
+    an app without requests fetches nothing.  Only a token that no key fits has a request wait
+    again, for one fetch per cool-down, and one request at a time.  A fetch that fails is tried
+    again later and later, and the last good keys stay in force until they are *max_stale_seconds*
+    old.
+
+    Several issuers whose keys are at one URL can share one source.
 
     Safe in threads, under gevent and across a fork: a child keeps the keys, and fetches for itself.
     uWSGI runs no background thread without ``--enable-threads``.
@@ -53,7 +124,7 @@ class RefreshedKeys:
 
     def __init__(
         self,
-        load: Callable[[], Document],
+        load: Callable[[], Fetched],
         read: Callable[[bytes], KeySet],
         *,
         name: str,
@@ -78,7 +149,8 @@ class RefreshedKeys:
         """
         Return the keys in force: the same object for as long as the same keys are published.
 
-        Waits, for *wait_seconds* at most, only while there are none that are good.
+        Waits only while there are none that are good, and until the fetch under way is
+        *wait_seconds* old at most.
 
         Raises:
             UnavailableError: There are none, or they are older than *max_stale_seconds*.
@@ -89,24 +161,27 @@ class RefreshedKeys:
         flights = self._flights.get()
         flight = self._start(flights, flights.join_refresh(self._clock()))
         if flight is not None and not self._is_usable(self._held):
-            flight.landed.wait(self._timing.wait_seconds)
+            self._wait_for(flight)
         return self._usable_keys(flights)
 
     def refreshed(self, kid: str | None) -> KeySet:
         """
         Return the keys after another look, for which there is one fetch per *cooldown_seconds*.
 
-        Waits, for *wait_seconds* at most, for the fetch that it starts or finds under way, unless
-        another *kid* waits for that one.
+        Waits like :meth:`current` for the fetch that it starts or finds under way, unless another
+        request waits for it: made-up tokens never hold more than one thread.
 
         Raises:
             UnavailableError: As :meth:`current`.
         """
         flights = self._flights.get()
-        flight = self._start(flights, flights.join_look(self._clock(), kid))
-        if flight is not None:
-            flight.landed.wait(self._timing.wait_seconds)
+        flight = self._start(flights, flights.join_look(self._clock()))
+        if flight is not None and flight.reserve_wait():
+            self._wait_for(flight)
         return self._usable_keys(flights)
+
+    def _wait_for(self, flight: Flight) -> None:
+        flight.landed.wait(max(0.0, flight.started_at + self._timing.wait_seconds - self._clock()))
 
     def _is_usable(self, held: _Held | None) -> TypeGuard[_Held]:
         return held is not None and self._clock() < held.usable_until
@@ -121,7 +196,7 @@ class RefreshedKeys:
         )
 
     def _start(self, flights: Flights, flight: Flight | None) -> Flight | None:
-        """Have a fetch carried out, if nobody has yet."""
+        """Have a fetch carried out, unless another thread has."""
         if flight is not None and flight.claim():
             try:
                 self._spawn(partial(self._carry_out, flights, flight))
@@ -142,7 +217,7 @@ class RefreshedKeys:
             self._land(flights, flight, fetched, failure)
 
     def _land(self, flights: Flights, flight: Flight, fetched: _Held | None, failure: str) -> None:
-        # First what it brought, then its end: nobody may find neither.
+        # First what it brought, then its end, so that a waiting thread finds the keys.
         if flights.is_current(flight):
             if fetched is not None:
                 flights.record(now=self._clock(), failure=None)
@@ -181,11 +256,102 @@ class RefreshedKeys:
         )
 
 
+class Flight:
+    """
+    A fetch under way.
+
+    Attributes:
+        started_at: By the source's clock, seconds.
+        landed: Set once it has ended, well or not.
+    """
+
+    def __init__(self, started_at: float) -> None:
+        self.started_at = started_at
+        self.landed = threading.Event()
+        self._unclaimed = threading.Lock()
+        self._unawaited = threading.Lock()
+
+    def claim(self) -> bool:
+        """Return whether the caller is to carry it out: true once."""
+        return self._unclaimed.acquire(blocking=False)
+
+    def reserve_wait(self) -> bool:
+        """Return whether a request may wait for it though there are keys: true once."""
+        return self._unawaited.acquire(blocking=False)
+
+
+class Flights:
+    """
+    The fetches of one key source in one process, one at a time.  No method waits for a fetch.
+
+    Args:
+        cooldown_seconds: Between two looks.
+
+    Attributes:
+        reason: Why there is no result of a fetch; that of the last one that failed.
+        retry_at: No refresh starts before; in the past if the last fetch succeeded.
+    """
+
+    def __init__(self, cooldown_seconds: float) -> None:
+        self.reason = "not fetched yet"
+        self.retry_at = -math.inf
+        self._look_at = -math.inf
+        self._cooldown_seconds = cooldown_seconds
+        self._failures = 0
+        self._current: Flight | None = None
+        self._lock = threading.Lock()
+
+    def join_refresh(self, now: float) -> Flight | None:
+        """Return the fetch under way, or a new one unless one has failed a moment ago."""
+        with self._lock:
+            if not self._is_under_way(now) and now >= self.retry_at:
+                self._current = Flight(now)
+            return self._current
+
+    def join_look(self, now: float) -> Flight | None:
+        """Return the fetch under way, or a new one unless there was a look a moment ago."""
+        with self._lock:
+            if not self._is_under_way(now) and now >= self._look_at:
+                self._current = Flight(now)
+                self._look_at = now + self._cooldown_seconds
+            return self._current
+
+    def is_current(self, flight: Flight) -> bool:
+        """Return whether what *flight* brings counts: another may have taken its place."""
+        return self._current is flight
+
+    def record(self, *, now: float, failure: str | None) -> None:
+        """Note how the current fetch ends: *failure* is why it failed, ``None`` if it did not."""
+        if failure is None:
+            self._failures = 0
+            self.retry_at = -math.inf
+        else:
+            self._failures += 1
+            self.reason = failure
+            self.retry_at = now + retry_after(self._failures)
+
+    def land(self, flight: Flight) -> None:
+        """End a fetch: from now on another may start."""
+        with self._lock:
+            if self._current is flight:
+                self._current = None
+        flight.landed.set()
+
+    def _is_under_way(self, now: float) -> bool:
+        if self._current and now >= self._current.started_at + ABANDONED_AFTER_SECONDS:
+            self._current = None
+        return self._current is not None
+
+
 def in_thread(work: Callable[[], None]) -> None:
     """Run *work* in a thread of its own, which keeps no process from ending."""
     threading.Thread(target=work, name="jwt_middleware keys", daemon=True).start()
 
 
-def _published(keys: KeySet) -> frozenset[tuple[tuple[str, str], ...]]:
+def _published(keys: KeySet) -> frozenset[tuple[object, ...]]:
     """Return what is published of keys, in an order of its own: providers shuffle theirs."""
-    return frozenset(tuple(sorted(key.public_jwk().items())) for key in keys)
+    return frozenset(map(_published_key, keys))
+
+
+def _published_key(key: Key) -> tuple[object, ...]:
+    return key.issuer, key.valid_from, key.valid_until, *sorted(key.public_jwk().items())

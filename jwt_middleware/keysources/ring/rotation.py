@@ -30,11 +30,11 @@ for clocks that differ.
 
 MAX_SECONDS: Final = 100 * 366 * 86_400
 
-Outcome = Literal["rotated", "fresh", "overtaken"]
+RotationResult = Literal["rotated", "fresh", "overtaken"]
 
 
 @dataclass(frozen=True, slots=True)
-class Rotation:
+class RingChange:
     """
     What :func:`rotate` did.
 
@@ -45,7 +45,7 @@ class Rotation:
         retired: The kids of the keys that were retired since their tokens have expired.
     """
 
-    outcome: Outcome
+    outcome: RotationResult
     ring: Manifest
     retired: tuple[str, ...]
 
@@ -86,7 +86,7 @@ def rotate(
     now: float,
     older_than_seconds: float | None = None,
     expected_kid: str | None = None,
-) -> Rotation:
+) -> RingChange:
     """
     Make the announced key active, retire the active one in time, and announce a new one.
 
@@ -119,7 +119,7 @@ def rotate(
     with ring.locked():
         before = ring.read_manifest()
         after = before.tidied(now)
-        outcome: Outcome = "overtaken"
+        outcome: RotationResult = "overtaken"
         if before.active.kid == expected:
             outcome = "fresh" if _is_fresh(before.active, now, older_than_seconds) else "rotated"
         if outcome == "rotated":
@@ -130,7 +130,7 @@ def rotate(
         if after is not before:
             ring.write_manifest(after)
     retired = {key.kid for key in after.retired} - {key.kid for key in before.retired}
-    return Rotation(outcome, after, tuple(sorted(retired)))
+    return RingChange(outcome, after, tuple(sorted(retired)))
 
 
 def retire(directory: str | os.PathLike[str], kid: str, *, now: float) -> Manifest:

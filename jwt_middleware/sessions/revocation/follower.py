@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from ...core.revocation import RevocationSource
 from ...errors import ConfigurationError, UnavailableError
 from ...fork import PerProcess
 from ..store import TIMEOUT_SECONDS, Cursor, SessionStore
@@ -24,7 +25,7 @@ _READING_SECONDS: Final = 0.5
 _WAIT_SECONDS: Final = TIMEOUT_SECONDS + _READING_SECONDS
 
 
-class Revocations:
+class Revocations(RevocationSource):
     """
     All live revocations, held in memory and never older than promised.
 

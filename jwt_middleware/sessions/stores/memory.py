@@ -245,7 +245,9 @@ class MemorySessions:
     def _clear(self, key: str, *, limit: int) -> int:
         cleared = 0
         for sid in [*islice(self._sids.get(key, ()), limit)]:
-            entry = self._sessions[sid]
+            entry = self._sessions.get(sid)
+            if entry is None:
+                continue
             revocation = self._ended_by(entry)
             if revocation is None:  # as are those that were added after it
                 break
@@ -266,10 +268,10 @@ class MemorySessions:
     def _remove(self, sid: str) -> Session:
         session = self._sessions.pop(sid).session
         key = qualified(session.issuer, session.subject)
-        sids = self._sids[key]
-        del sids[sid]
+        sids = self._sids.get(key, {})
+        sids.pop(sid, None)
         if not sids:
-            del self._sids[key]
+            self._sids.pop(key, None)
         return session
 
     def _revoke(self, revocation: Revocation) -> None:

@@ -133,7 +133,7 @@ def test_refuses_a_jwk(jwk: Any) -> None:
         pytest.param({}, {"sign", "verify"}, id="nothing-said"),
         pytest.param({"use": "sig"}, {"sign", "verify"}, id="use-sig"),
         pytest.param({"use": "enc"}, set(), id="use-enc"),
-        pytest.param({"use": None}, set(), id="use-null"),
+        pytest.param({"use": None, "key_ops": None}, {"sign", "verify"}, id="null"),
         pytest.param({"use": ["sig"]}, set(), id="use-a-list"),
         pytest.param({"key_ops": ["verify"]}, {"verify"}, id="verify"),
         pytest.param({"key_ops": ["sign", "wrapKey"]}, {"sign"}, id="sign-and-another"),

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PrivateFormat
 
 from jwt_middleware.core.encoding import encode_base64url
 from jwt_middleware.core.jws import ALGORITHMS, Header
-from jwt_middleware.core.keys.key import MAX_TRIES_WITHOUT_KID, Key, KeySet
+from jwt_middleware.core.keys.key import MAX_CANDIDATES, Key, KeySet
 from jwt_middleware.errors import AlgorithmNotAllowedError, ConfigurationError, UnknownKeyError
 
 RFCS = json.loads((Path(__file__).parents[2] / "vectors" / "jose_rfcs.json").read_text("utf-8"))
@@ -357,9 +357,9 @@ class TestKeySet:
             keys.candidates(Header("HS256", "ec", None))
 
     def test_without_kid_the_keys_of_the_alg_are_tried_in_order_and_in_number(self) -> None:
-        keys = [Key.generate(kid=str(n)) for n in range(MAX_TRIES_WITHOUT_KID + 1)]
+        keys = [Key.generate(kid=str(n)) for n in range(MAX_CANDIDATES + 1)]
         found = KeySet([Key.generate("ES256"), *keys]).candidates(Header("HS256", None, None))
-        assert found == tuple(keys[:MAX_TRIES_WITHOUT_KID])
+        assert found == tuple(keys[:MAX_CANDIDATES])
 
     def test_without_kid_no_key_of_the_alg_is_refused(self) -> None:
         with pytest.raises(AlgorithmNotAllowedError):
@@ -447,3 +447,48 @@ def chain(error: BaseException | None) -> list[str]:
 def test_refuses_a_pem_that_breaks_off_as_a_secret() -> None:
     with pytest.raises(ConfigurationError, match="PEM"):
         Key.from_secret("-----BEGIN PUBLIC KEY-----\nMIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8A")
+
+
+PUBLIC = {"kty", "kid", "use", "alg", "n", "e", "crv", "x", "y"}
+SYMMETRIC = ("HS256", "HS384", "HS512")
+
+
+@pytest.mark.parametrize("alg", ALGORITHMS)
+def test_a_private_jwk_is_the_key(alg: str, keys_by_alg: dict[str, Key]) -> None:
+    key = keys_by_alg[alg]
+    again = Key.from_jwk(json.dumps(key.private_jwk()))
+    assert (again.kid, again.alg) == (key.kid, key.alg)
+    assert key.verify(b"message", again.sign(b"message"))
+    assert again.verify(b"message", key.sign(b"message"))
+
+
+@pytest.mark.parametrize("alg", [alg for alg in ALGORITHMS if alg not in SYMMETRIC])
+def test_a_public_jwk_verifies_and_holds_no_more(alg: str, keys_by_alg: dict[str, Key]) -> None:
+    key = keys_by_alg[alg]
+    for shown in (key.public_jwk(), key.limited_to({"verify"}).public_jwk()):
+        assert shown.keys() <= PUBLIC
+        assert (shown["kid"], shown["alg"], shown["use"]) == (key.kid, alg, "sig")
+        public = Key.from_jwk(shown)
+        assert not public.can_sign
+        assert public.verify(b"message", key.sign(b"message"))
+
+
+def test_coordinates_have_their_full_length() -> None:
+    # RFC 7518 §6.2.1.2; of 1,000 keys about eight have a coordinate that begins with a zero.
+    for _ in range(1000):
+        shown = Key.generate("ES256").public_jwk()
+        assert len(shown["x"]) == len(shown["y"]) == 43
+
+
+@pytest.mark.parametrize("alg", SYMMETRIC)
+def test_a_secret_has_no_public_jwk(alg: str, keys_by_alg: dict[str, Key]) -> None:
+    for key in (keys_by_alg[alg], keys_by_alg[alg].limited_to({"verify"})):
+        with pytest.raises(ConfigurationError, match="no public half") as caught:
+            key.public_jwk()
+        assert keys_by_alg[alg].private_jwk()["k"] not in str(caught.value)
+
+
+def test_a_key_that_only_verifies_has_no_private_jwk(keys_by_alg: dict[str, Key]) -> None:
+    for alg in ("HS256", "ES256"):
+        with pytest.raises(ConfigurationError, match="only verifies"):
+            keys_by_alg[alg].limited_to({"verify"}).private_jwk()

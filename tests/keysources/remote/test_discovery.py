@@ -8,8 +8,7 @@ import pytest
 from jwt_middleware.core.keys import Key
 from jwt_middleware.errors import ConfigurationError, UnavailableError
 from jwt_middleware.keysources.remote.discovery import DiscoveredJWKS, metadata_urls
-from jwt_middleware.keysources.remote.fetching import Document
-from jwt_middleware.keysources.remote.urls import parse_address
+from jwt_middleware.keysources.remote.fetching import Fetched, KeyURL
 
 if TYPE_CHECKING:
     from tests.keysources.conftest import Background, Clock, KeyServer
@@ -44,7 +43,7 @@ def describe(server: KeyServer, *, issuer: str = "", path: str = OPENID, **membe
     ],
 )
 def test_knows_where_the_metadata_are(issuer: str, openid: str, oauth: str) -> None:
-    urls = metadata_urls(parse_address(issuer))
+    urls = metadata_urls(KeyURL.parse(issuer))
     assert urls == (f"https://a.example{openid}", f"https://a.example{oauth}")
 
 
@@ -158,16 +157,16 @@ def test_notices_that_the_set_has_moved(
 
 
 def test_refuses_plain_http_of_an_https_issuer(background: Background) -> None:
-    def fetch(url: str, /) -> Document:
+    def fetch(url: str, /) -> Fetched:
         assert url == "https://a.example" + OPENID
         metadata = b'{"issuer": "https://a.example", "jwks_uri": "http://127.0.0.1/jwks"}'
-        return Document(metadata, None, url)
+        return Fetched(metadata, None, url)
 
     for allow_http in (False, True):
         keys = DiscoveredJWKS(
             "https://a.example", fetch=fetch, spawn=background, allow_http=allow_http
         )
-        with pytest.raises(UnavailableError, match="of an https issuer is plain HTTP"):
+        with pytest.raises(UnavailableError, match="that came by https is plain HTTP"):
             keys.current()
 
 

@@ -18,7 +18,12 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from jwt_middleware.errors import ConfigurationError
 from jwt_middleware.keysources.remote import http
 from jwt_middleware.keysources.remote.fetching import FetchError
-from jwt_middleware.keysources.remote.http import check_ca_file, fetch
+from jwt_middleware.keysources.remote.http import (
+    LONGEST_MAX_AGE_SECONDS,
+    check_ca_file,
+    fetch,
+    max_age_seconds,
+)
 
 if TYPE_CHECKING:
     from tests.keysources.conftest import KeyServer
@@ -46,13 +51,13 @@ def test_asks_for_path_and_query_but_shows_no_query(server: KeyServer) -> None:
     assert caught.value.status == 404
 
 
-def test_sends_the_host_with_its_port_and_asks_for_no_compression(server: KeyServer) -> None:
+def test_sends_the_host_with_its_port_and_asks_for_gzip(server: KeyServer) -> None:
     seen: dict[str, str] = {}
     server.answers["/jwks"] = lambda handler: seen.update(handler.headers.items())
     with pytest.raises(FetchError):  # it says nothing
         fetch(server.url())
     assert seen["Host"] == f"127.0.0.1:{server.server_port}"
-    assert seen["Accept-Encoding"] == "identity"
+    assert seen["Accept-Encoding"] == "gzip"
     assert "Authorization" not in seen
 
 
@@ -107,10 +112,31 @@ def test_refuses_an_answer_that_is_broken(server: KeyServer, octets: bytes, reas
         fetch(server.url())
 
 
-def test_refuses_a_compressed_body(server: KeyServer) -> None:
-    server.answer(gzip.compress(b"x" * 10_000_000), Content_Encoding="gzip")
-    with pytest.raises(FetchError, match="compressed"):
-        fetch(server.url())
+@pytest.mark.parametrize("coding", ["gzip", "GZIP", "x-gzip"])
+def test_decompresses_gzip(server: KeyServer, coding: str) -> None:
+    server.answer(gzip.compress(b"octets" * 1000), Content_Encoding=coding)
+    assert fetch(server.url(), max_bytes=6000).octets == b"octets" * 1000
+
+
+@pytest.mark.parametrize(
+    ("octets", "coding", "reason"),
+    [
+        pytest.param(gzip.compress(b"x" * 10_000_000), "gzip", "longer than", id="bomb"),
+        pytest.param(gzip.compress(b"x" * 6001), "gzip", "longer than", id="a byte too long"),
+        pytest.param(gzip.compress(b"{}")[:-1], "gzip", "not one whole", id="cut off"),
+        pytest.param(gzip.compress(b"{}") * 2, "gzip", "not one whole", id="two members"),
+        pytest.param(b"{}", "gzip", "not gzip", id="plain"),
+        pytest.param(b"", "gzip", "not one whole", id="empty"),
+        pytest.param(b"{}", "br", "another way than gzip", id="brotli"),
+        pytest.param(b"{}", "gzip, gzip", "another way than gzip", id="twice"),
+    ],
+)
+def test_refuses_a_body_that_is_compressed_otherwise(
+    server: KeyServer, octets: bytes, coding: str, reason: str
+) -> None:
+    server.answer(octets, Content_Encoding=coding)
+    with pytest.raises(FetchError, match=reason):
+        fetch(server.url(), max_bytes=6000)
 
 
 def test_takes_a_body_that_is_said_not_to_be_compressed(server: KeyServer) -> None:
@@ -247,7 +273,7 @@ def test_fetches_plain_http_where_it_is_allowed(
     assert fetch(url, allow_http=True).octets == b"octets"
 
 
-def test_reads_no_proxy_from_the_environment(
+def test_goes_to_loopback_without_a_proxy(
     server: KeyServer, other_server: KeyServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "ALL_PROXY"):
@@ -415,3 +441,41 @@ def test_refuses_a_ca_file_without_certificates(tmp_path: Path, content: bytes |
 
 def test_its_bounds_are_those_of_the_documentation() -> None:
     assert (http.DEADLINE_SECONDS, http.MAX_BYTES, http.MAX_REDIRECTS) == (5, 1_048_576, 2)
+
+
+@pytest.mark.parametrize(
+    ("cache_control", "seconds"),
+    [
+        pytest.param(None, None, id="no header"),
+        pytest.param("", None, id="empty"),
+        pytest.param("public", None, id="no max-age"),
+        pytest.param("max-age=600", 600, id="max-age"),
+        pytest.param("max-age=0", 0, id="0"),
+        pytest.param("public, Max-Age=600, must-revalidate", 600, id="among others, any case"),
+        pytest.param('max-age="600"', 600, id="quoted"),
+        pytest.param('x="a, max-age=1", max-age=600', 600, id="inside another's string"),
+        pytest.param('x="\\", max-age=1", max-age=600', 600, id="inside an escaped string"),
+        pytest.param("s-maxage=1, max-age=600", 600, id="s-maxage is for shared caches"),
+        pytest.param("s-maxage=1", None, id="s-maxage alone"),
+        pytest.param("max-age=600, max-age=60", 600, id="the first of two"),
+        pytest.param("max-age=600, no-cache", 0, id="no-cache"),
+        pytest.param("no-store", 0, id="no-store"),
+        pytest.param("max-age", 0, id="no number"),
+        pytest.param("max-age=-1", 0, id="negative"),
+        pytest.param("max-age=1.5", 0, id="fraction"),
+        pytest.param("max-age=\u0661", 0, id="digits of another script"),
+        pytest.param("max-age=4294967296", LONGEST_MAX_AGE_SECONDS, id="more than 31 bits"),
+        pytest.param(
+            "max-age=" + "9" * 5000, LONGEST_MAX_AGE_SECONDS, id="more digits than int() takes"
+        ),
+    ],
+)
+def test_reads_cache_control(cache_control: str | None, seconds: int | None) -> None:
+    assert max_age_seconds(cache_control) == seconds
+
+
+@pytest.mark.parametrize(
+    ("age", "seconds"), [(None, 600), ("0", 600), ("200", 400), ("700", 0), ("x", 600)]
+)
+def test_subtracts_the_time_spent_in_caches(age: str | None, seconds: int) -> None:
+    assert max_age_seconds("max-age=600", age) == seconds

@@ -2,21 +2,27 @@ from __future__ import annotations
 
 import json
 import logging
+import math
+import queue
 import threading
 from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from jwt_middleware.core.keys import Key, KeySet
-from jwt_middleware.errors import UnavailableError
+from jwt_middleware.errors import ConfigurationError, UnavailableError
 from jwt_middleware.keysources.jwks import read_jwks
-from jwt_middleware.keysources.remote.fetching import Document, FetchError
-from jwt_middleware.keysources.remote.flights import ABANDONED_AFTER_SECONDS
-from jwt_middleware.keysources.remote.refreshing import RefreshedKeys, in_thread
-from jwt_middleware.keysources.remote.timing import Timing
+from jwt_middleware.keysources.remote.fetching import Fetched, FetchError
+from jwt_middleware.keysources.remote.refreshing import (
+    ABANDONED_AFTER_SECONDS,
+    RefreshedKeys,
+    Timing,
+    in_thread,
+    retry_after,
+)
 
 if TYPE_CHECKING:
     from tests.keysources.conftest import Background, Clock
@@ -38,12 +44,12 @@ class Provider:
     def publish(self, *keys: Key) -> None:
         self.octets = json.dumps({"keys": [key.public_jwk() for key in keys]}).encode()
 
-    def __call__(self) -> Document:
+    def __call__(self) -> Fetched:
         self.fetches += 1
         self.during()
         if self.error is not None:
             raise self.error
-        return Document(self.octets, self.max_age, URL)
+        return Fetched(self.octets, self.max_age, URL)
 
 
 @pytest.fixture
@@ -173,18 +179,57 @@ def test_a_look_joins_the_refresh_under_way(
     assert len(background.waiting) == 1
 
 
-def test_only_the_first_kid_waits_for_a_fetch(
-    keys: RefreshedKeys, background: Background, clock: Clock
+@pytest.mark.parametrize("kids_asked", [["made up"] * 8, [str(n) for n in range(8)]])
+def test_a_server_that_hangs_never_holds_more_than_one_thread(
+    provider: Provider, clock: Clock, kids_asked: list[str]
 ) -> None:
-    keys.current()
-    background.at_once = False
-    looks = keys._flights.get()
-    flight = looks.join_look(clock.now, "b")
-    assert flight is not None
-    assert looks.join_look(clock.now, "made up") is None
-    assert looks.join_look(clock.now, "b") is flight
-    looks.land(flight)
-    assert looks.join_look(clock.now, "b") is None
+    fetching, release = threading.Event(), threading.Event()
+    keys = RefreshedKeys(
+        provider,
+        partial(read_jwks, algorithms=None),
+        name=URL,
+        timing=Timing(wait_seconds=60),
+        clock=clock,
+        spawn=in_thread,
+    )
+    first = keys.current()
+
+    def hang() -> None:
+        fetching.set()
+        release.wait()
+
+    provider.during = hang
+    answered: queue.SimpleQueue[KeySet] = queue.SimpleQueue()
+    threads = [
+        threading.Thread(target=lambda kid=kid: answered.put(keys.refreshed(kid)))
+        for kid in kids_asked
+    ]
+    for thread in threads:
+        thread.start()
+    assert fetching.wait(60)
+    for _ in threads[1:]:
+        assert answered.get(timeout=50) is first
+    assert answered.empty()
+    release.set()
+    for thread in threads:
+        thread.join()
+    assert answered.get() is first
+
+
+def test_nobody_waits_for_a_fetch_that_has_taken_too_long(provider: Provider, clock: Clock) -> None:
+    keys = RefreshedKeys(
+        provider,
+        partial(read_jwks, algorithms=None),
+        name=URL,
+        timing=Timing(wait_seconds=2),
+        clock=clock,
+        spawn=lambda _: None,  # a fetch that never ends
+    )
+    keys._flights.get().join_refresh(clock.now)
+    clock.now += 2
+    # With the clock standing still, a wait would be for two seconds; this is for none.
+    with pytest.raises(UnavailableError):
+        keys.current()
 
 
 def test_retries_later_and_later_and_recovers_by_itself(
@@ -275,13 +320,16 @@ def test_refuses_a_bad_set_and_keeps_the_last_good_one(
     assert f"keys not fetched: {URL}: the JWK set " in caplog.text
 
 
-def test_refuses_a_set_with_the_same_kid_twice(
+def test_takes_a_set_with_the_same_kid_twice(
     keys: RefreshedKeys, provider: Provider, clock: Clock, key_a: Key
 ) -> None:
     first = keys.current()
-    provider.publish(key_a, Key.generate("ES256", kid="a"))
+    provider.publish(key_a, key_a)
     clock.now += 601
     assert keys.current() is first
+    provider.publish(key_a, Key.generate("ES256", kid="a"))
+    clock.now += 601
+    assert kids(keys.current()) == ["a", "a"]
 
 
 def test_survives_whatever_a_fetch_raises_and_does_not_quote_it(
@@ -417,9 +465,11 @@ def test_threads_share_the_first_fetch_and_the_fetch_for_an_unknown_kid(
     assert len(found) == 8
     assert len(set(map(id, found))) == 1
     assert provider.fetches == 1
-    # Those that come after it has landed find the cool-down, and the key.
+    # Of those with an unknown kid one waits.
     provider.publish(key_a, key_b)
-    assert [kids(one) for one in in_threads(lambda: keys.refreshed("b"))] == [["a", "b"]] * 8
+    found = in_threads(lambda: keys.refreshed("b"))
+    assert ["a", "b"] in [kids(one) for one in found]
+    assert kids(keys.refreshed("b")) == ["a", "b"]
     assert provider.fetches == 2
 
 
@@ -429,3 +479,51 @@ def test_the_path_of_every_request_takes_no_lock(
     first = keys.current()
     monkeypatch.setattr(keys, "_flights", None)
     assert keys.current() is first
+
+
+@pytest.mark.parametrize(
+    ("max_age", "earliest", "latest"),
+    [
+        pytest.param(None, 480, 570, id="absent: 10 minutes"),
+        pytest.param(3600, 2880, 3420, id="as published"),
+        pytest.param(0, 60, 60, id="not under a minute"),
+        pytest.param(61, 60, 60, id="not under a minute by being early"),
+        pytest.param(10**9, 69_120, 82_080, id="not over a day"),
+    ],
+)
+def test_refreshes_somewhat_before_expiry(
+    max_age: float | None, earliest: float, latest: float
+) -> None:
+    times = {Timing().refresh_after(max_age) for _ in range(100)}
+    assert earliest <= min(times) <= max(times) <= latest
+    assert earliest == latest or len(times) > 1
+
+
+def test_refreshes_before_the_keys_are_too_old() -> None:
+    assert Timing(max_stale_seconds=100).refresh_after(86_400) == 100
+
+
+@pytest.mark.parametrize(
+    ("failures", "seconds"), [(1, 1), (2, 2), (3, 4), (6, 32), (7, 60), (2000, 60)]
+)
+def test_retries_later_and_later(failures: int, seconds: float) -> None:
+    times = [retry_after(failures) for _ in range(100)]
+    assert seconds <= min(times) <= max(times) <= seconds * 1.25
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"wait_seconds": -1},
+        {"wait_seconds": math.inf},
+        {"wait_seconds": math.nan},
+        {"wait_seconds": True},
+        {"cooldown_seconds": "30"},
+        {"min_refresh_seconds": 0},
+        {"min_refresh_seconds": 61, "max_refresh_seconds": 60},
+        {"max_stale_seconds": 59},
+    ],
+)
+def test_refuses_times_that_make_no_sense(parts: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError, match=next(iter(parts))):
+        Timing(**parts)

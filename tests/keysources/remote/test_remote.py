@@ -25,7 +25,7 @@ from jwt_middleware.errors import (
     UnavailableError,
     UnknownKeyError,
 )
-from jwt_middleware.keysources.remote.fetching import Document
+from jwt_middleware.keysources.remote.fetching import Fetched
 from jwt_middleware.keysources.remote.remote import RemoteJWKS
 
 if TYPE_CHECKING:
@@ -268,11 +268,11 @@ def test_threads_that_come_first_share_one_fetch(server: KeyServer, key_a: Key) 
 FORK = """
 import json, os, sys, threading
 from jwt_middleware.core.keys import Key
-from jwt_middleware.keysources.remote.fetching import choose_fetch
+from jwt_middleware.keysources.remote.fetching import KeyURL, choose_fetch
 from jwt_middleware.keysources.remote.remote import RemoteJWKS
 
 parent, now, in_flight = os.getpid(), [1000.0], threading.Event()
-over_http = choose_fetch(None, allow_http=False, ca_file=None)
+over_http = choose_fetch(None, KeyURL.parse(sys.argv[1]), allow_http=False, ca_file=None)
 
 def fetch(url):
     if os.getpid() == parent and now[0] > 1000.0:
@@ -349,9 +349,9 @@ def test_starts_no_thread_and_opens_no_connection_when_it_is_made(server: KeySer
 def test_fetches_with_what_it_is_given(key_a: Key) -> None:
     asked: list[str] = []
 
-    def fetch(url: str, /) -> Document:
+    def fetch(url: str, /) -> Fetched:
         asked.append(url)
-        return Document(json.dumps({"keys": [key_a.public_jwk()]}).encode(), None, url)
+        return Fetched(json.dumps({"keys": [key_a.public_jwk()]}).encode(), None, url)
 
     keys = RemoteJWKS("https://a.example/jwks?tenant=1", fetch=fetch, wait_seconds=60)
     assert isinstance(keys.current(), KeySet)

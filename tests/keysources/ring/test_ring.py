@@ -19,7 +19,7 @@ from jwt_middleware.errors import (
     UnavailableError,
     UnknownKeyError,
 )
-from jwt_middleware.keysources.publishing import public_jwks
+from jwt_middleware.keysources.jwks import public_jwks
 from jwt_middleware.keysources.ring.directory import RingDirectory
 from jwt_middleware.keysources.ring.manifest import Manifest
 from jwt_middleware.keysources.ring.ring import KeyRing

@@ -20,7 +20,7 @@ from jwt_middleware.keysources.ring.rotation import (
     GRACE_SECONDS,
     MAX_SECONDS,
     SETTLE_SECONDS,
-    Rotation,
+    RingChange,
     create,
     retire,
     rotate,
@@ -42,7 +42,7 @@ def read(directory: Path) -> Manifest:
     return RingDirectory(directory).read_manifest()
 
 
-def turn(directory: Path, now: float, **options: Any) -> Rotation:
+def turn(directory: Path, now: float, **options: Any) -> RingChange:
     return rotate(directory, token_lifetime_seconds=LIFETIME, now=now, **options)
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from jwt_middleware.errors import ConfigurationError
-from jwt_middleware.keysources.remote.urls import parse_address
+from jwt_middleware.keysources.remote.fetching import KeyURL
 
 
 @pytest.mark.parametrize(
@@ -20,7 +20,7 @@ from jwt_middleware.keysources.remote.urls import parse_address
     ],
 )
 def test_reads_a_url(url: str, text: str) -> None:
-    assert str(parse_address(url)) == text
+    assert str(KeyURL.parse(url)) == text
 
 
 @pytest.mark.parametrize(
@@ -51,22 +51,22 @@ def test_reads_a_url(url: str, text: str) -> None:
 )
 def test_refuses_a_url_without_quoting_it(url: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
-        parse_address(url)
+        KeyURL.parse(url)
     assert "example" not in str(caught.value)
 
 
 def test_refuses_what_is_no_string() -> None:
     with pytest.raises(ConfigurationError):
-        parse_address(None)  # type: ignore[arg-type]
+        KeyURL.parse(None)  # type: ignore[arg-type]
 
 
 def test_takes_plain_http_where_it_is_allowed() -> None:
-    assert parse_address("http://a.example/", allow_http=True).origin == ("http", "a.example", 80)
+    assert KeyURL.parse("http://a.example/", allow_http=True).origin == ("http", "a.example", 80)
 
 
 def test_asks_for_path_and_query() -> None:
-    assert parse_address("https://a.example/k?x=1&y").target == "/k?x=1&y"
-    assert parse_address("https://a.example").target == "/"
+    assert KeyURL.parse("https://a.example/k?x=1&y").target == "/k?x=1&y"
+    assert KeyURL.parse("https://a.example").target == "/"
 
 
 @pytest.mark.parametrize(
@@ -79,11 +79,11 @@ def test_asks_for_path_and_query() -> None:
     ],
 )
 def test_joins_a_reference(reference: str, url: str) -> None:
-    base = parse_address("https://a.example/keys/set?secret=1")
+    base = KeyURL.parse("https://a.example/keys/set?secret=1")
     assert str(base.join(reference, allow_http=False)) == url
 
 
 @pytest.mark.parametrize("reference", ["", "//[", "http://a.example/", "javascript:x", "/a b"])
 def test_refuses_a_reference(reference: str) -> None:
     with pytest.raises(ConfigurationError):
-        parse_address("https://a.example/keys").join(reference, allow_http=False)
+        KeyURL.parse("https://a.example/keys").join(reference, allow_http=False)

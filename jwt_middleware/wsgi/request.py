@@ -1,0 +1,344 @@
+"""
+What a request asks the app behind for: which methods, on which resources.
+
+``REQUEST_METHOD`` and ``PATH_INFO`` are only where that begins.  Frameworks, wrappers around apps
+and whole protocols let a client say the method again, move the path, or name a second resource, in
+headers and in the query.  Whether the app heeds them cannot be known here, so each is read as if it
+did, by what it can do:
+
+======================================= =======================================================
+a method in a header or the query       counts beside that of the request line
+a prefix (``X-Script-Name``)            the path may lose it, gain it, or be replaced by it
+a path (``X-Original-URL``)             the same, unless it only says the path again
+``SCRIPT_NAME`` as a header             400, unless it is the declared prefix
+``Destination``, a source to copy from  a resource of its own
+======================================= =======================================================
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Iterator
+from typing import TYPE_CHECKING, Final, NamedTuple
+from urllib.parse import unquote, unquote_plus
+
+from ..errors import InvalidRequestError
+from .paths import all_readings, read_path
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+MAX_PATH_CHARS: Final = 8192
+"""Longer paths are refused unread; most servers let no longer one in."""
+MAX_NAMED_CHARS: Final = 2048
+"""Of a path in a header."""
+MAX_METHODS: Final = 8
+MAX_MOVES: Final = 3
+"""Values by which headers move the path, together."""
+MAX_MOVED_PATHS: Final = 48
+
+SCRIPT_NAME_HEADER: Final = "HTTP_SCRIPT_NAME"
+METHOD_KEYS: Final = frozenset(
+    f"HTTP_{name}"
+    for name in (
+        "X_HTTP_METHOD_OVERRIDE", "X_HTTP_METHOD", "X_METHOD_OVERRIDE", "X_METHOD",
+        "X_OVERRIDE_METHOD", "X_REQUEST_METHOD", "X_ORIGINAL_METHOD", "X_FORWARDED_METHOD",
+        "X_REWRITE_METHOD", "X_TUNNELED_METHOD", "X_TUNNEL_METHOD", "X_REST_METHOD",
+        "X_HTTP_VERB", "X_HTTP_VERB_OVERRIDE", "HTTP_METHOD_OVERRIDE", "METHOD_OVERRIDE",
+        "REQUEST_METHOD",
+    )
+)  # fmt: skip
+PREFIX_KEYS: Final = frozenset(
+    f"HTTP_{name}"
+    for name in (
+        "SCRIPT_NAME", "X_SCRIPT_NAME", "X_SCRIPT_PREFIX", "X_FORWARDED_SCRIPT_NAME",
+        "X_FORWARDED_PREFIX", "X_FORWARDED_ROOT", "X_FORWARDED_BASE", "X_FORWARDED_BASE_PATH",
+        "X_FORWARDED_CONTEXT", "X_FORWARDED_CONTEXT_PATH", "X_ORIGINAL_PREFIX", "X_PREFIX",
+        "X_PATH_PREFIX", "X_URL_PREFIX", "X_PROXY_PREFIX", "X_PROXY_PATH", "X_INGRESS_PATH",
+        "X_BASE_PATH", "X_BASE_URL", "X_BASE_URI", "X_ROOT_PATH", "X_ROOT_URL", "X_URL_ROOT",
+        "X_APP_ROOT", "X_APPLICATION_ROOT", "X_MOUNT_POINT", "X_MOUNT_PATH", "X_CONTEXT_PATH",
+        "X_RELATIVE_URL_ROOT", "X_RSTUDIO_ROOT_PATH", "X_STRIPPED_PREFIX", "X_SUBFOLDER",
+        "X_VHM_ROOT", "X_VHOST_ROOT", "X_VIRTUAL_ROOT",
+    )
+)  # fmt: skip
+PATH_KEYS: Final = frozenset(
+    f"HTTP_{name}"
+    for name in (
+        "X_ORIGINAL_URL", "X_ORIGINAL_URI", "X_ORIGINAL_PATH", "X_ORIGINAL_REQUEST_URI",
+        "X_REWRITE_URL", "X_REWRITE_URI", "X_REWRITE_PATH", "X_REPLACED_PATH", "X_OVERRIDE_URL",
+        "X_OVERRIDE_PATH", "X_PATH_OVERRIDE", "X_HTTP_PATH_OVERRIDE", "X_HTTP_DESTINATIONURL",
+        "X_FORWARDED_URI", "X_FORWARDED_URL", "X_FORWARDED_PATH", "X_FORWARDED_REQUEST_URI",
+        "X_ENVOY_ORIGINAL_PATH", "X_REQUEST_URI", "X_REQUEST_URL", "X_REQUEST_PATH", "X_RAW_URI",
+        "X_RAW_PATH", "X_REAL_URI", "X_REAL_URL", "X_REAL_PATH", "X_PATH", "X_PATH_INFO", "X_URI",
+        "X_URL", "X_PROXY_URL", "X_MS_ORIGINAL_URL", "X_WAWS_UNENCODED_URL", "PATH_INFO",
+        "REQUEST_PATH", "REQUEST_URI", "RAW_URI", "REDIRECT_URL", "SCRIPT_URL",
+    )
+)  # fmt: skip
+SOURCE_KEYS: Final = frozenset(
+    {"HTTP_X_COPY_FROM", "HTTP_X_AMZ_COPY_SOURCE", "HTTP_X_COPY_SOURCE", "HTTP_COPY_SOURCE"}
+)
+WATCHED_KEYS: Final = (
+    METHOD_KEYS | PREFIX_KEYS | PATH_KEYS | SOURCE_KEYS | {"HTTP_DESTINATION", "HTTP_DEPTH"}
+)
+"""What makes a request more than its method and path."""
+
+# What a method does besides, in terms of others that a rule may name.    RFC 4918 §9.8, §9.9
+_IMPLIED: Final = {"COPY": ("GET",), "MOVE": ("GET", "DELETE")}
+# They act on the resource alone; any other may act on what is below as well.
+_NOT_RECURSIVE: Final = frozenset(
+    {
+        "CONNECT", "GET", "HEAD", "MKCALENDAR", "MKCOL", "OPTIONS", "PATCH", "POST", "PROPPATCH",
+        "PUT", "QUERY", "TRACE", "UNLOCK",
+    }
+)  # fmt: skip
+INFINITE: Final = float("inf")
+_DEPTHS: Final = {"0": 0.0, "1": 1.0}
+# Which methods a depth keeps from what is below: never DELETE and MOVE.
+#                                                            RFC 4918 §10.2, RFC 3253 §3.6
+_HEED_DEPTH: Final = {
+    0.0: frozenset({"COPY", "LOCK", "PROPFIND", "REPORT", "SEARCH"}),
+    1.0: frozenset({"PROPFIND", "REPORT", "SEARCH"}),
+}
+
+_URL: Final = re.compile(r"\A(?P<scheme>[A-Za-z][A-Za-z0-9+.\-]*)://(?P<authority>[^/?#]*)")
+_FORMS: Final = frozenset({"", "application/x-www-form-urlencoded", "multipart/form-data"})
+
+
+def _spelled(name: str) -> str:
+    """Return what matches *name* in a query, escaped or not, in any case."""
+    return "".join(f"(?:{re.escape(c)}|%{ord(c):02x}|%{ord(c.upper()):02x})" for c in name)
+
+
+_METHOD_IN_QUERY: Final = re.compile(
+    rf"(?:\A|[&;])(?:{'|'.join(map(_spelled, ('_method', 'x-http-method-override')))})=([^&;]*)",
+    re.IGNORECASE,
+)
+
+
+class Target(NamedTuple):
+    """
+    A resource that a request names, and what the app may do with it.
+
+    Attributes:
+        path: As ``PATH_INFO`` has it.
+        methods: All that may be run.
+        others: Paths that it may be as well, all of which must be allowed.
+        also: Ways to write *path* that say no more than it: a rule that relaxes must name those
+            here, too.
+        aliases: What it is called elsewhere: no rule that restricts may cover them.
+        depth: How many segments below it a recursive method may reach.
+    """
+
+    path: str
+    methods: tuple[str, ...]
+    others: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()
+    aliases: tuple[str, ...] = ()
+    depth: float = INFINITE
+
+
+def check_script_name(environ: WSGIEnvironment, prefix: str) -> None:
+    """
+    Check that no header made itself ``SCRIPT_NAME``.
+
+    gunicorn takes it from any client that it takes for a proxy, cuts it off the path, and leaves
+    the header beside it.
+
+    Raises:
+        InvalidRequestError: It did, and is not the declared *prefix*.
+    """
+    if environ.get(SCRIPT_NAME_HEADER, "").rstrip("/") not in {"", prefix}:
+        raise InvalidRequestError("SCRIPT_NAME was sent as a header")
+
+
+def methods_in_query(query: str) -> list[str]:
+    """Return the methods that a query names in place of the request's own."""
+    return [unquote_plus(value) for value in _METHOD_IN_QUERY.findall(query)]
+
+
+def is_form(environ: WSGIEnvironment) -> bool:
+    """Tell whether the request has a body in which a form may say its method."""
+    media_type = environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
+    return media_type in _FORMS and environ["REQUEST_METHOD"].upper() not in {"GET", "HEAD"}
+
+
+def levels_below(method: str, depth: float) -> float:
+    """Return how many segments below a path *method* reaches, if ``Depth`` is *depth*."""
+    method = method.upper()
+    if method in _NOT_RECURSIVE:
+        return 0
+    return depth if method in _HEED_DEPTH.get(depth, ()) else INFINITE
+
+
+def with_implied(methods: Iterable[str]) -> tuple[str, ...]:
+    """Return *methods*, and after each what it does besides."""
+    return tuple(dict.fromkeys(one for method in methods for one in (method, *_implied_by(method))))
+
+
+def _implied_by(method: str) -> tuple[str, ...]:
+    return _IMPLIED.get(method.upper(), ())
+
+
+def read_request(
+    environ: WSGIEnvironment, *, prefix: str = "", methods: Collection[str] = ()
+) -> list[Target]:
+    """
+    Read what a request names: its own resource first, then others.
+
+    Args:
+        environ: Of the request.
+        prefix: What one's own proxy cuts off each path, and says in a header.
+        methods: More that the app may run, of the query or a form.
+
+    Raises:
+        InvalidRequestError: It contradicts itself, or says more than can be checked in time.
+    """
+    check_script_name(environ, prefix)
+    path = environ.get("PATH_INFO", "")
+    if len(path) > MAX_PATH_CHARS:
+        raise InvalidRequestError("the path is too long")
+    sent = dict.fromkeys((environ["REQUEST_METHOD"], *_methods_in_headers(environ), *methods))
+    if len(sent) > MAX_METHODS + len(methods):
+        raise InvalidRequestError("too many methods")
+    depth = _DEPTHS.get(environ.get("HTTP_DEPTH", "").strip(), INFINITE)
+    others, aliases = _moved(path, environ, prefix)
+    targets = [Target(path, with_implied(sent), others, _raw_path(environ), aliases, depth)]
+    if "HTTP_DESTINATION" in environ:
+        destination = _destination(environ["HTTP_DESTINATION"], environ)
+        targets.append(_named(destination, environ, prefix, (*sent, "PUT"), depth))
+    for key in SOURCE_KEYS & environ.keys():
+        source = unquote(_path_of(environ[key]), "latin-1")
+        targets.append(_named(source, environ, prefix, ("GET",), depth))
+    return targets
+
+
+def _methods_in_headers(environ: WSGIEnvironment) -> Iterator[str]:
+    for key in METHOD_KEYS & environ.keys():
+        yield environ[key].strip()
+
+
+def encoded_slash(environ: WSGIEnvironment) -> str | None:
+    """Return the path of the request line if it has an escaped slash, which PATH_INFO lost."""
+    raw = environ.get("RAW_URI") or environ.get("REQUEST_URI")
+    if raw and "%" in raw:
+        path: str = raw.partition("?")[0]
+        if "%2f" in path.lower():
+            return path
+    return None
+
+
+def _raw_path(environ: WSGIEnvironment) -> tuple[str, ...]:
+    """
+    Return ``PATH_INFO`` with the slashes escaped that were.
+
+    Apps that route on the request line itself see one segment where ``PATH_INFO`` has two.
+    """
+    raw = encoded_slash(environ)
+    if raw is None:
+        return ()
+    kept = re.sub("%2f", "%252f", _path_of(raw), flags=re.IGNORECASE)
+    return (unquote(kept, "latin-1").removeprefix(environ.get("SCRIPT_NAME", "")),)
+
+
+def _path_of(value: str) -> str:
+    """Return the path in a URL, with or without scheme and host; it begins with a slash."""
+    path = re.split("[?#]", _URL.sub("", value.strip()), maxsplit=1)[0]
+    return path if path.startswith("/") else "/" + path
+
+
+def _moved(
+    path: str, environ: WSGIEnvironment, prefix: str
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return what else *path* may be by headers that move it, and what it is by *prefix*."""
+    values = list(_moves(path, environ, prefix))
+    if not values:
+        return (), ()
+    moves = [value for value in values if value != prefix]
+    if len(moves) > MAX_MOVES or sum(map(len, moves)) > MAX_NAMED_CHARS:
+        raise InvalidRequestError("too many headers move the path")
+    canonical = read_path(path).canonical
+    moved = dict.fromkeys([path] if canonical else all_readings(path))
+    for _ in moves:  # each may be heeded by a layer of its own, in any order
+        for text in list(moved):
+            for value in dict.fromkeys(moves):
+                moved.update(dict.fromkeys(_ways_to_move(text, value)))
+        if len(moved) > MAX_MOVED_PATHS:
+            raise InvalidRequestError("headers move the path in too many ways")
+    aliases = [prefix + path, *_below(prefix, path)] if prefix in values else []
+    return tuple(text for text in moved if text != path), tuple(aliases)
+
+
+def _ways_to_move(path: str, value: str) -> Iterator[str]:
+    yield value
+    yield value + path
+    yield "/" + path[len(value) :].removeprefix("/")
+
+
+def _moves(path: str, environ: WSGIEnvironment, prefix: str) -> Iterator[str]:
+    """Yield the values by which headers move the path; *prefix* once for each that is that."""
+    script_name = environ.get("SCRIPT_NAME", "")
+    for key in PREFIX_KEYS & environ.keys():
+        for value in environ[key].split(","):  # two headers, joined by the server
+            named = _path_of(value).rstrip("/")
+            yield from _unescaped(named) if named else ()
+    said = {path, script_name + path, prefix + path}
+    for key in PATH_KEYS & environ.keys():
+        for named in _unescaped(_path_of(environ[key])):
+            if named not in said:
+                yield named
+                if script_name and named.startswith(script_name):
+                    yield named.removeprefix(script_name)
+
+
+def _unescaped(path: str) -> Collection[str]:
+    """Return *path* without escapes, and as it is if that may mean something else."""
+    unescaped = unquote(path, "latin-1")
+    return {path, unescaped} if "%2f" in path.lower() else {unescaped}
+
+
+def _destination(value: str, environ: WSGIEnvironment) -> str:
+    """
+    Return the path of a ``Destination``.  Source: RFC 4918 §10.3.
+
+    Raises:
+        InvalidRequestError: It is no URL of this host, nor an absolute path.
+    """
+    value = value.strip()
+    url = _URL.match(value)
+    if url is not None:
+        keys = ("HTTP_HOST", "HTTP_X_FORWARDED_HOST", "SERVER_NAME")
+        hosts = {_host(environ[key]) for key in keys if environ.get(key)}
+        if url["scheme"].lower() not in {"http", "https"} or _host(url["authority"]) not in hosts:
+            raise InvalidRequestError("Destination is not a URL of this host")
+    elif not value.startswith("/"):
+        raise InvalidRequestError("Destination is not a URL")
+    return unquote(_path_of(value), "latin-1")
+
+
+def _host(authority: str) -> str:
+    """Return the name of a host without user and port."""
+    return re.sub(r":[0-9]*\Z", "", authority.rpartition("@")[2]).lower()
+
+
+def _below(prefix: str, path: str) -> Iterator[str]:
+    """Yield what *path* is below *prefix*, if it is."""
+    prefix = prefix.rstrip("/")
+    if prefix and (path + "/").startswith(prefix + "/"):
+        yield path.removeprefix(prefix) or "/"
+
+
+def _named(
+    path: str,
+    environ: WSGIEnvironment,
+    prefix: str,
+    methods: tuple[str, ...],
+    depth: float,
+) -> Target:
+    """Return the resource at *path* of this host, as ``PATH_INFO`` would have it."""
+    if len(path) > MAX_NAMED_CHARS:
+        raise InvalidRequestError("a path in a header is too long")
+    mounted = path
+    for part in (prefix, environ.get("SCRIPT_NAME", "")):
+        mounted = next(_below(part, mounted), mounted)
+    others, aliases = _moved(mounted, environ, prefix)
+    return Target(mounted, methods, others, aliases=(path, *aliases), depth=depth)
