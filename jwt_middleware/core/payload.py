@@ -181,7 +181,7 @@ def checked_claims(claims: Mapping[str, Any] | None) -> dict[str, Any]:
     Return a copy of own claims, as plain JSON values; nothing for ``None``.
 
     Raises:
-        ConfigurationError: A name is reserved or no name, a value is not JSON, or they are too many.
+        ConfigurationError: A name is reserved or none, a value is not JSON, or they are too long.
     """
     if claims is None or claims == {}:
         return {}
