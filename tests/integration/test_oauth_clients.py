@@ -17,6 +17,8 @@ from authlib.integrations.requests_client import OAuthError
 from authlib.oauth2.rfc6749 import ResourceProtector
 from authlib.oauth2.rfc6750.errors import InvalidTokenError
 from authlib.oauth2.rfc7662 import IntrospectTokenValidator
+from authlib.oauth2.rfc9068 import JWTBearerTokenValidator
+from joserfc.jwk import KeySet as JoseKeySet
 from oauthlib.oauth2 import (
     BackendApplicationClient,
     InvalidClientError,
@@ -335,6 +337,26 @@ def test_authlib_does_not_accept_a_refresh_token_for_an_access_token(server: Ser
     assert ask(token["access_token"])["sub"] == "1"
     with pytest.raises(InvalidTokenError):
         ask(token["refresh_token"])
+
+
+def test_authlib_s_validator_of_rfc_9068_accepts_tokens_with_a_client(tmp_path: Path) -> None:
+    with serving(tmp_path) as url:
+        jwks = requests.get(f"{url}/.well-known/jwks.json", timeout=10).json()
+
+        class Validator(JWTBearerTokenValidator):  # type: ignore[misc]  # Authlib ships no types
+            def get_jwks(self) -> Any:
+                return JoseKeySet.import_key_set(jwks)
+
+        login = {"account": "ann@example.com", "secret": PASSWORD, "type": "email"}
+        validator, tokens = Validator(url, "api"), []
+        for client in ({"client_id": "web"}, {}):
+            answer = requests.post(f"{url}/token", json={**login, **client}, timeout=10)
+            tokens.append(answer.json()["access_token"])
+    named, unnamed = map(validator.authenticate_token, tokens)
+    validator.validate_token(named, ["read"], None)
+    assert named["client_id"] == "web"
+    with pytest.raises(InvalidTokenError):  # says JWT, as it has no client_id
+        validator.validate_token(unnamed, ["read"], None)
 
 
 TOOLKIT = """
