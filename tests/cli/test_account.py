@@ -316,6 +316,7 @@ class TestChanges:
             "account": "ann@x",
             "scope": "read write",
             "auth": "gold",
+            "claims": "{}",
             "state": "enabled",
             "secret changed": created,
         }
