@@ -34,7 +34,7 @@ from .log import Follower, record
 from .tables import TABLES, escape, fill, old_subject_hashes, subject_hash, unescape
 
 _PAGE_SIZE: Final = 500
-_EXCESS: Final = 100  # sessions over the most of a subject that one login ends at most
+_EXCESS: Final = 20  # sessions over the most of a subject that one login ends at most
 _BORN: Final = 10
 _ANY_NUMBER: Final = 2**63 - 1
 _FIX: Final = "restart the application, or run `jwt-middleware sessions create-schema`"
@@ -123,9 +123,12 @@ _FORGET_ENDED: Final = Statement(
 _ANY_ENDED: Final = Statement("SELECT issuer, subject FROM jwt_ended_subjects LIMIT 1")
 # Locked in an order, so that two that clear the same ones do not wait for each other.
 _CLEARABLE: Final = Statement("""
-    SELECT sid, issuer, used_at, tokens_until FROM jwt_sessions
-    WHERE (subject_hash = :subject AND born < :number)
-        OR (subject_hash = :old AND born IS NULL AND created_at < :until)
+    SELECT sid, used_at, tokens_until FROM jwt_sessions
+    WHERE subject_hash = :subject AND born < :number ORDER BY sid LIMIT :most {|FOR UPDATE}
+""")
+_OLD_CLEARABLE: Final = Statement("""
+    SELECT sid, used_at, tokens_until FROM jwt_sessions
+    WHERE subject_hash = :old AND born IS NULL AND created_at < :until
     ORDER BY sid LIMIT :most {|FOR UPDATE}
 """)
 
@@ -380,12 +383,14 @@ def _clear(connection: Connection, issuer: str, subject: str, *, limit: int) -> 
         "most": limit,
     }
     rows = connection.run(_CLEARABLE, sought).fetchall()
+    if len(rows) < limit:
+        rows += connection.run(_OLD_CLEARABLE, sought | {"most": limit - len(rows)}).fetchall()
     connection.run_many(_DELETE, [{"sid": sid} for sid, *_ in rows])
     record(
         connection,
         [
             _ended(issuer, sid, tokens_until, now=revoked_at)
-            for sid, _, used_at, tokens_until in rows
+            for sid, used_at, tokens_until in rows
             if used_at > revoked_at - NAMED_SECONDS
         ],
     )
