@@ -19,6 +19,7 @@ from ...attempts import Attempt, Reservation
 from ...session import Session
 from ...store import (
     DEFAULT_MAX_PER_SUBJECT,
+    ENDED_AT_ONCE,
     NAMED_SECONDS,
     TIMEOUT_SECONDS,
     Changes,
@@ -34,7 +35,6 @@ from .log import Follower, record
 from .tables import TABLES, escape, fill, old_subject_hashes, subject_hash, unescape
 
 _PAGE_SIZE: Final = 500
-_EXCESS: Final = 20  # sessions over the most of a subject that one login ends at most
 _BORN: Final = 10
 _ANY_NUMBER: Final = 2**63 - 1
 _FIX: Final = "restart the application, or run `jwt-middleware sessions create-schema`"
@@ -197,7 +197,7 @@ class SQLSessions:
         row = _to_row(session)
         with self._database.writing() as connection:
             connection.run(_INSERT, row)
-            sought = {"subject": row["subject_hash"], "most": max_per_subject + _EXCESS}
+            sought = {"subject": row["subject_hash"], "most": max_per_subject + ENDED_AT_ONCE}
             (count,) = connection.run(_COUNT_OF, sought).fetchone()
             if count > max_per_subject:
                 sought |= {"most": count, "excess": count - max_per_subject}
