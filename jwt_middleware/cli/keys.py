@@ -15,7 +15,7 @@ import click
 
 from ..config import load
 from ..core.issuer import DEFAULT_LIFETIME_SECONDS
-from ..core.jws import ALGORITHMS
+from ..core.jws import ALGORITHMS, canonical_alg, checked_algorithms
 from ..core.keys import Key
 from ..keysources.file.keyfile import KeyFile
 from ..keysources.jwks import public_jwks, read_jwks
@@ -26,6 +26,7 @@ from ..keysources.ring.manifest import Manifest, RingKey
 from ..keysources.ring.ring import KeyRing
 from .terminal import shown
 
+_ALGS: Final = (*ALGORITHMS, "Ed25519")
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
@@ -64,12 +65,10 @@ def keys() -> None:
 
 @keys.command()
 @_directory
-@click.option(
-    "--alg", type=click.Choice([*ALGORITHMS]), required=True, help="What the keys are for."
-)
+@click.option("--alg", type=click.Choice(_ALGS), required=True, help="What the keys are for.")
 def create(directory: Path, alg: str) -> None:
     """Begin a key ring: one key to sign with, and one announced."""
-    _print_ring(rotation.create(directory, alg=alg, now=time.time()))
+    _print_ring(rotation.create(directory, alg=canonical_alg(alg), now=time.time()))
 
 
 @keys.command("list")
@@ -154,14 +153,14 @@ def export(directory: Path) -> None:
 @click.option(
     "--alg",
     "algorithms",
-    type=click.Choice([*ALGORITHMS]),
+    type=click.Choice(_ALGS),
     multiple=True,
     help="An alg that is accepted; can be repeated.  [default: all]",
 )
 @click.option("--allow-http", is_flag=True, help="Fetch over plain HTTP from any host.")
 def check(source: str, algorithms: tuple[str, ...], *, allow_http: bool) -> None:
     """
-    Tell which keys of a JWK set, a JWK, a PEM or a key ring would be accepted, and why not.
+    Tell which keys of a JWK set, a JWK, a PEM or a key ring would be accepted, and why not others.
 
     The accepted keys are printed, tab-separated, and what is wrong with the others is said on
     standard error.  If none is accepted the exit code is 1.
@@ -174,6 +173,7 @@ def check(source: str, algorithms: tuple[str, ...], *, allow_http: bool) -> None
 
 
 def _read(source: str, algorithms: tuple[str, ...] | None, *, allow_http: bool) -> Iterable[Key]:
+    accepted = checked_algorithms(algorithms)
     if "://" in source:
         url = KeyURL.parse(source, allow_http=allow_http)
         fetch = choose_fetch(None, url, allow_http=allow_http, ca_file=None)
@@ -181,14 +181,14 @@ def _read(source: str, algorithms: tuple[str, ...] | None, *, allow_http: bool) 
             document = fetch(source)
         except FetchError as error:
             raise click.ClickException(str(error)) from error
-        return read_jwks(document.octets, algorithms=algorithms)
+        return read_jwks(document.octets, algorithms=accepted)
     if Path(source).is_dir():
         ring = KeyRing(source).current()
-        accepted = [key for key in ring if algorithms is None or key.alg in algorithms]
-        if not accepted:
+        fitting = [key for key in ring if accepted is None or key.alg in accepted]
+        if not fitting:
             raise click.ClickException(f"{source!r}: the key ring is for none of these algs")
-        return accepted
-    return KeyFile(source, algorithms=algorithms).current()
+        return fitting
+    return KeyFile(source, algorithms=accepted).current()
 
 
 class _ToStderr(logging.Handler):

@@ -270,7 +270,11 @@ def build_trusted(
 
 
 def _joined_algorithms(entries: Sequence[TrustedSettings]) -> Sequence[str] | None:
-    """Return what entries that share keys accept together; each takes its own part of that."""
+    """
+    Return what entries that share keys accept together; each takes its own part of that.
+
+    Where only some are limited, an RSA key that names no alg serves them all.
+    """
     named = [entry.algorithms for entry in entries]
     if all(algorithms is None for algorithms in named):
         return None

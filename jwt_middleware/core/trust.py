@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
@@ -19,6 +20,8 @@ from . import claims as check
 from .claim_path import Claims, parse_path, parse_paths, parse_scopes_from, scopes_of
 from .jws import Header, checked_algorithms, parse_header
 from .keys import Key, KeySet
+
+logger = logging.getLogger("jwt_middleware")
 
 MAX_LEEWAY_SECONDS: Final = 300
 DEFAULT_LEEWAY_SECONDS: Final = 30
@@ -252,21 +255,27 @@ class TrustedIssuer:
             self._known_headers.clear()
         self._known_headers[segment] = found
 
-    def check_key(self, key: Key, claims: Claims, *, keys: KeySet, now: float) -> None:
+    def permitted_signer(
+        self, signers: Iterable[Key], claims: Claims, *, keys: KeySet, now: float
+    ) -> Key:
         """
-        Check that a key whose signature a token has may sign it: by its dates, and by its issuer.
+        Return the key, of those that made a signature, that may: by its dates and its issuer.
 
         Raises:
-            UnknownKeyError: Its certificate is not valid now.
-            UnavailableError: Neither is any other key's of the set.
-            InvalidClaimError: Its JWK names another issuer.
+            UnknownKeyError: The certificate of each has expired, or is not valid yet.
+            UnavailableError: So have those of all *keys*.
+            InvalidClaimError: Their JWKs name other issuers.
         """
-        if not key.valid_from <= now < key.valid_until:
-            if not any(one.valid_from <= now < one.valid_until for one in keys):
+        valid = [key for key in signers if key.valid_from <= now < key.valid_until]
+        if not valid:
+            if not any(key.valid_from <= now < key.valid_until for key in keys):
                 raise UnavailableError(f"no certificate of {self.issuer} is valid now")
-            raise UnknownKeyError("the key's certificate is not valid now", kid=key.kid)
-        if key.issuer is not None and not _is_issuer(key.issuer, claims):
-            raise InvalidClaimError("iss is not the issuer that the key is for", claim="iss")
+            logger.warning("a certificate of %s has expired, or is not valid yet", self.issuer)
+            raise UnknownKeyError("the key's certificate is not valid now")
+        for key in valid:
+            if key.issuer is None or _is_issuer(key.issuer, claims):
+                return key
+        raise InvalidClaimError("iss is not the issuer that the key is for", claim="iss")
 
     def check_claims(self, claims: Claims, *, now: float) -> tuple[str, float, float]:
         """

@@ -314,7 +314,7 @@ class TokenVerifier:
             trusted = check.check_issuer(claims, self._trusted)
             found = trusted.find_keys(jws.header)
         try:
-            key = _signer(jws, found)
+            signers = _signers(jws, found)
         except InvalidSignatureError:
             if isinstance(trusted.keys, KeySet):
                 raise
@@ -325,15 +325,15 @@ class TokenVerifier:
             newer = trusted.find_newer_keys(found)
             if newer is None:
                 raise
-            found, key = newer, _signer(jws, newer)
+            found, signers = newer, _signers(jws, newer)
         if claims is None:
             payload, claims = _read_payload(jws)
             check.check_issuer(claims, self._trusted)
         keys, header, _ = found
         now = self._clock()
         subject, valid_from, valid_until = trusted.check_claims(claims, now=now)
-        if key.is_limited:
-            trusted.check_key(key, claims, keys=keys, now=now)
+        if signers[0].is_limited:
+            key = trusted.permitted_signer(signers, claims, keys=keys, now=now)
             valid_from = max(valid_from, key.valid_from)
             valid_until = min(valid_until, key.valid_until)
         verified = VerifiedToken(header, claims, trusted, keys, valid_from, valid_until, subject)
@@ -359,9 +359,15 @@ def _memory_of(token: str, payload: bytes) -> int:
     return 900 + len(token) + len(payload) + 60 * values + 400 * (containers - 1)
 
 
-def _signer(jws: CompactJWS, found: Found) -> Key:
+def _signers(jws: CompactJWS, found: Found) -> list[Key]:
+    """Return the keys that made the signature: more than one where one key has several entries."""
     signature = decode_signature(jws.signature)
+    signers: list[Key] = []
     for key in found[2]:
         if key.verify(jws.signing_input, signature):
-            return key
-    raise InvalidSignatureError
+            signers.append(key)
+            if not key.is_limited:
+                break
+    if not signers:
+        raise InvalidSignatureError
+    return signers

@@ -57,6 +57,8 @@ class LogoutPaths:
         """End every session of the token's subject, and whatever else it has got before now."""
         try:
             claims = self._authenticate(environ)
+            if not isinstance(claims.get("sub"), str):  # the subject came from another claim
+                raise InvalidRequestError("the token has no sub to end sessions by")
             self._sessions.end_all(claims["sub"])
             # Its own session may be one that the store has lost.
             self._revoke(claims)

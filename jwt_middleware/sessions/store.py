@@ -33,6 +33,9 @@ all others it is earlier, so that the subject's revocation covers them, however 
 DEFAULT_MAX_PER_SUBJECT: Final = 1_000
 """Sessions that a subject has at the same time; a process of its own for each is still possible."""
 
+ENDED_AT_ONCE: Final = 20
+"""How many sessions one login ends at most where its subject has too many."""
+
 Kind = Literal["token", "session", "subject"]
 
 

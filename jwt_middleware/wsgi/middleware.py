@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Protocol
 
 from ..core.verifier import TokenVerifier, VerifiedToken
@@ -86,14 +86,15 @@ class JWTMiddleware:
         self.endpoint = endpoint
         self.well_known = well_known
         self.responses = responses if responses is not None else Responses()
-        for trusted in verifier.trusted.values():
-            if verifier.remote_user(trusted, "sub") is None:
-                logger.warning(
-                    "REMOTE_USER is not set for tokens of %s, whose subjects may be those of"
-                    ' another issuer: set its remote_user, as in "partner:{sub}"',
-                    trusted.issuer,
-                )
-        self._mounted = _mounted(well_known, endpoint)
+        _warn_of_unmapped(verifier)
+        self._mounted: dict[str, WSGIApplication] = {}
+        if well_known is not None:
+            self._mounted.update(dict.fromkeys(well_known.paths, well_known))
+        if endpoint is not None:
+            for path in endpoint.paths:
+                if path in self._mounted:
+                    raise ConfigurationError(f"path {path!r} is that of a public document")
+                self._mounted[path] = endpoint
         for rule in self.policy.rules:
             if rule.preflight:
                 logger.warning("%s", rule.describe_preflight())
@@ -163,15 +164,11 @@ def _check_app(app: object) -> None:
         ) from error
 
 
-def _mounted(
-    well_known: WellKnown | None, endpoint: Endpoint | None
-) -> Mapping[str, WSGIApplication]:
-    mounted: dict[str, WSGIApplication] = {}
-    if well_known is not None:
-        mounted.update(dict.fromkeys(well_known.paths, well_known))
-    if endpoint is not None:
-        for path in endpoint.paths:
-            if path in mounted:
-                raise ConfigurationError(f"path {path!r} is that of a public document")
-            mounted[path] = endpoint
-    return mounted
+def _warn_of_unmapped(verifier: TokenVerifier) -> None:
+    for trusted in verifier.trusted.values():
+        if verifier.remote_user(trusted, "sub") is None:
+            logger.warning(
+                "REMOTE_USER is not set for tokens of %s, whose subjects may be those of another"
+                ' issuer: set its remote_user, as in "partner:{sub}"',
+                trusted.issuer,
+            )

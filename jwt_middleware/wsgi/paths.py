@@ -13,7 +13,6 @@ import re
 import string
 import unicodedata
 from collections.abc import Iterator, Sequence
-from itertools import chain
 from typing import Final, Literal, NamedTuple
 from urllib.parse import unquote
 
@@ -24,8 +23,10 @@ MAX_NORMALISED_CHARS: Final = 512
 """Unicode normalisation is quadratic: a longer path that is not ASCII is never canonical."""
 MAX_NORMALISED_SEGMENT_CHARS: Final = 64
 """And of such a path, only segments up to this length are normalised."""
-MAX_READ_CHARS: Final = 24_576
-"""Of all readings of a path together: some three of the longest, hundreds of a usual one."""
+MAX_SEPARATORS: Final = 256
+"""In a path that is not canonical: slashes, and what may become or end one."""
+MAX_READ_CHARS: Final = 8192
+"""Of all readings that one request needs, together."""
 SLOWER_BEYOND_ASCII: Final = 4
 """As how many of them a character counts in a text that is not ASCII."""
 
@@ -35,7 +36,8 @@ _AMBIGUOUS: Final = re.compile(
     r"^(?!/)|//|/\.{1,2}(?:/|\Z)|[\\;\x00-\x1f\x7f-\x9f]|%[0-9A-Fa-f]{2}"
 )
 _ABSOLUTE_FORM: Final = re.compile(r"\A[A-Za-z][A-Za-z0-9+.\-]*://[^/]*")  # RFC 9112 §3.2.2
-_CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
+_SEPARATORS: Final = ("/", "\\", ";", "%", "?", "#", "\0")
 _QUERY_OR_FRAGMENT: Final = re.compile(r"[?#]")
 # Format characters, which no reader sees and some comparisons drop: soft hyphen, joiners, marks.
 _INVISIBLE: Final = re.compile(
@@ -43,6 +45,24 @@ _INVISIBLE: Final = re.compile(
 )
 _VIEW: Final = ("@@", "++view++")  # Pyramid, Zope: the rest of the segment is the name of a view
 _PUNCTUATION: Final = str.maketrans(dict.fromkeys(string.punctuation.replace("/", ""), "_"))
+
+
+class Budget:
+    """What may still be read for a request: as many characters as :data:`MAX_READ_CHARS`."""
+
+    def __init__(self) -> None:
+        self._left = MAX_READ_CHARS
+
+    def spend(self, text: str) -> None:
+        """
+        Take *text* off.
+
+        Raises:
+            InvalidRequestError: There is not so much left.
+        """
+        self._left -= len(text) if text.isascii() else len(text) * SLOWER_BEYOND_ASCII
+        if self._left < 0:
+            raise InvalidRequestError("the request can be read in too many ways")
 
 
 class Readings(NamedTuple):
@@ -58,7 +78,7 @@ class Readings(NamedTuple):
     texts: tuple[str, ...]
 
 
-def read_path(path: str) -> Readings:
+def read_path(path: str, budget: Budget | None = None) -> Readings:
     """
     Read a ``PATH_INFO``: bytes in the shape of a Latin-1 string (PEP 3333).
 
@@ -67,6 +87,7 @@ def read_path(path: str) -> Readings:
     Raises:
         InvalidRequestError: It can be read in so many ways that to try them all takes too long.
     """
+    budget = budget or Budget()
     try:
         text = path if path.isascii() else path.encode("latin-1").decode("utf-8")
     except UnicodeEncodeError:  # a server that decoded it already
@@ -76,12 +97,14 @@ def read_path(path: str) -> Readings:
     else:
         short = len(text) <= MAX_NORMALISED_CHARS or text.isascii()
         if short and not _AMBIGUOUS.search(text):
+            budget.spend(text[: len(text) // 8])  # nothing to resolve
             return Readings(canonical=True, texts=(text,))
         sent = [text]
-    return Readings(canonical=False, texts=tuple(dict.fromkeys(chain(*map(all_readings, sent)))))
+    texts = dict.fromkeys(reading for one in sent for reading in all_readings(one, budget))
+    return Readings(canonical=False, texts=tuple(texts))
 
 
-def all_readings(text: str) -> list[str]:
+def all_readings(text: str, budget: Budget) -> list[str]:
     """
     Return what a path becomes for apps that resolve none, some or all of what can be resolved.
 
@@ -89,17 +112,16 @@ def all_readings(text: str) -> list[str]:
     leading slashes and keep the rest: to them ``//admin/../x`` is below ``/admin``.
 
     Raises:
-        InvalidRequestError: They have more than :data:`MAX_READ_CHARS` characters together.
+        InvalidRequestError: They are too many or too long.
     """
+    if sum(map(text.count, _SEPARATORS)) > MAX_SEPARATORS:
+        raise InvalidRequestError("the path has too many parts")
     readings: dict[str, None] = {}
-    left = MAX_READ_CHARS
     for _ in range(MAX_DECODINGS + 1):
         for reading in _undecoded_readings(text):
             if reading not in readings:
-                left -= len(reading) * (1 if reading.isascii() else SLOWER_BEYOND_ASCII)
+                budget.spend(reading)
                 readings[reading] = None
-        if left < 0:
-            raise InvalidRequestError("the path can be read in too many ways")
         decoded = unquote(text) if "%" in text else text
         if decoded == text:
             break
@@ -176,7 +198,9 @@ def fold_segment(segment: str) -> str:
     return (segment.rstrip(" .") or segment).translate(_PUNCTUATION)
 
 
-def folded_segments(text: str, limit: int) -> Iterator[tuple[str, ...]]:
+def folded_segments(
+    text: str, limit: int, budget: Budget | None = None
+) -> Iterator[tuple[str, ...]]:
     """
     Yield the folded segments of *text*, each way that a framework may come by them.
 
@@ -186,9 +210,13 @@ def folded_segments(text: str, limit: int) -> Iterator[tuple[str, ...]]:
     Args:
         text: One reading of a path.
         limit: How many segments matter; none after one more is looked at.
+        budget: For what compatible characters stand for.
+
+    Raises:
+        InvalidRequestError: There are too many ways.
     """
     folded = fold(text)
-    for reading in [folded] if text.isascii() else all_readings(folded):
+    for reading in [folded] if text.isascii() else all_readings(folded, budget or Budget()):
         for part in dict.fromkeys((reading, _QUERY_OR_FRAGMENT.split(reading, maxsplit=1)[0])):
             if part.startswith("/") or not part:
                 segments = part.rstrip("/").split("/", limit + 2)[1 : limit + 2]

@@ -10,13 +10,13 @@ it may mean, :mod:`.paths` how each path can be read.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from ..core.claim_path import ClaimCondition, claim_conditions, shown_path
 from ..errors import ConfigurationError, InsufficientScopeError
-from .paths import Found, Pattern, PatternTree, folded_segments, read_path
+from .paths import Budget, Found, Pattern, PatternTree, folded_segments, read_path
 from .request import (
     WATCHED_KEYS,
     Target,
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 Access = Literal["passthrough", "public", "optional", "required"]
 
 REMEMBERED_DECISIONS: Final = 1024
+REMEMBERED_JOINS: Final = 128
 MAX_REMEMBERED_CHARS: Final = 512
 
 
@@ -226,7 +227,13 @@ class Policy:
         self._allows_preflight = any(rule.requirement.preflight for rule in self._rules)
         self._reads_methods = bool(named)
         self._methods_in_form = tuple(sorted(named)) if form_method_override else ()
+        self._requirements = (*(rule.requirement for rule in self._rules), _DEFAULT)
+        self._restricting = {
+            method: {n for n, rule in enumerate(self._rules) if rule.restricts(method)}
+            for method in {"", "HEAD", *named}
+        }
         self._remembered = lru_cache(REMEMBERED_DECISIONS)(self._decide_afresh)
+        self._join = lru_cache(REMEMBERED_JOINS)(self._join_afresh)
         self._remembered_plain = lru_cache(REMEMBERED_DECISIONS)(self._decide_plain)
 
     def requirement(self, environ: WSGIEnvironment) -> Requirement:
@@ -247,8 +254,8 @@ class Policy:
                 return self._remembered_plain(path, method)
         targets = read_request(environ, prefix=self._prefix, methods=self._further_methods(environ))
         if len(targets) == 1:
-            return self._preflight(targets[0], environ) or self._decide(targets[0])
-        return _all_of(map(self._decide, targets))
+            return self._preflight(targets[0], environ) or self._join(self._decide(targets[0]))
+        return self._join(frozenset().union(*map(self._decide, targets)))
 
     def _says_more(self, environ: WSGIEnvironment) -> bool:
         """Tell whether anything but a header says more than method and path do."""
@@ -268,36 +275,52 @@ class Policy:
             return None  # what is no longer OPTIONS behind us is no preflight
         if not wanted or not environ.get("HTTP_ORIGIN"):
             return None
-        own = self._decide(target)
-        if own.access == "required" and self._decide(target._replace(methods=(wanted,))).preflight:
+        own = self._join(self._decide(target))
+        if own.access != "required":
+            return own
+        canonical = read_path(target.path).canonical
+        numbers = self._decide(target._replace(methods=(wanted,)))
+        # As all that relaxes: for the path itself, in its own spelling.
+        if canonical and numbers <= set(self._naming([target.path])) and self._all_open(numbers):
             return PREFLIGHT
         return own
 
-    def _decide(self, target: Target) -> Requirement:
+    def _all_open(self, numbers: frozenset[int]) -> bool:
+        return all(self._requirements[number].preflight for number in numbers)
+
+    def _decide(self, target: Target) -> frozenset[int]:
         if sum(map(len, (target.path, *target.methods))) > MAX_REMEMBERED_CHARS or target.others:
             return self._decide_afresh(target)
         return self._remembered(target)
 
     def _decide_plain(self, path: str, method: str) -> Requirement:
-        return self._decide_afresh(Target(path, with_implied([method])))
+        return self._join(self._decide_afresh(Target(path, with_implied([method]))))
 
-    def _decide_afresh(self, target: Target) -> Requirement:
-        readings = read_path(target.path)
+    def _join_afresh(self, numbers: frozenset[int]) -> Requirement:
+        """Join what several rules require: all of them must be satisfied."""
+        return _all_of(self._requirements[number] for number in numbers)
+
+    def _decide_afresh(self, target: Target) -> frozenset[int]:
+        """Return the numbers of the rules that must be satisfied."""
+        budget = Budget()
+        readings = read_path(target.path, budget)
         texts = dict.fromkeys(readings.texts)
         for other in (*target.others, *target.also, *target.aliases):
-            texts.update(dict.fromkeys(read_path(other).texts))
+            texts.update(dict.fromkeys(read_path(other, budget).texts))
         limit = self._covering.depth
-        segments = dict.fromkeys(one for text in texts for one in folded_segments(text, limit))
+        segments = dict.fromkeys(
+            one for text in texts for one in folded_segments(text, limit, budget)
+        )
         covered = tuple(dict.fromkeys(map(self._covering.find, segments)))
         named: tuple[int, ...] = ()
         if readings.canonical and not target.others:
-            written = (readings.texts[0], *target.also)
-            named = self._naming(written)
-        requirements = [
-            self._first(method, named, covered, levels_below(method, target.depth))
-            for method in target.methods
-        ]
-        return requirements[0] if len(requirements) == 1 else _all_of(requirements)
+            named = self._naming((readings.texts[0], *target.also))
+        return frozenset().union(
+            *(
+                self._first(method, named, covered, levels_below(method, target.depth))
+                for method in target.methods
+            )
+        )
 
     def _naming(self, texts: Iterable[str]) -> tuple[int, ...]:
         """Return the numbers of the rules that name all of *texts*, character by character."""
@@ -310,20 +333,17 @@ class Policy:
 
     def _first(
         self, method: str, named: tuple[int, ...], covered: Iterable[Found], levels: float
-    ) -> Requirement:
-        relaxing = next((n for n in named if self._rules[n].relaxes_for(method)), None)
+    ) -> set[int]:
+        relaxing = next((n for n in named if self._rules[n].relaxes_for(method)), len(self._rules))
         numbers: set[int] = set()
         for found in covered:
-            first = next((n for n in found.matched if self._rules[n].restricts(method)), None)
+            first = next((n for n in found.matched if self._rules[n].restricts(method)), relaxing)
             # A path that some app may take for a restricted one is not relaxed.
-            if first is not None and (relaxing is None or first < relaxing):
+            if first < relaxing:
                 numbers.add(self._as_spelled(first, named, method))
             if levels and self._recursive:
                 numbers |= self._below(method, named, found, levels)
-        if not numbers:
-            return _DEFAULT if relaxing is None else self._rules[relaxing].requirement
-        requirement = _all_of(self._rules[number].requirement for number in numbers)
-        return requirement if numbers <= set(named) else replace(requirement, preflight=False)
+        return numbers or {relaxing}  # after the last rule comes the one by default
 
     def _as_spelled(self, number: int, named: tuple[int, ...], method: str) -> int:
         """Of rules whose paths differ in their spelling only, return the one that is exact."""
@@ -342,7 +362,9 @@ class Policy:
             n for n in sorted({*named, *found.matched}) if self._covers_below(n, method)
         )
         last = next(decide_on_all, len(self._rules))
-        return {n for n in found.below(levels) if n < last and self._rules[n].restricts(method)}
+        numbers = found.below(levels)
+        numbers &= self._restricting.get(method.upper(), self._restricting[""])
+        return numbers if last == len(self._rules) else {n for n in numbers if n < last}
 
     def _covers_below(self, number: int, method: str) -> bool:
         rule = self._rules[number]
@@ -374,7 +396,6 @@ class _CompiledRule:
 
 
 def _all_of(requirements: Iterable[Requirement]) -> Requirement:
-    """Join what several readings of a request require: all of them must be satisfied."""
     different = list({id(one): one for one in requirements}.values())
     if len(different) == 1:
         return different[0]

@@ -19,11 +19,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Iterator
+from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import unquote, unquote_plus
 
 from ..errors import InvalidRequestError
-from .paths import all_readings, read_path
+from .paths import Budget, all_readings, read_path
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -35,7 +36,7 @@ MAX_NAMED_CHARS: Final = 2048
 MAX_METHODS: Final = 8
 MAX_MOVES: Final = 3
 """Values by which headers move the path, together."""
-MAX_MOVED_PATHS: Final = 48
+MAX_MOVED_PATHS: Final = 32
 
 SCRIPT_NAME_HEADER: Final = "HTTP_SCRIPT_NAME"
 METHOD_KEYS: Final = frozenset(
@@ -152,8 +153,9 @@ def check_script_name(environ: WSGIEnvironment, prefix: str) -> None:
 
 
 def methods_in_query(query: str) -> list[str]:
-    """Return the methods that a query names in place of the request's own."""
-    return [unquote_plus(value) for value in _METHOD_IN_QUERY.findall(query)]
+    """Return the methods that a query names in place of the request's own, up to too many."""
+    found = islice(_METHOD_IN_QUERY.finditer(query), MAX_METHODS)
+    return [unquote_plus(value[1]) for value in found]
 
 
 def is_form(environ: WSGIEnvironment) -> bool:
@@ -207,7 +209,7 @@ def read_request(
         destination = _destination(environ["HTTP_DESTINATION"], environ)
         targets.append(_named(destination, environ, prefix, (*sent, "PUT"), depth))
     for key in SOURCE_KEYS & environ.keys():
-        source = unquote(_path_of(environ[key]), "latin-1")
+        source = unquote(_path_of(_short(environ[key])), "latin-1")
         targets.append(_named(source, environ, prefix, ("GET",), depth))
     return targets
 
@@ -236,7 +238,7 @@ def _raw_path(environ: WSGIEnvironment) -> tuple[str, ...]:
     raw = encoded_slash(environ)
     if raw is None:
         return ()
-    kept = re.sub("%2f", "%252f", _path_of(raw), flags=re.IGNORECASE)
+    kept = re.sub("%2f", "%252f", _path_of(_short(raw)), flags=re.IGNORECASE)
     return (unquote(kept, "latin-1").removeprefix(environ.get("SCRIPT_NAME", "")),)
 
 
@@ -250,14 +252,14 @@ def _moved(
     path: str, environ: WSGIEnvironment, prefix: str
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return what else *path* may be by headers that move it, and what it is by *prefix*."""
-    values = list(_moves(path, environ, prefix))
+    values = list(islice(_moves(path, environ, prefix), 2 * MAX_MOVES))
     if not values:
         return (), ()
     moves = [value for value in values if value != prefix]
-    if len(moves) > MAX_MOVES or sum(map(len, moves)) > MAX_NAMED_CHARS:
+    if len(moves) > MAX_MOVES or len(values) == 2 * MAX_MOVES:
         raise InvalidRequestError("too many headers move the path")
     canonical = read_path(path).canonical
-    moved = dict.fromkeys([path] if canonical else all_readings(path))
+    moved = dict.fromkeys([path] if canonical else all_readings(path, Budget()))
     for _ in moves:  # each may be heeded by a layer of its own, in any order
         for text in list(moved):
             for value in dict.fromkeys(moves):
@@ -278,16 +280,22 @@ def _moves(path: str, environ: WSGIEnvironment, prefix: str) -> Iterator[str]:
     """Yield the values by which headers move the path; *prefix* once for each that is that."""
     script_name = environ.get("SCRIPT_NAME", "")
     for key in PREFIX_KEYS & environ.keys():
-        for value in environ[key].split(","):  # two headers, joined by the server
+        for value in _short(environ[key]).split(",", MAX_MOVES):  # joined by the server
             named = _path_of(value).rstrip("/")
             yield from _unescaped(named) if named else ()
     said = {path, script_name + path, prefix + path}
     for key in PATH_KEYS & environ.keys():
-        for named in _unescaped(_path_of(environ[key])):
+        for named in _unescaped(_path_of(_short(environ[key]))):
             if named not in said:
                 yield named
                 if script_name and named.startswith(script_name):
                     yield named.removeprefix(script_name)
+
+
+def _short(value: str) -> str:
+    if len(value) > MAX_NAMED_CHARS:
+        raise InvalidRequestError("a path in a header is too long")
+    return value
 
 
 def _unescaped(path: str) -> Collection[str]:
@@ -303,7 +311,7 @@ def _destination(value: str, environ: WSGIEnvironment) -> str:
     Raises:
         InvalidRequestError: It is no URL of this host, nor an absolute path.
     """
-    value = value.strip()
+    value = _short(value.strip())
     url = _URL.match(value)
     if url is not None:
         keys = ("HTTP_HOST", "HTTP_X_FORWARDED_HOST", "SERVER_NAME")
@@ -335,8 +343,6 @@ def _named(
     depth: float,
 ) -> Target:
     """Return the resource at *path* of this host, as ``PATH_INFO`` would have it."""
-    if len(path) > MAX_NAMED_CHARS:
-        raise InvalidRequestError("a path in a header is too long")
     mounted = path
     for part in (prefix, environ.get("SCRIPT_NAME", "")):
         mounted = next(_below(part, mounted), mounted)

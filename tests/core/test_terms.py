@@ -389,6 +389,13 @@ class TestIssuerOfAKey:
             verify(forge, {"iss": issuer, "tid": tid}, issuer=issuer, keys=keys)
         assert caught.value.claim == "iss"
 
+    def test_may_be_any_of_those_that_one_key_is_published_for(self, forge: Forge) -> None:
+        jwks = [KEY.public_jwk() | {"issuer": name} for name in ("https://a", ISSUER, "https://b")]
+        keys = KeySet(map(Key.from_jwk, jwks), allow_shared_kids=True)
+        assert verify(forge, {}, keys=keys).subject == "ann"
+        with pytest.raises(InvalidClaimError):
+            verify(forge, {"iss": "https://c"}, keys=keys, issuer="https://c")
+
     def test_is_a_string(self) -> None:
         with pytest.raises(ConfigurationError, match="issuer of the JWK"):
             Key.from_jwk(KEY.public_jwk() | {"issuer": [ISSUER]})

@@ -59,7 +59,7 @@ class Source:
 
 
 class Untouchable:
-    """A key source that nobody may look at."""
+    """A key source that must not be used."""
 
     def current(self) -> KeySet:
         raise AssertionError("looked at")
@@ -485,7 +485,7 @@ class TestConstruction:
     def test_refuses_terms_of_its_own_where_it_only_trusts_others(
         self, parts: dict[str, Any]
     ) -> None:
-        # They would be asked of nobody.
+        # They would be without effect.
         with pytest.raises(ConfigurationError, match=f"{next(iter(parts))} .*each trusted issuer"):
             verifier_of(trust(A), **parts)
 

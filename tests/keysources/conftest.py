@@ -22,8 +22,8 @@ class KeyServer(ThreadingHTTPServer):
     Attributes:
         hits: The paths asked for, in order.
         answers: Path to what to do; another path is a 404.
-        release: Set it to let go of whoever is kept waiting.
-        arrived: Set as soon as somebody is.
+        release: Set it to end what is kept waiting.
+        arrived: Set as soon as a client waits.
     """
 
     daemon_threads = False  # closing waits for them: none is left for the next test

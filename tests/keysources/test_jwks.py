@@ -1,14 +1,23 @@
 from __future__ import annotations
 
+import datetime
 import json
 import logging
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
 
 from jwt_middleware.core.encoding import encode_base64url
-from jwt_middleware.core.jws import ALGORITHMS
+from jwt_middleware.core.jws import ALGORITHMS, Header
 from jwt_middleware.core.keys import Key, KeySet
 from jwt_middleware.errors import ConfigurationError
 from jwt_middleware.keysources.jwks import MAX_KEYS, public_jwks, read_jwks
@@ -193,3 +202,110 @@ def test_publishes_what_verifies_in_order_and_no_secret() -> None:
 
 def test_publishes_an_empty_set_where_there_are_only_secrets() -> None:
     assert public_jwks(KeySet([Key.generate("HS256"), Key.generate("HS512")])) == {"keys": []}
+
+
+def certificate_of(key: Key, *, ends: datetime.timedelta) -> str:
+    now = datetime.datetime.now(datetime.UTC)
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(x509.Name([]))
+        .issuer_name(x509.Name([]))
+        .public_key(key._verifying)
+        .serial_number(1)
+        .not_valid_before(now - datetime.timedelta(days=9))
+        .not_valid_after(now + ends)
+    )
+    signed = builder.sign(key._signing, hashes.SHA256())
+    return signed.public_bytes(Encoding.PEM).decode()
+
+
+def public_pem(key: Key) -> str:
+    pem: bytes = key._verifying.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    return pem.decode()
+
+
+class TestMapOfKids:
+    """As Firebase (certificates) and Identity-Aware Proxy (public keys) publish them."""
+
+    DAY = datetime.timedelta(days=1)
+
+    def test_is_read(self) -> None:
+        document = {
+            "a": certificate_of(EC, ends=self.DAY),
+            "b": public_pem(RSA),
+            "c": public_pem(ED),
+            "null": None,
+        }
+        keys = read_jwks(json.dumps(document).encode(), algorithms=None)
+        assert [(key.kid, key.alg) for key in keys] == [
+            ("a", "ES256"),
+            ("b", "RS256"),
+            ("c", "EdDSA"),
+        ]
+        assert all(not key.can_sign for key in keys)
+
+    def test_leaves_out_what_is_not_usable(self, caplog: pytest.LogCaptureFixture) -> None:
+        private: bytes = EC._signing.private_bytes(
+            Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
+        )
+        document = {
+            "expired": certificate_of(EC, ends=-self.DAY),
+            "half": certificate_of(EC, ends=self.DAY)[:99],
+            "384": public_pem(P384),
+            "private": private.decode(),
+        }
+        keys = read_jwks(json.dumps(document).encode(), algorithms=["ES256"])
+        assert [(key.kid, key.can_sign) for key in keys] == [("private", False)]
+        for kid, reason in (
+            ("expired", "has expired"),
+            ("half", "cannot be read"),
+            ("384", "not for ES256"),
+        ):
+            assert any(f"'{kid}'" in line and reason in line for line in caplog.messages)
+
+
+class TestSharedKids:
+    def test_are_candidates_by_alg(self) -> None:
+        # RFC 7517 §4.5: RSA and EC keys that are alternatives of each other.
+        document = jwks(*(key.public_jwk() | {"kid": "k"} for key in (RSA, EC, ED)))
+        keys = read_jwks(document, algorithms=None)
+        for alg in ("RS256", "ES256", "EdDSA"):
+            (found,) = keys.candidates(Header(alg, "k", None))
+            assert found.alg == alg
+
+    def test_drop_exact_duplicates(self, caplog: pytest.LogCaptureFixture) -> None:
+        keys = read_jwks(jwks(EC.public_jwk(), EC.public_jwk() | {"x5c": ["x"]}), algorithms=None)
+        assert len(keys) == 1
+        assert caplog.messages == []
+
+    def test_keep_duplicates_for_other_issuers(self) -> None:
+        jwk = EC.public_jwk()
+        keys = read_jwks(jwks(jwk | {"issuer": "a"}, jwk | {"issuer": "b"}), algorithms=None)
+        assert [key.issuer for key in keys] == ["a", "b"]
+
+    def test_are_four_at_most_and_the_rest_is_logged(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        several = [Key.generate("ES256", kid="k") for _ in range(6)]
+        keys = read_jwks(
+            jwks(*(key.public_jwk() for key in several), ED.public_jwk()), algorithms=None
+        )
+        assert [key.kid for key in keys] == ["k"] * 4 + ["EdDSA"]
+        found = keys.candidates(Header("ES256", "k", None))
+        assert [key.public_jwk() for key in found] == [key.public_jwk() for key in several[:4]]
+        assert [line[:25] for line in caplog.messages] == [
+            "key 5 of a JWK set (kid '",
+            "key 6 of a JWK set (kid '",
+        ]
+
+    def test_a_degenerate_key_is_left_out(self, caplog: pytest.LogCaptureFixture) -> None:
+        small = {"kty": "OKP", "crv": "Ed25519", "kid": "bad", "x": "A" * 43}
+        even = RSA.public_jwk() | {"kid": "even", "e": "AAAC"}
+        keys = read_jwks(jwks(small, even, EC.public_jwk()), algorithms=None)
+        assert [key.kid for key in keys] == ["ES256"]
+        assert "degenerate" in caplog.text
+
+    def test_null_members_are_absent(self) -> None:
+        absent = dict.fromkeys(["use", "key_ops", "alg", "x5c", "d", "issuer"])
+        (key,) = read_jwks(jwks(EC.public_jwk() | absent), algorithms=None)
+        assert (key.kid, key.alg) == ("ES256", "ES256")

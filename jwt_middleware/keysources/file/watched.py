@@ -38,7 +38,7 @@ class WatchedKeys:
     """
     A key source over one file, which is looked at every *check_seconds* and read if it changed.
 
-    Whoever replaces it with a rename, in place or through a symbolic link is noticed.  What cannot
+    It may be replaced by a rename, in place or through a symbolic link.  What cannot
     be read is refused with one line in the log, and the last good set stays, however long.
 
     Args:

@@ -9,7 +9,7 @@ The files of a key ring.
       .lock              0600  held while the ring is changed
 
 A key's file is on the disk before a manifest names it, and is deleted after the manifest says that
-the key is retired.  So whoever is killed between two steps leaves a ring that works, and at most a
+the key is retired.  A process killed between two steps leaves a ring that works, and at most a
 key file that no manifest names, and that nothing uses.
 """
 
@@ -90,7 +90,7 @@ class RingDirectory:
 
     def check_private(self) -> None:
         """
-        Check that nobody else can change which keys there are.
+        Check that only the owner can change which keys there are.
 
         Raises:
             ConfigurationError: The directory or the manifest is open to others.

@@ -5,7 +5,7 @@ The manifest of a key ring: which keys there are, and what each is for.  Pure, n
         └───────────┴── at once, by hand ────┘
 
 There is always one announced and one active key.  An announced key is published and verifies
-already, so that nobody meets its first token unprepared; the active one signs; a retiring one
+already, so that others know it before its first token; the active one signs; a retiring one
 verifies what it signed.
 """
 

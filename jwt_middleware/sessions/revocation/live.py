@@ -54,7 +54,7 @@ class LiveRevocations:
             return True
         if self._is_named("session", issuer, sid):
             return True
-        subject = str(claims.get("sub"))
+        subject = str(claims.get("sub", ""))
         return any(
             self._ended_subject(key, claims.get("iat", 0), in_session=isinstance(sid, str))
             for key in (qualified(issuer, subject), subject)

@@ -18,6 +18,7 @@ from ..attempts import Attempt, Level, Reservation, is_known, reserve, settle, w
 from ..session import Session
 from ..store import (
     DEFAULT_MAX_PER_SUBJECT,
+    ENDED_AT_ONCE,
     NAMED_SECONDS,
     Changes,
     Cursor,
@@ -84,7 +85,8 @@ class MemorySessions:
             self._sessions[session.sid] = _Entry(session, self._number)
             sids = self._sids.setdefault(qualified(session.issuer, session.subject), {})
             sids[session.sid] = None
-            for oldest in [*islice(sids, max(len(sids) - max_per_subject, 0))]:
+            excess = min(max(len(sids) - max_per_subject, 0), ENDED_AT_ONCE)
+            for oldest in [*islice(sids, excess)]:
                 self._end(oldest, now=session.created_at)
 
     def find(self, sid: str) -> Session | None:

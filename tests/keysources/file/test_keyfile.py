@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+import datetime
 import json
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -419,3 +423,62 @@ class TestThreadsAndForks:
                 good = kids(source) == ["b"] and next(iter(source.refreshed("x"))).kid == "b"
                 os._exit(0 if good else 1)
             assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def certificate(key: Any, *, ends_in_days: int) -> bytes:
+    now = datetime.datetime.now(datetime.UTC)
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(x509.Name([]))
+        .issuer_name(x509.Name([]))
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - datetime.timedelta(days=9))
+        .not_valid_after(now + datetime.timedelta(days=ends_in_days))
+    )
+    return builder.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM)
+
+
+class TestCertificates:
+    def test_verify_under_a_kid_that_is_given(self, path: Path) -> None:
+        ec_key = ec.generate_private_key(ec.SECP256R1())
+        path.write_bytes(certificate(ec_key, ends_in_days=1))
+        (key,) = KeyFile(path, kid="2026").current()
+        assert (key.kid, key.alg, key.can_sign) == ("2026", "ES256", False)
+        assert key.valid_until < time.time() + 86_401
+
+    def test_that_have_expired_are_left_out_and_logged(
+        self, path: Path, rsa_key: Any, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        ec_key = ec.generate_private_key(ec.SECP256R1())
+        old, new = certificate(rsa_key, ends_in_days=-1), certificate(ec_key, ends_in_days=1)
+        path.write_bytes(old + new)
+        assert [key.alg for key in KeyFile(path).current()] == ["ES256"]
+        assert "a certificate is left out: the certificate has expired" in caplog.text
+
+    def test_that_have_all_expired_are_refused(self, path: Path, rsa_key: Any) -> None:
+        path.write_bytes(certificate(rsa_key, ends_in_days=-1))
+        with pytest.raises(ConfigurationError, match="has expired"):
+            KeyFile(path)
+
+    def test_by_kid_are_a_map(self, path: Path, rsa_key: Any) -> None:
+        pem = certificate(rsa_key, ends_in_days=1).decode()
+        path.write_text(json.dumps({"a": pem}))
+        keys = KeyFile(path, algorithms=["RS256", "PS256"]).current()
+        assert [(key.kid, key.alg) for key in keys] == [("a", "RS256"), ("a", "PS256")]
+
+
+class TestKid:
+    def test_names_one_pem(self, path: Path) -> None:
+        path.write_bytes(pem(ed25519.Ed25519PrivateKey.generate()))
+        assert kids(KeyFile(path, kid="mine")) == ["mine"]
+
+    def test_does_not_name_several(self, path: Path) -> None:
+        keys = (ed25519.Ed25519PrivateKey.generate() for _ in "ab")
+        path.write_bytes(b"".join(map(pem, keys)))
+        with pytest.raises(ConfigurationError, match="one PEM, this one has several"):
+            KeyFile(path, kid="mine")
+
+    def test_does_not_name_a_jwk(self, path: Path) -> None:
+        with pytest.raises(ConfigurationError, match="a JWK brings its own"):
+            KeyFile(path, kid="mine")

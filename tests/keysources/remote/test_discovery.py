@@ -173,3 +173,74 @@ def test_refuses_plain_http_of_an_https_issuer(background: Background) -> None:
 def test_refuses_an_issuer_with_a_query() -> None:
     with pytest.raises(ConfigurationError, match="without query"):
         DiscoveredJWKS("https://a.example/?x")
+
+
+class TestDiscoveryUrl:
+    """Metadata that are not below the issuer: Azure AD B2C, Keycloak in a cluster."""
+
+    def source(self, server: KeyServer, background: Background, issuer: str) -> DiscoveredJWKS:
+        url = server.url("/policy/metadata?p=1")
+        return DiscoveredJWKS(issuer, discovery_url=url, spawn=background)
+
+    @pytest.mark.parametrize(
+        ("named", "issuer"),
+        [
+            ("https://public.example/realms/x", "https://public.example/realms/x"),
+            ("https://login.example/{tenantid}/v2.0", "https://login.example/{tid}/v2.0"),
+            ("urn:b2c", "urn:b2c"),
+        ],
+    )
+    def test_is_the_only_one_asked(
+        self, server: KeyServer, background: Background, key_a: Key, named: str, issuer: str
+    ) -> None:
+        server.publish(key_a)
+        server.answer(
+            {"issuer": named, "jwks_uri": server.url("/jwks")}, path="/policy/metadata?p=1"
+        )
+        keys = self.source(server, background, issuer)
+        assert [key.kid for key in keys.current()] == ["a"]
+        assert server.hits == ["/policy/metadata?p=1", "/jwks"]
+
+    @pytest.mark.parametrize(
+        ("named", "issuer"),
+        [
+            ("https://other.example", "https://public.example"),
+            ("https://public.example/", "https://public.example"),
+            ("https://login.example/{tenantid}/v2.0", "https://login.example/t/v2.0"),
+            ("https://login.example/t/v2.0", "https://login.example/{tid}/v2.0"),
+        ],
+    )
+    def test_must_be_of_the_issuer(
+        self, server: KeyServer, background: Background, named: str, issuer: str
+    ) -> None:
+        server.answer(
+            {"issuer": named, "jwks_uri": server.url("/jwks")}, path="/policy/metadata?p=1"
+        )
+        with pytest.raises(UnavailableError, match="not of this issuer"):
+            self.source(server, background, issuer).current()
+        assert server.hits == ["/policy/metadata?p=1"]
+
+    def test_that_is_not_there_is_not_looked_for_elsewhere(
+        self, server: KeyServer, background: Background
+    ) -> None:
+        with pytest.raises(UnavailableError, match="status 404"):
+            self.source(server, background, "https://a.example").current()
+        assert server.hits == ["/policy/metadata?p=1"]
+
+    def test_shows_both_spellings_where_a_slash_differs(
+        self, server: KeyServer, background: Background
+    ) -> None:
+        server.answer({"issuer": "https://a.example/"}, path="/policy/metadata?p=1")
+        with pytest.raises(
+            UnavailableError, match=r"'https://a.example', but of 'https://a.example/'"
+        ):
+            self.source(server, background, "https://a.example").current()
+
+    def test_is_needed_for_an_issuer_of_many_tenants(self) -> None:
+        with pytest.raises(ConfigurationError, match="give a discovery_url"):
+            DiscoveredJWKS("https://login.microsoftonline.com/{tid}/v2.0")
+
+    def test_is_judged_by_itself(self) -> None:
+        with pytest.raises(ConfigurationError, match="https"):
+            DiscoveredJWKS("https://a.example", discovery_url="http://b.example/x")
+        DiscoveredJWKS("https://a.example", discovery_url="http://b.example/x", allow_http=True)

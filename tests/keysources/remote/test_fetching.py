@@ -1,9 +1,21 @@
 from __future__ import annotations
 
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 import pytest
 
-from jwt_middleware.errors import ConfigurationError
-from jwt_middleware.keysources.remote.fetching import KeyURL
+from jwt_middleware.core.keys import Key
+from jwt_middleware.errors import ConfigurationError, UnavailableError
+from jwt_middleware.keysources.remote.discovery import DiscoveredJWKS
+from jwt_middleware.keysources.remote.fetching import Fetched, KeyURL
+from jwt_middleware.keysources.remote.remote import RemoteJWKS
+
+if TYPE_CHECKING:
+    from http.server import BaseHTTPRequestHandler
+
+    from tests.keysources.conftest import Answer, Background, Clock, KeyServer
 
 
 @pytest.mark.parametrize(
@@ -87,3 +99,86 @@ def test_joins_a_reference(reference: str, url: str) -> None:
 def test_refuses_a_reference(reference: str) -> None:
     with pytest.raises(ConfigurationError):
         KeyURL.parse("https://a.example/keys").join(reference, allow_http=False)
+
+
+class TestBearerToken:
+    @pytest.fixture
+    def file(self, tmp_path: Path) -> Path:
+        file = tmp_path / "token"
+        file.write_text("first.token\n")
+        return file
+
+    def test_is_read_for_each_fetch_and_sent_to_its_origin_alone(
+        self,
+        server: KeyServer,
+        other_server: KeyServer,
+        file: Path,
+        key_a: Key,
+        clock: Clock,
+        background: Background,
+    ) -> None:
+        sent: list[tuple[int, str | None]] = []
+
+        def answering(one: KeyServer, document: dict[str, object]) -> Answer:
+            def answer(handler: BaseHTTPRequestHandler) -> None:
+                sent.append((one.server_port, handler.headers.get("Authorization")))
+                handler.send_response(200)
+                handler.end_headers()
+                handler.wfile.write(json.dumps(document).encode())
+
+            return answer
+
+        metadata: dict[str, object] = {"issuer": "https://x", "jwks_uri": other_server.url()}
+        server.answers["/metadata"] = answering(server, metadata)
+        keys: dict[str, object] = {"keys": [key_a.public_jwk()]}
+        other_server.answers["/jwks"] = answering(other_server, keys)
+        here, there = server.server_port, other_server.server_port
+        source = DiscoveredJWKS(
+            "https://x",
+            discovery_url=server.url("/metadata"),
+            bearer_token_file=file,
+            clock=clock,
+            spawn=background,
+        )
+        assert [key.kid for key in source.current()] == ["a"]
+        file.write_text("second.token")
+        clock.now += 601
+        source.current()
+        assert sent == [
+            (here, "Bearer first.token"),
+            (there, None),
+            (here, "Bearer second.token"),
+            (there, None),
+        ]
+
+    def test_that_cannot_be_read_any_more_is_a_failed_fetch(
+        self, server: KeyServer, file: Path, background: Background
+    ) -> None:
+        keys = RemoteJWKS(server.url(), bearer_token_file=file, spawn=background)
+        file.unlink()
+        with pytest.raises(UnavailableError, match=r"bearer_token_file .* cannot be read"):
+            keys.current()
+        assert server.hits == []
+
+    @pytest.mark.parametrize(
+        "content", [b"", b"\n", b"a b", b"a\nb", b"\xff", b"a\r\nX-A: b", b"\xc3\xa9"]
+    )
+    def test_must_be_one_token(self, content: bytes, file: Path) -> None:
+        file.write_bytes(content)
+        with pytest.raises(ConfigurationError, match="does not hold one bearer token"):
+            RemoteJWKS("https://a.example/", bearer_token_file=file)
+
+    def test_is_not_sent_over_plain_http(self, file: Path) -> None:
+        with pytest.raises(ConfigurationError, match="bearer_token_file: the token needs an https"):
+            RemoteJWKS("http://a.example/", allow_http=True, bearer_token_file=file)
+
+    def test_is_missing_from_the_start(self, tmp_path: Path) -> None:
+        with pytest.raises(ConfigurationError, match=r"bearer_token_file .*No such file"):
+            RemoteJWKS("https://a.example/", bearer_token_file=tmp_path / "absent")
+
+    def test_is_for_the_fetch_of_this_package(self, file: Path) -> None:
+        def fetch(url: str, /) -> Fetched:
+            raise NotImplementedError
+
+        with pytest.raises(ConfigurationError, match="bearer_token_file is for the fetch"):
+            RemoteJWKS("https://a.example/", bearer_token_file=file, fetch=fetch)

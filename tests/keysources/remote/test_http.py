@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import contextlib
 import datetime
 import gzip
 import ipaddress
 import socket
+import socketserver
 import ssl
 import threading
+from base64 import b64encode
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +21,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from jwt_middleware.errors import ConfigurationError
 from jwt_middleware.keysources.remote import http
-from jwt_middleware.keysources.remote.fetching import FetchError
+from jwt_middleware.keysources.remote.fetching import FetchError, KeyURL
 from jwt_middleware.keysources.remote.http import (
     LONGEST_MAX_AGE_SECONDS,
     check_ca_file,
@@ -328,9 +332,12 @@ class Authority:
         self.ca_file.write_bytes(self._signed(certificate))
 
     def context(self, host: str) -> ssl.SSLContext:
-        """Return a server's context for one IP address."""
+        """Return a server's context for one IP address or name."""
         key = ec.generate_private_key(ec.SECP256R1())
-        names = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(host))])
+        name: x509.GeneralName = x509.DNSName(host)
+        with contextlib.suppress(ValueError):
+            name = x509.IPAddress(ipaddress.ip_address(host))
+        names = x509.SubjectAlternativeName([name])
         builder = self._builder(x509.Name([]), key.public_key()).add_extension(names, critical=True)
         file = self.folder / f"{host}.pem"
         file.write_bytes(
@@ -479,3 +486,189 @@ def test_reads_cache_control(cache_control: str | None, seconds: int | None) -> 
 )
 def test_subtracts_the_time_spent_in_caches(age: str | None, seconds: int) -> None:
     assert max_age_seconds("max-age=600", age) == seconds
+
+
+class Proxy(socketserver.ThreadingTCPServer):
+    """A proxy (CONNECT) that leads every host to one server, and notes what it was asked."""
+
+    daemon_threads = True
+
+    def __init__(self, port: int) -> None:
+        super().__init__(("127.0.0.1", 0), _Tunnel)
+        self.port = port
+        self.asked: list[str] = []
+        self.answer = b"HTTP/1.1 200 Connection established\r\nVia: test\r\n\r\n"
+        self.hangs = threading.Event()
+        self.release = threading.Event()
+
+
+class _Tunnel(socketserver.BaseRequestHandler):
+    server: Proxy
+
+    def handle(self) -> None:
+        head = b""
+        while b"\r\n\r\n" not in head:
+            head += self.request.recv(4096)
+        self.server.asked.append(head.decode())
+        if self.server.hangs.is_set():
+            self.server.release.wait()
+            return
+        self.request.sendall(self.server.answer)
+        if b" 200 " not in self.server.answer:
+            return
+        with socket.create_connection(("127.0.0.1", self.server.port)) as other:
+            back = threading.Thread(target=_pump, args=(other, self.request))
+            back.start()
+            _pump(self.request, other)
+            back.join()
+
+
+def _pump(source: socket.socket, sink: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while octets := source.recv(65_536):
+            sink.sendall(octets)
+    with contextlib.suppress(OSError):
+        sink.shutdown(socket.SHUT_WR)
+
+
+@pytest.fixture
+def proxy(server: KeyServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
+    for name in ("HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy", "http_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    with Proxy(server.server_port) as proxy:
+        thread = threading.Thread(target=proxy.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.server_address[1]}")
+        yield proxy
+        proxy.release.set()
+        proxy.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def named_url(server: KeyServer, authority: Authority) -> str:
+    """Return the URL of a server over TLS for a.example, which only the proxy leads to."""
+    context = authority.context("a.example")
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    server.answer(b"octets")
+    return "https://a.example/jwks"
+
+
+class TestProxy:
+    def test_leads_to_the_host(self, named_url: str, proxy: Proxy, authority: Authority) -> None:
+        assert fetch(named_url, ca_file=authority.ca_file).octets == b"octets"
+        (asked,) = proxy.asked
+        assert asked.splitlines()[:2] == ["CONNECT a.example:443 HTTP/1.1", "Host: a.example:443"]
+        assert "Proxy-Authorization" not in asked
+
+    def test_does_not_vouch_for_the_host(self, named_url: str, proxy: Proxy) -> None:
+        with pytest.raises(FetchError, match="certificate is refused"):
+            fetch(named_url)
+
+    @pytest.mark.parametrize("name", ["HTTPS_PROXY", "https_proxy"])
+    def test_gets_its_password_and_nobody_else_sees_it(
+        self,
+        name: str,
+        named_url: str,
+        proxy: Proxy,
+        authority: Authority,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.delenv("HTTPS_PROXY")
+        port = proxy.server_address[1]
+        monkeypatch.setenv(name, f"http://ann:s%40cret@127.0.0.1:{port}")
+        assert fetch(named_url, ca_file=authority.ca_file).octets == b"octets"
+        basic = b64encode(b"ann:s@cret").decode()
+        assert f"Proxy-Authorization: Basic {basic}\r\n" in proxy.asked[0]
+        proxy.answer = b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n"
+        with pytest.raises(
+            FetchError, match=r"proxy 127.0.0.1:\d+ answers with status 407"
+        ) as caught:
+            fetch(named_url, ca_file=authority.ca_file)
+        assert "cret" not in str(caught.value)
+
+    @pytest.mark.parametrize(
+        "no_proxy",
+        ["a.example", "b.example, .example", "*", "example", "*.example", "A.EXAMPLE:443"],
+    )
+    def test_is_bypassed(
+        self, no_proxy: str, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("NO_PROXY", no_proxy)
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [])
+        with pytest.raises(FetchError, match="OSError"):
+            fetch("https://a.example/jwks")
+        assert proxy.asked == []
+
+    @pytest.mark.parametrize(
+        "no_proxy",
+        ["", "b.example", "xa.example", "a.example:8443", "10.0.0.0/8", ".a.example.org"],
+    )
+    def test_is_not_bypassed(
+        self,
+        no_proxy: str,
+        named_url: str,
+        proxy: Proxy,
+        authority: Authority,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setenv("NO_PROXY", no_proxy)
+        assert fetch(named_url, ca_file=authority.ca_file).octets == b"octets"
+        assert len(proxy.asked) == 1
+
+    @pytest.mark.parametrize(
+        ("host", "no_proxy", "bypassed"),
+        [
+            ("10.1.2.3", "10.0.0.0/8", True),
+            ("11.1.2.3", "10.0.0.0/8", False),
+            ("[2001:db8::1]", "2001:db8::/32", True),
+            ("10.1.2.3", "10.1.2.3", True),
+            ("localhost", "", True),
+            ("127.8.9.1", "", True),
+        ],
+    )
+    def test_knows_addresses_networks_and_loopback(
+        self,
+        host: str,
+        no_proxy: str,
+        bypassed: bool,  # noqa: FBT001
+        proxy: Proxy,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setenv("NO_PROXY", no_proxy)
+        found = http._proxy_for(KeyURL.parse(f"https://{host}/"))
+        assert (found is None) == bypassed
+
+    def test_is_for_https_alone(self, proxy: Proxy) -> None:
+        assert http._proxy_for(KeyURL.parse("http://a.example/", allow_http=True)) is None
+
+    @pytest.mark.parametrize(
+        "url", ["socks5://127.0.0.1:1", "https://127.0.0.1:1", "http://[", "http://:x@"]
+    )
+    def test_of_another_kind_is_an_error_that_does_not_quote_it(
+        self, url: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("HTTPS_PROXY", url)
+        monkeypatch.setenv("NO_PROXY", "")
+        with pytest.raises(FetchError, match="HTTPS_PROXY is not the http:// URL") as caught:
+            fetch("https://a.example/jwks")
+        assert "127" not in str(caught.value)
+
+    def test_that_hangs_is_given_up_on(self, proxy: Proxy) -> None:
+        proxy.hangs.set()
+        with pytest.raises(FetchError, match=r"took longer than 0.2 s"):
+            fetch("https://a.example/jwks", deadline_seconds=SHORT_SECONDS)
+
+    @pytest.mark.parametrize("answer", [b"", b"SSH-2.0\r\n\r\n", b"HTTP/1.1 200 " + b"x" * 70_000])
+    def test_that_is_none_is_an_error(self, answer: bytes, proxy: Proxy) -> None:
+        proxy.answer = answer
+        with pytest.raises(FetchError):
+            fetch("https://a.example/jwks")
+
+
+def test_sends_a_bearer_token(server: KeyServer) -> None:
+    seen: dict[str, str] = {}
+    server.answers["/jwks"] = lambda handler: seen.update(handler.headers.items())
+    with pytest.raises(FetchError):  # it says nothing
+        fetch(server.url(), bearer_token="a.b.c")
+    assert seen["Authorization"] == "Bearer a.b.c"

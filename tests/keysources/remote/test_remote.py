@@ -67,6 +67,7 @@ def make(server: KeyServer, clock: Clock, background: Background) -> Callable[..
         ("ES256", lambda: ECKey.generate_key("P-256")),
         ("ES512", lambda: ECKey.generate_key("P-521")),
         ("EdDSA", lambda: OKPKey.generate_key("Ed25519")),
+        ("Ed25519", lambda: OKPKey.generate_key("Ed25519")),  # RFC 9864
     ],
 )
 def test_verifies_tokens_of_joserfc(

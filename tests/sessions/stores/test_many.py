@@ -47,6 +47,7 @@ def fill(store: SessionStore, url: str, count: int) -> None:
                 f"INSERT INTO jwt_sessions (sid, {_COPIED}) SELECT md5(n::text), {_COPIED}"  # noqa: S608
                 f" FROM jwt_sessions, generate_series(1, {count}) AS n WHERE sid = 'sid'"
             )
+            connection.execute("ANALYZE jwt_sessions")  # as PostgreSQL does by itself soon
     else:
         fill_redis(url, count)
 

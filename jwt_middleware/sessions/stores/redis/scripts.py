@@ -204,10 +204,10 @@ class Script:
 
 
 ADD: Final = Script("""
-local sid, subject, created_at, expires_at, lifetime_ms, most = unpack(ARGV, 1, 6)
+local sid, subject, created_at, expires_at, lifetime_ms, most, at_once = unpack(ARGV, 1, 7)
 redis.call('HSET', session_key(sid), 'born', redis.call('HGET', HEAD, 'number') or '0',
-    unpack(ARGV, 7))
-local excess = redis.call('ZCARD', of_key(subject)) + 1 - most
+    unpack(ARGV, 8))
+local excess = math.min(redis.call('ZCARD', of_key(subject)) + 1 - most, tonumber(at_once))
 -- At least two, so that those that have expired by themselves are forgotten.
 for place, old in ipairs(redis.call('ZRANGE', of_key(subject), 0, math.max(excess, 2) - 1)) do
     local sub, issuer, tokens_until = unpack(

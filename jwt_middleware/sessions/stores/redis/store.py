@@ -21,6 +21,7 @@ from ...attempts import CHECKED_WITHIN_SECONDS, Attempt, Reservation
 from ...session import Session
 from ...store import (
     DEFAULT_MAX_PER_SUBJECT,
+    ENDED_AT_ONCE,
     NAMED_SECONDS,
     Changes,
     Cursor,
@@ -90,6 +91,7 @@ class RedisSessions:
             _text(session.expires_at),
             _lifetime_ms(session.expires_at - session.used_at),
             max_per_subject,
+            ENDED_AT_ONCE,
             *_fields(session),
             read=_nothing,
         )

@@ -19,6 +19,7 @@ from ...attempts import Attempt, Reservation
 from ...session import Session
 from ...store import (
     DEFAULT_MAX_PER_SUBJECT,
+    ENDED_AT_ONCE,
     NAMED_SECONDS,
     TIMEOUT_SECONDS,
     Changes,
@@ -34,7 +35,6 @@ from .log import Follower, record
 from .tables import TABLES, escape, fill, old_subject_hashes, subject_hash, unescape
 
 _PAGE_SIZE: Final = 500
-_EXCESS: Final = 100  # sessions over the most of a subject that one login ends at most
 _BORN: Final = 10
 _ANY_NUMBER: Final = 2**63 - 1
 _FIX: Final = "restart the application, or run `jwt-middleware sessions create-schema`"
@@ -123,9 +123,12 @@ _FORGET_ENDED: Final = Statement(
 _ANY_ENDED: Final = Statement("SELECT issuer, subject FROM jwt_ended_subjects LIMIT 1")
 # Locked in an order, so that two that clear the same ones do not wait for each other.
 _CLEARABLE: Final = Statement("""
-    SELECT sid, issuer, used_at, tokens_until FROM jwt_sessions
-    WHERE (subject_hash = :subject AND born < :number)
-        OR (subject_hash = :old AND born IS NULL AND created_at < :until)
+    SELECT sid, used_at, tokens_until FROM jwt_sessions
+    WHERE subject_hash = :subject AND born < :number ORDER BY sid LIMIT :most {|FOR UPDATE}
+""")
+_OLD_CLEARABLE: Final = Statement("""
+    SELECT sid, used_at, tokens_until FROM jwt_sessions
+    WHERE subject_hash = :old AND born IS NULL AND created_at < :until
     ORDER BY sid LIMIT :most {|FOR UPDATE}
 """)
 
@@ -194,7 +197,7 @@ class SQLSessions:
         row = _to_row(session)
         with self._database.writing() as connection:
             connection.run(_INSERT, row)
-            sought = {"subject": row["subject_hash"], "most": max_per_subject + _EXCESS}
+            sought = {"subject": row["subject_hash"], "most": max_per_subject + ENDED_AT_ONCE}
             (count,) = connection.run(_COUNT_OF, sought).fetchone()
             if count > max_per_subject:
                 sought |= {"most": count, "excess": count - max_per_subject}
@@ -380,12 +383,14 @@ def _clear(connection: Connection, issuer: str, subject: str, *, limit: int) -> 
         "most": limit,
     }
     rows = connection.run(_CLEARABLE, sought).fetchall()
+    if len(rows) < limit:
+        rows += connection.run(_OLD_CLEARABLE, sought | {"most": limit - len(rows)}).fetchall()
     connection.run_many(_DELETE, [{"sid": sid} for sid, *_ in rows])
     record(
         connection,
         [
             _ended(issuer, sid, tokens_until, now=revoked_at)
-            for sid, _, used_at, tokens_until in rows
+            for sid, used_at, tokens_until in rows
             if used_at > revoked_at - NAMED_SECONDS
         ],
     )
