@@ -19,6 +19,7 @@ class AccountVerifier(Protocol):
     Args:
         account: As the client sent it.
         secret: As the client sent it; not empty.
+        further: Where its client type has a form of its own, the further fields, by name.
 
     Returns:
         The identity: a mapping or an object that :meth:`Identity.of` can read.
@@ -30,7 +31,8 @@ class AccountVerifier(Protocol):
             answered in the same way.
     """
 
-    def __call__(self, account: str, secret: str, /) -> object:
+    # To type checkers, Any twice is whatever the callable takes.
+    def __call__(self, account: str, secret: str, /, *_: Any, **further: Any) -> object:
         """Return the identity, or raise."""
         ...
 

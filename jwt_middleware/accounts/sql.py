@@ -15,8 +15,8 @@ from typing import Any, Final
 
 from ..core.payload import ClientType, check_account, checked_claims
 from ..core.scope import valid_scopes
-from ..errors import BadCredentialsError, ConfigurationError, UnavailableError
-from ..sql.database import Database, DuplicateError, Schema
+from ..errors import BadCredentialsError, ConfigurationError, DuplicateRowError, UnavailableError
+from ..sql.database import Database, Schema
 from ..sql.statement import Statement, Table
 from ..sql.urls import DatabaseURL
 from .client_type import check_client_type, normalise_account
@@ -227,7 +227,7 @@ class SQLAccounts(NumberedAccounts):
                 (uid,) = connection.run(_ADD, row).fetchone()
                 if claims:
                     connection.run(_SET_CLAIMS, {**row, "claims": text})
-        except DuplicateError as error:
+        except DuplicateRowError as error:
             raise _exists(client_type, name) from error
         return Identity(uid=uid, scope=scope, auth=auth, credential=str(now), claims=claims)
 
@@ -344,7 +344,7 @@ class SQLAccounts(NumberedAccounts):
         name = normalise_account(new, client_type)
         try:
             self._update(_RENAME, client_type, account, {"new": name})
-        except DuplicateError as error:
+        except DuplicateRowError as error:
             raise _exists(client_type, name) from error
 
     def remove(self, client_type: str, account: str) -> None:
