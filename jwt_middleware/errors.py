@@ -16,7 +16,7 @@ JWTMiddlewareError                      each can be copied and pickled
    ├─ InvalidGrantError                 the refresh token is not accepted
    ├─ InvalidRequestError               the request is malformed
    │  ├─ InvalidFormError .fields
-   │  ├─ InvalidScopeError, UnsupportedGrantTypeError
+   │  ├─ InvalidScopeError, UnsupportedGrantTypeError, UnsupportedTokenTypeError
    │  ├─ MethodNotAllowedError .allowed
    │  ├─ BodyTooLargeError
    │  └─ UnsupportedMediaTypeError
@@ -234,6 +234,14 @@ class UnsupportedGrantTypeError(InvalidRequestError):
     code = "unsupported_grant_type"
     sentence = "This grant type is not supported."
     sentence_zh = "不支持该授权类型"
+
+
+class UnsupportedTokenTypeError(InvalidRequestError):
+    """This service cannot revoke such a token (RFC 7009 §2.2.1)."""
+
+    code = "unsupported_token_type"
+    sentence = "This token cannot be revoked here."
+    sentence_zh = "不支持撤销该类型的令牌"
 
 
 class MethodNotAllowedError(InvalidRequestError):

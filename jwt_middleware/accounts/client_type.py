@@ -97,6 +97,12 @@ def normalise_account(account: str, client_type: str) -> str:
     return name
 
 
+def is_ignorable(char: str) -> bool:
+    """Tell whether a verifier may ignore *char*: white space, invisible, or an accent."""
+    is_accent = unicodedata.combining(char) != 0
+    return is_accent or unicodedata.category(char)[0] in "CZ" or ord(char) in _INVISIBLE
+
+
 def _normalise_once(name: str, *, fold: bool) -> str:
     name = unicodedata.normalize("NFKC", name).strip()
     name = " ".join(part for part in name.split(" ") if part)

@@ -1,10 +1,12 @@
-"""Who somebody turned out to be, and the seam that says so."""
+"""The identity of an account, and the seam by which an application says whose a secret is."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
+
+from ..core.payload import check_account
 
 DEFAULT_AUTH = "blue"
 
@@ -21,8 +23,10 @@ class AccountVerifier(Protocol):
         The identity: a mapping or an object that :meth:`Identity.of` can read.
 
     Raises:
-        BadCredentialsError: Account and secret do not belong together, for whatever reason.
-        UnavailableError: Whoever knows cannot be asked.
+        BadCredentialsError: Account and secret do not belong together, for whatever reason; to
+            return ``None`` says the same.
+        UnavailableError: The accounts are unavailable.  Anything else that is raised is logged and
+            answered in the same way.
     """
 
     def __call__(self, account: str, secret: str, /) -> object:
@@ -32,9 +36,9 @@ class AccountVerifier(Protocol):
 
 class AccountLookup(Protocol):
     """
-    Any callable that knows an account by its uid, and asks for no secret.
+    Any callable that finds an account by its uid, without a secret.
 
-    It is asked whenever a session goes on, long after its login.
+    It is called whenever a session is refreshed, long after its login.
 
     Args:
         uid: As the account's verifier gave it.
@@ -44,12 +48,16 @@ class AccountLookup(Protocol):
         ``None`` for an account that is unknown, or may not log in any more.
 
     Raises:
-        UnavailableError: Whoever knows cannot be asked.
+        UnavailableError: The accounts are unavailable.
     """
 
     def __call__(self, uid: int | str, /) -> object | None:
         """Return the identity, or ``None``."""
         ...
+
+
+class NumberedAccounts:
+    """Base of accounts whose uids are ints, in one namespace for all client types."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,14 +67,15 @@ class Identity:
 
     Attributes:
         uid: The account's identifier: an int, or a str that is not empty.
-        scope: Scopes separated by spaces; may be empty.
+        scope: Scopes separated by single spaces; may be empty.
         auth: The kind of authority, the token's ``auth`` claim.
-        credential: Changes whenever the account's secret does, so that what an earlier secret
-            began ends; the verifier and the lookup of an account say the same.  No secret, and
-            not shown all the same.
+        credential: Changes whenever the account's secret does, so that sessions that began with
+            an earlier secret end; verifier and lookup return the same one.  A version number, the
+            time of the change or a hash of the stored hash will do.  No secret, and not shown all
+            the same.
 
     Raises:
-        TypeError: An attribute is of another type.  Values are not shown.
+        TypeError: An attribute is none that an account can have.  Values are not shown.
     """
 
     uid: int | str
@@ -75,15 +84,12 @@ class Identity:
     credential: str = field(default="", repr=False)
 
     def __post_init__(self) -> None:
-        # bool is an int, but True is nobody's uid
-        if isinstance(self.uid, bool) or not isinstance(self.uid, (int, str)) or self.uid == "":
-            raise _wrong(f"its uid is {_kind(self.uid)}")
-        if not isinstance(self.scope, str):
-            raise _wrong(f"its scope is {_kind(self.scope)}")
-        if not isinstance(self.auth, str):
-            raise _wrong(f"its auth is {_kind(self.auth)}")
+        try:
+            check_account(self.uid, scope=self.scope, auth=self.auth)
+        except ValueError as error:
+            raise _wrong(str(error)) from error
         if not isinstance(self.credential, str):
-            raise _wrong(f"its credential is {_kind(self.credential)}")
+            raise _wrong(f"credential is of type {_kind(self.credential)}")
 
     @classmethod
     def of(cls, value: object) -> Identity:
@@ -103,7 +109,7 @@ class Identity:
             return value
         uid = _read(value, "uid")
         if uid is _ABSENT:
-            raise _wrong(f"{_kind(value)} has no uid")
+            raise _wrong(f"a value of type {_kind(value)} has no uid")
         others = {name: _read(value, name) for name in ("scope", "auth", "credential")}
         given = {name: one for name, one in others.items() if one is not _ABSENT}
         return cls(uid, **{name: one for name, one in given.items() if one is not None})
@@ -119,11 +125,12 @@ def _read(value: object, name: str) -> Any:  # whatever it is, __post_init__ che
 
 
 def _kind(value: object) -> str:
-    return "an empty str" if value == "" else f"of type {type(value).__name__}"
+    return type(value).__name__
 
 
 def _wrong(found: str) -> TypeError:
     return TypeError(
         "an account verifier must return a mapping or an object with uid (an int, or a str that is"
-        f" not empty), and optionally scope, auth and credential (each a str): {found}"
+        " not empty), and optionally scope, auth and credential (each a str):"
+        f" {found}"
     )

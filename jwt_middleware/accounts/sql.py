@@ -11,7 +11,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
-from ..errors import BadCredentialsError, DuplicateRowError, UnavailableError
+from ..core.payload import check_account
+from ..core.scope import valid_scopes
+from ..errors import (
+    BadCredentialsError,
+    ConfigurationError,
+    DuplicateRowError,
+    UnavailableError,
+)
 from ..sql.database import Database, Schema
 from ..sql.statement import Statement, Table
 from ..sql.urls import DatabaseURL
@@ -21,8 +28,8 @@ from .errors import (
     InvalidAccountError,
     UnknownAccountError,
 )
-from .hashing import SecretHasher
-from .identity import DEFAULT_AUTH, AccountLookup, AccountVerifier, Identity
+from .hashing import DEFAULT_MIN_SECRET_CHARS, MAX_SECRET_CHARS, SecretHasher, check_secret
+from .identity import DEFAULT_AUTH, AccountLookup, AccountVerifier, Identity, NumberedAccounts
 
 logger = logging.getLogger(__name__)
 
@@ -71,6 +78,10 @@ _ADD: Final = Statement("""
     RETURNING id
 """)
 _SET_DISABLED: Final = Statement(f"UPDATE accounts SET disabled = :disabled {_NAMED}")
+_SET_SCOPE: Final = Statement(f"UPDATE accounts SET scope = :scope {_NAMED}")
+_SET_AUTH: Final = Statement(f"UPDATE accounts SET auth = :auth {_NAMED}")
+_RENAME: Final = Statement(f"UPDATE accounts SET name = :new {_NAMED}")
+_REMOVE: Final = Statement(f"DELETE FROM accounts {_NAMED}")
 # The time is never the same again, even within a second or by a clock that was set back: sessions
 # are told by it.
 _SET_SECRET: Final = Statement(f"""
@@ -112,7 +123,7 @@ class Account:
     secret_changed_at: int
 
 
-class SQLAccounts:
+class SQLAccounts(NumberedAccounts):
     """
     Accounts in a SQL database.
 
@@ -127,10 +138,12 @@ class SQLAccounts:
     Args:
         url: ``sqlite:///accounts.db`` (a file), ``postgresql://user:password@host/database``.
         hasher: Hashes and verifies secrets; by default one with OWASP's parameters.
+        min_secret_chars: How long new secrets are at least, 1 to 1,024.
         clock: Seconds since the Unix epoch, UTC.
 
     Raises:
-        ConfigurationError: The URL cannot be used, or its driver is not installed.
+        ConfigurationError: The URL cannot be used, its driver is not installed, or
+            *min_secret_chars* is something else.
     """
 
     def __init__(
@@ -138,10 +151,16 @@ class SQLAccounts:
         url: str | DatabaseURL,
         *,
         hasher: SecretHasher | None = None,
+        min_secret_chars: int = DEFAULT_MIN_SECRET_CHARS,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        if type(min_secret_chars) is not int or not 1 <= min_secret_chars <= MAX_SECRET_CHARS:
+            raise ConfigurationError(
+                f"min_secret_chars must be a whole number from 1 to {MAX_SECRET_CHARS}"
+            )
         self._database = Database(url, schema=_SCHEMA, timeout_seconds=TIMEOUT_SECONDS)
         self._hasher = SecretHasher() if hasher is None else hasher
+        self._min_secret_chars = min_secret_chars
         self._clock = clock
 
     def __repr__(self) -> str:
@@ -174,8 +193,8 @@ class SQLAccounts:
         Args:
             client_type: The label of a client type; one of the application's own will do.
             account: Its name, in any spelling.
-            secret: 1 to 1,024 characters.
-            scope: Scopes separated by spaces.
+            secret: Up to 1,024 characters, and none of the first that are guessed.
+            scope: Scopes separated by single spaces.
             auth: The token's ``auth`` claim.
 
         Raises:
@@ -185,8 +204,8 @@ class SQLAccounts:
         """
         check_client_type(client_type)
         name = normalise_account(account, client_type)
-        if not (scope.isprintable() and auth.isprintable()):
-            raise InvalidAccountError("scope and auth are printable text")
+        _check_values(scope=scope, auth=auth)
+        check_secret(secret, account=name, min_chars=self._min_secret_chars)
         now = int(self._clock())
         row = {
             "client_type": client_type,
@@ -201,9 +220,7 @@ class SQLAccounts:
             with self._database.writing() as connection:
                 (uid,) = connection.run(_ADD, row).fetchone()
         except DuplicateRowError as error:
-            raise AccountExistsError(
-                f"an account {name!r} of the type {client_type} exists already"
-            ) from error
+            raise _exists(client_type, name) from error
         return Identity(uid=uid, scope=scope, auth=auth, credential=str(now))
 
     def find(self, uid: int) -> Account | None:
@@ -269,8 +286,59 @@ class SQLAccounts:
             UnknownAccountError: There is no such account.
             InvalidSecretError: No account can have this secret.
         """
+        check_secret(secret, account=account, min_chars=self._min_secret_chars)
         values = {"secret_hash": self._hasher.hash(secret), "now": int(self._clock())}
         self._update(_SET_SECRET, client_type, account, values)
+
+    def set_scope(self, client_type: str, account: str, scope: str) -> None:
+        """
+        Give the account other scopes, from the next login or refresh on.
+
+        A session never gets a scope that it did not begin with.
+
+        Raises:
+            UnknownAccountError: There is no such account.
+            InvalidAccountError: No account can have this scope.
+        """
+        _check_values(scope=scope, auth=DEFAULT_AUTH)
+        self._update(_SET_SCOPE, client_type, account, {"scope": scope})
+
+    def set_auth(self, client_type: str, account: str, auth: str) -> None:
+        """
+        Give the account another claim ``auth``, from the next login or refresh on.
+
+        Raises:
+            UnknownAccountError: There is no such account.
+            InvalidAccountError: No account can have this auth.
+        """
+        _check_values(scope="", auth=auth)
+        self._update(_SET_AUTH, client_type, account, {"auth": auth})
+
+    def rename(self, client_type: str, account: str, new: str) -> None:
+        """
+        Give the account another name.  Its uid, its secret and its sessions stay.
+
+        Raises:
+            UnknownAccountError: There is no such account.
+            AccountExistsError: Another one of this client type has that name.
+        """
+        check_client_type(client_type)
+        name = normalise_account(new, client_type)
+        try:
+            self._update(_RENAME, client_type, account, {"new": name})
+        except DuplicateRowError as error:
+            raise _exists(client_type, name) from error
+
+    def remove(self, client_type: str, account: str) -> None:
+        """
+        Remove the account.  Its sessions cannot be refreshed, and its uid is never used again.
+
+        Access tokens it already has are not touched: to end them as well, end its sessions.
+
+        Raises:
+            UnknownAccountError: There is no such account.
+        """
+        self._update(_REMOVE, client_type, account, {})
 
     def verify(self, client_type: str, account: str, secret: str) -> Identity:
         """
@@ -347,6 +415,17 @@ class SQLAccounts:
             raise _unknown(client_type, name)
 
 
+def _check_values(*, scope: str, auth: str) -> None:
+    try:
+        check_account(1, scope=scope, auth=auth)
+    except ValueError as error:
+        raise InvalidAccountError(str(error)) from error
+
+
+def _exists(client_type: str, name: str) -> AccountExistsError:
+    return AccountExistsError(f"an account {name!r} of the type {client_type} exists already")
+
+
 def _unknown(client_type: str, name: str) -> UnknownAccountError:
     return UnknownAccountError(f"there is no {client_type} account {name!r}")
 
@@ -368,4 +447,5 @@ def _to_account(row: Sequence[Any]) -> Account:
 
 def _to_identity(account: Account) -> Identity:
     credential = str(account.secret_changed_at)
-    return Identity(account.uid, account.scope, account.auth, credential=credential)
+    scope = valid_scopes(account.scope)  # version 0.1 has stored any text
+    return Identity(account.uid, scope, account.auth, credential=credential)

@@ -34,7 +34,8 @@ class EndpointSettings(Section):
         refresh_lifetime_seconds: Of a refresh token; ``None`` for the default.
         client_types: Those of the accounts that may log in; by default all four.
         verifiers: Client type to an account verifier of the app's own, ``"module:attr"``.
-        lookups: Client type to what finds such an account again at a refresh.
+        lookups: Client type to what finds such an account again at a refresh, or ``"none"``.
+        subjects: Client type to the template of its subjects, ``"ldap:{uid}"``.
     """
 
     path: str = setting(text, "/token")
@@ -43,6 +44,7 @@ class EndpointSettings(Section):
     client_types: tuple[str, ...] | None = setting(texts, None)
     verifiers: Mapping[str, str] | None = setting(text_members, None)
     lookups: Mapping[str, str] | None = setting(text_members, None)
+    subjects: Mapping[str, str] | None = setting(text_members, None)
     max_body_bytes: int = setting(whole, DEFAULT_MAX_BODY_BYTES)
 
     def build(
@@ -71,6 +73,7 @@ class EndpointSettings(Section):
                 path=self.path,
                 responses=responses,
                 max_body_bytes=self.max_body_bytes,
+                subjects=self.subjects,
             )
 
     def build_with_sessions(
@@ -89,11 +92,11 @@ class EndpointSettings(Section):
             ConfigurationError: A setting is unusable.
         """
         verifiers, throttle = self._all_verifiers(accounts), login.build(sessions.store)
-        lookups = self._lookups_of(accounts) | self._by_name("lookups")
+        lookups = {**self._lookups_of(accounts), **self._by_name("lookups")}
         for label in self.lookups or {}:
             if label not in verifiers:
                 place = self.place.member("lookups").member(label)
-                raise place.error("is of a client type that nobody logs in by: leave it out")
+                raise place.error("is of a client type that cannot log in: leave it out")
         with self.place.named_by_member():
             return TokenEndpoint(
                 issuer=sessions.issuer,
@@ -104,12 +107,17 @@ class EndpointSettings(Section):
                 sessions=sessions,
                 verifier=verifier,
                 lookups=lookups,
+                subjects=self.subjects,
                 throttle=throttle,
                 trusted_proxies=login.trusted_proxies,
             )
 
     def _all_verifiers(self, accounts: SQLAccounts | None) -> dict[str, AccountVerifier]:
         return self._verifiers_of(accounts) | self._by_name("verifiers")
+
+    def subject(self, client_type: str, uid: int | str) -> str:
+        """Return the subject of an account in ``[accounts]``."""
+        return (self.subjects or {}).get(client_type, "{uid}").replace("{uid}", str(uid))
 
     def _verifiers_of(self, accounts: SQLAccounts | None) -> dict[str, AccountVerifier]:
         place = self.place.member("client_types")
@@ -126,12 +134,14 @@ class EndpointSettings(Section):
         if accounts is None:
             return {}
         types, own = self.client_types or CLIENT_TYPES, self.verifiers or {}
-        # Whom a verifier of the app's own logs in, the accounts do not know.
+        # An account that a verifier of the app's own logs in is not in [accounts].
         return {label: accounts.lookup(label) for label in types if label not in own}
 
     def _by_name(self, setting_name: str) -> dict[str, Any]:
         place = self.place.member(setting_name)
         return {
-            label: find(f"{place.file}: {place.member(label).name}:", name)
+            label: None
+            if (setting_name, name) == ("lookups", "none")
+            else find(f"{place.file}: {place.member(label).name}:", name)
             for label, name in (getattr(self, setting_name) or {}).items()
         }

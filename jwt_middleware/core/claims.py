@@ -315,6 +315,23 @@ def check_lifetime(claims: Claims, *, max_seconds: float) -> None:
         )
 
 
+def check_bearer(claims: Claims) -> None:
+    """
+    Reject a token that is bound to a key of its client: as a plain bearer token it proves nothing.
+
+    Source: RFC 7800 §3, RFC 8705 §3.1, RFC 9449 §6.1.
+
+    Raises:
+        InvalidClaimError: It has a *cnf*.
+    """
+    if "cnf" in claims:
+        raise InvalidClaimError(
+            "cnf binds the token to its client, which was not checked: set"
+            " accept_sender_constrained where something before this checks it",
+            claim="cnf",
+        )
+
+
 def check_access_token_profile(claims: Claims) -> None:
     """
     Reject a token that lacks what RFC 9068 requires beyond the claims that are always checked.

@@ -117,7 +117,7 @@ class TokenIssuer:
         claims: dict[str, object] = {
             "iss": self.issuer,
             "aud": self.audience,
-            "sub": str(payload.uid),
+            "sub": payload.sub,
             "iat": now,
             "nbf": now,
             "exp": now + lifetime,

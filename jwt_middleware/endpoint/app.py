@@ -27,6 +27,7 @@ from .limits import ClientAddresses, LoginThrottle
 from .logins import Credentials, Logins
 from .logout import LogoutPaths
 from .oauth import OAuthResponses
+from .subjects import Subjects
 from .tokens import TokenPaths
 
 if TYPE_CHECKING:
@@ -56,16 +57,19 @@ class TokenEndpoint:
         max_body_bytes: A longer request body is refused.
         sessions: Record what is issued, so that it can be refreshed and revoked; of this *issuer*.
         verifier: Verifies the tokens that are to be revoked; it asks ``sessions.revocations``.
-        lookups: Name of a client type to what knows its accounts without a secret: asked right
-            after a login and at each refresh.
+        lookups: Name of a client type to what finds its accounts by uid: called right after a login
+            and at each refresh.  With *sessions* each type needs one; ``None`` for one whose
+            sessions shall outlast its accounts.
+        subjects: Name of a client type to the template of its subjects, ``"ldap:{uid}"``; see
+            :class:`~.subjects.Subjects`.
         throttle: Limits login attempts; by default, with *sessions*, one in their store.
-        trusted_proxies: As for :class:`~.address.ClientAddresses`.
+        trusted_proxies: As for :class:`~.limits.ClientAddresses`.
 
     Raises:
         ConfigurationError: A part is missing or unusable.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  all by name
         self,
         *,
         issuer: TokenIssuer,
@@ -75,7 +79,8 @@ class TokenEndpoint:
         max_body_bytes: int = DEFAULT_MAX_BODY_BYTES,
         sessions: Sessions | None = None,
         verifier: TokenVerifier | None = None,
-        lookups: Mapping[str, AccountLookup] | None = None,
+        lookups: Mapping[str, AccountLookup | None] | None = None,
+        subjects: Mapping[str, str] | None = None,
         throttle: LoginThrottle | None = None,
         trusted_proxies: int = 0,
     ) -> None:
@@ -85,8 +90,11 @@ class TokenEndpoint:
         _check_callables("verifiers", verifiers, example="User.verify")
         if type(max_body_bytes) is not int or max_body_bytes < 1:
             raise ConfigurationError("max_body_bytes must be a whole number, at least 1")
-        if lookups:
-            _check_callables("lookups", lookups, example="User.find")
+        given = {one: look_up for one, look_up in (lookups or {}).items() if look_up is not None}
+        if given:
+            _check_callables("lookups", given, example="User.find")
+        if sessions is not None:
+            _check_lookups(verifiers, lookups or {})
         if throttle is None and sessions is not None:
             throttle = LoginThrottle(sessions.store)
         self.path = path
@@ -96,9 +104,12 @@ class TokenEndpoint:
         self.max_body_bytes = max_body_bytes
         self.sessions = sessions
         self._oauth = OAuthResponses(self.responses.realm)
+        self.subjects = Subjects(self.verifiers, subjects or {})
         self._logins = Logins(
+            issuer=issuer.issuer,
             verifiers=self.verifiers,
-            lookups=dict(lookups or {}),
+            lookups=given,
+            subjects=self.subjects,
             throttle=throttle,
             addresses=ClientAddresses(trusted_proxies),
         )
@@ -217,6 +228,18 @@ def _check_callables(setting: str, given: Mapping[str, object], *, example: str)
         raise ConfigurationError(
             f'{setting} must map client types to callables, as in {{"email": {example}}}'
         )
+
+
+def _check_lookups(
+    verifiers: Mapping[str, AccountVerifier], lookups: Mapping[str, AccountLookup | None]
+) -> None:
+    for client_type in verifiers:
+        if client_type not in lookups:
+            raise ConfigurationError(
+                f"lookups.{client_type} is missing: with sessions, name what finds an account by"
+                ' its uid, so that a deleted one cannot refresh, or None (in a file, "none") for'
+                " sessions that outlast their accounts"
+            )
 
 
 def _checked_verifier(

@@ -10,13 +10,12 @@ from urllib.parse import unquote_plus
 
 from werkzeug.wrappers import Request
 
-from ..accounts import ClientType, Identity
+from ..accounts import Identity
 from ..errors import BadCredentialsError, InvalidFormError, InvalidRequestError
+from ..sessions.session import SERVICE
 from .body import parameter
 from .forms import ClientForm
 from .logins import Credentials, Logins
-
-SERVICE: Final = ClientType.SERVICE.label
 
 # credentials = "Basic" 1*SP token68                                        RFC 7617 §2
 # token68     = 1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/" ) *"="  RFC 9110 §11.2
@@ -30,7 +29,7 @@ class ClientAuthentication:
     Authenticates clients, which are accounts of the type ``service``.
 
     Args:
-        logins: Knows them, if it has a verifier for their type.
+        logins: Verifies them, if it has a verifier for their type.
     """
 
     def __init__(self, logins: Logins) -> None:
@@ -47,25 +46,27 @@ class ClientAuthentication:
 
         Raises:
             InvalidRequestError: It authenticates in two ways, or halfway.
-            BadCredentialsError: It does not authenticate, or not as a client that there is.
-            TooManyAttemptsError: It, or others from its address, did so too often.
-            UnavailableError: The accounts or the store of the attempts cannot be asked.
+            BadCredentialsError: It does not authenticate itself, or with other credentials.
+            TooManyAttemptsError: A limit is reached.
+            UnavailableError: The accounts or the store of the attempts are unavailable.
         """
         readings = _read_credentials(request, body)
         if not readings or not self.is_possible:
             raise BadCredentialsError
         return self._logins.verify(SERVICE, readings, request.environ)
 
-    def check(self, request: Request, body: Mapping[str, object]) -> None:
+    def identify(self, request: Request, body: Mapping[str, object]) -> str | None:
         """
-        Reject a client that authenticates itself and is not who it says; it need not do so.
+        Return the subject of a client that authenticates itself, and ``None`` if none does.
 
         Raises:
             AuthError: As :meth:`require`.
             UnavailableError: As :meth:`require`.
         """
-        if _read_credentials(request, body) is not None:
-            self.require(request, body)
+        if _read_credentials(request, body) is None:
+            return None
+        identity = self.require(request, body)
+        return self._logins.payload(identity, SERVICE, scope="").sub
 
 
 def _read_credentials(request: Request, body: Mapping[str, object]) -> list[Credentials] | None:

@@ -18,8 +18,9 @@ from ..errors import (
     UnsupportedGrantTypeError,
 )
 from ..sessions import Grant, Recheck, Sessions
+from ..sessions.session import SERVICE
 from .body import parameter, required_parameter
-from .clients import SERVICE, ClientAuthentication
+from .clients import ClientAuthentication
 from .logins import Logins
 
 _GrantType = Callable[[Request, Mapping[str, object]], Grant]
@@ -38,7 +39,7 @@ class Grants:
     Args:
         issuer: Issues them where there are none.
         sessions: Record and issue them.
-        logins: Knows the accounts.
+        logins: Rechecks the accounts.
         clients: Authenticates clients.
     """
 
@@ -62,13 +63,13 @@ class Grants:
 
     def log_in(self, identity: Identity, client_type: str) -> Grant:
         """
-        Issue tokens for somebody who has just logged in.
+        Issue tokens for an account that has just logged in.
 
         Raises:
             BadCredentialsError: The account was disabled, or got another secret, in between.
             UnavailableError: The session cannot be recorded, or no token can be signed.
         """
-        payload = _payload(identity, client_type, scope=identity.scope)
+        payload = self._logins.payload(identity, client_type, scope=identity.scope)
         start = None if self._sessions is None else self._sessions.start
         return self._start(start, payload, identity)
 
@@ -83,10 +84,10 @@ class Grants:
         Raises:
             InvalidRequestError: A parameter is missing or malformed, the scope goes too far, or
                 there is no such grant type here.
-            BadCredentialsError: The client is not who it says.
+            BadCredentialsError: The client's credentials are wrong, or missing.
             InvalidGrantError: The refresh token is not good.
             TooManyAttemptsError: The client has tried too often.
-            UnavailableError: Something that must be asked cannot be asked.
+            UnavailableError: Accounts, sessions or keys are unavailable.
         """
         grant = self._types.get(required_parameter(body, "grant_type"))
         if grant is None:
@@ -95,13 +96,21 @@ class Grants:
 
     def _refresh(self, sessions: Sessions, request: Request, body: Mapping[str, object]) -> Grant:
         token, scope = required_parameter(body, "refresh_token"), parameter(body, "scope")
-        self._clients.check(request, body)
-        return sessions.refresh(token, scope=scope, recheck=self._logins.recheck)
+        client = self._clients.identify(request, body)
+        address = self._logins.addresses(request.environ)
+        return sessions.refresh(
+            token,
+            scope=scope,
+            recheck=self._logins.recheck,
+            client=client,
+            address="" if address is None else str(address),
+        )
 
     def _client_credentials(self, request: Request, body: Mapping[str, object]) -> Grant:
         scope = parameter(body, "scope")
         identity = self._clients.require(request, body)
-        payload = _payload(identity, SERVICE, scope=narrow(scope, to=identity.scope))
+        narrowed = narrow(scope, to=identity.scope)
+        payload = self._logins.payload(identity, SERVICE, scope=narrowed)
         start = None if self._sessions is None else self._sessions.start_unrefreshable
         return self._start(start, payload, identity)
 
@@ -112,7 +121,3 @@ class Grants:
             return start(payload, credential=identity.credential, recheck=self._logins.recheck)
         except InvalidGrantError as error:
             raise BadCredentialsError from error
-
-
-def _payload(identity: Identity, client_type: str, *, scope: str) -> JWTPayload:
-    return JWTPayload(uid=identity.uid, auth=identity.auth, scope=scope, ac_type=client_type)

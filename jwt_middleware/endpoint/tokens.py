@@ -8,8 +8,15 @@ from typing import TYPE_CHECKING, Final
 from werkzeug.wrappers import Request
 
 from ..core.verifier import TokenVerifier, VerifiedToken
-from ..errors import AuthError, InvalidTokenError, MethodNotAllowedError, UnavailableError
-from ..sessions import Session, Sessions
+from ..errors import (
+    AuthError,
+    InvalidTokenError,
+    MethodNotAllowedError,
+    UnavailableError,
+    UnsupportedTokenTypeError,
+)
+from ..sessions import Session, Sessions, check_client
+from ..sessions.session import SERVICE
 from .body import parameter, read_body, required_parameter
 from .clients import ClientAuthentication
 from .oauth import OAuthResponses
@@ -55,21 +62,32 @@ class TokenPaths:
 
     def revoke(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """
-        Revoke a token, for whoever has it.  Source: RFC 7009 §2.
+        Revoke a token, for a client that has it.  Source: RFC 7009 §2.
 
         A refresh token ends its session, the one in force as well as any before it.  An access
-        token is revoked alone.  A token that is not good already is answered in the same way.
+        token is revoked alone.  What belongs to a client with a secret, only that client revokes.
+        A token that is not good already is answered in the same way; one that is good and cannot
+        be revoked is refused.
         """
         try:
             body, token = self._read(request := Request(environ))
-            self._clients.check(request, body)
-            if not self._sessions.end_by_refresh_token(token):
-                verified = self._verify(token)
-                if verified is not None and "jti" in verified.read_only_claims:
-                    self._sessions.revoke_token(verified.read_only_claims)
+            client = self._clients.identify(request, body)
+            if not self._sessions.end_by_refresh_token(token, client=client):
+                self._revoke_access_token(token, client)
         except (AuthError, UnavailableError) as error:
             return self._responses.refuse(error, environ, start_response)
         return self._responses.confirm(start_response)
+
+    def _revoke_access_token(self, token: str, client: str | None) -> None:
+        try:
+            verified = self._verifier.verify(token)
+        except InvalidTokenError:
+            return
+        claims = verified.read_only_claims
+        if claims["iss"] != self._sessions.issuer.issuer or "jti" not in claims:
+            raise UnsupportedTokenTypeError("the token is of another issuer, or has no jti")
+        check_client(claims["sub"] if claims.get("ac_type") == SERVICE else None, client)
+        self._sessions.revoke_token(claims)
 
     def introspect(
         self, environ: WSGIEnvironment, start_response: StartResponse

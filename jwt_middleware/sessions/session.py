@@ -15,6 +15,9 @@ DEFAULT_MAX_LIFETIME_SECONDS: Final = 90 * 86_400
 DEFAULT_GRACE_SECONDS: Final = 10.0
 MAX_GRACE_SECONDS: Final = 300
 
+SERVICE: Final = "service"
+"""The client type of the accounts that are OAuth clients with a secret."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lifetimes:
@@ -69,10 +72,11 @@ class Session:
 
     Attributes:
         sid: Its identifier, the claim *sid* of its access tokens.  No secret.
+        issuer: The *iss* of its access tokens; empty in what version 0.1 has stored.
         payload: Whom its access tokens are for, and the most that they may allow.
         credential: What its account's verifier said beside the identity, and changes with the
             account's secret; may be empty.
-        created_at: When somebody logged in.
+        created_at: When the login was.
         used_at: When an access token was issued for it last.
         expires_at: When it ends, unless it is refreshed before.
         ends_at: When it ends, however often it is refreshed.
@@ -81,6 +85,7 @@ class Session:
     """
 
     sid: str
+    issuer: str = ""
     payload: JWTPayload
     credential: str = field(default="", repr=False)
     created_at: float
@@ -96,6 +101,7 @@ class Session:
         sid: str,
         payload: JWTPayload,
         *,
+        issuer: str,
         credential: str,
         token_hash: bytes | None,
         now: float,
@@ -109,6 +115,7 @@ class Session:
             ends_at = now + lifetimes.max_lifetime_seconds
         return cls(
             sid=sid,
+            issuer=issuer,
             payload=payload,
             credential=credential,
             created_at=now,
@@ -122,7 +129,21 @@ class Session:
     @property
     def subject(self) -> str:
         """The claim *sub* of its access tokens."""
-        return str(self.payload.uid)
+        return self.payload.sub
+
+    def is_of(self, issuer: str | None) -> bool:
+        """Tell whether it may be of this issuer; ``None`` stands for any."""
+        return issuer is None or self.issuer in {"", issuer}
+
+    @property
+    def client(self) -> str | None:
+        """
+        The subject of the client that it was started for, which alone may use its tokens.
+
+        ``None`` if it is public (RFC 6749 §2.1): only accounts of the type ``service`` are clients
+        with a secret.
+        """
+        return self.subject if self.payload.ac_type == SERVICE else None
 
 
 @dataclass(frozen=True, slots=True)

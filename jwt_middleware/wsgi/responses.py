@@ -34,6 +34,7 @@ from ..errors import (
     UnknownKeyError,
     UnsupportedGrantTypeError,
     UnsupportedMediaTypeError,
+    UnsupportedTokenTypeError,
 )
 from .bearer import challenge
 
@@ -73,6 +74,7 @@ _ANSWERS: Final[Mapping[type[JWTMiddlewareError], Answer]] = {
     InvalidRequestError: Answer(400, 1000, "invalid_request", "invalid_request"),
     InvalidScopeError: Answer(400, 1000, "invalid_request", "invalid_scope"),
     UnsupportedGrantTypeError: Answer(400, 1000, "invalid_request", "unsupported_grant_type"),
+    UnsupportedTokenTypeError: Answer(400, 1000, "invalid_request", "unsupported_token_type"),
     MethodNotAllowedError: Answer(405, 1007, grant_error="invalid_request"),
     BodyTooLargeError: Answer(413, 1008, grant_error="invalid_request"),
     UnsupportedMediaTypeError: Answer(415, 1009, grant_error="invalid_request"),

@@ -340,9 +340,9 @@ def test_an_address_is_limited_over_all_accounts(
         }
         service.log_in(f"account-{number}", extra_environ=environ, status=status)
 
-    for number in range(20):
+    for number in range(30):
         guess(number, 401)
-    guess(20, 429 if limited else 401)
+    guess(30, 429 if limited else 401)
     service.log_in(extra_environ={"REMOTE_ADDR": "10.0.0.2"})
 
 

@@ -73,7 +73,7 @@ def whoami(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder: Path = tmp_path_factory.mktemp("oauth")
     hasher = SecretHasher(time_cost=1, memory_cost_kib=8)
-    accounts = SQLAccounts(f"sqlite:///{folder / 'a.db'}", hasher=hasher)
+    accounts = SQLAccounts(f"sqlite:///{folder / 'a.db'}", hasher=hasher, min_secret_chars=1)
     accounts.create_schema()
     accounts.add("email", "ann@x", PASSWORD, scope="read write")
     accounts.add("service", "billing+1", CLIENT_SECRET, scope="read write")

@@ -93,6 +93,7 @@ def endpoint(*client_types: str, with_sessions: bool) -> TokenEndpoint:
         path="/auth/token",
         issuer=issuer,
         verifiers=dict.fromkeys(client_types, nobody),
+        lookups=dict.fromkeys(client_types),
         sessions=sessions if with_sessions else None,
         verifier=TokenVerifier(
             keys=KEYS, issuer=name, audience=audience, is_revoked=sessions.revocations
