@@ -277,8 +277,10 @@ class WebOpen:
 
 
 def webpy_site() -> Site:
+    web.config.debug = False  # it would look for changed modules at each request
     urls = ("/admin(?:/.*)?", "admin", "/.*", "open")
-    app = web.application(urls, {"admin": WebAdmin, "open": WebOpen}).wsgifunc()
+    views = {"admin": WebAdmin, "open": WebOpen}
+    app = web.application(urls, views, autoreload=False).wsgifunc()
     return Site(app=app, secret=[Rule("/admin/*", scopes=["secret"])], words=WORDS)
 
 
