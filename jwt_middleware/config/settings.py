@@ -156,7 +156,7 @@ class Settings(TokenSettings):
         if self.accounts is None:
             raise self.place.member("accounts").error(
                 'is missing: add an [accounts] table with url = "sqlite:///accounts.db"'
-                ", or [endpoint.verifiers] (and leave [endpoint] out where no one logs in)"
+                ", or [endpoint.verifiers] (and leave [endpoint] out where there are no logins)"
             )
         return self.accounts.build()
 

@@ -43,7 +43,7 @@ class Accounts:
         return SimpleNamespace(uid="svc", scope="")
 
     def down(self, account: str, secret: str) -> object:
-        raise UnavailableError("accounts cannot be asked", retry_after_seconds=5)
+        raise UnavailableError("accounts unavailable", retry_after_seconds=5)
 
 
 @pytest.fixture
@@ -109,7 +109,7 @@ def test_wrong_login_is_one_answer(wrong: dict[str, str], endpoint: Callable[...
     assert answer.headers["WWW-Authenticate"] == 'Bearer realm="api"'
 
 
-def test_form_errors_name_their_fields_and_nobody_is_asked(
+def test_form_errors_name_their_fields_and_no_account_is_looked_at(
     endpoint: Callable[..., TestApp], accounts: Accounts
 ) -> None:
     answer = endpoint().post_json("/token", {"account": []}, status=400)
@@ -150,7 +150,7 @@ def test_it_can_be_mounted_without_the_middleware(issuer: TokenIssuer, accounts:
 
 
 @pytest.mark.parametrize(
-    ("settings", "mend"),
+    ("settings", "fix"),
     [
         pytest.param({"path": "token"}, "must be like /token", id="no-slash"),
         pytest.param({"path": "/token//"}, "must be like /token", id="two-slashes"),
@@ -167,9 +167,9 @@ def test_it_can_be_mounted_without_the_middleware(issuer: TokenIssuer, accounts:
     ],
 )
 def test_wrong_setting_is_a_configuration_error(
-    settings: dict[str, Any], mend: str, endpoint: Callable[..., TestApp]
+    settings: dict[str, Any], fix: str, endpoint: Callable[..., TestApp]
 ) -> None:
-    with pytest.raises(ConfigurationError, match=mend):
+    with pytest.raises(ConfigurationError, match=fix):
         endpoint(**settings)
 
 

@@ -103,7 +103,7 @@ def test_a_revoked_access_token_is_revoked_alone(service: Service) -> None:
 
 @pytest.mark.parametrize("hint", ["access_token", "refresh_token", "saml2", ""])
 @pytest.mark.parametrize("which", ["access_token", "refresh_token"])
-def test_a_wrong_hint_misleads_nobody(hint: str, which: str, service: Service) -> None:
+def test_a_wrong_hint_changes_nothing(hint: str, which: str, service: Service) -> None:
     granted = service.log_in().json
     body = {"token": granted[which], "token_type_hint": hint}
     service.web.post_json("/token/revoke", body, status=200)
@@ -136,7 +136,7 @@ def test_an_expired_token_is_not_kept(service: Service) -> None:
     assert service.store.changes(None, limit=10).revocations == []
 
 
-def test_whoever_has_a_token_may_revoke_it_unless_it_says_to_be_another(
+def test_a_token_is_revoked_without_authentication_but_not_with_a_wrong_one(
     service: Service,
 ) -> None:
     granted = service.log_in().json
@@ -260,7 +260,7 @@ def test_everything_else_is_inactive_and_no_more_is_said(make_service: MakeServi
 @pytest.mark.parametrize(
     "options",
     [
-        pytest.param({}, id="nobody"),
+        pytest.param({}, id="none"),
         pytest.param({"headers": {"Authorization": "Basic YTpi"}}, id="unknown"),
         pytest.param({"headers": {"Authorization": "Basic YW5uOnJpZ2h0"}}, id="no-service"),
         pytest.param({"headers": {"Authorization": "Bearer x"}}, id="bearer"),
@@ -294,7 +294,7 @@ def test_asking_in_vain_is_limited_and_asking_well_is_not(service: Service) -> N
 
 
 @pytest.mark.parametrize("which", ["access_token", "refresh_token"])
-def test_while_the_store_is_down_nobody_is_told_that_a_token_is_revoked_or_not(
+def test_while_the_store_is_down_the_answer_is_neither_yes_nor_no(
     which: str, make_service: MakeService
 ) -> None:
     store = Breaking()

@@ -80,7 +80,7 @@ def test_publishes_the_metadata_of_rfc_8414(site: TestApp) -> None:
     assert not [name for name in members if name.endswith("_endpoint")]
 
 
-def nobody(account: str, secret: str) -> object:
+def refuse(account: str, secret: str) -> object:
     raise BadCredentialsError
 
 
@@ -94,7 +94,7 @@ def endpoint(
         path="/auth/token",
         prefix=prefix,
         issuer=own,
-        verifiers=dict.fromkeys(client_types, nobody),
+        verifiers=dict.fromkeys(client_types, refuse),
         lookups=dict.fromkeys(client_types),
         sessions=sessions if with_sessions else None,
         verifier=TokenVerifier(

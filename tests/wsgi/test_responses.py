@@ -283,9 +283,9 @@ def test_unknown_kid_is_logged_escaped_and_cut(caplog: pytest.LogCaptureFixture)
 def test_unavailability_is_logged_as_an_error_with_its_cause(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    error = errors.UnavailableError("accounts cannot be asked")
+    error = errors.UnavailableError("accounts unavailable")
     error.__cause__ = TimeoutError("password in here")
     answering(error).get("/", status=503)
     assert caplog.record_tuples == [
-        ("jwt_middleware", logging.ERROR, "unavailable: accounts cannot be asked (TimeoutError)")
+        ("jwt_middleware", logging.ERROR, "unavailable: accounts unavailable (TimeoutError)")
     ]
