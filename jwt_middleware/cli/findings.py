@@ -20,6 +20,8 @@ from ..wsgi.middleware import JWTMiddleware
 from ..wsgi.policy import Rule
 
 EXAMPLE_ISSUERS: Final = ("https://auth.example.com", "https://login.example.org")
+MAX_ACCOUNTS: Final = 1000
+"""That are looked at for claims of their own."""
 MIN_DISTINCT_BYTES: Final = 10
 # Of documentation, tutorials and generators: in every list that is tried first.
 PUBLISHED_SECRETS: Final = (
@@ -73,13 +75,25 @@ def _of_rules(settings: Settings, protected: JWTMiddleware) -> Iterator[str]:
         yield from _of_earlier(name, rule, rules[:number])
     if settings.endpoint is None or settings.trusted or settings.endpoint.verifiers:
         return
+    issued = _OWN_CLAIMS | _claims_of_accounts(settings)
     for number, rule in enumerate(rules, start=1):
         for condition in rule.claim_conditions():
-            if condition.path[0] not in _OWN_CLAIMS:
+            if condition.path[0] not in issued:
                 yield (
                     f"rules[{number}]: asks for the claim {condition.path[0]}, which the tokens "
                     "issued here do not have: correct its name"
                 )
+
+
+def _claims_of_accounts(settings: Settings) -> set[str]:
+    if settings.accounts is None:
+        return set()
+    try:
+        with closing(settings.build_accounts()) as accounts:
+            some = islice(accounts.list(), MAX_ACCOUNTS)
+            return {name for account in some for name in account.claims}
+    except JWTMiddlewareError:
+        return set()
 
 
 def _of_earlier(name: str, rule: Rule, earlier: Iterable[Rule]) -> Iterator[str]:
@@ -208,11 +222,11 @@ def _of_logins(settings: Settings) -> Iterator[str]:
     endpoint = settings.endpoint
     if endpoint is None:
         return
-    if settings.sessions is not None:
-        for label in set(endpoint.verifiers or {}) - set(endpoint.lookups or {}):
+    for label, name in (endpoint.lookups or {}).items():
+        if name == "none":
             yield (
-                f"endpoint.verifiers.{label}: has no lookup, so a disabled account keeps its "
-                f"sessions: name one in endpoint.lookups.{label}"
+                f"endpoint.lookups.{label}: is none, so a disabled account keeps its sessions: "
+                "name what finds an account by its uid"
             )
     if settings.accounts is not None:
         yield from _of_accounts(settings)

@@ -66,8 +66,9 @@ FAULTS = [
     pytest.param(KEYS + ENDPOINT, "accounts: ", id="no accounts"),
     pytest.param(
         KEYS
-        + "[endpoint]\nverifiers = { ldap = 'json:loads' }\n[sessions]\nurl = 'sqlite:///s.db'\n",
-        "endpoint.verifiers.ldap: has no lookup",
+        + "[endpoint]\nverifiers = { ldap = 'json:loads' }\nlookups = { ldap = 'none' }\n"
+        + "[sessions]\nurl = 'sqlite:///s.db'\n",
+        "endpoint.lookups.ldap: is none",
         id="lookup",
     ),
 ]
