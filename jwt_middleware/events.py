@@ -87,8 +87,6 @@ class Fields(TypedDict, total=False):
         url: Of a key set, without its query.
         store: Of sessions or accounts, without its password.
         file: Of a configuration.
-        mode: ``"report"`` where nothing is refused.
-        seconds: How far a clock is off.
     """
 
     reason: str
@@ -107,8 +105,6 @@ class Fields(TypedDict, total=False):
     url: str
     store: str
     file: str
-    mode: str
-    seconds: float
 
 
 class Event(NamedTuple):
