@@ -238,14 +238,10 @@ class SQLSessions:
             with self._database.reading() as connection:
                 rows = connection.run(statement, sought).fetchall()
                 sessions = [(_to_session(row), row[_BORN]) for row in rows]
-                found = [
-                    one
-                    for one, born in sessions
-                    if one.is_of(issuer)
-                    and subject in {None, one.subject}
-                    and not _has_ended(connection, one, born, one.issuer)
-                ]
-            yield from found
+                ended = _ended_sids(connection, sessions)
+            for one, _ in sessions:
+                if one.is_of(issuer) and subject in {None, one.subject} and one.sid not in ended:
+                    yield one
             if len(rows) < _PAGE_SIZE:
                 return
             sought["after"] = rows[-1][0]
@@ -362,9 +358,38 @@ def _has_ended(connection: Connection, session: Session, born: int | None, issue
     _, old = old_subject_hashes(session.subject)
     sought = {"subject": subject_hash(issuer, session.subject), "old": old}
     return any(
-        number > born if born is not None else math.floor(session.created_at) <= revoked_at
+        _is_ended(session, born, number, revoked_at)
         for number, revoked_at in connection.run(_ENDED, sought).fetchall()
     )
+
+
+def _ended_sids(connection: Connection, sessions: Sequence[tuple[Session, int | None]]) -> set[str]:
+    """Return which of a page of sessions have ended with all of their subject."""
+    hashes: dict[bytes, list[tuple[Session, int | None]]] = {}
+    for session, born in sessions:
+        _, old = old_subject_hashes(session.subject)
+        for one in (subject_hash(session.issuer, session.subject), old):
+            hashes.setdefault(one, []).append((session, born))
+    if not hashes:
+        return set()
+    sought = {f"hash{number}": one for number, one in enumerate(hashes)}
+    names = ", ".join(f":{name}" for name in sought)
+    statement = Statement(
+        f"SELECT name_hash, number, revoked_at FROM jwt_revocations WHERE name_hash IN ({names})"
+    )
+    return {
+        session.sid
+        for one, number, revoked_at in connection.run(statement, sought).fetchall()
+        for session, born in hashes[bytes(one)]
+        if _is_ended(session, born, number, revoked_at)
+    }
+
+
+def _is_ended(session: Session, born: int | None, number: int, revoked_at: int) -> bool:
+    """Tell whether a revocation of all that its subject has came after it was added."""
+    if born is None:  # of version 0.1, which has removed those that were ended before
+        return math.floor(session.created_at) <= revoked_at
+    return number > born
 
 
 def _clear(connection: Connection, issuer: str, subject: str, *, limit: int) -> int:
