@@ -82,6 +82,7 @@ class SecretHasher:
     Attributes:
         decoy: An encoded hash with this hasher's parameters that belongs to no secret.  To verify
             against it costs what an account does that exists.
+        waiting: How many callers of this process wait for their turn now.
 
     Raises:
         ConfigurationError: An argument is of another type or out of these bounds.
@@ -111,6 +112,7 @@ class SecretHasher:
             salt_len=_SALT_BYTES,
         )
         self._max_wait_seconds = max_wait_seconds
+        self.waiting = 0
         places = max_concurrent + max_waiting
         self._places = PerProcess(lambda: threading.BoundedSemaphore(places))
         self._turns = PerProcess(lambda: threading.BoundedSemaphore(max_concurrent))
@@ -197,7 +199,12 @@ class SecretHasher:
         if not places.acquire(blocking=False):
             raise self._too_many("no secret could be hashed")
         try:
-            if not turns.acquire(timeout=self._max_wait_seconds):
+            self.waiting += 1
+            try:
+                has_turn = turns.acquire(timeout=self._max_wait_seconds)
+            finally:
+                self.waiting -= 1
+            if not has_turn:
                 raise self._too_many(
                     f"no secret could be hashed within {self._max_wait_seconds:g} seconds"
                 )

@@ -6,12 +6,13 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
 from .. import events
 from ..bounds import check_whole
+from ..endpoint.app import TokenEndpoint
 from ..errors import ConfigurationError
 from ..events import DEFAULT_MAX_PER_SECOND, Format, Name
 from ..wsgi.environ import ClaimKeys, ClaimName
@@ -131,6 +132,7 @@ class MetricsSettings(Section):
             protected.verifier,
             lag=None if revocations is None else revocations.seconds_behind,
             held=None if revocations is None else revocations.__len__,
+            waiting=_hasher_queue(protected.endpoint),
         )
         if self.path is None:
             return
@@ -142,6 +144,21 @@ class MetricsSettings(Section):
         )
         with self.place.named_by_member():
             protected.mount(self.path, guarded)
+
+
+class _Accounts(Protocol):
+    @property
+    def waiting(self) -> int: ...
+
+
+def _hasher_queue(endpoint: object) -> Callable[[], int] | None:
+    """Return what tells how many logins wait for the hasher of ``[accounts]``, if there is one."""
+    verifiers = endpoint.verifiers.values() if isinstance(endpoint, TokenEndpoint) else ()
+    for verify in verifiers:
+        accounts: _Accounts | None = getattr(getattr(verify, "func", None), "__self__", None)
+        if accounts is not None and hasattr(accounts, "waiting"):
+            return lambda: accounts.waiting
+    return None
 
 
 _OPTION: Final = re.compile("[a-z][a-z_]*")
