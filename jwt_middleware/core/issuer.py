@@ -141,6 +141,8 @@ class TokenIssuer:
             ValueError: *claims* are not as :class:`JWTPayload` has them.
             UnavailableError: The source has no key that can sign.
         """
+        if not isinstance(payload, JWTPayload):
+            raise ConfigurationError("issue() takes a JWTPayload, as in JWTPayload(uid=42)")
         lifetime = lifetime_seconds
         if lifetime is None:
             lifetime = payload.lifetime_seconds or self.lifetime_seconds

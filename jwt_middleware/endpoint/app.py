@@ -315,7 +315,11 @@ def _check_forms(forms: Mapping[str, type[ClientForm]], verifiers: Mapping[str, 
 
 
 def _check_callables(setting: str, given: Mapping[str, object], *, example: str) -> None:
-    if not given or not all(callable(one) for one in given.values()):
+    if (
+        not isinstance(given, Mapping)
+        or not given
+        or not all(callable(one) for one in given.values())
+    ):
         raise ConfigurationError(
             f'{setting} must map client types to callables, as in {{"email": {example}}}'
         )

@@ -71,6 +71,11 @@ def parse_body(request: Request, octets: bytes) -> dict[str, object]:
         InvalidRequestError: It is not what it says it is.
     """
     # Raised outside the handler: an error of a parser carries the whole body, and would be chained.
+    if octets.lstrip()[:1] == b"{" and request.mimetype != "application/json":
+        raise InvalidRequestError(
+            "the body is JSON: send it with Content-Type: application/json",
+            parameter="Content-Type",
+        )
     with suppress(ValueError):
         return _PARSERS[request.mimetype](octets)
     raise InvalidRequestError("the body is not what its Content-Type says")

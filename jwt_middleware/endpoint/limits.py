@@ -371,12 +371,15 @@ class ClientAddresses:
             )
         self._trusted_proxies = trusted_proxies
         self._has_warned = False
+        self._has_seen_proxy = False
 
     def __call__(self, environ: WSGIEnvironment) -> Address | None:
         """Return the address, or ``None`` if there is none, as on a Unix socket without proxies."""
         address = parse_address(self._forwarded(environ)) or parse_address(
             environ.get("REMOTE_ADDR") or ""
         )
+        if not self._trusted_proxies and "HTTP_X_FORWARDED_FOR" in environ:
+            self._warn_of_proxy()
         if address is None and not self._has_warned:
             self._has_warned = True
             logger.warning(
@@ -384,6 +387,14 @@ class ClientAddresses:
                 " a proxy set trusted_proxies"
             )
         return address
+
+    def _warn_of_proxy(self) -> None:
+        if not self._has_seen_proxy:
+            self._has_seen_proxy = True
+            logger.warning(
+                "a login came with X-Forwarded-For, and trusted_proxies is 0: behind a proxy all "
+                "logins are limited as if they came from it: set login.trusted_proxies"
+            )
 
     def _forwarded(self, environ: WSGIEnvironment) -> str:
         count = self._trusted_proxies

@@ -47,7 +47,7 @@ def parse_authorization(value: str | None) -> str | None:
         return match[1]
     scheme = value[:6].lower()
     if scheme in {"", "bearer"} or _SECOND_BEARER.search(value):
-        raise InvalidRequestError(_mistake_in(value))
+        raise InvalidRequestError(_mistake_in(value), parameter="Authorization")
     return None
 
 

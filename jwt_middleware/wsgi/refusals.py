@@ -10,6 +10,7 @@ from ..errors import (
     AuthError,
     BadCredentialsError,
     ImmatureTokenError,
+    MalformedTokenError,
     TooManyAttemptsError,
     UnavailableError,
     UnknownKeyError,
@@ -63,10 +64,21 @@ def _tell(
         detail = str(error)
         if isinstance(error, UnavailableError) and error.__cause__ is not None:
             detail += f" ({type(error.__cause__).__name__})"
+        if isinstance(error, MalformedTokenError):
+            detail = _mistake_in(environ.get(AUTHORIZATION, "")) or detail
         fields["detail"] = "" if detail == error.sentence else detail
         return fields
 
     events.emit(name, more, reason=error.code)
+
+
+def _mistake_in(value: str) -> str:
+    begin = value.partition(" ")[2].lstrip()[:1]
+    if begin in {'"', "'"}:
+        return "Authorization: the token is in quotes"
+    if begin in {"{", "["}:
+        return "Authorization: a whole JSON answer is no token: send its access_token"
+    return ""
 
 
 def _claimed(environ: WSGIEnvironment) -> Fields:

@@ -97,3 +97,11 @@ def test_behind_a_proxy_on_a_unix_socket_the_header_is_enough() -> None:
 def test_wrong_number_is_a_configuration_error(proxies: Any) -> None:
     with pytest.raises(ConfigurationError, match="trusted_proxies must be"):
         ClientAddresses(proxies)
+
+
+def test_a_proxy_that_is_not_declared_is_warned_of_once(caplog: pytest.LogCaptureFixture) -> None:
+    addresses = ClientAddresses()
+    for _ in range(3):
+        addresses({"REMOTE_ADDR": "127.0.0.1", "HTTP_X_FORWARDED_FOR": "192.0.2.1"})
+    ClientAddresses(1)({"REMOTE_ADDR": "127.0.0.1", "HTTP_X_FORWARDED_FOR": "192.0.2.1"})
+    assert caplog.text.count("trusted_proxies is 0: behind a proxy") == 1

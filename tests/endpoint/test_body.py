@@ -9,7 +9,13 @@ from hypothesis import strategies as st
 from werkzeug.test import EnvironBuilder
 from werkzeug.wrappers import Request
 
-from jwt_middleware.endpoint.body import MAX_FIELDS, parameter, read_body, required_parameter
+from jwt_middleware.endpoint.body import (
+    MAX_FIELDS,
+    parameter,
+    parse_body,
+    read_body,
+    required_parameter,
+)
 from jwt_middleware.errors import (
     BodyTooLargeError,
     InvalidRequestError,
@@ -265,3 +271,14 @@ def test_a_resource_may_be_given_several_times_and_nothing_else() -> None:
     with pytest.raises(InvalidRequestError) as caught:
         read(b"%22=a&%22=b", urlencoded)
     assert caught.value.parameter == "a parameter"
+
+
+@pytest.mark.parametrize("media_type", ["application/x-www-form-urlencoded"])
+def test_json_without_its_content_type_is_told_so(media_type: str) -> None:
+    octets = b' {"account": "a"}'
+    request = Request(
+        EnvironBuilder(method="POST", data=octets, content_type=media_type).get_environ()
+    )
+    with pytest.raises(InvalidRequestError, match="Content-Type: application/json") as refused:
+        parse_body(request, octets)
+    assert refused.value.parameter == "Content-Type"
