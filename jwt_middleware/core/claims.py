@@ -233,7 +233,7 @@ def check_use(claims: Claims) -> None:
     Raises:
         InvalidClaimError: One of the claims says something else.
     """
-    if claims.keys().isdisjoint(_SAY_WHAT_FOR):
+    if _SAY_WHAT_FOR.isdisjoint(claims):
         return
     _check_kind(claims, _ACCESS_VALUES, _REFRESH_TYPES | _ID_TYPES, "access")
     for name in _OF_ID_TOKENS:

@@ -1,22 +1,23 @@
 """
 Strict compact JWS (RFC 7515).  The only module that imports PyJWT.
 
-Signature mathematics is PyJWT's; parsing is ours, since a lax parser gives one token many
-spellings and lets foreign exceptions out.
+Signatures are made by PyJWT and checked by ``cryptography``; parsing is ours, since a lax parser
+gives one token many spellings and lets foreign exceptions out.
 """
 
 from __future__ import annotations
 
-import hmac
 import json
 from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from typing import Any, Final, NamedTuple
 
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, padding
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
-from jwt.algorithms import Algorithm, ECAlgorithm, HMACAlgorithm, get_default_algorithms
+from cryptography.hazmat.primitives.hmac import HMAC
+from jwt.algorithms import Algorithm, get_default_algorithms
 from jwt.exceptions import InvalidKeyError as InvalidKeyError
 
 from ..errors import AlgorithmNotAllowedError, ConfigurationError, MalformedTokenError
@@ -102,44 +103,70 @@ def signature_check(alg: str, key: Any) -> Callable[[bytes, bytes], bool]:
     """
     Return a function of message and signature that tells whether *key* made the one for the other.
 
+    PyJWT's ``verify`` would do: this makes what does not depend on the message once, which takes
+    5 to 15 % off the time of a new token.
+
     Args:
         alg: One of :data:`ALGORITHMS`.
         key: A public key, or the bytes of a secret.
     """
-    algorithm = ALGORITHMS[alg]
-    if isinstance(algorithm, HMACAlgorithm):
-        return _hmac_check(key, algorithm)
-    if isinstance(algorithm, ECAlgorithm):
-        return _ecdsa_check(key, algorithm)
-    return lambda message, signature: algorithm.verify(message, key, signature)
+    if alg == "EdDSA":
+        return _asymmetric_check(key)
+    hash_ = _HASHES[alg[2:]]
+    match alg[:2]:
+        case "HS":
+            return _hmac_check(HMAC(key, hash_))
+        case "ES":
+            return _ecdsa_check(key, ec.ECDSA(hash_))
+        case "PS":
+            pss = padding.PSS(padding.MGF1(hash_), salt_length=hash_.digest_size)
+            return _asymmetric_check(key, pss, hash_)
+    return _asymmetric_check(key, padding.PKCS1v15(), hash_)
 
 
-def _hmac_check(secret: bytes, algorithm: HMACAlgorithm) -> Callable[[bytes, bytes], bool]:
-    # A copy spares two of the four hashed blocks of a short message: those made of the secret.
-    keyed = hmac.new(secret, digestmod=algorithm.hash_alg)
+_HASHES: Final[Mapping[str, hashes.HashAlgorithm]] = {
+    "256": hashes.SHA256(),
+    "384": hashes.SHA384(),
+    "512": hashes.SHA512(),
+}
 
+
+def _hmac_check(keyed: HMAC) -> Callable[[bytes, bytes], bool]:
     def check(message: bytes, signature: bytes) -> bool:
+        # A copy spares two of the four hashed blocks of a short message: those of the secret.
         mac = keyed.copy()
         mac.update(message)
-        return hmac.compare_digest(mac.digest(), signature)
+        try:
+            mac.verify(signature)  # in constant time
+        except InvalidSignature:
+            return False
+        return True
 
     return check
 
 
 def _ecdsa_check(
-    key: ec.EllipticCurvePublicKey, algorithm: ECAlgorithm
+    key: ec.EllipticCurvePublicKey, scheme: ec.ECDSA
 ) -> Callable[[bytes, bytes], bool]:
-    # A signature is two numbers of the curve's size (RFC 7518 §3.4).  PyJWT rewrites them for
-    # OpenSSL by way of hexadecimal: this takes 5 to 9 % less time for a token.
+    # A signature is two numbers of the curve's size (RFC 7518 §3.4).
     size = (key.curve.key_size + 7) // 8
-    scheme = ec.ECDSA(algorithm.hash_alg())
+    check_der = _asymmetric_check(key, scheme)
 
     def check(message: bytes, signature: bytes) -> bool:
         if len(signature) != 2 * size:
             return False
         r, s = (int.from_bytes(half, "big") for half in (signature[:size], signature[size:]))
+        return check_der(message, encode_dss_signature(r, s))
+
+    return check
+
+
+def _asymmetric_check(key: Any, *scheme: object) -> Callable[[bytes, bytes], bool]:
+    verify = key.verify
+
+    def check(message: bytes, signature: bytes) -> bool:
         try:
-            key.verify(encode_dss_signature(r, s), message, scheme)
+            verify(signature, message, *scheme)
         except InvalidSignature:
             return False
         return True
@@ -158,14 +185,17 @@ def split(token: str) -> CompactJWS:
     if not isinstance(token, str) or len(token) > MAX_TOKEN_CHARS:
         raise MalformedTokenError(f"not a string of at most {MAX_TOKEN_CHARS} characters")
     try:
-        signing_input, _, signature = token.encode("ascii").rpartition(b".")
+        octets = token.encode("ascii")
     except UnicodeEncodeError:
         raise MalformedTokenError("characters outside ASCII") from None  # it holds the token
-    header, dot, payload = signing_input.partition(b".")
-    if not dot or b"." in payload:
+    segments = octets.split(b".", 3)
+    if len(segments) != 3:
         raise MalformedTokenError("not three segments")
+    header, payload, signature = segments
     # The constructor of a NamedTuple would take as long as all of the above.
-    return tuple.__new__(CompactJWS, (header, payload, signature, signing_input))
+    return tuple.__new__(
+        CompactJWS, (header, payload, signature, octets[: -1 - len(signature)])
+    )
 
 
 def decode_segment(segment: bytes, name: str) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
@@ -19,7 +20,13 @@ from .trust import Found, KeySource, Profile, Terms, TrustedIssuer, by_issuer, c
 DEFAULT_CACHE_SIZE: Final = 10_000
 DEFAULT_CACHE_BYTES: Final = 64 * 1024 * 1024
 
+MAX_UNSIGNED_VALUES: Final = 256
+"""Of a payload that is parsed before its signature is checked, which is seldom needed."""
+
 _CONTAINERS: Final = frozenset({dict, list})
+
+# As JSON has it, escapes and all; what is in the string is read by parse_object.
+_ISSUER: Final = re.compile(rb'"iss"[ \t\r\n]*:[ \t\r\n]*"(?:[^"\\]|\\.)*"')
 
 
 class VerifiedToken:
@@ -292,30 +299,22 @@ class TokenVerifier:
 
     def _verify_afresh(self, token: str) -> VerifiedToken:
         jws = split(token)
-        payload, claims = b"", None
         trusted = self._sole
         found = None if trusted is None else trusted.keys_at_hand(jws.header)
         if trusted is None or found is None:
-            # Not yet verified: it only decides whose keys must have made the signature.
-            payload, claims = _read_payload(jws)
-            trusted = check.check_issuer(claims, self._trusted)
+            trusted = self._named_issuer(jws)
             found = trusted.find_keys(jws.header)
-        try:
-            signers = _signers(jws, found)
-        except InvalidSignatureError:
-            if isinstance(trusted.keys, KeySet):
-                raise
-            # Keys are replaced under the same kid; only a token of this issuer has them fetched.
-            if claims is None:
-                payload, claims = _read_payload(jws)
-                check.check_issuer(claims, self._trusted)
-            newer = trusted.find_newer_keys(found)
-            if newer is None:
-                raise
-            found, signers = newer, _signers(jws, newer)
-        if claims is None:
-            payload, claims = _read_payload(jws)
-            check.check_issuer(claims, self._trusted)
+        signature = decode_signature(jws.signature)
+        signers = _signers(jws, signature, found)
+        if not signers:
+            found = self._newer_keys(jws, trusted, found)
+            signers = _signers(jws, signature, found)
+            if not signers:
+                raise InvalidSignatureError
+        payload = decode_segment(jws.payload, "payload")
+        claims = parse_object(payload, "payload")
+        if check.check_issuer(claims, self._trusted) is not trusted:
+            raise InvalidSignatureError  # whose keys made it was told by another claim than iss
         keys, header, _ = found
         now = self._clock()
         subject, valid_from, valid_until = trusted.check_claims(claims, now=now)
@@ -330,10 +329,49 @@ class TokenVerifier:
         self._cache.put(token, verified)
         return verified
 
+    def _named_issuer(self, jws: CompactJWS) -> TrustedIssuer:
+        """Return whose keys must have made the signature, which has not been checked yet."""
+        payload = decode_segment(jws.payload, "payload")
+        return check.check_issuer(_unsigned_claims(payload), self._trusted)
 
-def _read_payload(jws: CompactJWS) -> tuple[bytes, dict[str, Any]]:
-    payload = decode_segment(jws.payload, "payload")
-    return payload, parse_object(payload, "payload")
+    def _newer_keys(self, jws: CompactJWS, trusted: TrustedIssuer, found: Found) -> Found:
+        """Look for keys again: they are replaced under the same kid."""
+        if isinstance(trusted.keys, KeySet):
+            raise InvalidSignatureError
+        self._named_issuer(jws)  # only a token that names an issuer has keys fetched
+        newer = trusted.find_newer_keys(found)
+        if newer is None:
+            raise InvalidSignatureError
+        return newer
+
+
+def _unsigned_claims(payload: bytes) -> dict[str, Any]:
+    """
+    Read *iss* from a payload that may not be signed; what it takes is bounded.
+
+    Where *iss* is spelled once, nothing else is parsed.  It may be that of a nested object, or the
+    rest no JSON: the payload is read strictly once its signature is checked.
+
+    Raises:
+        MalformedTokenError: It is spelled otherwise, in a payload with too many values to read.
+    """
+    spelled = _ISSUER.search(payload) if payload.count(b'"iss"') == 1 else None
+    if spelled is not None:
+        return parse_object(b"{%b}" % spelled[0], "payload")
+    if sum(map(payload.count, (b",", b"[", b"{"))) > MAX_UNSIGNED_VALUES:
+        raise MalformedTokenError("iss is not spelled once, among too many values")
+    return parse_object(payload, "payload")
+
+
+def _signers(jws: CompactJWS, signature: bytes, found: Found) -> list[Key]:
+    """Return the keys that made the signature: more than one where one key has several entries."""
+    signers: list[Key] = []
+    for key in found[2]:
+        if key.verify(jws.signing_input, signature):
+            signers.append(key)
+            if not key.is_limited:
+                break
+    return signers
 
 
 def _memory_of(token: str, payload: bytes) -> int:
@@ -343,17 +381,3 @@ def _memory_of(token: str, payload: bytes) -> int:
     values = payload.count(b",")
     containers = payload.count(b"[") + payload.count(b"{")
     return 900 + len(token) + len(payload) + 60 * values + 400 * (containers - 1)
-
-
-def _signers(jws: CompactJWS, found: Found) -> list[Key]:
-    """Return the keys that made the signature: more than one where one key has several entries."""
-    signature = decode_signature(jws.signature)
-    signers: list[Key] = []
-    for key in found[2]:
-        if key.verify(jws.signing_input, signature):
-            signers.append(key)
-            if not key.is_limited:
-                break
-    if not signers:
-        raise InvalidSignatureError
-    return signers
