@@ -182,6 +182,11 @@ def split(token: str) -> CompactJWS:
         MalformedTokenError: It is not three segments of ASCII, or longer than
             :data:`MAX_TOKEN_CHARS`.
     """
+    return CompactJWS(*cut(token))
+
+
+def cut(token: str) -> tuple[bytes, bytes, bytes, bytes]:
+    """Do what :func:`split` does, in half the time: a NamedTuple takes as long as all the rest."""
     if not isinstance(token, str) or len(token) > MAX_TOKEN_CHARS:
         raise MalformedTokenError(f"not a string of at most {MAX_TOKEN_CHARS} characters")
     try:
@@ -192,10 +197,7 @@ def split(token: str) -> CompactJWS:
     if len(segments) != 3:
         raise MalformedTokenError("not three segments")
     header, payload, signature = segments
-    # The constructor of a NamedTuple would take as long as all of the above.
-    return tuple.__new__(
-        CompactJWS, (header, payload, signature, octets[: -1 - len(signature)])
-    )
+    return header, payload, signature, octets[: -1 - len(signature)]
 
 
 def decode_segment(segment: bytes, name: str) -> bytes:
@@ -220,7 +222,27 @@ def decode_signature(segment: bytes) -> bytes:
     """
     if len(segment) > MAX_SIGNATURE_CHARS:
         raise MalformedTokenError(f"signature is longer than {MAX_SIGNATURE_CHARS} characters")
-    return decode_segment(segment, "signature")
+    try:
+        return decode_base64url(segment)
+    except ValueError as error:
+        raise MalformedTokenError("signature is not canonical base64url") from error
+
+
+def read_payload(segment: bytes) -> tuple[bytes, dict[str, Any]]:
+    """
+    Decode the payload segment; return its octets and the claims in them.
+
+    Raises:
+        MalformedTokenError: It is not canonical base64url of a strict JSON object.
+    """
+    try:
+        octets = decode_base64url(segment)
+        claims = parse_json(octets)
+    except ValueError as error:  # of which neither says what is in the token
+        raise MalformedTokenError(f"payload: {error}") from error
+    if type(claims) is not dict:
+        raise MalformedTokenError("payload is not a JSON object")
+    return octets, claims
 
 
 def decode_object(segment: bytes, name: str) -> dict[str, object]:
