@@ -4,6 +4,7 @@ The error tree: the only exceptions that this package raises on purpose.
 JWTMiddlewareError                      each can be copied and pickled
 ├─ ConfigurationError(ValueError)       at construction only; names the setting and the fix
 ├─ UnavailableError                     revocation, keys or accounts are unavailable
+│  └─ PoolExhaustedError, DuplicateRowError         of databases; caught within the package
 ├─ FetchError .status                   a document could not be fetched; only logged
 ├─ AccountExistsError, UnknownAccountError          only operators see these four
 ├─ InvalidAccountError(ValueError)      a name, scope or auth that no account can have
@@ -78,6 +79,22 @@ class UnavailableError(JWTMiddlewareError):
     def __init__(self, detail: str | None = None, *, retry_after_seconds: int = 1) -> None:
         super().__init__(detail)
         self.retry_after_seconds = retry_after_seconds
+
+
+class PoolExhaustedError(UnavailableError):
+    """Other threads of this process used all database connections until the deadline."""
+
+    code = "connection_pool_exhausted"
+    sentence = "All database connections are in use. Try again later."
+    sentence_zh = "数据库连接已用尽，请稍后再试"
+
+
+class DuplicateRowError(UnavailableError):
+    """The database refused a row because its key exists already."""
+
+    code = "duplicate_row"
+    sentence = "The entry exists already."
+    sentence_zh = "记录已存在"
 
 
 class FetchError(JWTMiddlewareError):

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
-from ..errors import BadCredentialsError, UnavailableError
-from ..sql.database import Database, DuplicateError, Schema
+from ..errors import BadCredentialsError, DuplicateRowError, UnavailableError
+from ..sql.database import Database, Schema
 from ..sql.statement import Statement, Table
 from ..sql.urls import DatabaseURL
 from .client_type import check_client_type, normalise_account
@@ -200,7 +200,7 @@ class SQLAccounts:
         try:
             with self._database.writing() as connection:
                 (uid,) = connection.run(_ADD, row).fetchone()
-        except DuplicateError as error:
+        except DuplicateRowError as error:
             raise AccountExistsError(
                 f"an account {name!r} of the type {client_type} exists already"
             ) from error

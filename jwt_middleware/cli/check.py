@@ -81,7 +81,7 @@ def _ask_store(settings: Settings) -> None:
                 store.prune(now=time.time(), limit=1)
         except UnavailableError as error:
             raise click.ClickException(
-                f"sessions: {error}: until that is mended, requests with a token would get 503"
+                f"sessions: {error}: until that is fixed, requests with a token would get 503"
             ) from error
         click.echo(f"sessions: {store!r} answers")
 

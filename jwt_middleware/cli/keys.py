@@ -15,7 +15,7 @@ import click
 
 from ..config import load
 from ..core.issuer import DEFAULT_LIFETIME_SECONDS
-from ..core.jws import ALGORITHMS, canonical_alg, checked_algorithms
+from ..core.jws import ALGORITHMS, checked_algorithms
 from ..core.keys import Key
 from ..keysources.file.keyfile import KeyFile
 from ..keysources.jwks import public_jwks, read_jwks
@@ -68,7 +68,7 @@ def keys() -> None:
 @click.option("--alg", type=click.Choice(_ALGS), required=True, help="What the keys are for.")
 def create(directory: Path, alg: str) -> None:
     """Begin a key ring: one key to sign with, and one announced."""
-    _print_ring(rotation.create(directory, alg=canonical_alg(alg), now=time.time()))
+    _print_ring(rotation.create(directory, alg=alg, now=time.time()))
 
 
 @keys.command("list")

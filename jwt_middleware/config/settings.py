@@ -142,7 +142,7 @@ class Settings(TokenSettings):
         if self.accounts is None:
             raise self.place.member("accounts").error(
                 'is missing: add an [accounts] table with url = "sqlite:///accounts.db"'
-                ", or [endpoint.verifiers] (and leave [endpoint] out where nobody logs in)"
+                ", or [endpoint.verifiers] (and leave [endpoint] out where no one logs in)"
             )
         return self.accounts.build()
 

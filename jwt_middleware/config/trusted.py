@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple, cast
 
 from ..core.jws import ALGORITHMS
 from ..core.keys import Key, KeySet
@@ -47,7 +47,7 @@ class TermSettings(Section):
 
     issuer: str | None = setting(text, None)
     audience: tuple[str, ...] | None = setting(text_or_texts, None)
-    kind: Kind = setting(choice("access", "id"), "access")
+    kind: Kind | None = setting(choice("access", "id"), None)
     audience_claim: str | list[Any] | None = setting(text_or_items, None)
     subject_from: list[Any] | None = setting(items, None)
     scopes_from: list[Any] | None = setting(items, None)
@@ -56,23 +56,9 @@ class TermSettings(Section):
     header: str | None = setting(text, None)
 
     def terms(self) -> Terms:
-        """Return the settings that differ from their defaults."""
-        given: Terms = {}
-        if self.kind != "access":
-            given["kind"] = self.kind
-        if self.audience_claim is not None:
-            given["audience_claim"] = self.audience_claim
-        if self.subject_from is not None:
-            given["subject_from"] = self.subject_from
-        if self.scopes_from is not None:
-            given["scopes_from"] = self.scopes_from
-        if self.require_any is not None:
-            given["require_any"] = self.require_any
-        if self.max_token_lifetime_seconds is not None:
-            given["max_token_lifetime_seconds"] = self.max_token_lifetime_seconds
-        if self.header is not None:
-            given["header"] = self.header
-        return given
+        """Return the settings that the file has."""
+        given = {name: getattr(self, name) for name in Terms.__annotations__}
+        return cast(Terms, {name: value for name, value in given.items() if value is not None})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 
@@ -12,6 +12,9 @@ from .scope import split
 
 ClaimPath: TypeAlias = tuple[str, ...]
 """The names that lead to a claim, one for each object.  A name can hold dots, as URLs do."""
+
+ClaimName: TypeAlias = str | Sequence[str]
+"""A claim as settings name it: its name, or the names that lead to it."""
 
 Claims: TypeAlias = Mapping[str, object]
 

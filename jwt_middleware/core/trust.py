@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final, Literal, Protocol, TypeAlias, TypedDict
 
@@ -17,7 +17,7 @@ from ..errors import (
     UnknownKeyError,
 )
 from . import claims as check
-from .claim_path import Claims, parse_path, parse_paths, parse_scopes_from, scopes_of
+from .claim_path import ClaimName, Claims, parse_path, parse_paths, parse_scopes_from, scopes_of
 from .jws import Header, checked_algorithms, parse_header
 from .keys import Key, KeySet
 
@@ -84,10 +84,10 @@ class Terms(TypedDict, total=False):
     """Parameters of :class:`TrustedIssuer` that say how the tokens of an issuer are read."""
 
     kind: Kind
-    audience_claim: object
-    subject_from: object
-    scopes_from: object
-    require_any: object
+    audience_claim: ClaimName | None
+    subject_from: Sequence[ClaimName | Mapping[str, object]] | None
+    scopes_from: Sequence[ClaimName | Mapping[str, object]] | None
+    require_any: Sequence[ClaimName] | None
     max_token_lifetime_seconds: float | None
     header: str | None
 
@@ -139,10 +139,10 @@ class TrustedIssuer:
         token_type: Profile | None = None,
         profile: Profile | None = None,
         kind: Kind = "access",
-        audience_claim: object = None,
-        subject_from: object = None,
-        scopes_from: object = None,
-        require_any: object = None,
+        audience_claim: ClaimName | None = None,
+        subject_from: Sequence[ClaimName | Mapping[str, object]] | None = None,
+        scopes_from: Sequence[ClaimName | Mapping[str, object]] | None = None,
+        require_any: Sequence[ClaimName] | None = None,
         max_token_lifetime_seconds: float | None = None,
         header: str | None = None,
     ) -> None:
@@ -177,7 +177,7 @@ class TrustedIssuer:
     @property
     def token_type(self) -> Profile | None:
         """The only accepted *typ*, or ``None``; *profile* implies ``"at+jwt"``."""
-        return None if self._types is _ANY_TYPE else "at+jwt"
+        return "at+jwt" if self._types is _RFC9068_TYPE else None
 
     @property
     def issuers(self) -> tuple[str, ...]:

@@ -21,13 +21,17 @@ MAX_KEYS: Final = 100
 DEFAULT_ALGORITHMS: Final = ("RS256", "ES256", "ES384", "ES512", "EdDSA")
 """What a key that names no alg may be for where its issuer is not limited to some."""
 
+# preeb = "-----BEGIN " label "-----"                                            RFC 7468 §3
+_PEM_BEGINS: Final = b"-----BEGIN "
+# ``openssl ecparam -genkey`` writes the curve before its key.
+_PEM_PARAMETERS: Final = _PEM_BEGINS + b"EC PARAMETERS-----"
 _RSA: Final = ("RS", "PS")
 _PRIVATE_MEMBERS: Final = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth"})  # RFC 7518 §6
 
 
 def read_jwks(document: bytes, *, algorithms: Collection[str] | None) -> KeySet:
     """
-    Read the keys of an issuer: a JWK set, a single JWK, or a map of kids to PEM (Firebase, Google).
+    Read the keys of an issuer: a JWK set, a JWK, a map of kids to PEM (Firebase, Google), or PEM.
 
     One entry that is not usable never spoils the others.  It is left out, with one log line that
     names its *kid* and the reason: a key for encryption, a secret, which is none once it is
@@ -36,17 +40,17 @@ def read_jwks(document: bytes, *, algorithms: Collection[str] | None) -> KeySet:
 
     Several keys may have the same *kid*, :data:`~jwt_middleware.core.keys.key.MAX_CANDIDATES` for
     each alg; the same key twice is one.  A key that names no *alg* is for the one that its curve
-    implies; an RSA key for every RSA alg of *algorithms*, ``RS256`` where that is ``None``.  A JWK
+    implies; an RSA key for every RSA alg of *algorithms*, ``RS256`` where that is ``None``.  A key
     without *kid* gets its RFC 7638 thumbprint.
 
     Args:
-        document: Strict JSON in UTF-8.
+        document: Strict JSON in UTF-8, or PEM.
         algorithms: The algs accepted, JWA names; those that have no order are taken in that of
             RFC 7518.  ``None`` accepts any for asymmetric keys.
 
     Raises:
-        ConfigurationError: It is not JSON, no key set, has more than :data:`MAX_KEYS` keys, or
-            has none that is usable.  The text quotes nothing of it.
+        ConfigurationError: It is neither JSON nor PEM, no key set, has more than
+            :data:`MAX_KEYS` keys, or has none that is usable.  The text quotes nothing of it.
     """
     keys: list[Key] = []
     seen: set[tuple[object, ...]] = set()
@@ -87,8 +91,21 @@ def public_jwks(keys: Iterable[Key]) -> dict[str, list[dict[str, str]]]:
     return {"keys": [key.public_jwk() for key in shown]}
 
 
+def is_pem(document: bytes) -> bool:
+    """Tell whether *document* is PEM, which may have text before it, and not JSON."""
+    return _PEM_BEGINS in document and document.lstrip()[:1] != b"{"
+
+
+def split_pem(document: bytes) -> list[bytes]:
+    """Return each key and certificate in a document of PEM."""
+    blocks = [_PEM_BEGINS + block for block in document.split(_PEM_BEGINS)[1:]]
+    return [block for block in blocks if not block.startswith(_PEM_PARAMETERS)]
+
+
 def _entries(document: bytes) -> Sequence[tuple[object, object]]:
-    """Return the kid and the JWK or PEM of each entry."""
+    """Return the kid and the JWK of each entry, or PEM as bytes."""
+    if is_pem(document):
+        return [(None, pem) for pem in split_pem(document)[:MAX_KEYS]]
     try:
         value = parse_json(document)
     except ValueError:
@@ -104,7 +121,7 @@ def _entries(document: bytes) -> Sequence[tuple[object, object]]:
     elif "kty" in members:
         entries = [(members.get("kid"), members)]
     elif members and all(isinstance(pem, str) and "-----BEGIN" in pem for pem in members.values()):
-        entries = list(members.items())
+        entries = [(kid, pem.encode("utf-8", "replace")) for kid, pem in members.items()]
     else:
         raise ConfigurationError('neither a JWK set, with an array "keys", nor a map of kid to PEM')
     if len(entries) > MAX_KEYS:
@@ -116,9 +133,12 @@ def _usable_keys(
     entry: object, kid: object, position: int, algorithms: Collection[str] | None
 ) -> Iterator[Key]:
     try:
-        if isinstance(entry, str) and isinstance(kid, str):
+        if isinstance(entry, bytes):
             keys = Key.all_from_pem(
-                entry, algorithms=ordered_algorithms(algorithms), kid=kid, public_only=True
+                entry,
+                algorithms=ordered_algorithms(algorithms),
+                kid=kid if isinstance(kid, str) else None,
+                public_only=True,
             )
         else:
             keys = _keys_of_jwk(entry, algorithms)

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from ..errors import ConfigurationError, UnavailableError
+from ..errors import ConfigurationError, DuplicateRowError, PoolExhaustedError, UnavailableError
 from ..fork import PerProcess
 from .deadline import within
-from .pool import PoolExhaustedError
 from .sqlite import SQLite, Version
 from .statement import Connection, Statement, Table
 from .urls import DatabaseURL, parse_url
@@ -22,10 +21,6 @@ if TYPE_CHECKING:
 _HAS_TABLE: Final = Statement(
     "SELECT 1 FROM {sqlite_master|pg_class} WHERE {name = :name|oid = to_regclass(:name)}"
 )
-
-
-class DuplicateError(UnavailableError):
-    """A row was refused because its key exists already."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +106,7 @@ class Database:
                 PostgreSQL does in either case what it is configured to.
 
         Raises:
-            DuplicateError: A row has the key of another one.
+            DuplicateRowError: A row has the key of another one.
             UnavailableError: As for :meth:`reading`.  What was written may be there or not.
         """
         with self._operation(), self._prepared.get().writing(durable=durable) as connection:
@@ -185,7 +180,7 @@ class Database:
                 " too many threads of this process are using it"
             ) from error
         except driver.error as error:
-            kind = DuplicateError if driver.is_duplicate(error) else UnavailableError
+            kind = DuplicateRowError if driver.is_duplicate(error) else UnavailableError
             reason = driver.explain(error, fix=self._schema.fix)
             raise kind(f"database {self} {reason}") from error
         except OSError as error:

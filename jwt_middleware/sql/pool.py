@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Generic, Protocol, TypeVar
 
+from ..errors import PoolExhaustedError
 from .deadline import remaining
 
 
@@ -28,10 +29,6 @@ class Pooled(Protocol):
 
 
 C = TypeVar("C", bound=Pooled)
-
-
-class PoolExhaustedError(Exception):
-    """All connections were in use by other threads of this process until the deadline."""
 
 
 class _Places:

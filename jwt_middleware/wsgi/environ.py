@@ -35,10 +35,9 @@ IDENTITY_KEYS: Final = (CLAIMS, ERROR, SCOPES, "REMOTE_USER", "AUTH_TYPE", "HTTP
 
 
 def clear_identity(environ: WSGIEnvironment) -> None:
-    """Remove every identity that somebody upstream, or the client, left in *environ*."""
+    """Remove every identity that the client or an outer layer left in *environ*."""
     for key in IDENTITY_KEYS:
-        if key in environ:  # hardly ever: to look is cheaper than to pop
-            del environ[key]
+        environ.pop(key, None)
 
 
 def publish(environ: WSGIEnvironment, verified: VerifiedToken) -> None:

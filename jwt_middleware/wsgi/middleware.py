@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from ..core.verifier import TokenVerifier, VerifiedToken
 from ..errors import (
@@ -16,9 +16,10 @@ from ..errors import (
     UnavailableError,
 )
 from .bearer import AUTHORIZATION, TokenHeaders, environ_key, parse_authorization
-from .environ import ERROR, clear_identity, publish
+from .environ import ERROR, IDENTITY_KEYS, clear_identity, publish
 from .policy import PREFLIGHT, Policy, Requirement
 from .preflight import answer_preflight
+from .request import WATCHED_KEYS
 from .responses import Responses
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 
 logger = logging.getLogger("jwt_middleware")
+
+NOTABLE_KEYS: Final = WATCHED_KEYS.union(IDENTITY_KEYS)
 
 
 class Endpoint(Protocol):
@@ -99,13 +102,15 @@ class JWTMiddleware:
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request, or have *app* answer it."""
-        clear_identity(environ)
+        plain = NOTABLE_KEYS.isdisjoint(environ)  # as nearly every request is
+        if not plain:
+            clear_identity(environ)
         # Before the token: a client with an expired one must still be able to get a new one.
         mounted = self._mounted.get(environ.get("PATH_INFO", ""))
         if mounted is not None:
             return mounted(environ, start_response)
         try:
-            requirement = self.policy.requirement(environ)
+            requirement = self.policy.decide(environ, plain=plain)
             if requirement.access != "passthrough":
                 self._authenticate(environ, requirement)
         except (AuthError, UnavailableError) as error:
@@ -115,7 +120,11 @@ class JWTMiddleware:
         return self.app(environ, start_response)
 
     def _authenticate(self, environ: WSGIEnvironment, requirement: Requirement) -> None:
-        verified = self._verify(environ)
+        if self._headers is None:
+            token = parse_authorization(environ.get(AUTHORIZATION))
+            verified = None if token is None else self.verifier.verify(token)
+        else:
+            verified = self._verify_by_header(environ, self._headers)
         if verified is not None:
             requirement.check(verified)
             publish(environ, verified)
@@ -124,11 +133,10 @@ class JWTMiddleware:
         elif requirement.access == "optional":
             environ[ERROR] = MissingTokenError.code
 
-    def _verify(self, environ: WSGIEnvironment) -> VerifiedToken | None:
-        if self._headers is None:
-            token = parse_authorization(environ.get(AUTHORIZATION))
-            return None if token is None else self.verifier.verify(token)
-        found = self._headers.find(environ)
+    def _verify_by_header(
+        self, environ: WSGIEnvironment, headers: TokenHeaders
+    ) -> VerifiedToken | None:
+        found = headers.find(environ)
         if found is None:
             return None
         key, token = found

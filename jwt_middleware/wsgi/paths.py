@@ -25,7 +25,7 @@ MAX_NORMALISED_SEGMENT_CHARS: Final = 64
 """And of such a path, only segments up to this length are normalised."""
 MAX_SEPARATORS: Final = 256
 """In a path that is not canonical: slashes, and what may become or end one."""
-MAX_READ_CHARS: Final = 8192
+MAX_READ_CHARS: Final = 6144
 """Of all readings that one request needs, together."""
 SLOWER_BEYOND_ASCII: Final = 4
 """As how many of them a character counts in a text that is not ASCII."""

@@ -244,29 +244,33 @@ class Policy:
             InvalidRequestError: It contradicts itself, or is too long or has too many meanings to
                 be read.
         """
+        return self.decide(environ, plain=WATCHED_KEYS.isdisjoint(environ))
+
+    def decide(self, environ: WSGIEnvironment, *, plain: bool) -> Requirement:
+        """Do the same; *plain* is whether *environ* has none of :data:`.request.WATCHED_KEYS`."""
         if not self._rules:
-            check_script_name(environ, self._prefix)
+            if not plain:
+                check_script_name(environ, self._prefix)
             return _DEFAULT
-        method = environ["REQUEST_METHOD"]
-        if WATCHED_KEYS.isdisjoint(environ) and not self._says_more(environ):
-            path = environ.get("PATH_INFO", "")
+        if (
+            plain
+            and not (("RAW_URI" in environ or "REQUEST_URI" in environ) and encoded_slash(environ))
+            and not (self._reads_methods and self._says_method_again(environ))
+        ):
+            method, path = environ["REQUEST_METHOD"], environ.get("PATH_INFO", "")
             if len(path) <= MAX_REMEMBERED_CHARS and method != "OPTIONS":
                 return self._remembered_plain(path, method)
-        targets = read_request(environ, prefix=self._prefix, methods=self._further_methods(environ))
+        targets = read_request(environ, prefix=self._prefix, methods=self._in_form(environ))
         if len(targets) == 1:
             return self._preflight(targets[0], environ) or self._join(self._decide(targets[0]))
         return self._join(frozenset().union(*map(self._decide, targets)))
 
-    def _says_more(self, environ: WSGIEnvironment) -> bool:
-        """Tell whether anything but a header says more than method and path do."""
-        return bool(
-            encoded_slash(environ) or (self._reads_methods and any(self._further_methods(environ)))
-        )
-
-    def _further_methods(self, environ: WSGIEnvironment) -> tuple[str, ...]:
+    def _says_method_again(self, environ: WSGIEnvironment) -> bool:
         query = environ.get("QUERY_STRING")
-        in_form = self._methods_in_form if self._methods_in_form and is_form(environ) else ()
-        return (*in_form, *methods_in_query(query)) if query else in_form
+        return bool((query and methods_in_query(query)) or self._in_form(environ))
+
+    def _in_form(self, environ: WSGIEnvironment) -> tuple[str, ...]:
+        return self._methods_in_form if self._methods_in_form and is_form(environ) else ()
 
     def _preflight(self, target: Target, environ: WSGIEnvironment) -> Requirement | None:
         # https://fetch.spec.whatwg.org/#cors-preflight-fetch
@@ -278,10 +282,11 @@ class Policy:
         own = self._join(self._decide(target))
         if own.access != "required":
             return own
-        canonical = read_path(target.path).canonical
+        canonical = read_path(target.path).canonical and not target.others
         numbers = self._decide(target._replace(methods=(wanted,)))
         # As all that relaxes: for the path itself, in its own spelling.
-        if canonical and numbers <= set(self._naming([target.path])) and self._all_open(numbers):
+        named = self._naming(read_path(target.path).texts)
+        if canonical and numbers <= set(named) and self._all_open(numbers):
             return PREFLIGHT
         return own
 
@@ -314,13 +319,11 @@ class Policy:
         covered = tuple(dict.fromkeys(map(self._covering.find, segments)))
         named: tuple[int, ...] = ()
         if readings.canonical and not target.others:
-            named = self._naming((readings.texts[0], *target.also))
-        return frozenset().union(
-            *(
-                self._first(method, named, covered, levels_below(method, target.depth))
-                for method in target.methods
-            )
-        )
+            also = (read_path(one).texts[0] for one in target.also)
+            named = self._naming((readings.texts[0], *also))
+        levels = levels_below(target) if self._recursive else 0
+        decided = (self._first(method, named, covered, levels) for method in target.methods)
+        return frozenset().union(*decided)
 
     def _naming(self, texts: Iterable[str]) -> tuple[int, ...]:
         """Return the numbers of the rules that name all of *texts*, character by character."""
@@ -341,7 +344,7 @@ class Policy:
             # A path that some app may take for a restricted one is not relaxed.
             if first < relaxing:
                 numbers.add(self._as_spelled(first, named, method))
-            if levels and self._recursive:
+            if levels:
                 numbers |= self._below(method, named, found, levels)
         return numbers or {relaxing}  # after the last rule comes the one by default
 

@@ -1,4 +1,4 @@
-"""An app's answer to a CORS preflight of anyone: its CORS headers, and nothing else of it."""
+"""An app's answer to a CORS preflight without a token: its CORS headers, and nothing else of it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def answer_preflight(
 
     answer = app(environ, start)
     try:
-        if not started:  # it waits until its body is asked for
+        if not started:  # it waits until its body is read
             next(iter(answer), None)
     finally:
         if hasattr(answer, "close"):

@@ -33,6 +33,8 @@ MAX_PATH_CHARS: Final = 8192
 """Longer paths are refused unread; most servers let no longer one in."""
 MAX_NAMED_CHARS: Final = 2048
 """Of a path in a header."""
+MAX_ESCAPES: Final = 768
+"""In it: 256 characters of Chinese."""
 MAX_METHODS: Final = 8
 MAX_MOVES: Final = 3
 """Values by which headers move the path, together."""
@@ -71,7 +73,7 @@ PATH_KEYS: Final = frozenset(
         "X_FORWARDED_URI", "X_FORWARDED_URL", "X_FORWARDED_PATH", "X_FORWARDED_REQUEST_URI",
         "X_ENVOY_ORIGINAL_PATH", "X_REQUEST_URI", "X_REQUEST_URL", "X_REQUEST_PATH", "X_RAW_URI",
         "X_RAW_PATH", "X_REAL_URI", "X_REAL_URL", "X_REAL_PATH", "X_PATH", "X_PATH_INFO", "X_URI",
-        "X_URL", "X_PROXY_URL", "X_MS_ORIGINAL_URL", "X_WAWS_UNENCODED_URL", "PATH_INFO",
+        "X_URL", "X_PROXY_URL", "X_MS_ORIGINAL_URL", "X_WAWS_UNENCODED_URL",
         "REQUEST_PATH", "REQUEST_URI", "RAW_URI", "REDIRECT_URL", "SCRIPT_URL",
     )
 )  # fmt: skip
@@ -154,7 +156,7 @@ def check_script_name(environ: WSGIEnvironment, prefix: str) -> None:
 
 def methods_in_query(query: str) -> list[str]:
     """Return the methods that a query names in place of the request's own, up to too many."""
-    found = islice(_METHOD_IN_QUERY.finditer(query), MAX_METHODS)
+    found = islice(_METHOD_IN_QUERY.finditer(query), MAX_METHODS + 1) if query else ()
     return [unquote_plus(value[1]) for value in found]
 
 
@@ -164,9 +166,12 @@ def is_form(environ: WSGIEnvironment) -> bool:
     return media_type in _FORMS and environ["REQUEST_METHOD"].upper() not in {"GET", "HEAD"}
 
 
-def levels_below(method: str, depth: float) -> float:
-    """Return how many segments below a path *method* reaches, if ``Depth`` is *depth*."""
-    method = method.upper()
+def levels_below(target: Target) -> float:
+    """Return how many segments below its path a request may reach."""
+    return max(_levels_below(method.upper(), target.depth) for method in target.methods)
+
+
+def _levels_below(method: str, depth: float) -> float:
     if method in _NOT_RECURSIVE:
         return 0
     return depth if method in _HEED_DEPTH.get(depth, ()) else INFINITE
@@ -190,7 +195,7 @@ def read_request(
     Args:
         environ: Of the request.
         prefix: What one's own proxy cuts off each path, and says in a header.
-        methods: More that the app may run, of the query or a form.
+        methods: More that the app may run, by a form.
 
     Raises:
         InvalidRequestError: It contradicts itself, or says more than can be checked in time.
@@ -199,9 +204,10 @@ def read_request(
     path = environ.get("PATH_INFO", "")
     if len(path) > MAX_PATH_CHARS:
         raise InvalidRequestError("the path is too long")
-    sent = dict.fromkeys((environ["REQUEST_METHOD"], *_methods_in_headers(environ), *methods))
-    if len(sent) > MAX_METHODS + len(methods):
+    said = (*_methods_in_headers(environ), *methods_in_query(environ.get("QUERY_STRING", "")))
+    if len(said) > MAX_METHODS:
         raise InvalidRequestError("too many methods")
+    sent = dict.fromkeys((environ["REQUEST_METHOD"], *said, *methods))
     depth = _DEPTHS.get(environ.get("HTTP_DEPTH", "").strip(), INFINITE)
     others, aliases = _moved(path, environ, prefix)
     targets = [Target(path, with_implied(sent), others, _raw_path(environ), aliases, depth)]
@@ -252,21 +258,32 @@ def _moved(
     path: str, environ: WSGIEnvironment, prefix: str
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return what else *path* may be by headers that move it, and what it is by *prefix*."""
-    values = list(islice(_moves(path, environ, prefix), 2 * MAX_MOVES))
-    if not values:
-        return (), ()
-    moves = [value for value in values if value != prefix]
-    if len(moves) > MAX_MOVES or len(values) == 2 * MAX_MOVES:
+    prefixes = [_path_of(value).rstrip("/") for value in _prefixes(environ)]
+    moves = [
+        *(
+            unescaped
+            for one in prefixes
+            if one not in {"", prefix}
+            for unescaped in _unescaped(one)
+        ),
+        *_other_paths(path, environ, prefix),
+    ]
+    if len(moves) > MAX_MOVES:
         raise InvalidRequestError("too many headers move the path")
-    canonical = read_path(path).canonical
-    moved = dict.fromkeys([path] if canonical else all_readings(path, Budget()))
+    moved = dict.fromkeys([path])
+    if moves and not read_path(path).canonical:
+        moved.update(dict.fromkeys(all_readings(path, Budget())))
+    values = dict.fromkeys(moves)
     for _ in moves:  # each may be heeded by a layer of its own, in any order
         for text in list(moved):
-            for value in dict.fromkeys(moves):
+            for value in values:
                 moved.update(dict.fromkeys(_ways_to_move(text, value)))
         if len(moved) > MAX_MOVED_PATHS:
             raise InvalidRequestError("headers move the path in too many ways")
-    aliases = [prefix + path, *_below(prefix, path)] if prefix in values else []
+    for key in PREFIX_KEYS & environ.keys():  # to most apps a comma separates nothing
+        if "," in environ[key]:
+            moved.update(dict.fromkeys(_ways_to_move(path, _path_of(environ[key]))))
+    aliases = [prefix + path, *_below(prefix, path)] if prefix and prefix in prefixes else []
     return tuple(text for text in moved if text != path), tuple(aliases)
 
 
@@ -276,13 +293,15 @@ def _ways_to_move(path: str, value: str) -> Iterator[str]:
     yield "/" + path[len(value) :].removeprefix("/")
 
 
-def _moves(path: str, environ: WSGIEnvironment, prefix: str) -> Iterator[str]:
-    """Yield the values by which headers move the path; *prefix* once for each that is that."""
-    script_name = environ.get("SCRIPT_NAME", "")
+def _prefixes(environ: WSGIEnvironment) -> Iterator[str]:
+    """Yield the prefixes in headers; a server joins two headers with a comma."""
     for key in PREFIX_KEYS & environ.keys():
-        for value in _short(environ[key]).split(",", MAX_MOVES):  # joined by the server
-            named = _path_of(value).rstrip("/")
-            yield from _unescaped(named) if named else ()
+        yield from _short(environ[key]).split(",", MAX_MOVES)
+
+
+def _other_paths(path: str, environ: WSGIEnvironment, prefix: str) -> Iterator[str]:
+    """Yield the paths in headers that are not *path* itself."""
+    script_name = environ.get("SCRIPT_NAME", "")
     said = {path, script_name + path, prefix + path}
     for key in PATH_KEYS & environ.keys():
         for named in _unescaped(_path_of(_short(environ[key]))):
@@ -293,7 +312,7 @@ def _moves(path: str, environ: WSGIEnvironment, prefix: str) -> Iterator[str]:
 
 
 def _short(value: str) -> str:
-    if len(value) > MAX_NAMED_CHARS:
+    if len(value) > MAX_NAMED_CHARS or value.count("%") > MAX_ESCAPES:
         raise InvalidRequestError("a path in a header is too long")
     return value
 

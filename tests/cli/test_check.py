@@ -62,6 +62,17 @@ def ring(folder_with_endpoint: Path) -> RingDirectory:
 
 
 class TestCheck:
+    def test_shows_what_the_rules_let_through_unread(self, invoke: Invoke, folder: Path) -> None:
+        rules = (
+            "[[rules]]\npath = '/git/*'\naccess = 'passthrough'\n"
+            "[[rules]]\npath = '/api/*'\npreflight = true\n"
+        )
+        (folder / "jwt.toml").write_text(SECRET + rules)
+        lines = invoke("check").stdout.splitlines()
+        assert "rule '/git/*': passthrough: Authorization is left to the app" in lines
+        (preflight,) = (line for line in lines if "'/api/*'" in line)
+        assert "CORS preflight for any method reaches the app" in preflight
+
     def test_shows_every_issuer_and_its_keys(self, invoke: Invoke, folder: Path, url: str) -> None:
         public = json.dumps({"keys": [FIRST.public_jwk(), SECOND.public_jwk()]})
         (folder / "jwks.json").write_text(public)

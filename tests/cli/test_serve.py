@@ -62,6 +62,18 @@ class TestServer:
         assert running.process.returncode == 0
         assert running.log.read_text().count("Booting worker") == 2
 
+    def test_no_header_of_a_client_becomes_script_name(
+        self, folder: Path, serving: Serving, invoke: Invoke
+    ) -> None:
+        (folder / "myapp.py").write_text(APP.replace("REMOTE_USER", "SCRIPT_NAME"))
+        token = invoke("token", "issue", "--uid", "42").stdout.strip()
+        with serving([*COMMAND, "myapp:app"], cwd=folder) as running:
+            request = urllib.request.Request(f"{running.url}/a/b")  # noqa: S310
+            request.add_header("Authorization", f"Bearer {token}")
+            request.add_header("SCRIPT_NAME", "/a")
+            with urllib.request.urlopen(request, timeout=10) as response:  # noqa: S310
+                assert response.read() == b""
+
     @pytest.mark.slow
     @pytest.mark.parametrize(
         ("bind", "code", "message"),

@@ -249,6 +249,10 @@ class TestKind:
         with pytest.raises(ConfigurationError, match='kind must be "access" or "id"'):
             trust(kind=kind)
 
+    def test_id_narrows_no_token_type(self) -> None:
+        assert trust(kind="id").token_type is None
+        assert trust(profile="at+jwt").token_type == "at+jwt"
+
     def test_id_excludes_the_profile_of_access_tokens(self) -> None:
         for terms in ({"profile": "at+jwt"}, {"token_type": "at+jwt"}):
             with pytest.raises(ConfigurationError, match='kind "id"'):

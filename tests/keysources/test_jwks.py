@@ -264,6 +264,14 @@ class TestMapOfKids:
             assert any(f"'{kid}'" in line and reason in line for line in caplog.messages)
 
 
+def test_reads_pem_and_only_public_halves_of_it() -> None:
+    private: bytes = EC._signing.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    certificate = certificate_of(P384, ends=datetime.timedelta(days=1))
+    document = b"theirs:\n" + private + certificate.encode()
+    keys = read_jwks(document, algorithms=None)
+    assert [(key.alg, key.can_sign) for key in keys] == [("ES256", False), ("ES384", False)]
+
+
 class TestSharedKids:
     def test_are_candidates_by_alg(self) -> None:
         # RFC 7517 §4.5: RSA and EC keys that are alternatives of each other.

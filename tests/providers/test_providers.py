@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -84,6 +85,16 @@ def test_page_has_the_table_and_the_rule(name: str) -> None:
     page = (PAGES / f"{name}.md").read_text(encoding="utf-8")
     blocks = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
     assert blocks == [PROVIDERS[name].table, PROVIDERS[name].rule]
+
+
+@pytest.mark.parametrize("name", PROVIDERS)
+def test_page_shows_the_tokens_that_are_tested(name: str) -> None:
+    page = (PAGES / f"{name}.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```json\n(.*?)```", page, re.DOTALL)
+    shapes = [shape for shape in SHAPES if shape.provider == name]
+    assert [json.loads(block) for block in blocks] == [dict(shape.claims) for shape in shapes]
+    for shape in shapes:
+        assert f"`REMOTE_USER` is `{shape.subject}`" in page
 
 
 @pytest.mark.parametrize("name", PROVIDERS)

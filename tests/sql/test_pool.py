@@ -6,8 +6,9 @@ from contextlib import ExitStack
 
 import pytest
 
+from jwt_middleware.errors import PoolExhaustedError
 from jwt_middleware.sql.deadline import within
-from jwt_middleware.sql.pool import Pool, PoolExhaustedError
+from jwt_middleware.sql.pool import Pool
 
 
 class Connection:

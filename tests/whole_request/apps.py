@@ -160,8 +160,8 @@ def methods_site() -> Site:
 
 
 def django_site() -> Site:
-    if not settings.configured:
-        settings.configure(ROOT_URLCONF="", ALLOWED_HOSTS=["*"], SECRET_KEY="x")
+    if not settings.configured:  # once in a process: as the test of the README does
+        settings.configure(ROOT_URLCONF="readme_urls", ALLOWED_HOSTS=["*"], SECRET_KEY="x")
     urls = ModuleType("urls")
     urls.urlpatterns = [  # type: ignore[attr-defined]
         re_path(r"(?i)^admin(?:/.*)?$", lambda _: HttpResponse(SECRET)),
@@ -277,8 +277,10 @@ class WebOpen:
 
 
 def webpy_site() -> Site:
+    web.config.debug = False  # it would look for changed modules at each request
     urls = ("/admin(?:/.*)?", "admin", "/.*", "open")
-    app = web.application(urls, {"admin": WebAdmin, "open": WebOpen}).wsgifunc()
+    views = {"admin": WebAdmin, "open": WebOpen}
+    app = web.application(urls, views, autoreload=False).wsgifunc()
     return Site(app=app, secret=[Rule("/admin/*", scopes=["secret"])], words=WORDS)
 
 

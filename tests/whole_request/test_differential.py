@@ -10,6 +10,7 @@ import logging
 from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Final
+from urllib.parse import quote
 
 import pytest
 
@@ -26,7 +27,7 @@ OTHER: Final = f"Bearer {token_with('other')}"
 RIGHT: Final = f"Bearer {token_with('secret')}"
 
 
-SHORT: Final = 150
+SHORT: Final = 200
 LONG: Final = 20_000
 
 
@@ -110,12 +111,12 @@ def _quiet() -> Iterator[None]:
 def test_nothing_reaches_the_secret_without_its_scope(name: str) -> None:
     counts = Counts()
     generator = Generator(site(name).words, seed=2026)
-    found = [
-        bypass for sent in generator.requests(SHORT) for bypass in bypasses(name, sent, counts)
-    ]
+    plain = [Sent("GET", quote(word)) for word in site(name).words if word.startswith("/")]
+    requests = [*plain, *generator.requests(SHORT)]
+    found = [bypass for sent in requests for bypass in bypasses(name, sent, counts)]
     assert found == []
-    assert counts.reaching > 5, "the oracle says nothing: the generator or the app is wrong"
-    assert counts.with_token > 5
+    assert counts.reaching > 1, "the oracle says nothing: the generator or the app is wrong"
+    assert counts.with_token > 0
 
 
 @pytest.mark.full

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
+import falcon.asgi
 import pytest
 from webtest import TestApp
 
@@ -46,6 +48,92 @@ def test_optional_rule_tells_the_app_why_there_are_no_claims(wrapped: Wrapped) -
 def test_other_scheme_reaches_the_app_on_a_public_path(wrapped: Wrapped) -> None:
     app = wrapped(policy=Policy([Rule("/", access="public")]))
     assert app.get("/", headers={"Authorization": "Basic eDp5"}).json == {}
+
+
+@pytest.mark.parametrize(
+    "value", ["Basic eDp5", "Bearer", "Bearer x.y.z", "Bearer a, Bearer b", ""]
+)
+def test_passthrough_leaves_the_header_to_the_app(value: str, verifier: TokenVerifier) -> None:
+    seen: list[WSGIEnvironment] = []
+
+    def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        seen.append(environ)
+        start_response("401 Unauthorized", [("WWW-Authenticate", "Basic")])
+        return [b"its own"]
+
+    policy = Policy([Rule("/git/*", access="passthrough")])
+    web = TestApp(JWTMiddleware(app, verifier=verifier, policy=policy))
+    forged = {"HTTP_AUTHORIZATION": value, "REMOTE_USER": "root", "jwt_middleware.claims": {}}
+    assert web.get("/git/x", extra_environ=forged, status=401).text == "its own"
+    assert seen[0]["HTTP_AUTHORIZATION"] == value
+    assert not {"REMOTE_USER", "jwt_middleware.claims"} & seen[0].keys()
+    web.get("//git/x", extra_environ={**forged, "PATH_INFO": "//git/x"}, status=[400, 401])
+    assert len(seen) == 1
+
+
+PREFLIGHT_HEADERS = {"Origin": "https://spa", "Access-Control-Request-Method": "POST"}
+
+
+def test_preflight_of_anyone_gets_no_more_than_cors_headers(
+    verifier: TokenVerifier, bearer: Bearer
+) -> None:
+    def view(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        headers = [("Content-Type", "text/plain"), ("Set-Cookie", "a=b"), ("Vary", "Origin")]
+        start_response("200 OK", [*headers, ("Access-Control-Allow-Origin", "*")])
+        return [b"a view"]
+
+    policy = Policy([Rule("/", methods=["POST"], preflight=True)])
+    web = TestApp(JWTMiddleware(view, verifier=verifier, policy=policy))
+    for headers in (PREFLIGHT_HEADERS, PREFLIGHT_HEADERS | bearer()):
+        answer = web.options("/", headers=headers)
+        assert answer.body == b""
+        assert set(answer.headers) == {
+            "Access-Control-Allow-Origin", "Vary", "Content-Type", "Content-Length",
+        }  # fmt: skip
+    assert web.options("/", headers=bearer()).body == b"a view"
+    web.options("/", status=401)
+
+
+def test_start_says_what_a_preflight_rule_opens(
+    verifier: TokenVerifier, caplog: pytest.LogCaptureFixture
+) -> None:
+    policy = Policy([Rule("/a", methods=["PUT", "POST"], preflight=True), Rule("/b")])
+    JWTMiddleware(Endpoint(), verifier=verifier, policy=policy)
+    (record,) = caplog.records
+    assert "'/a'" in record.getMessage()
+    assert "POST, PUT" in record.getMessage()
+
+
+async def asgi(scope: object, receive: object, send: object) -> None: ...
+
+
+class AsgiApp:
+    async def __call__(self, scope: object, receive: object, send: object) -> None: ...
+
+
+@pytest.mark.parametrize(
+    "app",
+    [
+        pytest.param(asgi, id="function"),
+        pytest.param(AsgiApp(), id="object"),
+        pytest.param(functools.partial(asgi), id="partial"),
+        pytest.param(falcon.asgi.App(), id="falcon"),
+        pytest.param(lambda scope, receive, send: None, id="three-arguments"),
+        pytest.param(lambda scope: None, id="one-argument"),
+    ],
+)
+def test_app_that_is_not_wsgi_is_a_configuration_error(app: Any, verifier: TokenVerifier) -> None:
+    with pytest.raises(ConfigurationError, match="WSGI"):
+        JWTMiddleware(app, verifier=verifier)
+
+
+def test_request_that_contradicts_itself_is_400_and_the_app_is_not_called(
+    wrapped: Wrapped, bearer: Bearer
+) -> None:
+    forged = {"HTTP_SCRIPT_NAME": "/admin", "SCRIPT_NAME": "/admin"}
+    answer = wrapped().get("/", headers=bearer(), extra_environ=forged, status=400)
+    assert answer.content_type == "application/problem+json"
+    assert answer.json["code"] == "invalid_request"
 
 
 def test_missing_scope_is_403_and_names_it(wrapped: Wrapped, bearer: Bearer) -> None:
@@ -152,7 +240,7 @@ def test_endpoint_answers_at_its_exact_path_only(path: str, wrapped: Wrapped) ->
 
 
 @pytest.mark.parametrize(
-    ("parts", "mend"),
+    ("parts", "fix"),
     [
         pytest.param({"app": "myapp:app"}, "app must be a WSGI callable", id="app"),
         pytest.param({"policy": [Rule("/")]}, "policy must be a Policy", id="policy"),
@@ -176,7 +264,7 @@ def test_endpoint_answers_at_its_exact_path_only(path: str, wrapped: Wrapped) ->
     ],
 )
 def test_wrong_part_is_a_configuration_error(
-    parts: dict[str, Any], mend: str, verifier: TokenVerifier
+    parts: dict[str, Any], fix: str, verifier: TokenVerifier
 ) -> None:
-    with pytest.raises(ConfigurationError, match=mend):
+    with pytest.raises(ConfigurationError, match=fix):
         JWTMiddleware(**{"app": Endpoint(), "verifier": verifier, **parts})

@@ -9,8 +9,9 @@ from jwt_middleware import JWTPayload, KeySet, Policy, Rule, TokenIssuer, TokenV
 from jwt_middleware.core.claim_path import AnyOf
 from jwt_middleware.core.jws import encode_object, serialize
 from jwt_middleware.core.verifier import VerifiedToken
-from jwt_middleware.errors import ConfigurationError, InsufficientScopeError
+from jwt_middleware.errors import ConfigurationError, InsufficientScopeError, InvalidRequestError
 from jwt_middleware.wsgi.policy import Requirement
+from jwt_middleware.wsgi.request import METHOD_KEYS, PATH_KEYS, PREFIX_KEYS
 
 Token = Callable[..., VerifiedToken]
 
@@ -241,7 +242,7 @@ def test_one_member_of_a_claim_that_is_an_array_is_enough(
 
 
 @pytest.mark.parametrize(
-    ("settings", "mend"),
+    ("settings", "fix"),
     [
         pytest.param({"access": "open"}, "access must be", id="access"),
         pytest.param({"scopes": "admin"}, "scopes must be a list", id="scopes-as-text"),
@@ -269,9 +270,9 @@ def test_one_member_of_a_claim_that_is_an_array_is_enough(
     ],
 )
 def test_rule_that_contradicts_itself_is_a_configuration_error(
-    settings: dict[str, Any], mend: str
+    settings: dict[str, Any], fix: str
 ) -> None:
-    with pytest.raises(ConfigurationError, match=mend):
+    with pytest.raises(ConfigurationError, match=fix):
         Rule("/a", **settings)
 
 
@@ -279,3 +280,270 @@ def test_policy_of_anything_but_rules_is_a_configuration_error() -> None:
     paths: Any = ["/x"]
     with pytest.raises(ConfigurationError, match="must be Rule objects"):
         Policy(paths)
+
+
+@pytest.mark.parametrize("path", ["/ADMIN/x", "/@@admin", "/admin.json", "/admin/index", "/admin "])
+def test_restricting_rule_folds_before_a_rest_that_needs_a_token(path: str) -> None:
+    policy = Policy([Rule("/admin/*", scopes=["admin"]), Rule("/*")])
+    assert needs(policy, path) == {"admin"}
+
+
+def test_rule_may_be_for_all_that_begins_with_its_path() -> None:
+    policy = Policy([Rule("/admin*", scopes=["admin"]), Rule("/pub*", access="public")])
+    assert needs(policy, "/adminx/y") == {"admin"}
+    assert needs(policy, "/AdminX") == {"admin"}
+    assert needs(policy, "/public/x") == "public"
+    assert needs(policy, "/PUBLIC") == set()
+
+
+def test_passthrough_relaxes_and_needs_a_single_reading() -> None:
+    policy = Policy([Rule("/git/*", access="passthrough")])
+    assert needs(policy, "/git/x") == "passthrough"
+    assert needs(policy, "//git/x") == set()
+    assert needs(policy, "/git/x", HTTP_X_SCRIPT_NAME="/git") == set()
+
+
+SALARIES = Policy(
+    [Rule("/health", access="public"), Rule("/salaries/*", scopes=["hr"]), Rule("/*")]
+)
+
+
+@pytest.mark.parametrize(
+    "key", sorted((PREFIX_KEYS | PATH_KEYS) - {"HTTP_SCRIPT_NAME"}), ids=lambda key: key[5:]
+)
+def test_no_header_moves_a_path_past_its_rule(key: str) -> None:
+    assert needs(SALARIES, "/health", **{key: "/salaries"}) == {"hr"}
+    assert needs(SALARIES, "/x/salaries/1", **{key: "/x"}) == {"hr"}
+    assert needs(SALARIES, "/health", **{key: "/elsewhere"}) == set()
+    empty = "public" if key in PREFIX_KEYS else set()  # a path of its own: the root
+    assert needs(SALARIES, "/health", **{key: ""}) == empty
+
+
+@pytest.mark.parametrize("key", sorted(PATH_KEYS), ids=lambda key: key[5:])
+def test_header_that_says_the_path_again_changes_nothing(key: str) -> None:
+    same = {"SCRIPT_NAME": "/mnt", key: "https://h/mnt/health?x=1"}
+    assert needs(SALARIES, "/health", **same) == "public"
+    assert needs(SALARIES, "/health", **{key: "/%68ealth"}) == "public"
+
+
+def test_headers_may_move_a_path_together() -> None:
+    both = {"HTTP_X_SCRIPT_NAME": "/x", "HTTP_X_VHM_ROOT": "/salaries"}
+    assert needs(SALARIES, "/x/health", **both) == {"hr"}
+    both = {"HTTP_X_SCRIPT_NAME": "/x", "HTTP_X_REWRITE_URL": "/x/salaries"}
+    assert needs(SALARIES, "/health", **both) == {"hr"}
+    assert needs(SALARIES, "/health", HTTP_X_FORWARDED_PREFIX="/a, /salaries") == {"hr"}
+
+
+@pytest.mark.parametrize("key", ["HTTP_X_FORWARDED_PREFIX", "HTTP_X_SCRIPT_NAME"])
+def test_declared_prefix_takes_nothing_from_the_public_rules(key: str) -> None:
+    policy = Policy(SALARIES.rules, prefix="/api")
+    assert needs(policy, "/health", **{key: "/api"}) == "public"
+    assert needs(policy, "/salaries", **{key: "/api"}) == {"hr"}
+    assert needs(policy, "/api/salaries/1", **{key: "/api"}) == {"hr"}  # if the app cuts it again
+    assert needs(policy, "/health", **{key: "/api, /salaries"}) == {"hr"}
+    assert needs(policy, "/health", HTTP_X_ORIGINAL_URI="/api/health?x") == "public"
+    preflight = Policy([Rule("/x", preflight=True)], prefix="/api")
+    assert needs(preflight, "/x", "OPTIONS", **PREFLIGHT, **{key: "/api"}) == "public"
+
+
+def test_declared_prefix_is_no_path() -> None:
+    policy = Policy([Rule("/health", access="public"), Rule("/api", scopes=["api"])], prefix="/api")
+    assert needs(policy, "/health", HTTP_X_REWRITE_URL="/api") == {"api"}
+
+
+def test_comma_in_a_prefix_may_be_part_of_it() -> None:
+    assert needs(SALARIES, "/x,y/salaries", HTTP_X_SCRIPT_NAME="/x,y") == {"hr"}
+    assert needs(SALARIES, "/health", HTTP_X_VHM_ROOT="/salaries/,") == {"hr"}
+
+
+@pytest.mark.parametrize("policy", [Policy(), SALARIES], ids=["no-rules", "rules"])
+def test_script_name_as_a_header_must_be_the_declared_prefix(policy: Policy) -> None:
+    with pytest.raises(InvalidRequestError):
+        requirement(policy, "/", HTTP_SCRIPT_NAME="/salaries", SCRIPT_NAME="/salaries")
+    declared = Policy(policy.rules, prefix="/api")
+    assert requirement(declared, "/", HTTP_SCRIPT_NAME="/api", SCRIPT_NAME="/api")
+    with pytest.raises(InvalidRequestError):
+        requirement(declared, "/", HTTP_SCRIPT_NAME="/api,/x")
+
+
+def test_server_may_mount_the_app_anywhere() -> None:
+    for script_name in ("", "/mnt", "/salaries"):
+        assert needs(SALARIES, "/health", SCRIPT_NAME=script_name) == "public"
+
+
+def test_escaped_slash_that_the_server_decoded_is_still_one_segment_to_some() -> None:
+    policy = Policy([Rule("/*/keys", scopes=["keys"]), Rule("/public/*", access="public")])
+    assert needs(policy, "/public/x/keys", RAW_URI="/public%2Fx/keys?y") == {"keys"}
+    assert needs(policy, "/public/x", RAW_URI="/public%2fx") == set()
+    assert needs(policy, "/public/a/b", RAW_URI="/public/a%2Fb") == "public"
+    cafe, wire = Policy([Rule("/café/*", access="public")]), "/café/a/b".encode().decode("latin-1")
+    assert needs(cafe, wire, RAW_URI="/caf%C3%A9/a%2Fb") == "public"
+    assert (
+        needs(policy, "/public/é".encode().decode("latin-1"), RAW_URI="/public/%C3%A9") == "public"
+    )
+
+
+DAV = Policy(
+    [
+        Rule("/a/secret/*", scopes=["secret"]),
+        Rule("/a/drop/*", methods=["PUT"], scopes=["drop"]),
+        Rule("/*", scopes=["dav"]),
+    ]
+)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers", "expected"),
+    [
+        pytest.param("DELETE", "/a", {}, {"dav", "secret"}, id="delete-parent"),
+        pytest.param("delete", "/A/", {}, {"dav", "secret"}, id="delete-parent-folded"),
+        pytest.param("DELETE", "/", {}, {"dav", "secret"}, id="delete-root"),
+        pytest.param("DELETE", "/a", {"HTTP_DEPTH": "0"}, {"dav", "secret"}, id="no-depth"),
+        pytest.param("DELETE", "/b", {}, {"dav"}, id="delete-elsewhere"),
+        pytest.param("PROPFIND", "/", {}, {"dav", "secret"}, id="propfind"),
+        pytest.param("PROPFIND", "/", {"HTTP_DEPTH": "1"}, {"dav"}, id="propfind-children"),
+        pytest.param("PROPFIND", "/a", {"HTTP_DEPTH": "1"}, {"dav", "secret"}, id="propfind-child"),
+        pytest.param("PROPFIND", "/a", {"HTTP_DEPTH": "0"}, {"dav"}, id="propfind-alone"),
+        pytest.param("PROPFIND", "/a", {"HTTP_DEPTH": "2"}, {"dav", "secret"}, id="depth-2"),
+        pytest.param("LOCK", "/a", {}, {"dav", "secret"}, id="lock"),
+        pytest.param("REBIND", "/a", {}, {"dav", "secret"}, id="unknown-method"),
+        pytest.param("GET", "/a", {}, {"dav"}, id="get"),
+        pytest.param("PUT", "/a", {}, {"dav"}, id="put"),
+        pytest.param("COPY", "/b", {"HTTP_DESTINATION": "/c"}, {"dav"}, id="copy"),
+        pytest.param(
+            *("COPY", "/b", {"HTTP_DESTINATION": "http://h/a/secret/x"}),
+            {"dav", "secret"},
+            id="into",
+        ),
+        pytest.param(
+            *("MOVE", "/b", {"HTTP_DESTINATION": "/A/Secret"}), {"dav", "secret"}, id="into-folded"
+        ),
+        pytest.param(
+            *("COPY", "/b", {"HTTP_DESTINATION": "/%61/%2573ecret/x"}),
+            {"dav", "secret"},
+            id="escapes",
+        ),
+        pytest.param(
+            "COPY", "/b", {"HTTP_DESTINATION": "/a"}, {"dav", "drop", "secret"}, id="onto-parent"
+        ),
+        pytest.param(
+            *("COPY", "/b", {"HTTP_DESTINATION": "/a/drop/x"}), {"dav", "drop"}, id="as-a-put"
+        ),
+        pytest.param(
+            "PUT", "/b", {"HTTP_X_COPY_FROM": "a/secret/x"}, {"dav", "secret"}, id="source"
+        ),
+        pytest.param(
+            *("POST", "/b", {"HTTP_X_HTTP_METHOD": "MOVE", "HTTP_DESTINATION": "/a/secret"}),
+            {"dav", "secret"},
+            id="overridden",
+        ),
+    ],
+)
+def test_other_resources_that_a_request_names_count(
+    method: str, path: str, headers: dict[str, str], expected: object
+) -> None:
+    assert needs(DAV, path, method, HTTP_HOST="h", **headers) == expected
+
+
+def test_mounted_destination_is_read_below_the_mount() -> None:
+    mounted = {"SCRIPT_NAME": "/dav", "HTTP_HOST": "h:80"}
+    policy = Policy([Rule("/secret/*", scopes=["s"]), Rule("/*", access="public")])
+    into, beside = ("http://h/dav/secret/x", "http://h/dav/b")
+    assert needs(policy, "/a", "COPY", HTTP_DESTINATION=into, **mounted) == {"s"}
+    assert needs(policy, "/a", "COPY", HTTP_DESTINATION=beside, **mounted) == "public"
+
+
+@pytest.mark.parametrize(
+    "destination", ["", "x", "*", "ftp://h/a", "http://other/a", "http:/a", "mailto:a@h", "h/a"]
+)
+def test_destination_that_is_no_url_of_this_host_is_an_invalid_request(destination: str) -> None:
+    with pytest.raises(InvalidRequestError):
+        requirement(DAV, "/b", "COPY", HTTP_HOST="h", HTTP_DESTINATION=destination)
+
+
+def test_recursion_can_be_switched_off() -> None:
+    policy = Policy(DAV.rules, recursive_methods=False)
+    assert needs(policy, "/a", "DELETE") == {"dav"}
+    assert needs(policy, "/b", "COPY", HTTP_DESTINATION="/a/secret/x") == {"dav", "secret"}
+
+
+def test_rule_below_counts_only_where_it_would_decide() -> None:
+    shadowed = Policy([Rule("/*", scopes=["all"]), Rule("/a/b", scopes=["b"])])
+    assert needs(shadowed, "/a", "DELETE") == {"all"}
+    open_below = Policy([Rule("/a/*", access="public"), Rule("/a/b", scopes=["b"])])
+    assert needs(open_below, "/a", "DELETE") == "public"
+    assert needs(Policy([Rule("/a", access="public"), Rule("/a/b")]), "/a", "DELETE") == set()
+    get_only = Policy([Rule("/a/b", methods=["GET"], scopes=["b"]), Rule("/*", access="public")])
+    assert needs(get_only, "/a", "DELETE") == "public"
+    assert needs(get_only, "/a", "COPY") == {"b"}  # which reads it
+
+
+BY_METHOD = Policy(
+    [
+        Rule("/a", methods=["DELETE"], scopes=["admin"]),
+        Rule("/a", methods=["GET", "POST"], access="public"),
+    ]
+)
+
+
+@pytest.mark.parametrize("key", sorted(METHOD_KEYS), ids=lambda key: key[5:])
+def test_method_in_a_header_counts(key: str) -> None:
+    assert needs(BY_METHOD, "/a", "POST", **{key: "Delete"}) == {"admin"}
+    assert needs(BY_METHOD, "/a", "GET", **{key: "GET"}) == "public"
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["_method=delete", "x=1&_method=DELETE", "_METHOD=Delete", "_%6dethod=delete",
+     "%5Fmethod=delete",
+     "_method=%64elete", "a;_method=delete", "_method=GET&_method=delete",
+     "x-http-method-override=DELETE"],
+)  # fmt: skip
+def test_method_in_the_query_counts(query: str) -> None:
+    assert needs(BY_METHOD, "/a", "POST", QUERY_STRING=query) == {"admin"}
+
+
+@pytest.mark.parametrize(
+    "query", ["", "method=delete", "x_method=delete", "_methods=delete", "a=_method"]
+)
+def test_other_queries_change_nothing(query: str) -> None:
+    assert needs(BY_METHOD, "/a", "POST", QUERY_STRING=query) == "public"
+
+
+@pytest.mark.parametrize(
+    ("media_type", "method", "expected"),
+    [
+        ("application/x-www-form-urlencoded", "POST", {"admin"}),
+        ("Multipart/Form-Data; boundary=x", "POST", {"admin"}),
+        ("", "POST", {"admin"}),
+        ("application/json", "POST", "public"),
+        ("application/x-www-form-urlencoded", "GET", "public"),
+    ],
+)
+def test_form_may_hold_any_method_that_the_rules_name(
+    media_type: str, method: str, expected: object
+) -> None:
+    policy = Policy(BY_METHOD.rules, form_method_override=True)
+    assert needs(policy, "/a", method, CONTENT_TYPE=media_type) == expected
+    assert needs(BY_METHOD, "/a", method, CONTENT_TYPE=media_type) == "public"
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        pytest.param({f"HTTP_X_{n}": "/a" for n in ("PREFIX", "URI", "URL", "PATH")}, id="moves"),
+        pytest.param({"HTTP_X_SCRIPT_NAME": ",".join(f"/{n}" for n in range(99))}, id="values"),
+        pytest.param({"HTTP_X_SCRIPT_NAME": "/" + "a" * 3000}, id="length"),
+        pytest.param({"HTTP_DESTINATION": "/" + "%61" * 1000}, id="escapes"),
+        pytest.param({"QUERY_STRING": "&".join(f"_method={n}" for n in range(99))}, id="methods"),
+    ],
+)
+def test_more_than_can_be_checked_in_time_is_an_invalid_request(headers: dict[str, str]) -> None:
+    with pytest.raises(InvalidRequestError):
+        requirement(DAV, "/b", "COPY", **headers)
+
+
+@pytest.mark.parametrize("prefix", ["api", "/api/", "/", "/a*", "/a//b", "/a?b"])
+def test_prefix_that_no_proxy_sends_is_a_configuration_error(prefix: str) -> None:
+    with pytest.raises(ConfigurationError, match="prefix must be"):
+        Policy(prefix=prefix)

@@ -12,18 +12,14 @@ from ...core.encoding import parse_json
 from ...core.jws import checked_algorithms
 from ...core.keys import Key, KeySet
 from ...errors import ConfigurationError
-from ..jwks import ordered_algorithms, read_jwks
+from ..jwks import is_pem, ordered_algorithms, read_jwks, split_pem
 from .watched import Loaded, WatchedKeys
 
 logger = logging.getLogger("jwt_middleware")
 
 DEFAULT_CHECK_SECONDS: Final = 1.0
 
-# preeb = "-----BEGIN " label "-----"                                            RFC 7468 §3
-_PEM_BEGINS: Final = b"-----BEGIN "
-_PEM_CERTIFICATE: Final = _PEM_BEGINS + b"CERTIFICATE-----"
-_PEM_PARAMETERS: Final = _PEM_BEGINS + b"EC PARAMETERS-----"
-"""``openssl ecparam -genkey`` writes the curve before its key."""
+_PEM_CERTIFICATE: Final = b"-----BEGIN CERTIFICATE-----"
 
 
 class KeyFile(WatchedKeys):
@@ -81,8 +77,7 @@ def read_keys(
         ConfigurationError: It holds no usable key, or, outside a set, one that is not usable.
     """
     accepted = None if algorithms is None else tuple(dict.fromkeys(algorithms))
-    is_json = document.lstrip()[:1] == b"{"
-    if _PEM_BEGINS in document and not is_json:
+    if is_pem(document):
         return _read_pems(document, accepted, kid)
     if kid is not None:
         raise ConfigurationError("kid is for a file with one PEM: a JWK brings its own")
@@ -92,14 +87,13 @@ def read_keys(
         raise ConfigurationError("is neither PEM nor strict JSON") from error
     if isinstance(members, dict) and "kty" in members and "keys" not in members:
         return KeySet(_keys_from_jwk(members, accepted), allow_shared_kids=True)
-    if isinstance(members, dict) and ("keys" in members or _PEM_BEGINS in document):
+    if isinstance(members, dict) and ("keys" in members or b"-----BEGIN " in document):
         return read_jwks(document, algorithms=accepted)
     raise ConfigurationError("is neither a JWK, with kty, nor a JWK set, with keys")
 
 
 def _read_pems(document: bytes, accepted: tuple[str, ...] | None, kid: str | None) -> KeySet:
-    blocks = [_PEM_BEGINS + block for block in document.split(_PEM_BEGINS)[1:]]
-    pems = [pem for pem in blocks if not pem.startswith(_PEM_PARAMETERS)]
+    pems = split_pem(document)
     if kid is not None and len(pems) != 1:
         raise ConfigurationError("kid is for a file with one PEM, this one has several")
     algorithms = ordered_algorithms(accepted)

@@ -11,6 +11,7 @@ import os
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from ...core.jws import canonical_alg
 from ...core.keys import Key
 from ...core.trust import MAX_LEEWAY_SECONDS
 from ...errors import ConfigurationError
@@ -67,6 +68,7 @@ def create(
         ConfigurationError: There is a ring already, the directory is open to others, *alg* is not
             known, or *key* is for another or cannot sign.
     """
+    alg = canonical_alg(alg)
     first = _generate(alg) if key is None else key
     if first.alg != alg:
         raise ConfigurationError(f"key is for {first.alg}: name this alg, or leave key out")
