@@ -8,6 +8,7 @@ gives one token many spellings and lets foreign exceptions out.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from typing import Any, Final, NamedTuple
@@ -49,6 +50,8 @@ ALGORITHMS: Final[Mapping[str, Algorithm]] = {
 }
 """JWA name (RFC 7518 §3.1, RFC 8037) to its implementation; there is no ``none`` to reach."""
 
+
+_LONG_NUMBER: Final = re.compile(rb"[0-9]{400}")  # beyond a float's; it takes time to read
 
 _OTHER_NAMES: Final = {"Ed25519": "EdDSA"}
 
@@ -271,6 +274,21 @@ def parse_object(octets: bytes, name: str) -> dict[str, object]:
     return value
 
 
+def parse_bounded(octets: bytes, name: str, max_values: int) -> dict[str, object]:
+    """
+    Do what :func:`parse_object` does with what may not be signed, unless it would take long.
+
+    Raises:
+        MalformedTokenError: It is not a strict JSON object, or has a very long number or more than
+            *max_values* values: counted by commas and brackets, in strings as well.
+    """
+    if sum(map(octets.count, (b",", b"[", b"{"))) > max_values:
+        raise MalformedTokenError(f"{name} has more than {max_values} values")
+    if _LONG_NUMBER.search(octets):
+        raise MalformedTokenError(f"{name} has a number of too many digits")
+    return parse_object(octets, name)
+
+
 def parse_header(segment: bytes) -> Header:
     """
     Decode the header segment and refuse what this package does not implement.
@@ -287,10 +305,7 @@ def parse_header(segment: bytes) -> Header:
     """
     if len(segment) > MAX_HEADER_CHARS:
         raise MalformedTokenError(f"header is longer than {MAX_HEADER_CHARS} characters")
-    octets = decode_segment(segment, "header")
-    if sum(map(octets.count, (b",", b"[", b"{"))) > MAX_HEADER_VALUES:
-        raise MalformedTokenError(f"header has more than {MAX_HEADER_VALUES} values")
-    members = parse_object(octets, "header")
+    members = parse_bounded(decode_segment(segment, "header"), "header", MAX_HEADER_VALUES)
     if "crit" in members or "b64" in members:
         raise MalformedTokenError("critical header extensions are not implemented")
     alg = members.get("alg")

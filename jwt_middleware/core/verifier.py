@@ -16,6 +16,7 @@ from .jws import (
     cut,
     decode_segment,
     decode_signature,
+    parse_bounded,
     parse_object,
     read_payload,
 )
@@ -31,8 +32,10 @@ MAX_UNSIGNED_VALUES: Final = 256
 
 _CONTAINERS: Final = frozenset({dict, list})
 
+_PEEKED_CHARS: Final = 2_048  # a multiple of 4, at which base64url can be cut
+
 # As JSON has it, escapes and all; what is in the string is read by parse_object.
-_ISSUER: Final = re.compile(rb'"iss"[ \t\r\n]*:[ \t\r\n]*"(?:[^"\\]|\\.)*"')
+_ISSUER: Final = re.compile(rb'(?<!\\)"iss"[ \t\r\n]*:[ \t\r\n]*"(?:[^"\\]|\\.)*"')
 
 
 class VerifiedToken:
@@ -338,8 +341,7 @@ class TokenVerifier:
 
     def _named_issuer(self, payload: bytes) -> TrustedIssuer:
         """Return whose keys must have made the signature, which has not been checked yet."""
-        document = decode_segment(payload, "payload")
-        return check.check_issuer(_unsigned_claims(document), self._trusted)
+        return check.check_issuer(_unsigned_claims(payload), self._trusted)
 
     def _newer_keys(self, payload: bytes, trusted: TrustedIssuer, found: Found) -> Found:
         """Look for keys again: they are replaced under the same kid."""
@@ -352,22 +354,25 @@ class TokenVerifier:
         return newer
 
 
-def _unsigned_claims(payload: bytes) -> dict[str, Any]:
+def _unsigned_claims(segment: bytes) -> dict[str, Any]:
     """
-    Read *iss* from a payload that may not be signed; what it takes is bounded.
+    Read *iss* from a payload that may not be signed, and as little else as can be.
 
-    Where *iss* is spelled once, nothing else is parsed.  It may be that of a nested object, or the
-    rest no JSON: the payload is read strictly once its signature is checked.
+    Near the beginning, before anything nested, it is found at once; elsewhere if it is spelled
+    once.  It may still be a nested object's, or the rest no JSON: the payload is read strictly once
+    its signature is checked.
 
     Raises:
-        MalformedTokenError: It is spelled otherwise, in a payload with too many values to read.
+        MalformedTokenError: It is spelled otherwise, in a payload with too much in it to read.
     """
-    spelled = _ISSUER.search(payload) if payload.count(b'"iss"') == 1 else None
-    if spelled is not None:
-        return parse_object(b"{%b}" % spelled[0], "payload")
-    if sum(map(payload.count, (b",", b"[", b"{"))) > MAX_UNSIGNED_VALUES:
-        raise MalformedTokenError("iss is not spelled once, among too many values")
-    return parse_object(payload, "payload")
+    document = decode_segment(segment[:_PEEKED_CHARS], "payload")
+    found = _ISSUER.search(document)
+    if found is None or sum(document.count(one, 0, found.start()) for one in (b"{", b"[")) != 1:
+        document = decode_segment(segment, "payload")
+        found = _ISSUER.search(document) if document.count(b'"iss"') == 1 else None
+    if found is None:
+        return parse_bounded(document, "payload", MAX_UNSIGNED_VALUES)
+    return parse_object(b"{%b}" % found[0], "payload")
 
 
 def _signers(signed: bytes, signature: bytes, found: Found) -> list[Key]:

@@ -192,6 +192,9 @@ class TestSeveralIssuers:
             pytest.param('{"act":{"iss":"ISSUER"},"iss":"https://b.example",%s}', id="actor first"),
             pytest.param('{"iss":"https://b.example","act":{"iss":"x"},%s}', id="actor last"),
             pytest.param('{"s":"\\"iss\\":\\"x","iss":"https://b.example",%s}', id="in a string"),
+            pytest.param('{"f":"FAR","iss":"https://b.example",%s}', id="far from the beginning"),
+            pytest.param('{"n":[0FILL],"iss":"https://b.example",%s}', id="after many values"),
+            pytest.param('{"\\"iss":"x","iss":"https://b.example",%s}', id="end of a name"),
             pytest.param('{"note":"iss","iss":"https://b.example",%s}', id="as a value"),
             pytest.param('{"iss":"https://b.example","n":[0FILL],%s}', id="many values"),
         ],
@@ -201,6 +204,7 @@ class TestSeveralIssuers:
     ) -> None:
         rest = json.dumps({name: one for name, one in claims.items() if name != "iss"})[1:-1]
         payload = payload.replace("ISSUER", claims["iss"]).replace("FILL", ",0" * 900)
+        payload = payload.replace("FAR", "x" * 3_000)
         token = forge((payload % rest).encode(), key=OTHER_KEY)
         assert verifier.verify(token).trusted.issuer == "https://b.example"
 
@@ -242,10 +246,13 @@ class TestSeveralIssuers:
     ) -> None:
         named = f'"iss":"{claims["iss"]}"'
         with pytest.raises(MalformedTokenError, match="not strict JSON"):
-            verifier.verify(forge(f"{{{named},{named}}}".encode()))
+            verifier.verify(forge(f'{{"n":{{}},{named},{named}}}'.encode()))
         many = ",".join("1" * 300)
-        with pytest.raises(MalformedTokenError, match="too many values"):
-            verifier.verify(forge(f'{{{named},{named},"n":[{many}]}}'.encode()))
+        digits = f'{{"n":{{}},{named},{named},"m":{"1" * 400}}}'
+        with pytest.raises(MalformedTokenError, match="number of too many digits"):
+            verifier.verify(forge(digits.encode()))
+        with pytest.raises(MalformedTokenError, match="more than 256 values"):
+            verifier.verify(forge(f'{{"n":{{}},{named},{named},"m":[{many}]}}'.encode()))
 
     def test_a_payload_is_not_parsed_before_its_signature_is_checked(
         self, forge: Forge, claims: Claims, verifier: TokenVerifier
