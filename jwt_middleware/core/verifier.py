@@ -9,8 +9,14 @@ from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, Final, Unpack
 
-from ..errors import ConfigurationError, InvalidSignatureError, MalformedTokenError
+from ..errors import (
+    ConfigurationError,
+    InvalidSignatureError,
+    MalformedTokenError,
+    MissingClaimError,
+)
 from . import claims as check
+from .encoding import encode_base64url
 from .jws import (
     Header,
     cut,
@@ -34,8 +40,16 @@ _CONTAINERS: Final = frozenset({dict, list})
 
 _PEEKED_CHARS: Final = 2_048  # a multiple of 4, at which base64url can be cut
 
+# "iss" with its quotes in base64url, at each of three offsets, without what depends on neighbours.
+_SPELLED: Final = tuple(
+    encode_base64url(bytes(offset) + b'"iss"' + bytes(3))[
+        -(-offset * 4 // 3) : (offset + 5) * 4 // 3
+    ]
+    for offset in range(3)
+)
+
 # As JSON has it, escapes and all; what is in the string is read by parse_object.
-_ISSUER: Final = re.compile(rb'(?<!\\)"iss"[ \t\r\n]*:[ \t\r\n]*"(?:[^"\\]|\\.)*"')
+_ISSUER: Final = re.compile(rb'"iss"[ \t\r\n]*:[ \t\r\n]*"(?:[^"\\]|\\.)*"')
 
 
 class VerifiedToken:
@@ -367,12 +381,21 @@ def _unsigned_claims(segment: bytes) -> dict[str, Any]:
     """
     document = decode_segment(segment[:_PEEKED_CHARS], "payload")
     found = _ISSUER.search(document)
-    if found is None or sum(document.count(one, 0, found.start()) for one in (b"{", b"[")) != 1:
-        document = decode_segment(segment, "payload")
+    if found is None or not _is_first(document, found.start()):
+        if len(segment) > _PEEKED_CHARS:
+            if not any(spelled in segment for spelled in _SPELLED):
+                raise MissingClaimError("iss is missing", claim="iss")
+            document = decode_segment(segment, "payload")
         found = _ISSUER.search(document) if document.count(b'"iss"') == 1 else None
     if found is None:
         return parse_bounded(document, "payload", MAX_UNSIGNED_VALUES)
     return parse_object(b"{%b}" % found[0], "payload")
+
+
+def _is_first(document: bytes, start: int) -> bool:
+    """Tell whether a name that begins at *start* is the outermost object's, with none in it yet."""
+    brackets = document.count(b"{", 0, start) + document.count(b"[", 0, start)
+    return brackets == 1 and document[start - 1 : start] != b"\\"
 
 
 def _signers(signed: bytes, signature: bytes, found: Found) -> list[Key]:

@@ -254,6 +254,16 @@ class TestSeveralIssuers:
         with pytest.raises(MalformedTokenError, match="more than 256 values"):
             verifier.verify(forge(f'{{"n":{{}},{named},{named},"m":[{many}]}}'.encode()))
 
+    @pytest.mark.parametrize("length", range(3_000, 3_003))
+    def test_iss_is_found_in_a_long_payload_at_any_offset(
+        self, length: int, forge: Forge, claims: Claims, verifier: TokenVerifier
+    ) -> None:
+        token = forge({"a": "x" * length} | claims)
+        assert verifier.verify(token).claims["iss"] == claims["iss"]
+        del claims["iss"]
+        with pytest.raises(MissingClaimError):
+            verifier.verify(forge({"a": "x" * length} | claims))
+
     def test_a_payload_is_not_parsed_before_its_signature_is_checked(
         self, forge: Forge, claims: Claims, verifier: TokenVerifier
     ) -> None:
