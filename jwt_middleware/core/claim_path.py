@@ -59,6 +59,8 @@ def parse_paths(value: object, setting: str) -> tuple[ClaimPath, ...]:
 def find_claim(claims: Claims, path: ClaimPath) -> object:
     """Return the value at *path*, or :data:`MISSING`.  Only objects are descended into."""
     value = claims.get(path[0], MISSING)
+    if len(path) == 1:
+        return value
     for name in path[1:]:
         if not isinstance(value, dict):
             return MISSING

@@ -7,6 +7,8 @@ Both readers raise ``ValueError`` for whatever they refuse, and nothing else.
 from __future__ import annotations
 
 from binascii import a2b_base64, b2a_base64
+from collections.abc import Iterable
+from itertools import chain
 from typing import Any, Final
 
 from jiter import from_json
@@ -67,13 +69,13 @@ def parse_json(document: bytes) -> object:
 
 def _check_depth(value: object, brackets: int) -> None:
     """Walk *value* level by level, as long as the brackets not met yet could go too deep."""
-    level: list[Any] = [value]
+    level: Iterable[Any] = [value]
     for depth in range(1, MAX_JSON_DEPTH + 2):
         containers = [one for one in level if type(one) in _CONTAINERS]
         brackets -= len(containers)
         if not containers or depth + brackets <= MAX_JSON_DEPTH:
             return
-        level = [
-            inner for one in containers for inner in (one.values() if type(one) is dict else one)
-        ]
+        level = chain.from_iterable(
+            [one.values() if type(one) is dict else one for one in containers]
+        )
     raise ValueError(f"nested deeper than {MAX_JSON_DEPTH}")

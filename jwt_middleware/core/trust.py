@@ -287,9 +287,9 @@ class TrustedIssuer:
         Raises:
             InvalidClaimError: One of its subclasses says which claim does not hold.
         """
-        leeway = self.leeway_seconds
-        valid_until = check.check_expiry(claims, now=now, leeway_seconds=leeway)
-        valid_from = check.check_not_before(claims, now=now, leeway_seconds=leeway)
+        valid_from, valid_until = check.check_times(
+            claims, now=now, leeway_seconds=self.leeway_seconds
+        )
         check.check_audience(claims, self.audiences, self.audience_claim)
         if self.subject_from is None:
             subject = check.check_subject(claims)

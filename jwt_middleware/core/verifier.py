@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from threading import Lock
 from time import perf_counter
 from types import MappingProxyType
 from typing import Any, Final, Unpack
 
 from ..bounds import check_whole
-from ..errors import ConfigurationError, InvalidSignatureError, MalformedTokenError
+from ..errors import (
+    ConfigurationError,
+    InvalidSignatureError,
+    MalformedTokenError,
+    MissingClaimError,
+)
 from . import claims as check
-from .jws import CompactJWS, Header, decode_segment, decode_signature, parse_object, split
+from .encoding import encode_base64url
+from .jws import (
+    Header,
+    cut,
+    decode_segment,
+    decode_signature,
+    parse_bounded,
+    parse_object,
+    read_payload,
+)
 from .keys import Key, KeySet
 from .revocation import Revocation, RevocationCheck
 from .trust import Found, KeySource, Profile, Terms, TrustedIssuer, by_issuer, checked_keys
@@ -21,7 +35,23 @@ from .trust import Found, KeySource, Profile, Terms, TrustedIssuer, by_issuer, c
 DEFAULT_CACHE_SIZE: Final = 10_000
 DEFAULT_CACHE_BYTES: Final = 64 * 1024 * 1024
 
+MAX_UNSIGNED_VALUES: Final = 256
+"""Of a payload that is parsed before its signature is checked, which is seldom needed."""
+
 _CONTAINERS: Final = frozenset({dict, list})
+
+_PEEKED_CHARS: Final = 2_048  # a multiple of 4, at which base64url can be cut
+
+# "iss" with its quotes in base64url, at each of three offsets, without what depends on neighbours.
+_SPELLED: Final = tuple(
+    encode_base64url(bytes(offset) + b'"iss"' + bytes(3))[
+        -(-offset * 4 // 3) : (offset + 5) * 4 // 3
+    ]
+    for offset in range(3)
+)
+
+# As JSON has it, escapes and all; what is in the string is read by parse_object.
+_ISSUER: Final = re.compile(rb'"iss"[ \t\r\n]*:[ \t\r\n]*"(?:[^"\\]|\\.)*"')
 
 
 class VerifiedToken:
@@ -131,7 +161,8 @@ class TokenCache:
         self._bytes = 0
         self._entries: dict[str, VerifiedToken] = {}
         self._queue: deque[str] = deque()
-        self._lock = Lock()
+        # A lock that is never waited for; a Lock would take five times as long.
+        self._turn = [None]
         self.get: Final[Callable[[str], VerifiedToken | None]] = self._entries.get
 
     def __len__(self) -> int:
@@ -141,8 +172,9 @@ class TokenCache:
         """Remember *verified* under *token*, unless another thread is putting one just now."""
         if not self._size or verified.size > self._max_bytes:
             return
-        # Not waited for, since a forked child may inherit it locked: that token is verified again.
-        if not self._lock.acquire(blocking=False):
+        try:
+            self._turn.pop()
+        except IndexError:  # another thread has it: this token is verified again
             return
         try:
             if token in self._entries:  # verified again: of the same size
@@ -155,7 +187,7 @@ class TokenCache:
             self._queue.append(token)
             self._bytes += verified.size
         finally:
-            self._lock.release()
+            self._turn.append(None)
 
     def _drop_one(self) -> None:
         while True:
@@ -314,31 +346,22 @@ class TokenVerifier:
         return verified
 
     def _verify_afresh(self, token: str) -> VerifiedToken:
-        jws = split(token)
-        payload, claims = b"", None
+        segment, payload, signature, signed = cut(token)
         trusted = self._sole
-        found = None if trusted is None else trusted.keys_at_hand(jws.header)
+        found = None if trusted is None else trusted.keys_at_hand(segment)
         if trusted is None or found is None:
-            # Not yet verified: it only decides whose keys must have made the signature.
-            payload, claims = _read_payload(jws)
-            trusted = check.check_issuer(claims, self._trusted)
-            found = trusted.find_keys(jws.header)
-        try:
-            signers = _signers(jws, found)
-        except InvalidSignatureError:
-            if isinstance(trusted.keys, KeySet):
-                raise
-            # Keys are replaced under the same kid; only a token of this issuer has them fetched.
-            if claims is None:
-                payload, claims = _read_payload(jws)
-                check.check_issuer(claims, self._trusted)
-            newer = trusted.find_newer_keys(found)
-            if newer is None:
-                raise
-            found, signers = newer, _signers(jws, newer)
-        if claims is None:
-            payload, claims = _read_payload(jws)
-            check.check_issuer(claims, self._trusted)
+            trusted = self._named_issuer(payload)
+            found = trusted.find_keys(segment)
+        signature = decode_signature(signature)
+        signers = _signers(signed, signature, found)
+        if not signers:
+            found = self._newer_keys(payload, trusted, found)
+            signers = _signers(signed, signature, found)
+            if not signers:
+                raise InvalidSignatureError
+        document, claims = read_payload(payload)
+        if check.check_issuer(claims, self._trusted) is not trusted:
+            raise InvalidSignatureError  # whose keys made it was told by another claim than iss
         keys, header, _ = found
         now = self._clock()
         subject, valid_from, valid_until = trusted.check_claims(claims, now=now)
@@ -348,16 +371,66 @@ class TokenVerifier:
             valid_until = min(valid_until, key.valid_until)
         verified = VerifiedToken(header, claims, trusted, keys, valid_from, valid_until, subject)
         verified.remote_user = self.remote_user(trusted, verified.subject)
-        verified.size = _memory_of(token, payload)
+        verified.size = _memory_of(token, document)
         # Only signed tokens are remembered: others cannot fill the memory.
-        trusted.remember_header(jws.header, found)
+        trusted.remember_header(segment, found)
         self._cache.put(token, verified)
         return verified
 
+    def _named_issuer(self, payload: bytes) -> TrustedIssuer:
+        """Return whose keys must have made the signature, which has not been checked yet."""
+        return check.check_issuer(_unsigned_claims(payload), self._trusted)
 
-def _read_payload(jws: CompactJWS) -> tuple[bytes, dict[str, Any]]:
-    payload = decode_segment(jws.payload, "payload")
-    return payload, parse_object(payload, "payload")
+    def _newer_keys(self, payload: bytes, trusted: TrustedIssuer, found: Found) -> Found:
+        """Look for keys again: they are replaced under the same kid."""
+        if isinstance(trusted.keys, KeySet):
+            raise InvalidSignatureError
+        self._named_issuer(payload)  # only a token that names an issuer has keys fetched
+        newer = trusted.find_newer_keys(found)
+        if newer is None:
+            raise InvalidSignatureError
+        return newer
+
+
+def _unsigned_claims(segment: bytes) -> dict[str, Any]:
+    """
+    Read *iss* from a payload that may not be signed, and as little else as can be.
+
+    Near the beginning, before anything nested, it is found at once; elsewhere if it is spelled
+    once.  It may still be a nested object's, or the rest no JSON: the payload is read strictly once
+    its signature is checked.
+
+    Raises:
+        MalformedTokenError: It is spelled otherwise, in a payload with too much in it to read.
+    """
+    document = decode_segment(segment[:_PEEKED_CHARS], "payload")
+    found = _ISSUER.search(document)
+    if found is None or not _is_first(document, found.start()):
+        if len(segment) > _PEEKED_CHARS:
+            if not any(spelled in segment for spelled in _SPELLED):
+                raise MissingClaimError("iss is missing", claim="iss")
+            document = decode_segment(segment, "payload")
+        found = _ISSUER.search(document) if document.count(b'"iss"') == 1 else None
+    if found is None:
+        return parse_bounded(document, "payload", MAX_UNSIGNED_VALUES)
+    return parse_object(b"{%b}" % found[0], "payload")
+
+
+def _is_first(document: bytes, start: int) -> bool:
+    """Tell whether a name that begins at *start* is the outermost object's, with none in it yet."""
+    brackets = document.count(b"{", 0, start) + document.count(b"[", 0, start)
+    return brackets == 1 and document[start - 1 : start] != b"\\"
+
+
+def _signers(signed: bytes, signature: bytes, found: Found) -> list[Key]:
+    """Return the keys that made the signature: more than one where one key has several entries."""
+    signers: list[Key] = []
+    for key in found[2]:
+        if key.verify(signed, signature):
+            signers.append(key)
+            if not key.is_limited:
+                break
+    return signers
 
 
 def _memory_of(token: str, payload: bytes) -> int:
@@ -367,17 +440,3 @@ def _memory_of(token: str, payload: bytes) -> int:
     values = payload.count(b",")
     containers = payload.count(b"[") + payload.count(b"{")
     return 900 + len(token) + len(payload) + 60 * values + 400 * (containers - 1)
-
-
-def _signers(jws: CompactJWS, found: Found) -> list[Key]:
-    """Return the keys that made the signature: more than one where one key has several entries."""
-    signature = decode_signature(jws.signature)
-    signers: list[Key] = []
-    for key in found[2]:
-        if key.verify(jws.signing_input, signature):
-            signers.append(key)
-            if not key.is_limited:
-                break
-    if not signers:
-        raise InvalidSignatureError
-    return signers

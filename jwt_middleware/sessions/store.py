@@ -245,6 +245,9 @@ class SessionStore(Protocol):
         """
         Remove up to *limit* each of expired sessions, revocations and attempts, and ended sessions.
 
+        Expired is what has by *now* and by the store's own clock: no host's clock that is fast
+        removes what counts for others.
+
         Returns:
             How many were removed.  It may be 0 where the store's server does this by itself.
         """

@@ -1,21 +1,37 @@
-"""How cost grows: the same operation over n issuers, keys, tokens or nested claims."""
+"""How cost grows: the same operation over n issuers, keys, rules, tokens, sessions and so on."""
 
 from __future__ import annotations
 
 import json
+import sqlite3
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain
+from itertools import chain, count
+from pathlib import Path
 from typing import Any, Final
 
-from jwt_middleware import Key, KeySet, TokenVerifier, TrustedIssuer
+from jwt_middleware import Key, KeySet, Policy, Rule, Sessions, TokenVerifier, TrustedIssuer
 from jwt_middleware.core.encoding import encode_base64url
 from jwt_middleware.core.jws import decode_segment, encode_object, serialize, split
 from jwt_middleware.errors import InvalidTokenError
+from jwt_middleware.keysources.ring.ring import KeyRing
+from jwt_middleware.keysources.ring.rotation import create, rotate
+from jwt_middleware.sessions.stores.sql.store import SQLSessions
 
-from .subject import AUDIENCE, ISSUER, KEYS, new_tokens, verifier_for
+from .subject import (
+    AUDIENCE,
+    ISSUER,
+    KEYS,
+    PAYLOAD,
+    issuer_for,
+    new_tokens,
+    request_with,
+    verifier_for,
+)
 from .table import Row
 from .timing import Batch, Case, interleaved, over_all
 
@@ -43,10 +59,16 @@ class Growth:
     at_most: float | None = None
 
 
-def measure(*, rounds: int) -> Iterator[Row]:
+def measure(*, rounds: int, most_sessions: int = 100_000) -> Iterator[Row]:
     """Measure every line, its sizes interleaved, and what unsigned and nested tokens cost."""
     for growth in GROWTHS:
         yield from _sizes(growth, rounds)
+    with ExitStack() as stack:
+        refresh = partial(_refreshes, stack)
+        sizes = (1_000, most_sessions)
+        yield from _sizes(Growth("refresh, SQLite", "sessions", sizes, refresh, 1.3), rounds)
+        start = partial(_ring_starts, stack)
+        yield from _sizes(Growth("loading a ring", "retiring RSA keys", (1, 5), start, 1.3), 5)
     yield from _new_nested(rounds)
     yield from _unsigned(rounds)
 
@@ -62,6 +84,8 @@ def _sizes(growth: Growth, rounds: int) -> Iterator[Row]:
             timings.ratio(str(size), str(first)),
             target=growth.at_most if is_last else None,
             detail=f"{timings.median(str(size)):.2f} / {timings.median(str(first)):.2f} µs",
+            curve=f"{growth.measured}, by {growth.by}",
+            size=size,
         )
 
 
@@ -140,7 +164,71 @@ def _in_turn(count: int) -> Case:
     return over_all(verifier.verify, tokens)
 
 
+def _first_decisions(public: str, size: int) -> Case:
+    rules = [Rule(f"/area{number}/*", scopes=["read"]) for number in range(size - 1)]
+    policy = Policy([*rules, Rule(public, access="public")])
+    numbers = count()
+
+    def ready() -> Batch:
+        # Each path is another one, as those with an id in them are.
+        environs = [
+            request_with("", f"/area{number % size}/{number}")
+            for number in (next(numbers) for _ in range(TOKENS))
+        ]
+        return over_all(policy.requirement, environs)()
+
+    return ready
+
+
+def _refreshes(stack: ExitStack, size: int) -> Case:
+    file = _folder(stack) / "sessions.db"
+    store = stack.enter_context(closing(SQLSessions(f"sqlite:///{file}")))
+    store.create_schema()
+    sessions = Sessions(store=store, issuer=issuer_for())
+    sessions.start(PAYLOAD)
+    with closing(sqlite3.connect(file)) as database, database:
+        names = [row[1] for row in database.execute("PRAGMA table_info(jwt_sessions)")]
+        made = {"sid": "hex(randomblob(11))", "subject_hash": "randomblob(32)"}
+        columns = ", ".join(made.get(name, name) for name in names)
+        database.execute(
+            f"INSERT INTO jwt_sessions SELECT {columns} FROM jwt_sessions, "  # noqa: S608
+            "(WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers "
+            "WHERE n < ?) SELECT n FROM numbers)",
+            [size],
+        )
+
+    def ready() -> Batch:
+        tokens = [str(sessions.start(PAYLOAD).refresh_token) for _ in range(20)]
+        return over_all(sessions.refresh, tokens)()
+
+    return ready
+
+
+def _ring_starts(stack: ExitStack, retiring: int) -> Case:
+    folder = _folder(stack) / "ring"
+    now = time.time()
+    create(folder, alg="RS256", now=now)
+    for number in range(retiring):
+        rotate(folder, token_lifetime_seconds=600, now=now + number, older_than_seconds=0)
+    return over_all(KeyRing, [folder])
+
+
+def _folder(stack: ExitStack) -> Path:
+    # A disk would be all that is measured.
+    memory = Path("/dev/shm")  # noqa: S108
+    parent = memory if memory.is_dir() else None
+    return Path(stack.enter_context(tempfile.TemporaryDirectory(dir=parent)))
+
+
 GROWTHS: Final = (
+    Growth("first decision", "rules", (10, 100, 1_000), partial(_first_decisions, "/public"), 3),
+    Growth(
+        "first decision, the rest public",
+        "rules",
+        (10, 100, 1_000),
+        partial(_first_decisions, "/*"),
+        3,
+    ),
     Growth("first sight", "issuers", (1, 10, 100), _issuers, 1.3),
     Growth("first sight", "keys", (1, 100, 1_000), _keys, 1.3),
     Growth("known tokens in turn, cache_size 2,000", "tokens", (100, 1_500, 2_000), _in_turn, 3),
@@ -180,16 +268,21 @@ def _new_nested(rounds: int) -> Iterator[Row]:
 
 
 def _unsigned(rounds: int) -> Iterator[Row]:
-    verifier = verifier_for()
+    one, several = verifier_for(), _with_another()
     good = new_tokens(TOKENS)
-    verifier.verify(good[0])
+    for verifier in (one, several):
+        verifier.verify(good[0])
     header, _, signature = good[0].split(".")
     cases = {"good": _new(verifier_for, good)}
     for name, document in _hostile().items():
         segment = encode_base64url(document).decode()
-        cases[f"header of {name}"] = _refusing(verifier, f"{segment}.e30.{signature}")
-        cases[f"payload of {name}"] = _refusing(verifier, f"{header}.{segment}.{signature}")
-    cases["signature of 16,000 characters"] = _refusing(verifier, f"{header}.e30.{'A' * 16_000}")
+        cases[f"header of {name}"] = _refusing(one, f"{segment}.e30.{signature}")
+        cases[f"payload of {name}"] = _refusing(one, f"{header}.{segment}.{signature}")
+        named = document.replace(b"{", b'{"iss":"%b",' % ISSUER.encode(), 1)
+        segment = encode_base64url(named).decode()
+        token = f"{header}.{segment}.{signature}"
+        cases[f"payload of {name}, one of several issuers"] = _refusing(several, token)
+    cases["signature of 16,000 characters"] = _refusing(one, f"{header}.e30.{'A' * 16_000}")
     timings = interleaved(cases, rounds=rounds)
     for name in sorted(cases.keys() - {"good"}):
         yield Row(
@@ -199,6 +292,11 @@ def _unsigned(rounds: int) -> Iterator[Row]:
             target=3,
             detail=f"{timings.median(name):.0f} / {timings.median('good'):.0f} µs",
         )
+
+
+def _with_another() -> TokenVerifier:
+    other = TrustedIssuer(issuer="https://other.example", audience=AUDIENCE, keys=KEYS)
+    return verifier_for(trusted=[other])
 
 
 def _hostile() -> dict[str, bytes]:

@@ -1,4 +1,4 @@
-"""The picture of the table for the README."""
+"""The pictures of the tables for README and docs."""
 
 from __future__ import annotations
 
@@ -36,3 +36,24 @@ def write_plot(rows: Sequence[Row], file: Path) -> None:
     axes.set_title(heading().splitlines()[0], fontsize=8)
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(file, dpi=120)
+
+
+def write_growth(rows: Sequence[Row], file: Path) -> None:
+    """Draw what the same operation costs with more and more of something, as SVG."""
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    axes = figure.add_subplot(xscale="log", yscale="log")
+    for curve in dict.fromkeys(row.curve for row in rows if row.curve):
+        points = [(row.size, row.figure) for row in rows if row.curve == curve]
+        # A curve begins at 1, with what its first row is held against.
+        against = next(row.against for row in rows if row.curve == curve)
+        first = max(1, int(against.replace(",", "")))
+        axes.plot(*zip((first, 1), *points, strict=True), marker=".", label=curve)
+    axes.set_xlabel("how many")
+    axes.set_ylabel("times the cost of the first")
+    axes.legend(fontsize=7, frameon=False)
+    axes.spines[["top", "right"]].set_visible(False)
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": ""}):
+        figure.savefig(file, format="svg", metadata={"Date": None})

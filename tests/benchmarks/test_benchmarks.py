@@ -11,7 +11,7 @@ import pytest
 
 from . import __main__ as command
 from . import first_sight, frameworks, issuing, memory, refusals, revoked, threads, warm
-from .plot import write_plot
+from .plot import write_growth, write_plot
 from .subject import ignore, request_with, token_for_all
 from .table import Row, as_text, heading
 from .timing import Timings, over_all
@@ -97,6 +97,14 @@ def test_draws_what_has_a_target(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib", reason="needs the extra 'bench'")
     write_plot([Row("a", "b", 3, target=2), Row("c", "d", 1)], tmp_path / "speed.png")
     assert (tmp_path / "speed.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.slow
+def test_draws_how_cost_grows(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="needs the extra 'bench'")
+    rows = [Row("x", "1,000", 1.1, curve="refresh", size=10_000), Row("c", "d", 1)]
+    write_growth(rows, tmp_path / "growth.svg")
+    assert "refresh" in (tmp_path / "growth.svg").read_text()
 
 
 def test_the_heading_names_the_machine_and_the_versions() -> None:

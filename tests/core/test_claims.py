@@ -6,7 +6,7 @@ from math import inf, nan
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from jwt_middleware.core.claims import (
@@ -15,6 +15,7 @@ from jwt_middleware.core.claims import (
     check_issuer,
     check_not_before,
     check_subject,
+    check_times,
     check_token_id,
     check_use,
     has_control_characters,
@@ -292,3 +293,36 @@ def test_each_check_passes_or_raises_invalid_claim(claims: dict[str, Any]) -> No
     ):
         with suppress(InvalidClaimError):
             check()
+
+
+SOME_DATES = st.one_of(
+    st.integers(int(NOW) - 20, int(NOW) + 20),
+    st.floats(NOW - 20, NOW + 20),
+    st.integers(),
+    st.sampled_from([10**400, -(10**400), float("inf"), float("nan"), True, None, "1", 1e300]),
+)
+
+
+@given(
+    st.fixed_dictionaries({}, optional={"exp": SOME_DATES, "nbf": SOME_DATES, "iat": SOME_DATES}),
+    st.sampled_from([0, 5, 0.5, 300]),
+)
+@example({"exp": int(NOW) + 1, "nbf": int(NOW)}, 0)
+@example({"exp": int(NOW), "iat": int(NOW)}, 0)
+def test_times_are_checked_as_one_by_one(claims: dict[str, Any], leeway: float) -> None:
+    def outcome(check: Callable[[], object]) -> object:
+        try:
+            return check()
+        except InvalidClaimError as error:
+            return type(error), str(error)
+
+    def one_by_one() -> tuple[float, float]:
+        until = check_expiry(claims, now=NOW, leeway_seconds=leeway)
+        return check_not_before(claims, now=NOW, leeway_seconds=leeway), until
+
+    together = outcome(lambda: check_times(claims, now=NOW, leeway_seconds=leeway))
+    expected = outcome(one_by_one)
+    if isinstance(together, tuple) and isinstance(together[0], int | float):
+        # Earlier than the epoch and the epoch come to the same: no clock is there.
+        together = (max(together[0], 0), together[1])
+    assert together == expected

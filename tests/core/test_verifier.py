@@ -19,7 +19,7 @@ from jwt_middleware.core.jws import ALGORITHMS, MAX_TOKEN_CHARS, Header, seriali
 from jwt_middleware.core.keys import Key, KeySet
 from jwt_middleware.core.payload import JWTPayload
 from jwt_middleware.core.revocation import RevocationSource
-from jwt_middleware.core.trust import MAX_KNOWN_HEADERS, MAX_LEEWAY_SECONDS
+from jwt_middleware.core.trust import MAX_KNOWN_HEADERS, MAX_LEEWAY_SECONDS, TrustedIssuer
 from jwt_middleware.core.verifier import TokenVerifier, VerifiedToken
 from jwt_middleware.errors import (
     AlgorithmNotAllowedError,
@@ -38,6 +38,8 @@ from jwt_middleware.errors import (
 )
 
 NOW = 1_800_000_000
+OTHER_KEY = Key.generate("ES256")
+OTHER_KEYS = KeySet([OTHER_KEY])
 
 
 def known_headers(verifier: TokenVerifier) -> dict[bytes, Any]:
@@ -169,6 +171,107 @@ class TestGoodTokens:
         assert make_verifier().verify(forge(nested(32))).subject == "42"
         with pytest.raises(MalformedTokenError):
             make_verifier().verify(forge(nested(33)))
+
+
+class TestSeveralIssuers:
+    """Whose keys must have made a signature is read from a payload that is not signed yet."""
+
+    @pytest.fixture
+    def verifier(self, make_verifier: MakeVerifier, hs256: Key) -> TokenVerifier:
+        other = TrustedIssuer(issuer="https://b.example", audience="api", keys=OTHER_KEYS)
+        return make_verifier(trusted=[other])
+
+    @pytest.mark.parametrize(
+        "payload",
+        [
+            pytest.param('{"iss":"https://b.example",%s}', id="plain"),
+            pytest.param('{%s, "iss" \t:\n"https://b.example"}', id="white space"),
+            pytest.param('{"iss":"https:\\/\\/b.example",%s}', id="escaped slashes"),
+            pytest.param('{"iss":"https://\\u0062.example",%s}', id="escaped letter"),
+            pytest.param('{"\\u0069ss":"https://b.example",%s}', id="escaped name"),
+            pytest.param('{"act":{"iss":"ISSUER"},"iss":"https://b.example",%s}', id="actor first"),
+            pytest.param('{"iss":"https://b.example","act":{"iss":"x"},%s}', id="actor last"),
+            pytest.param('{"s":"\\"iss\\":\\"x","iss":"https://b.example",%s}', id="in a string"),
+            pytest.param('{"f":"FAR","iss":"https://b.example",%s}', id="far from the beginning"),
+            pytest.param('{"n":[0FILL],"iss":"https://b.example",%s}', id="after many values"),
+            pytest.param('{"\\"iss":"x","iss":"https://b.example",%s}', id="end of a name"),
+            pytest.param('{"note":"iss","iss":"https://b.example",%s}', id="as a value"),
+            pytest.param('{"iss":"https://b.example","n":[0FILL],%s}', id="many values"),
+        ],
+    )
+    def test_iss_is_read_however_it_is_spelled(
+        self, payload: str, forge: Forge, claims: Claims, verifier: TokenVerifier
+    ) -> None:
+        rest = json.dumps({name: one for name, one in claims.items() if name != "iss"})[1:-1]
+        payload = payload.replace("ISSUER", claims["iss"]).replace("FILL", ",0" * 900)
+        payload = payload.replace("FAR", "x" * 3_000)
+        token = forge((payload % rest).encode(), key=OTHER_KEY)
+        assert verifier.verify(token).trusted.issuer == "https://b.example"
+
+    @pytest.mark.parametrize(
+        ("payload", "error"),
+        [
+            pytest.param('{"act":{"iss":"https://b.example"}}', MissingClaimError, id="nested"),
+            pytest.param(
+                '{"act":{"iss":"https://b.example"},"\\u0069ss":"ISSUER"}',
+                InvalidSignatureError,
+                id="nested, and an escaped one of another issuer",
+            ),
+            pytest.param('{"iss":"https://b.example"', MalformedTokenError, id="no JSON"),
+            pytest.param('{"iss":"https://b.example",}', MalformedTokenError, id="a comma"),
+            pytest.param('{"iss":"ISSUER"}', UnknownKeyError, id="another issuer's"),
+            pytest.param('{"iss":null}', InvalidClaimError, id="null"),
+            pytest.param('{"iss":["https://b.example"]}', InvalidClaimError, id="a list"),
+            pytest.param("{}", MissingClaimError, id="missing"),
+            pytest.param("[]", MalformedTokenError, id="no object"),
+            pytest.param('{"iss":"\\x"}', MalformedTokenError, id="no such escape"),
+            pytest.param('{"iss":"https://b.example","iss":"x"}', MalformedTokenError, id="twice"),
+        ],
+    )
+    def test_what_is_signed_is_read_strictly(
+        self,
+        payload: str,
+        error: type[Exception],
+        forge: Forge,
+        claims: Claims,
+        verifier: TokenVerifier,
+    ) -> None:
+        token = forge(payload.replace("ISSUER", claims["iss"]).encode(), key=OTHER_KEY)
+        with pytest.raises(error) as caught:
+            verifier.verify(token)
+        assert type(caught.value) is error
+
+    def test_what_is_not_signed_is_not_parsed_beyond_a_bound(
+        self, forge: Forge, claims: Claims, verifier: TokenVerifier
+    ) -> None:
+        named = f'"iss":"{claims["iss"]}"'
+        with pytest.raises(MalformedTokenError, match="not strict JSON"):
+            verifier.verify(forge(f'{{"n":{{}},{named},{named}}}'.encode()))
+        many = ",".join("1" * 300)
+        digits = f'{{"n":{{}},{named},{named},"m":{"1" * 400}}}'
+        with pytest.raises(MalformedTokenError, match="number of too many digits"):
+            verifier.verify(forge(digits.encode()))
+        with pytest.raises(MalformedTokenError, match="more than 256 values"):
+            verifier.verify(forge(f'{{"n":{{}},{named},{named},"m":[{many}]}}'.encode()))
+
+    @pytest.mark.parametrize("length", range(3_000, 3_003))
+    def test_iss_is_found_in_a_long_payload_at_any_offset(
+        self, length: int, forge: Forge, claims: Claims, verifier: TokenVerifier
+    ) -> None:
+        token = forge({"a": "x" * length} | claims)
+        assert verifier.verify(token).claims["iss"] == claims["iss"]
+        del claims["iss"]
+        with pytest.raises(MissingClaimError):
+            verifier.verify(forge({"a": "x" * length} | claims))
+
+    def test_a_payload_is_not_parsed_before_its_signature_is_checked(
+        self, forge: Forge, claims: Claims, verifier: TokenVerifier
+    ) -> None:
+        signed = forge(b'{"iss":"%b",nonsense' % claims["iss"].encode())
+        with pytest.raises(MalformedTokenError, match="not strict JSON"):
+            verifier.verify(signed)
+        with pytest.raises(InvalidSignatureError):
+            verifier.verify(signed[:-43] + "A" * 43)
 
 
 class TestTokenType:

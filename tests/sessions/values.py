@@ -15,7 +15,7 @@ from jwt_middleware.sessions.store import (
     qualified,
 )
 
-NOW = 1_800_000_000.25
+NOW = 1_700_000_000.25
 ISS = "https://auth"
 FIRST, SECOND, THIRD, FOURTH = (bytes([number]) * 32 for number in range(1, 5))
 SALT = b"s" * 16

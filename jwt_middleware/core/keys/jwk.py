@@ -45,18 +45,23 @@ class JWK(NamedTuple):
     material: Any
 
 
-def parse_jwk(jwk: Mapping[str, Any] | str | bytes, *, alg: str | None) -> JWK:
+def parse_jwk(
+    jwk: Mapping[str, Any] | str | bytes, *, alg: str | None, public_only: bool = False
+) -> JWK:
     """
     Read a JWK, from its members or their JSON text.  A member that is ``null`` is absent.
 
     Args:
         jwk: Members or JSON text.
         alg: For a JWK that names none.
+        public_only: Whether the private half of a pair is not looked at.
 
     Raises:
         ConfigurationError: It is not a usable signature key for one alg.
     """
     members = _members(jwk)
+    if public_only and members["kty"] != "oct":
+        members = {name: members[name] for name in members.keys() - _PRIVATE_MEMBERS}
     alg = _alg(members, alg)
     try:
         for name in _ENCODED_MEMBERS.intersection(members):

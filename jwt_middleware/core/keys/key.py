@@ -196,7 +196,12 @@ class Key:
 
     @classmethod
     def from_jwk(
-        cls, jwk: Mapping[str, Any] | str | bytes, *, alg: str | None = None, kid: str | None = None
+        cls,
+        jwk: Mapping[str, Any] | str | bytes,
+        *,
+        alg: str | None = None,
+        kid: str | None = None,
+        public_only: bool = False,
     ) -> Self:
         """
         Make a key from a JWK (RFC 7517): oct, RSA, EC or OKP with Ed25519.
@@ -208,8 +213,12 @@ class Key:
             jwk: Members, or their JSON text.
             alg: For a JWK that names none; a curve implies it, RSA and oct do not.
             kid: Overrides the JWK's own.
+            public_only: Whether a private key is read as its public half: for RSA in a hundredth
+                of the time, since primes are not checked.
         """
-        parsed = parse_jwk(jwk, alg=None if alg is None else canonical_alg(alg))
+        parsed = parse_jwk(
+            jwk, alg=None if alg is None else canonical_alg(alg), public_only=public_only
+        )
         name = parsed.kid if kid is None else kid
         if parsed.alg in material.SECRET_BYTES:
             key = cls.from_secret(parsed.material, alg=parsed.alg, kid=name)

@@ -125,7 +125,7 @@ class RingDirectory:
 
     def read_key(self, entry: RingKey) -> Key:
         """
-        Read the material of a key that the manifest names.
+        Read the material of a key that the manifest names: of a retiring one the public half.
 
         Raises:
             ConfigurationError: Its file is missing, damaged, open to others, or another key's.
@@ -133,8 +133,9 @@ class RingDirectory:
         path = self._key_path(entry.kid)
         with _naming(path):
             _check_private(path, "600")
-            key = Key.from_jwk(read_file(path)[1])
-            if (key.kid, key.alg) != (entry.kid, entry.alg) or not key.can_sign:
+            retiring = entry.state == "retiring"
+            key = Key.from_jwk(read_file(path)[1], public_only=retiring)
+            if (key.kid, key.alg) != (entry.kid, entry.alg) or not (retiring or key.can_sign):
                 raise ConfigurationError("is not the key that the manifest names")
             return key
 

@@ -71,8 +71,7 @@ class KeyRing(WatchedKeys):
         problems: list[str] = []
         for entry in manifest.verifying(now):
             try:
-                # Files of keys never change: one that was read is not read again.
-                material = self._materials.get(entry.kid) or self._material(entry)
+                material = self._material(entry)
             except ConfigurationError as error:
                 problems.append(str(error))
             else:
@@ -86,12 +85,17 @@ class KeyRing(WatchedKeys):
             material.whole if kid == active else material.verifying
             for kid, material in materials.items()
         ]
-        if problems:  # which may be mended without a change of the manifest
+        if problems:  # which may be fixed without a change of the manifest
             return Loaded(KeySet(keys), until=-math.inf)
         ends = [key.retire_after for key in manifest.retiring if key.kid in materials]
         return Loaded(KeySet(keys), until=min(filter(None, ends), default=math.inf))
 
     def _material(self, entry: RingKey) -> _Material:
+        # Files of keys never change: one that was read is not read again, unless an older manifest
+        # was restored, so that a key of which only the public half was read is to sign.
+        known = self._materials.get(entry.kid)
+        if known is not None and (known.whole.can_sign or entry.state == "retiring"):
+            return known
         key = self._directory.read_key(entry)
         return _Material(key, key.limited_to({"verify"}))
 

@@ -127,3 +127,22 @@ def test_each_step_is_on_the_disk_before_the_next(
         "fsync []",
         "unlink ['.jwk']",
     ]
+
+
+@pytest.mark.parametrize("alg", ["RS256", "ES256", "EdDSA"])
+def test_reads_only_the_public_half_of_a_retiring_key(tmp_path: Path, alg: str) -> None:
+    create(tmp_path / "keys", alg=alg, now=0)
+    rotate(tmp_path / "keys", token_lifetime_seconds=1, now=10)
+    ring = RingDirectory(tmp_path / "keys")
+    manifest = ring.read_manifest()
+    (retiring,) = (ring.read_key(entry) for entry in manifest.retiring)
+    assert retiring.can_verify
+    assert not retiring.can_sign
+    assert all(ring.read_key(one).can_sign for one in (manifest.active, manifest.announced))
+
+
+def test_reads_a_retiring_secret(tmp_path: Path) -> None:
+    create(tmp_path / "keys", alg="HS256", now=0)
+    rotate(tmp_path / "keys", token_lifetime_seconds=1, now=10)
+    ring = RingDirectory(tmp_path / "keys")
+    assert ring.read_key(ring.read_manifest().retiring[0]).can_verify

@@ -305,7 +305,7 @@ def test_no_token_of_a_key_retired_in_an_emergency_is_accepted(ring: Ring, state
     verifier = ring.verifier(source)
     manifest = ring.rotate()
     (entry,) = (key for key in manifest.keys if key.state == state)
-    stolen = RingDirectory(ring.directory).read_key(entry)
+    stolen = Key.from_jwk(ring.key_path(entry.kid).read_bytes())
     ring.now += 5
     token = forged(ring, stolen)
     assert verifier.verify(token).subject == "42"
@@ -400,3 +400,18 @@ def test_the_longest_leeway_is_within_the_grace(ring: Ring) -> None:
     ring.now = int(ring.now) + LIFETIME + 300 - 0.001
     assert patient.verifier.verify(token).subject == "42"
     assert GRACE_SECONDS > 300 + 5
+
+
+def test_a_restored_manifest_signs_with_a_key_that_was_retiring(ring: Ring) -> None:
+    before = (ring.directory / "ring.json").read_bytes()
+    kid = ring.manifest().active.kid
+    ring.rotate()
+    source = ring.source()
+    signing = source.current().signing_key
+    assert signing is not None
+    assert signing.kid != kid
+    (ring.directory / "ring.json").write_bytes(before)
+    ring.now += 1
+    signing = source.current().signing_key
+    assert signing is not None
+    assert signing.kid == kid

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 import pytest
@@ -205,3 +206,16 @@ def test_an_expired_revocation_is_pruned_at_its_expiry(store: SessionStore) -> N
     store.revoke(a_revocation("gone", expires_at=int(NOW) + 10))
     store.prune(now=int(NOW) + 10, limit=10)
     assert read_all(store, Cursor("", 0))[0] == []
+
+
+def test_a_host_whose_clock_is_fast_prunes_nothing_that_counts_for_others(
+    store: SessionStore,
+) -> None:
+    if store.single_process:
+        pytest.skip("no other host shares it")
+    now = time.time()
+    store.revoke(kept := a_revocation("kept", expires_at=int(now) + 3_600))
+    store.add(a_session("kept", expires_at=now + 3_600, ends_at=now + 3_600))
+    store.prune(now=now + 3 * 3_600, limit=10)
+    assert read_all(store)[0] == [kept]
+    assert store.find("kept") is not None

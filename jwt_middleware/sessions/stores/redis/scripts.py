@@ -310,7 +310,12 @@ return {id, number, cjson.encode(found), complete}
 """)
 
 PRUNE: Final = Script("""
-local now, forgotten_until, limit, named_seconds = unpack(ARGV)
+local now, leeway, limit, named_seconds = unpack(ARGV)
+-- By the earlier of two clocks: a host whose own is fast must not remove what counts for others.
+local clock = redis.call('TIME')
+local earlier = math.min(tonumber(now), tonumber(clock[1]) + tonumber(clock[2]) / 1e6)
+local forgotten_until = string.format('%.6f', earlier - tonumber(leeway))
+now = string.format('%.6f', earlier)
 local ended, subject = 0, redis.call('SRANDMEMBER', TO_CLEAR)
 if subject then ended = clear(subject, tonumber(limit), tonumber(named_seconds)) end
 local sids = redis.call('ZRANGEBYSCORE', SESSIONS, '-inf', forgotten_until, 'LIMIT', 0, limit)

@@ -197,8 +197,9 @@ class RedisSessions:
 
     def prune(self, *, now: float, limit: int) -> int:
         """Remove some of what has expired or been ended; attempts expire by themselves."""
-        forgotten_until = _text(now - MAX_LEEWAY_SECONDS)
-        return self._run(scripts.PRUNE, _text(now), forgotten_until, limit, NAMED_SECONDS, read=int)
+        return self._run(
+            scripts.PRUNE, _text(now), MAX_LEEWAY_SECONDS, limit, NAMED_SECONDS, read=int
+        )
 
     def reserve(self, attempt: Attempt, *, now: float) -> Reservation:
         """Count a login attempt, if all its buckets have space."""

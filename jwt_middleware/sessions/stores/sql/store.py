@@ -133,17 +133,26 @@ _OLD_CLEARABLE: Final = Statement("""
 """)
 
 
-def _prune(table: str, *, key: str, expiry: str) -> Statement:
+# By the earlier of two clocks: a host whose own is fast must not remove what counts for others.
+_PRUNING_TIME: Final = (
+    "{MIN(:now, (JULIANDAY('now') - 2440587.5) * 86400.0)"
+    "|LEAST(CAST(:now AS DOUBLE PRECISION), EXTRACT(EPOCH FROM CLOCK_TIMESTAMP()))}"
+)
+
+
+def _prune(table: str, *, key: str, expiry: str, margin_seconds: int = 0) -> Statement:
     # What is in use at this moment can wait for the next time.
     return Statement(f"""
         DELETE FROM {table} WHERE {key} IN (
-            SELECT {key} FROM {table} WHERE {expiry} <= :until ORDER BY {expiry} LIMIT :most
-            {{|FOR UPDATE SKIP LOCKED}}
+            SELECT {key} FROM {table} WHERE {expiry} <= {_PRUNING_TIME} - {margin_seconds}
+            ORDER BY {expiry} LIMIT :most {{|FOR UPDATE SKIP LOCKED}}
         )
     """)
 
 
-_PRUNE_SESSIONS: Final = _prune("jwt_sessions", key="sid", expiry="expires_at")
+_PRUNE_SESSIONS: Final = _prune(
+    "jwt_sessions", key="sid", expiry="expires_at", margin_seconds=MAX_LEEWAY_SECONDS
+)
 _PRUNE_REVOCATIONS: Final = _prune("jwt_revocations", key="number", expiry="expires_at")
 _PRUNE_ATTEMPTS: Final = _prune("jwt_attempts", key="name_hash", expiry="idle_from")
 
@@ -324,13 +333,8 @@ class SQLSessions:
         """Remove some of what has expired or been ended."""
         with self._database.writing(durable=False) as connection:
             removed = sum(
-                connection.run(statement, {"until": until, "most": limit}).rowcount
-                for statement, until in (
-                    (_PRUNE_SESSIONS, now - MAX_LEEWAY_SECONDS),
-                    # PostgreSQL would round it to compare it with whole numbers.
-                    (_PRUNE_REVOCATIONS, math.floor(now)),
-                    (_PRUNE_ATTEMPTS, now),
-                )
+                connection.run(statement, {"now": now, "most": limit}).rowcount
+                for statement in (_PRUNE_SESSIONS, _PRUNE_REVOCATIONS, _PRUNE_ATTEMPTS)
             )
         with self._database.writing() as connection:
             ended = connection.run(_ANY_ENDED).fetchone()
