@@ -58,6 +58,7 @@ LEVELS: Final[Mapping[Name, int]] = dict.fromkeys(Name, logging.INFO) | {
     Name.REQUEST_REPORTED: logging.WARNING,
     Name.REQUEST_UNAVAILABLE: logging.ERROR,
     Name.LOGIN_LIMITED: logging.WARNING,
+    Name.TOKEN_REPEATED: logging.WARNING,
     Name.TOKEN_REPLAYED: logging.WARNING,
     Name.KEYS_FAILED: logging.WARNING,
     Name.STORE_LOST: logging.ERROR,

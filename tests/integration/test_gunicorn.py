@@ -508,7 +508,7 @@ def test_preloaded_workers_and_threads_share_nothing(server: Server) -> None:
 
 def test_gunicorns_log_holds_nothing_secret(server: Server) -> None:
     log = server.log
-    assert log.count("jwt_middleware INFO refused") > 10
+    assert log.count("jwt_middleware INFO request.refused") > 10
     for word in (MARKER, PASSWORD, SECRET.decode(), b64(SECRET), "Traceback"):
         assert word not in log
     assert re.search(r"eyJ[A-Za-z0-9_-]{8}", log) is None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import traceback
 from base64 import b64encode
 from collections.abc import Iterator
@@ -24,6 +25,7 @@ from jwt_middleware import (
     TokenEndpoint,
     TokenIssuer,
     TokenVerifier,
+    events,
 )
 from jwt_middleware.accounts.hashing import SecretHasher
 from jwt_middleware.accounts.sql import SQLAccounts
@@ -48,6 +50,9 @@ from ..site import (
     token_with,
 )
 
+# What an operator finds a token by: events have it of any token, escaped and cut.
+CLAIMED = re.compile(r' (?:issuer|kid|jti|sub)=(?:"[^"]*"|\S*)')
+
 
 class Everything(logging.Handler):
     """Keeps all that a log could show: the text, the arguments and the exceptions."""
@@ -59,13 +64,14 @@ class Everything(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         self.records += 1
-        self.text += f"{record.getMessage()}\n{record.args!r}\n"
+        self.text += CLAIMED.sub("", f"{record.getMessage()}\n{record.args!r}\n")
         if record.exc_info:
             self.text += "".join(traceback.format_exception(*record.exc_info))
 
 
 @pytest.fixture
 def everything() -> Iterator[Everything]:
+    events.limit(100_000)  # that none is left out
     handler = Everything()
     root = logging.getLogger()
     before = root.level
@@ -273,7 +279,7 @@ def test_sessions_from_login_to_logout(style: str, everything: Everything, tmp_p
     shown = [repr(one) for one in (sessions.store, *sessions.store.list(), sessions, endpoint)]
     accounts.close()
     assert "token.replayed" in everything.text
-    assert "too_many_attempts" in everything.text
+    assert "login.limited" in everything.text
     assert_silent(everything.text, secrets)
     assert_silent("\n".join([*said, *shown]), secrets)
     encoded = b64encode(CLIENT.encode()).decode()
