@@ -16,7 +16,7 @@ from .core.issuer import IssuedToken, TokenIssuer
 from .core.keys import Key, KeySet
 from .core.payload import JWTPayload
 from .core.revocation import RevocationCheck, RevocationSource
-from .core.shortcut import generate_payload, generate_token, verify_token
+from .core.shortcut import generate_payload
 from .core.trust import KeySource, TrustedIssuer
 from .core.verifier import TokenVerifier, VerifiedToken
 from .errors import (
@@ -42,6 +42,9 @@ if TYPE_CHECKING:
     from .accounts.hashing import SecretHasher as SecretHasher
     from .accounts.sql import SQLAccounts as SQLAccounts
     from .config import wrap as wrap
+    from .config.shortcut import generate_token as generate_token
+    from .config.shortcut import verify_token as verify_token
+    from .core.payload import ClientTypeEnum as ClientTypeEnum
     from .endpoint.app import TokenEndpoint as TokenEndpoint
     from .endpoint.forms import ClientForm as ClientForm
     from .endpoint.limits import LoginThrottle as LoginThrottle
@@ -66,6 +69,7 @@ else:
         "AccountLookup": ".accounts",
         "AccountVerifier": ".accounts",
         "ClientForm": ".endpoint.forms",
+        "ClientTypeEnum": ".core.payload",
         "ClientType": ".accounts",
         "DiscoveredJWKS": ".keysources",
         "Grant": ".sessions",
@@ -86,6 +90,8 @@ else:
         "Sessions": ".sessions",
         "TokenEndpoint": ".endpoint.app",
         "WellKnown": ".wsgi.metadata",
+        "generate_token": ".config.shortcut",
+        "verify_token": ".config.shortcut",
         "wrap": ".config",
     }
 
@@ -105,6 +111,7 @@ __all__ = [
     "BadCredentialsError",
     "ClientForm",
     "ClientType",
+    "ClientTypeEnum",
     "ConfigurationError",
     "DiscoveredJWKS",
     "ExpiredTokenError",

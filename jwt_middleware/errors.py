@@ -16,7 +16,8 @@ JWTMiddlewareError                      each can be copied and pickled
    ├─ InvalidGrantError                 the refresh token is not accepted
    ├─ InvalidRequestError               the request is malformed
    │  ├─ InvalidFormError .fields
-   │  ├─ InvalidScopeError, UnsupportedGrantTypeError
+   │  ├─ InvalidScopeError, InvalidTargetError, UnsupportedGrantTypeError, UnsupportedTokenTypeError
+   │  ├─ NotFoundError
    │  ├─ MethodNotAllowedError .allowed
    │  ├─ BodyTooLargeError
    │  └─ UnsupportedMediaTypeError
@@ -196,11 +197,20 @@ class InvalidGrantError(AuthError):
 
 
 class InvalidRequestError(AuthError):
-    """The request does not follow RFC 6750 or the endpoint's format."""
+    """
+    The request does not follow RFC 6750 or the endpoint's format.
+
+    Attributes:
+        parameter: The one that is missing or malformed; with it the text of the instance is public.
+    """
 
     code = "invalid_request"
     sentence = "The request is malformed."
     sentence_zh = "请求格式错误"
+
+    def __init__(self, detail: str | None = None, *, parameter: str | None = None) -> None:
+        super().__init__(detail)
+        self.parameter = parameter
 
 
 class InvalidFormError(InvalidRequestError):
@@ -228,12 +238,36 @@ class InvalidScopeError(InvalidRequestError):
     sentence_zh = "请求的权限范围无效"
 
 
+class InvalidTargetError(InvalidRequestError):
+    """A resource asked for is none that tokens are issued for here (RFC 8707 §2)."""
+
+    code = "invalid_target"
+    sentence = "The resource is unknown, or no token is issued for it here."
+    sentence_zh = "请求的资源无效"
+
+
 class UnsupportedGrantTypeError(InvalidRequestError):
     """The token endpoint does not support the grant type (RFC 6749 §5.2)."""
 
     code = "unsupported_grant_type"
     sentence = "This grant type is not supported."
     sentence_zh = "不支持该授权类型"
+
+
+class UnsupportedTokenTypeError(InvalidRequestError):
+    """This service cannot revoke such a token (RFC 7009 §2.2.1)."""
+
+    code = "unsupported_token_type"
+    sentence = "This token cannot be revoked here."
+    sentence_zh = "不支持撤销该类型的令牌"
+
+
+class NotFoundError(InvalidRequestError):
+    """There is nothing at this path, which is one of this package's own."""
+
+    code = "not_found"
+    sentence = "There is nothing here."
+    sentence_zh = "资源不存在"
 
 
 class MethodNotAllowedError(InvalidRequestError):

@@ -35,6 +35,7 @@ ENDPOINT = """
 
 [accounts]
 url = "sqlite:///accounts.db"
+min_secret_chars = 1
 
 [accounts.hasher]
 time_cost = 1

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from enum import IntEnum
 
+from ..core.payload import ClientType as ClientType
 from ..errors import ConfigurationError, InvalidAccountError
 
 MAX_ACCOUNT_CHARS = 255
@@ -18,38 +18,6 @@ _INVISIBLE = frozenset(
     {0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x180F, 0x2800, 0x3164, 0xFFA0, 0x1D159}
     | {*range(0x180B, 0x180E), *range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0)}
 )
-
-
-class ClientType(IntEnum):
-    """
-    The kinds of client a login form knows by number.
-
-    Members are what a form sends as ``type``; :attr:`label` is what the rest of the package calls
-    them: a token's ``ac_type``, the keys of an endpoint's ``verifiers``.
-    """
-
-    EMAIL = 100
-    MOBILE = 101
-    USERNAME = 102
-    SERVICE = 200
-
-    @property
-    def label(self) -> str:
-        """The name, in lower case: ``"email"``."""
-        return self.name.lower()
-
-    @classmethod
-    def named(cls, label: str) -> ClientType:
-        """
-        Return the member of this label.
-
-        Raises:
-            ValueError: There is none.
-        """
-        for member in cls:
-            if member.label == label:
-                return member
-        raise ValueError(f"client types are {', '.join(member.label for member in cls)}")
 
 
 def check_client_type(client_type: str) -> None:
@@ -95,6 +63,12 @@ def normalise_account(account: str, client_type: str) -> str:
     for char in name:
         _check_char(char)
     return name
+
+
+def is_ignorable(char: str) -> bool:
+    """Tell whether a verifier may ignore *char*: white space, invisible, or an accent."""
+    is_accent = unicodedata.combining(char) != 0
+    return is_accent or unicodedata.category(char)[0] in "CZ" or ord(char) in _INVISIBLE
 
 
 def _normalise_once(name: str, *, fold: bool) -> str:

@@ -18,11 +18,45 @@ from ..fork import PerProcess
 
 logger = logging.getLogger(__name__)
 
+DEFAULT_MIN_SECRET_CHARS = 8  # NIST SP 800-63B §5.1.1.2
+
 # At four bytes a character the longest secret is 4,096 bytes of UTF-8.
 MAX_SECRET_CHARS = 1024
 
 _SALT_BYTES = 16  # RFC 9106 §3.1
 _HASH_BYTES = 32
+
+
+# Of those in breaches, the most frequent that are long enough (NIST SP 800-63B §5.1.1.2).
+_COMMONEST = frozenset([
+    "password", "passw0rd", "password1", "password12", "password123", "password!", "p@ssw0rd",
+    "p@ssword", "12345678", "123456789", "1234567890", "0123456789", "87654321", "987654321",
+    "11111111", "00000000", "88888888", "12341234", "11223344", "123123123", "123321123",
+    "147258369", "qwertyui", "qwertyuiop", "qwerty12", "qwerty123", "1q2w3e4r", "1q2w3e4r5t",
+    "1qaz2wsx", "q1w2e3r4", "zaq12wsx", "asdfghjk", "asdfghjkl", "zxcvbnm1", "abcd1234",
+    "abc12345", "abcdefgh", "a1b2c3d4", "iloveyou", "sunshine", "princess", "football",
+    "baseball", "superman", "trustno1", "starwars", "whatever", "welcome1", "letmein1",
+    "changeme", "administrator", "admin123", "computer", "internet", "michelle", "jennifer",
+])  # fmt: skip
+
+
+def check_secret(secret: str, *, account: str, min_chars: int) -> None:
+    """
+    Reject a new secret that is too short, or among the first that are guessed.
+
+    Args:
+        secret: The new secret.
+        account: The name of its account.
+        min_chars: How long it is at least.
+
+    Raises:
+        InvalidSecretError: It is too short, one of the commonest, or the account's name.
+    """
+    if len(secret) < min_chars:
+        raise InvalidSecretError(f"a secret has at least {min_chars} characters, not {len(secret)}")
+    folded = secret.casefold()
+    if folded in _COMMONEST or folded == account.casefold():
+        raise InvalidSecretError("the secret is one of the first that are guessed")
 
 
 class SecretHasher:
@@ -31,7 +65,7 @@ class SecretHasher:
 
     Defaults are the floor that OWASP's Password Storage Cheat Sheet gives: 19 MiB, two passes,
     one lane.  A process spends at most ``max_concurrent * memory_cost_kib`` of memory on it, 38 MiB
-    by default, however many threads log somebody in.  No more than ``max_concurrent + max_waiting``
+    by default, however many threads verify secrets.  No more than ``max_concurrent + max_waiting``
     of its threads are busy with secrets, six by default: the others are there for everything else,
     and a login too many is refused at once.
 

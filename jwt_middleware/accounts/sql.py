@@ -4,14 +4,18 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
+from types import MappingProxyType
 from typing import Any, Final
 
-from ..errors import BadCredentialsError, DuplicateRowError, UnavailableError
+from ..core.payload import ClientType, check_account, checked_claims
+from ..core.scope import valid_scopes
+from ..errors import BadCredentialsError, ConfigurationError, DuplicateRowError, UnavailableError
 from ..sql.database import Database, Schema
 from ..sql.statement import Statement, Table
 from ..sql.urls import DatabaseURL
@@ -21,8 +25,8 @@ from .errors import (
     InvalidAccountError,
     UnknownAccountError,
 )
-from .hashing import SecretHasher
-from .identity import DEFAULT_AUTH, AccountLookup, AccountVerifier, Identity
+from .hashing import DEFAULT_MIN_SECRET_CHARS, MAX_SECRET_CHARS, SecretHasher, check_secret
+from .identity import DEFAULT_AUTH, AccountLookup, AccountVerifier, Identity, NumberedAccounts
 
 logger = logging.getLogger(__name__)
 
@@ -46,24 +50,23 @@ _TABLE: Final = Table(
                 disabled BOOLEAN NOT NULL,
                 created_at BIGINT NOT NULL,
                 secret_changed_at BIGINT NOT NULL,
+                claims TEXT,
                 UNIQUE (client_type, name)
             )
         """)
     ],
+    added={"claims": Statement("ALTER TABLE accounts ADD COLUMN claims TEXT")},
 )
 _SCHEMA: Final = Schema(
     tables=[_TABLE],
     fix="call create_schema(), or add an account with `jwt-middleware account add`",
 )
 
-_SHOWN: Final = "id, client_type, name, scope, auth, disabled, created_at, secret_changed_at"
 _NAMED: Final = "WHERE client_type = :client_type AND name = :name"
-_FIND: Final = Statement(f"SELECT {_SHOWN} FROM accounts WHERE id = :uid")
-_FIND_NAMED: Final = Statement(f"SELECT {_SHOWN} FROM accounts {_NAMED}")
-_FIND_FOR_LOGIN: Final = Statement(f"SELECT secret_hash, {_SHOWN} FROM accounts {_NAMED}")
-_LIST: Final = Statement(
-    f"SELECT {_SHOWN} FROM accounts WHERE id > :after ORDER BY id LIMIT :limit"
-)
+# All columns: the last, claims, is not there until create_schema() has seen what 0.1 has created.
+_FIND: Final = Statement("SELECT * FROM accounts WHERE id = :uid")
+_FIND_NAMED: Final = Statement(f"SELECT * FROM accounts {_NAMED}")
+_LIST: Final = Statement("SELECT * FROM accounts WHERE id > :after ORDER BY id LIMIT :limit")
 _ADD: Final = Statement("""
     INSERT INTO accounts
         (client_type, name, secret_hash, scope, auth, disabled, created_at, secret_changed_at)
@@ -71,6 +74,11 @@ _ADD: Final = Statement("""
     RETURNING id
 """)
 _SET_DISABLED: Final = Statement(f"UPDATE accounts SET disabled = :disabled {_NAMED}")
+_SET_SCOPE: Final = Statement(f"UPDATE accounts SET scope = :scope {_NAMED}")
+_SET_CLAIMS: Final = Statement(f"UPDATE accounts SET claims = :claims {_NAMED}")
+_SET_AUTH: Final = Statement(f"UPDATE accounts SET auth = :auth {_NAMED}")
+_RENAME: Final = Statement(f"UPDATE accounts SET name = :new {_NAMED}")
+_REMOVE: Final = Statement(f"DELETE FROM accounts {_NAMED}")
 # The time is never the same again, even within a second or by a clock that was set back: sessions
 # are told by it.
 _SET_SECRET: Final = Statement(f"""
@@ -100,6 +108,7 @@ class Account:
         disabled: Whether its logins are refused.
         created_at: Seconds since the Unix epoch, UTC.
         secret_changed_at: Seconds since the Unix epoch, UTC; a rehash is no change.
+        claims: Claims of one's own for its tokens.
     """
 
     uid: int
@@ -110,9 +119,10 @@ class Account:
     disabled: bool
     created_at: int
     secret_changed_at: int
+    claims: Mapping[str, Any] = field(default_factory=dict)
 
 
-class SQLAccounts:
+class SQLAccounts(NumberedAccounts):
     """
     Accounts in a SQL database.
 
@@ -127,10 +137,12 @@ class SQLAccounts:
     Args:
         url: ``sqlite:///accounts.db`` (a file), ``postgresql://user:password@host/database``.
         hasher: Hashes and verifies secrets; by default one with OWASP's parameters.
+        min_secret_chars: How long new secrets are at least, 1 to 1,024.
         clock: Seconds since the Unix epoch, UTC.
 
     Raises:
-        ConfigurationError: The URL cannot be used, or its driver is not installed.
+        ConfigurationError: The URL cannot be used, its driver is not installed, or
+            *min_secret_chars* is something else.
     """
 
     def __init__(
@@ -138,10 +150,16 @@ class SQLAccounts:
         url: str | DatabaseURL,
         *,
         hasher: SecretHasher | None = None,
+        min_secret_chars: int = DEFAULT_MIN_SECRET_CHARS,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        if type(min_secret_chars) is not int or not 1 <= min_secret_chars <= MAX_SECRET_CHARS:
+            raise ConfigurationError(
+                f"min_secret_chars must be a whole number from 1 to {MAX_SECRET_CHARS}"
+            )
         self._database = Database(url, schema=_SCHEMA, timeout_seconds=TIMEOUT_SECONDS)
         self._hasher = SecretHasher() if hasher is None else hasher
+        self._min_secret_chars = min_secret_chars
         self._clock = clock
 
     def __repr__(self) -> str:
@@ -167,6 +185,7 @@ class SQLAccounts:
         *,
         scope: str = "",
         auth: str = DEFAULT_AUTH,
+        claims: Mapping[str, Any] = MappingProxyType({}),
     ) -> Identity:
         """
         Add an account, enabled.
@@ -174,19 +193,25 @@ class SQLAccounts:
         Args:
             client_type: The label of a client type; one of the application's own will do.
             account: Its name, in any spelling.
-            secret: 1 to 1,024 characters.
-            scope: Scopes separated by spaces.
+            secret: Up to 1,024 characters, and none of the first that are guessed.
+            scope: Scopes separated by single spaces.
             auth: The token's ``auth`` claim.
+            claims: Claims of one's own, as :class:`JWTPayload` has them.
 
         Raises:
             AccountExistsError: This client type has an account of that name.
-            InvalidAccountError: Name, scope or auth is none an account can have.
+            InvalidAccountError: Name, scope, auth or claims are none an account can have.
             InvalidSecretError: No account can have this secret.
         """
         check_client_type(client_type)
         name = normalise_account(account, client_type)
-        if not (scope.isprintable() and auth.isprintable()):
-            raise InvalidAccountError("scope and auth are printable text")
+        if client_type == ClientType.SERVICE and ":" in name:
+            raise InvalidAccountError(
+                "the name of a service must not hold a colon: HTTP Basic ends it there (RFC 7617)"
+            )
+        _check_values(scope=scope, auth=auth)
+        text = _claims_text(claims)
+        check_secret(secret, account=name, min_chars=self._min_secret_chars)
         now = int(self._clock())
         row = {
             "client_type": client_type,
@@ -200,11 +225,11 @@ class SQLAccounts:
         try:
             with self._database.writing() as connection:
                 (uid,) = connection.run(_ADD, row).fetchone()
+                if claims:
+                    connection.run(_SET_CLAIMS, {**row, "claims": text})
         except DuplicateRowError as error:
-            raise AccountExistsError(
-                f"an account {name!r} of the type {client_type} exists already"
-            ) from error
-        return Identity(uid=uid, scope=scope, auth=auth, credential=str(now))
+            raise _exists(client_type, name) from error
+        return Identity(uid=uid, scope=scope, auth=auth, credential=str(now), claims=claims)
 
     def find(self, uid: int) -> Account | None:
         """Return the account with this uid, ``None`` if there is none."""
@@ -269,8 +294,69 @@ class SQLAccounts:
             UnknownAccountError: There is no such account.
             InvalidSecretError: No account can have this secret.
         """
+        check_secret(secret, account=account, min_chars=self._min_secret_chars)
         values = {"secret_hash": self._hasher.hash(secret), "now": int(self._clock())}
         self._update(_SET_SECRET, client_type, account, values)
+
+    def set_scope(self, client_type: str, account: str, scope: str) -> None:
+        """
+        Give the account other scopes, from the next login or refresh on.
+
+        A session never gets a scope that it did not begin with.
+
+        Raises:
+            UnknownAccountError: There is no such account.
+            InvalidAccountError: No account can have this scope.
+        """
+        _check_values(scope=scope, auth=DEFAULT_AUTH)
+        self._update(_SET_SCOPE, client_type, account, {"scope": scope})
+
+    def set_auth(self, client_type: str, account: str, auth: str) -> None:
+        """
+        Give the account another claim ``auth``, from the next login or refresh on.
+
+        Raises:
+            UnknownAccountError: There is no such account.
+            InvalidAccountError: No account can have this auth.
+        """
+        _check_values(scope="", auth=auth)
+        self._update(_SET_AUTH, client_type, account, {"auth": auth})
+
+    def set_claims(self, client_type: str, account: str, claims: Mapping[str, Any]) -> None:
+        """
+        Give the account other claims of one's own, from the next login or refresh on.
+
+        Raises:
+            UnknownAccountError: There is no such account.
+            InvalidAccountError: No token can have these claims.
+        """
+        self._update(_SET_CLAIMS, client_type, account, {"claims": _claims_text(claims)})
+
+    def rename(self, client_type: str, account: str, new: str) -> None:
+        """
+        Give the account another name.  Its uid, its secret and its sessions stay.
+
+        Raises:
+            UnknownAccountError: There is no such account.
+            AccountExistsError: Another one of this client type has that name.
+        """
+        check_client_type(client_type)
+        name = normalise_account(new, client_type)
+        try:
+            self._update(_RENAME, client_type, account, {"new": name})
+        except DuplicateRowError as error:
+            raise _exists(client_type, name) from error
+
+    def remove(self, client_type: str, account: str) -> None:
+        """
+        Remove the account.  Its sessions cannot be refreshed, and its uid is never used again.
+
+        Access tokens it already has are not touched: to end them as well, end its sessions.
+
+        Raises:
+            UnknownAccountError: There is no such account.
+        """
+        self._update(_REMOVE, client_type, account, {})
 
     def verify(self, client_type: str, account: str, secret: str) -> Identity:
         """
@@ -321,10 +407,10 @@ class SQLAccounts:
         except InvalidAccountError:
             name = ""  # no account has it, but the lookup takes as long
         with self._database.reading() as connection:
-            row = connection.run(
-                _FIND_FOR_LOGIN, {"client_type": client_type, "name": name}
-            ).fetchone()
-        return (self._hasher.decoy, None) if row is None else (row[0], _to_account(row[1:]))
+            row = connection.run(_FIND_NAMED, {"client_type": client_type, "name": name}).fetchone()
+        if row is None:
+            return self._hasher.decoy, None
+        return row[_COLUMNS.index("secret_hash")], _to_account(row)
 
     def _rehash(self, uid: int, old: str, secret: str) -> None:
         try:
@@ -347,25 +433,43 @@ class SQLAccounts:
             raise _unknown(client_type, name)
 
 
+def _check_values(*, scope: str, auth: str) -> None:
+    try:
+        check_account(1, scope=scope, auth=auth)
+    except ValueError as error:
+        raise InvalidAccountError(str(error)) from error
+
+
+def _exists(client_type: str, name: str) -> AccountExistsError:
+    return AccountExistsError(f"an account {name!r} of the type {client_type} exists already")
+
+
 def _unknown(client_type: str, name: str) -> UnknownAccountError:
     return UnknownAccountError(f"there is no {client_type} account {name!r}")
 
 
+def _claims_text(claims: Mapping[str, Any]) -> str:
+    try:
+        return json.dumps(checked_claims(claims))
+    except ValueError as error:
+        raise InvalidAccountError(str(error)) from None
+
+
+_COLUMNS: Final = (
+    *("uid", "client_type", "name", "secret_hash", "scope", "auth", "disabled"),
+    *("created_at", "secret_changed_at", "claims"),
+)
+
+
 def _to_account(row: Sequence[Any]) -> Account:
-    uid, client_type, name, scope, auth, disabled, created_at, secret_changed_at = row
-    # SQLite knows no booleans.
-    return Account(
-        uid=uid,
-        client_type=client_type,
-        name=name,
-        scope=scope,
-        auth=auth,
-        disabled=bool(disabled),
-        created_at=created_at,
-        secret_changed_at=secret_changed_at,
-    )
+    members = dict(zip(_COLUMNS, row, strict=False))
+    del members["secret_hash"]
+    members["disabled"] = bool(members["disabled"])  # SQLite knows no booleans
+    members["claims"] = json.loads(members.get("claims") or "{}")
+    return Account(**members)
 
 
 def _to_identity(account: Account) -> Identity:
     credential = str(account.secret_changed_at)
-    return Identity(account.uid, account.scope, account.auth, credential=credential)
+    scope = valid_scopes(account.scope)  # version 0.1 has stored any text
+    return Identity(account.uid, scope, account.auth, credential=credential, claims=account.claims)

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import closing
+from http import HTTPStatus
 from pathlib import Path
+from typing import get_type_hints, is_typeddict
+from urllib.parse import urlsplit
 
 import click
 from werkzeug.exceptions import NotFound
+from werkzeug.test import Client
 
+from ..accounts.identity import check_keys
 from ..config import Settings, load
 from ..core.claim_path import ClaimCondition
 from ..core.keys import KeySet
 from ..core.trust import TrustedIssuer
+from ..endpoint.app import TokenEndpoint
 from ..errors import UnavailableError
+from ..wsgi.middleware import JWTMiddleware
 
 
 @click.command()
@@ -35,6 +42,8 @@ def check(config: Path) -> None:
         missing |= keys is None
         kids = "no keys" if keys is None else ", ".join(f"{key.kid} ({key.alg})" for key in keys)
         click.echo(f"{_described(trusted)}: {kids}")
+    _check_returns(protected)
+    _fetch_announced(protected)
     for rule in settings.rules:
         for condition in rule.build().claim_conditions():
             for doubt in _doubts(condition, protected.verifier.trusted):
@@ -47,6 +56,46 @@ def check(config: Path) -> None:
     _ask_store(settings)
     if missing:
         raise click.ClickException("keys of an issuer cannot be had: its tokens would get 503")
+
+
+def _fetch_announced(protected: JWTMiddleware) -> None:
+    """Fetch every URL that the metadata announce, from the app itself."""
+    client = Client(protected)
+    for path in sorted(_metadata_paths(protected)):
+        found = client.get(path)
+        if found.status_code != HTTPStatus.OK:
+            continue  # that of OpenID Connect, where it is not asked for
+        for name, url in (found.get_json() or {}).items():
+            if not name.endswith(("_uri", "_endpoint")):
+                continue
+            status = client.get(urlsplit(url).path).status_code
+            if status not in {HTTPStatus.OK, HTTPStatus.METHOD_NOT_ALLOWED}:
+                raise click.ClickException(
+                    f"metadata: {name} announces {url}, which is answered {status}"
+                )
+            click.echo(f"metadata: {name} {url}")
+
+
+def _metadata_paths(protected: JWTMiddleware) -> Iterable[str]:
+    well_known = protected.well_known
+    return () if well_known is None else well_known.paths
+
+
+def _check_returns(protected: JWTMiddleware) -> None:
+    """Reject account verifiers and lookups that say that they return an unknown key."""
+    endpoint = protected.endpoint
+    if not isinstance(endpoint, TokenEndpoint):
+        return
+    for client_type, verify in endpoint.verifiers.items():
+        try:
+            returned = get_type_hints(verify).get("return")
+        except (NameError, TypeError):  # not annotated, or not so that it can be told
+            continue
+        if is_typeddict(returned):
+            try:
+                check_keys(returned.__annotations__)
+            except TypeError as error:
+                raise click.ClickException(f"verifiers.{client_type}: {error}") from None
 
 
 def _described(trusted: TrustedIssuer) -> str:

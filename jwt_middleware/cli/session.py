@@ -1,4 +1,4 @@
-"""``jwt-middleware session``: who is logged in, and who shall not be any more."""
+"""``jwt-middleware session``: list, show and end sessions."""
 
 from __future__ import annotations
 
@@ -27,13 +27,14 @@ def session() -> None:
 
 
 @session.command("list")
-@click.option("--uid", help="Only those of this uid.")
+@click.option("--uid", help="Only those of this subject, the claim sub of its tokens.")
 @click.pass_obj
 def list_(config: Path, uid: str | None) -> None:
     """List the sessions that go on, tab-separated, in no order; times are UTC."""
-    now = time.time()
+    now, issuer = time.time(), _issuer(config)
     with _store(config) as store:
-        found = (one for one in store.list(subject=uid) if one.expires_at > now)
+        sessions = store.list(issuer=issuer, subject=uid)
+        found = (one for one in sessions if one.expires_at > now)
         first = next(found, None)  # so that a store that is down prints no heading
         click.echo("sid\tuid\ttype\tscope\tcreated\tused\texpires\tends")
         for one in () if first is None else chain((first,), found):
@@ -50,7 +51,7 @@ def show(config: Path, sid: str) -> None:
     """Show the session SID, the claim sid of its tokens, tab-separated; times are UTC."""
     with _store(config) as store:
         found = store.find(sid)
-    if found is None or found.expires_at <= time.time():
+    if found is None or found.expires_at <= time.time() or not found.is_of(_issuer(config)):
         raise _unknown(sid)
     for name, value in (
         ("sid", found.sid),
@@ -73,7 +74,7 @@ def show(config: Path, sid: str) -> None:
 def revoke(config: Path, sid: str) -> None:
     """End the session SID: its refresh token and all its access tokens."""
     with _store(config) as store:
-        if not store.end(sid, now=time.time()):
+        if not store.end(sid, issuer=_issuer(config), now=time.time()):
             raise _unknown(sid)
     click.echo(f"ended session {sid}")
 
@@ -84,7 +85,7 @@ def prune(config: Path) -> None:
     """
     Remove what has expired, in small steps.
 
-    Logins and refreshes do so as they come; this is for a store that none of them uses any more.
+    Logins and refreshes do so as they come; this is for a store without any.
     """
     pruned = 0
     with _store(config) as store:
@@ -104,6 +105,11 @@ def create_schema(config: Path) -> None:
 
 def _store(config: Path) -> closing[SessionStore]:
     return closing(load(config).require_sessions().build_shared_store())
+
+
+def _issuer(config: Path) -> str:
+    settings = load(config)
+    return settings.require_sessions().whose(settings.issuer)
 
 
 def _unknown(sid: str) -> click.ClickException:

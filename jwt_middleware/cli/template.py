@@ -44,11 +44,19 @@ _ACCOUNTS: Final = """\
 # refresh_lifetime_seconds = 1209600   # of a refresh token, from each use on: 14 days
 # client_types = ["email", "mobile", "username", "service"]
 # verifiers = { ldap = "myapp.users:verify" }  # example: account verifiers of your own
-# lookups = { ldap = "myapp.users:lookup" }    # example: and who of them may still refresh
+# lookups = { ldap = "myapp.users:lookup" }    # example: rechecks it at a refresh; or "none"
+# subjects = { ldap = "ldap:{uid}" }           # example: sub of such an account, beside [accounts]
+# lifetimes = { service = { lifetime_seconds = 600 } }  # example: also refresh_lifetime_seconds
+# forms = { ldap = "myapp.forms:LDAPForm" }    # example: a subclass of ClientForm
+# codes = { ldap = 300 }                       # example: a number that a form may send as its type
+# client_id = "web"                    # example: of logins that send none; default: tokens say JWT
+# audience = ["api", "files"]          # example: aud of what is issued; default: the first above
+# nbf_early_seconds = 5                # for verifiers whose clock is behind, 0 to 60
 # max_body_bytes = 65536
 
 [accounts]                             # pip install 'wsgi-jwt-middleware[sql]'
 url = "sqlite:///accounts.db"          # or postgresql://user@host/database, password in ~/.pgpass
+# min_secret_chars = 8                 # of new secrets, 1 to 1024
 
 # [accounts.hasher]                    # Argon2id
 # time_cost = 2                        # passes
@@ -64,11 +72,22 @@ url = "sqlite:///sessions.db"          # or postgresql://user@host/database, red
 # max_lifetime_seconds = 7776000       # of a session, however often it is refreshed: 90 days
 # grace_seconds = 10                   # in which a refresh token may be used twice; 0 for none
 # max_delay_seconds = 1                # how late a process may learn of a revocation, 0 to 60
+# max_per_subject = 1000               # sessions of one account; another login ends the oldest
+# key_prefix = "jwt_middleware"        # of all keys in Redis
 
-# [login]                              # attempts within the window, in the store of [sessions]
-# max_per_account = 5                  # 0 sets no limit
-# max_per_address = 20                 # of an IPv4 address or an IPv6 /64; 0 sets no limit
-# window_seconds = 60
+# [login]                              # failed logins, counted in the store of [sessions]:
+#                                      # how many at once, and the seconds until one more
+# known = [10, 90]                     # of an account, from an address where it has logged in
+# account = [20, 120]                  # of an account, from all other addresses together
+# leaf = [5, 180]                      # of an account, from one of them (IPv4, or IPv6 /64)
+# net = [10, 360]                      # of an account, from a /24 or /48
+# wide = [15, 240]                     # of an account, from a /16 or /32
+# address = [30, 30]                   # from one address, over all accounts
+# site = [120, 7.5]                    # from an IPv6 /48, over all accounts
+# known_days = 30                      # how long an address stays known after a login
+# max_known = 16                       # known addresses of an account
+# trusted_networks = ["10.0.0.0/8"]    # example: count as known addresses
+# # max_per_account, max_per_address and window_seconds of version 0.1 replace these limits.
 # trusted_proxies = 0                  # of your own, which each add to X-Forwarded-For
 """
 
@@ -92,6 +111,7 @@ _TAIL: Final = """\
 # [responses]
 # style = "problem"                    # or "envelope": {"error_code", "msg", "request"}
 # realm = "api"                        # in every WWW-Authenticate
+# error_codes = { bad_credentials = 1004 }     # example: numbers of the envelope, by code
 
 # Further issuers, whose tokens are accepted beside our own.  Without [endpoint], issuer, audience
 # and [keys] above can then be left out.
@@ -111,6 +131,8 @@ _TAIL: Final = """\
 # algorithms = ["RS256", "ES256"]      # default: whatever its keys are for
 # leeway_seconds = 30
 # token_type = "at+jwt"                # default: JWT, at+jwt and no typ are accepted
+# remote_user = "partner:{sub}"        # what the app gets as REMOTE_USER; default: none
+# accept_sender_constrained = false    # tokens bound to a key (cnf) as plain bearer tokens
 # profile = "at+jwt"                   # asks for all of RFC 9068; default: no
 # kind = "access"                      # or "id": which of the two is accepted
 # subject_from = ["sub", { claim = "azp", prefix = "client:" }]  # example; default: ["sub"]
@@ -127,6 +149,7 @@ _TAIL: Final = """\
 # [metadata]                           # example
 # jwks = true
 # authorization_server = true          # issuer above must be a URL
+# openid_configuration = false         # have it at the path of OpenID Connect Discovery as well
 # resource = "https://api.example.com" # for RFC 9728; default: none
 # max_age_seconds = 300
 """

@@ -101,10 +101,10 @@ def revoke(
         else:
             text = read_token()
             if (sid := _sid_of_refresh_token(text, whose)) is not None:
-                _end(store, sid, now=now)
+                _end(store, sid, issuer=whose, now=now)
                 return
             claims = settings.build_verifier(settings.build_own()).verify(text).claims
-        revocation = token_revocation(claims, issuer=whose, now=now)
+        revocation = token_revocation(claims, now=now)
         store.revoke(revocation)
     click.echo(f"revoked token {claims['jti']!a}, until {shown(revocation.expires_at)}")
 
@@ -116,8 +116,8 @@ def _sid_of_refresh_token(text: str, issuer: str) -> str | None:
         return None
 
 
-def _end(store: SessionStore, sid: str, *, now: float) -> None:
-    if not store.end(sid, now=now):
+def _end(store: SessionStore, sid: str, *, issuer: str, now: float) -> None:
+    if not store.end(sid, issuer=issuer, now=now):
         raise click.ClickException("the session of this refresh token has ended, or never was")
     click.echo(f"ended session {sid}")
 

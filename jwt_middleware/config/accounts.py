@@ -33,10 +33,12 @@ class AccountSettings(Section):
     Attributes:
         url: ``sqlite:///`` or ``postgresql://``; an SQLite file is relative to the configuration
             file's folder.
+        min_secret_chars: How long new secrets are at least.
         hasher: ``None`` leaves everything at its default.
     """
 
     url: str = setting(text, example='url = "sqlite:///accounts.db"')
+    min_secret_chars: int = setting(whole, 8)
     hasher: HasherSettings | None = setting(table(HasherSettings), None)
 
     def build(self) -> SQLAccounts:

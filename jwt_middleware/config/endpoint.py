@@ -8,13 +8,23 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from ..accounts import AccountLookup, AccountVerifier, ClientType
-from ..core.issuer import DEFAULT_LIFETIME_SECONDS, TokenIssuer
+from ..core.issuer import DEFAULT_LIFETIME_SECONDS, DEFAULT_NBF_EARLY_SECONDS, TokenIssuer
 from ..core.verifier import TokenVerifier
 from ..endpoint.app import DEFAULT_MAX_BODY_BYTES, TokenEndpoint
 from ..sessions import Sessions
 from ..wsgi.responses import Responses
 from .callables import find
-from .reading import Section, setting, text, text_members, texts, whole
+from .reading import (
+    Place,
+    Section,
+    setting,
+    text,
+    text_members,
+    text_or_texts,
+    texts,
+    whole,
+    whole_members,
+)
 from .sessions import LoginSettings
 
 if TYPE_CHECKING:
@@ -23,6 +33,12 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 CLIENT_TYPES: Final = tuple(member.label for member in ClientType)
+
+
+def _lifetimes(value: object, place: Place) -> dict[str, dict[str, int]]:
+    if not isinstance(value, dict):
+        raise place.error("must be a table of client types")
+    return {label: whole_members(one, place.member(label)) for label, one in value.items()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +50,13 @@ class EndpointSettings(Section):
         refresh_lifetime_seconds: Of a refresh token; ``None`` for the default.
         client_types: Those of the accounts that may log in; by default all four.
         verifiers: Client type to an account verifier of the app's own, ``"module:attr"``.
-        lookups: Client type to what finds such an account again at a refresh.
+        lookups: Client type to what finds such an account again at a refresh, or ``"none"``.
+        subjects: Client type to the template of its subjects, ``"ldap:{uid}"``.
+        lifetimes: Client type to those of the two lifetimes that are other ones for it.
+        forms: Client type to a form of its own, ``"module:Class"``.
+        codes: Client type of the app's own to the number that a form may send for it.
+        client_id: Of tokens for logins that name none; without one they are of the type ``JWT``.
+        audience: What tokens are issued for; by default the first of the file's.
     """
 
     path: str = setting(text, "/token")
@@ -43,10 +65,23 @@ class EndpointSettings(Section):
     client_types: tuple[str, ...] | None = setting(texts, None)
     verifiers: Mapping[str, str] | None = setting(text_members, None)
     lookups: Mapping[str, str] | None = setting(text_members, None)
+    subjects: Mapping[str, str] | None = setting(text_members, None)
+    lifetimes: Mapping[str, Mapping[str, int]] | None = setting(_lifetimes, None)
+    forms: Mapping[str, str] | None = setting(text_members, None)
+    codes: Mapping[str, int] | None = setting(whole_members, None)
+    client_id: str | None = setting(text, None)
+    audience: tuple[str, ...] | None = setting(text_or_texts, None)
+    nbf_early_seconds: int = setting(whole, DEFAULT_NBF_EARLY_SECONDS)
     max_body_bytes: int = setting(whole, DEFAULT_MAX_BODY_BYTES)
 
     def build(
-        self, *, issuer: TokenIssuer, accounts: SQLAccounts | None, responses: Responses
+        self,
+        *,
+        issuer: TokenIssuer,
+        accounts: SQLAccounts | None,
+        responses: Responses,
+        resources: Mapping[str, str],
+        prefix: str,
     ) -> TokenEndpoint:
         """
         Make an endpoint without sessions.
@@ -63,14 +98,10 @@ class EndpointSettings(Section):
             "%s: logins are not limited: add a [sessions] table, whose store counts them",
             self.place.file,
         )
-        verifiers = self._all_verifiers(accounts)
+        options = self._options(accounts)
         with self.place.named_by_member():
             return TokenEndpoint(
-                issuer=issuer,
-                verifiers=verifiers,
-                path=self.path,
-                responses=responses,
-                max_body_bytes=self.max_body_bytes,
+                issuer=issuer, responses=responses, resources=resources, prefix=prefix, **options
             )
 
     def build_with_sessions(
@@ -81,6 +112,8 @@ class EndpointSettings(Section):
         accounts: SQLAccounts | None,
         login: LoginSettings,
         responses: Responses,
+        resources: Mapping[str, str],
+        prefix: str,
     ) -> TokenEndpoint:
         """
         Make an endpoint whose tokens can be refreshed and revoked.
@@ -88,28 +121,44 @@ class EndpointSettings(Section):
         Raises:
             ConfigurationError: A setting is unusable.
         """
-        verifiers, throttle = self._all_verifiers(accounts), login.build(sessions.store)
-        lookups = self._lookups_of(accounts) | self._by_name("lookups")
+        options, throttle = self._options(accounts), login.build(sessions.store)
+        lookups = {**self._lookups_of(accounts), **self._by_name("lookups")}
         for label in self.lookups or {}:
-            if label not in verifiers:
+            if label not in options["verifiers"]:
                 place = self.place.member("lookups").member(label)
-                raise place.error("is of a client type that nobody logs in by: leave it out")
+                raise place.error("is of a client type that cannot log in: leave it out")
         with self.place.named_by_member():
             return TokenEndpoint(
                 issuer=sessions.issuer,
-                verifiers=verifiers,
-                path=self.path,
                 responses=responses,
-                max_body_bytes=self.max_body_bytes,
                 sessions=sessions,
                 verifier=verifier,
                 lookups=lookups,
                 throttle=throttle,
                 trusted_proxies=login.trusted_proxies,
+                resources=resources,
+                prefix=prefix,
+                **options,
             )
+
+    def _options(self, accounts: SQLAccounts | None) -> dict[str, Any]:
+        """Return what an endpoint has with and without sessions."""
+        return {
+            "verifiers": self._all_verifiers(accounts),
+            "path": self.path,
+            "max_body_bytes": self.max_body_bytes,
+            "subjects": self.subjects,
+            "lifetimes": self.lifetimes or {},
+            "forms": self._by_name("forms"),
+            "codes": self.codes or {},
+        }
 
     def _all_verifiers(self, accounts: SQLAccounts | None) -> dict[str, AccountVerifier]:
         return self._verifiers_of(accounts) | self._by_name("verifiers")
+
+    def subject(self, client_type: str, uid: int | str) -> str:
+        """Return the subject of an account in ``[accounts]``."""
+        return (self.subjects or {}).get(client_type, "{uid}").replace("{uid}", str(uid))
 
     def _verifiers_of(self, accounts: SQLAccounts | None) -> dict[str, AccountVerifier]:
         place = self.place.member("client_types")
@@ -126,12 +175,14 @@ class EndpointSettings(Section):
         if accounts is None:
             return {}
         types, own = self.client_types or CLIENT_TYPES, self.verifiers or {}
-        # Whom a verifier of the app's own logs in, the accounts do not know.
+        # An account that a verifier of the app's own logs in is not in [accounts].
         return {label: accounts.lookup(label) for label in types if label not in own}
 
     def _by_name(self, setting_name: str) -> dict[str, Any]:
         place = self.place.member(setting_name)
         return {
-            label: find(f"{place.file}: {place.member(label).name}:", name)
+            label: None
+            if (setting_name, name) == ("lookups", "none")
+            else find(f"{place.file}: {place.member(label).name}:", name)
             for label, name in (getattr(self, setting_name) or {}).items()
         }

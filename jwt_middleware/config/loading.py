@@ -34,7 +34,7 @@ def wrap(config: str | os.PathLike[str], app: WSGIApplication | str) -> JWTMiddl
         app: A WSGI callable, or its name as ``"module:attr"``.
 
     Raises:
-        ConfigurationError: One line that names the file, the setting and the mend, or the app.
+        ConfigurationError: One line that names the file, the setting and the fix, or the app.
     """
     settings = load(config)
     return settings.protect(find("app", app) if isinstance(app, str) else app)

@@ -164,6 +164,13 @@ def texts(value: object, place: Place) -> tuple[str, ...]:
     return tuple(value)
 
 
+def drip(value: object, place: Place) -> tuple[int, float]:
+    """Read a burst, and the seconds until one more."""
+    if not isinstance(value, list) or len(value) != 2:
+        raise place.error("must be a burst and the seconds until one more, as in [5, 180]")
+    return whole(value[0], place), number(value[1], place)
+
+
 def text_or_texts(value: object, place: Place) -> tuple[str, ...]:
     """Read a string or an array of strings, at least one."""
     if isinstance(value, str):
@@ -176,6 +183,13 @@ def text_members(value: object, place: Place) -> dict[str, str]:
     if not isinstance(value, dict):
         raise place.error("must be a table of strings")
     return {key: text(member, place.member(key)) for key, member in value.items()}
+
+
+def whole_members(value: object, place: Place) -> dict[str, int]:
+    """Read a table of integers."""
+    if not isinstance(value, dict):
+        raise place.error("must be a table of whole numbers")
+    return {key: whole(member, place.member(key)) for key, member in value.items()}
 
 
 def items(value: object, place: Place) -> list[Any]:

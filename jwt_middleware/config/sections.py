@@ -10,7 +10,7 @@ from typing import Any
 
 from ..wsgi.policy import Access, Policy, Rule
 from ..wsgi.responses import Responses, Style
-from .reading import Section, choice, flag, items, json_members, setting, text, texts
+from .reading import Section, choice, flag, items, json_members, setting, text, texts, whole_members
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +87,7 @@ class ResponseSettings(Section):
 
     style: Style = setting(choice("problem", "envelope"), "problem")
     realm: str = setting(text, "api")
+    error_codes: Mapping[str, int] | None = setting(whole_members, None)
 
     def build(self, resource_metadata: str | None) -> Responses:
         """
@@ -100,5 +101,8 @@ class ResponseSettings(Section):
         """
         with self.place.named_by_member():
             return Responses(
-                style=self.style, realm=self.realm, resource_metadata=resource_metadata
+                style=self.style,
+                realm=self.realm,
+                resource_metadata=resource_metadata,
+                error_codes=self.error_codes or {},
             )

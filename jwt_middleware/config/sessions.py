@@ -1,21 +1,17 @@
-"""``[sessions]`` and ``[login]``: what outlives a token, and how often somebody may try."""
+"""``[sessions]`` and ``[login]``: what outlives a token, and how often logins may fail."""
 
 from __future__ import annotations
 
+import logging
 import re
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
 
-from ..endpoint.limits import (
-    DEFAULT_MAX_PER_ACCOUNT,
-    DEFAULT_MAX_PER_ADDRESS,
-    DEFAULT_WINDOW_SECONDS,
-    ClientAddresses,
-    LoginThrottle,
-)
+from ..endpoint.limits import ClientAddresses, LoginLimits, LoginThrottle
 from ..sessions import MemorySessions, Revocations, Sessions, SessionStore
+from ..sessions.attempts import Drip
 from ..sessions.revocation.follower import DEFAULT_MAX_DELAY_SECONDS
 from ..sessions.session import (
     DEFAULT_GRACE_SECONDS,
@@ -23,11 +19,16 @@ from ..sessions.session import (
     DEFAULT_REFRESH_LIFETIME_SECONDS,
     Lifetimes,
 )
-from .reading import Place, Section, number, setting, text, whole
+from ..sessions.store import DEFAULT_MAX_PER_SUBJECT
+from .reading import Place, Section, drip, number, setting, text, texts, whole
 
 if TYPE_CHECKING:
     from ..core.issuer import TokenIssuer
     from .endpoint import EndpointSettings
+
+logger = logging.getLogger(__name__)
+
+BUCKETS: Final = ("known", "account", "leaf", "net", "wide", "address", "site")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +42,8 @@ class SessionSettings(Section):
         max_lifetime_seconds: Of a session, however often it is refreshed.
         grace_seconds: How long a refresh token may be used twice.
         max_delay_seconds: How late a process may learn of a revocation.
+        max_per_subject: Sessions of one subject at the same time.
+        key_prefix: What all keys in Redis begin with; ``None`` for the default.
     """
 
     url: str = setting(text, example='url = "sqlite:///sessions.db"')
@@ -48,6 +51,8 @@ class SessionSettings(Section):
     max_lifetime_seconds: int = setting(whole, DEFAULT_MAX_LIFETIME_SECONDS)
     grace_seconds: float = setting(number, DEFAULT_GRACE_SECONDS)
     max_delay_seconds: float = setting(number, DEFAULT_MAX_DELAY_SECONDS)
+    max_per_subject: int = setting(whole, DEFAULT_MAX_PER_SUBJECT)
+    key_prefix: str | None = setting(text, None)
 
     def build_store(self, *, creates_tables: bool = True) -> SessionStore:
         """
@@ -60,7 +65,11 @@ class SessionSettings(Section):
             ConfigurationError: The URL is unusable, or what its store needs is not installed.
         """
         place = self.place.member("url")
-        return build_store(self.url, place, creates_tables=creates_tables)
+        if self.key_prefix is not None and not _is_redis(self.url):
+            raise self.place.member("key_prefix").error("is for Redis alone: leave it out")
+        return build_store(
+            self.url, place, creates_tables=creates_tables, key_prefix=self.key_prefix
+        )
 
     def build_shared_store(self) -> SessionStore:
         """
@@ -114,6 +123,7 @@ class SessionSettings(Section):
                 max_lifetime_seconds=self.max_lifetime_seconds,
                 grace_seconds=self.grace_seconds,
                 max_delay_seconds=self.max_delay_seconds,
+                max_per_subject=self.max_per_subject,
             )
 
     def build_revocations(self, issuer: str | None) -> Revocations:
@@ -151,18 +161,28 @@ class SessionSettings(Section):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoginSettings(Section):
     """
-    ``[login]``: how often somebody may try.
+    ``[login]``: how many logins may fail.
 
     Attributes:
-        max_per_account: Attempts within the window; 0 for no limit.
-        max_per_address: The same of one client address.
-        window_seconds: Sliding.
+        known: And the others up to *site*: as for ``LoginLimits``, ``[burst, seconds]``; the
+            seconds are those until one more.
+        max_per_account: The limits of version 0.1, which set all buckets of an account.
         trusted_proxies: How many proxies of one's own stand before the server.
     """
 
-    max_per_account: int = setting(whole, DEFAULT_MAX_PER_ACCOUNT)
-    max_per_address: int = setting(whole, DEFAULT_MAX_PER_ADDRESS)
-    window_seconds: float = setting(number, float(DEFAULT_WINDOW_SECONDS))
+    known: tuple[int, float] | None = setting(drip, None)
+    account: tuple[int, float] | None = setting(drip, None)
+    leaf: tuple[int, float] | None = setting(drip, None)
+    net: tuple[int, float] | None = setting(drip, None)
+    wide: tuple[int, float] | None = setting(drip, None)
+    address: tuple[int, float] | None = setting(drip, None)
+    site: tuple[int, float] | None = setting(drip, None)
+    known_days: float | None = setting(number, None)
+    max_known: int | None = setting(whole, None)
+    trusted_networks: tuple[str, ...] | None = setting(texts, None)
+    max_per_account: int | None = setting(whole, None)
+    max_per_address: int | None = setting(whole, None)
+    window_seconds: float | None = setting(number, None)
     trusted_proxies: int = setting(whole, 0)
 
     def build(self, store: SessionStore) -> LoginThrottle:
@@ -174,11 +194,28 @@ class LoginSettings(Section):
         """
         with self.place.named_by_member():
             ClientAddresses(self.trusted_proxies)  # the endpoint's, and no setting of its table
-            return LoginThrottle(
-                store,
-                max_per_account=self.max_per_account,
-                max_per_address=self.max_per_address,
-                window_seconds=self.window_seconds,
+            limits = LoginLimits.of_window(
+                self.max_per_account, self.max_per_address, self.window_seconds
+            )
+            given: dict[str, Any] = {
+                name: Drip(*value) if name in BUCKETS else value
+                for name in (*BUCKETS, "known_days", "max_known", "trusted_networks")
+                if (value := getattr(self, name)) is not None
+            }
+            throttle = LoginThrottle(store, limits=replace(limits, **given))
+        self._warn_of_old_settings(limits)
+        return throttle
+
+    def _warn_of_old_settings(self, limits: LoginLimits) -> None:
+        if self.max_per_account and limits.account is not None and self.account is None:
+            logger.warning(
+                "%s: login.max_per_account: strangers may guess each secret %d times at once and %g"
+                " times an hour: leave it out for the default of %d and %g",
+                self.place.file,
+                limits.account.burst,
+                3600 / limits.account.interval_seconds,
+                LoginLimits().account.burst,  # type: ignore[union-attr]
+                3600 / LoginLimits().account.interval_seconds,  # type: ignore[union-attr]
             )
 
 
@@ -191,7 +228,9 @@ URL_FORMS: Final = (
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 
 
-def build_store(url: str, place: Place, *, creates_tables: bool = True) -> SessionStore:
+def build_store(
+    url: str, place: Place, *, creates_tables: bool = True, key_prefix: str | None = None
+) -> SessionStore:
     """
     Make the store that *url*, which stands at *place*, is for.  Connects nothing, creates nothing.
 
@@ -199,6 +238,7 @@ def build_store(url: str, place: Place, *, creates_tables: bool = True) -> Sessi
         url: Of the store.
         place: Where it stands.
         creates_tables: Whether its first use creates what is missing.
+        key_prefix: What all keys in Redis begin with; ``None`` for the default.
 
     Raises:
         ConfigurationError: The URL is unusable, or what its store needs is not installed.  The
@@ -211,7 +251,7 @@ def build_store(url: str, place: Place, *, creates_tables: bool = True) -> Sessi
     extra, build = found
     try:
         with place.named():
-            return build(url, place, creates_tables=creates_tables)
+            return build(url, place, creates_tables=creates_tables, key_prefix=key_prefix)
     except ModuleNotFoundError as error:
         raise place.error(
             f"{error.name} is missing: pip install 'wsgi-jwt-middleware[{extra}]'"
@@ -244,17 +284,21 @@ def _memory(*_: object, **__: object) -> SessionStore:
     return MemorySessions()
 
 
-def _sql(url: str, place: Place, *, creates_tables: bool) -> SessionStore:
+def _sql(url: str, place: Place, *, creates_tables: bool, **_: object) -> SessionStore:
     from ..sessions.stores.sql.store import SQLSessions  # noqa: PLC0415  only where it is used
     from .database import database_url  # noqa: PLC0415  the same
 
     return SQLSessions(database_url(url, place), creates_tables=creates_tables)
 
 
-def _redis(url: str, *_: object, **__: object) -> SessionStore:
+def _redis(url: str, *_: object, key_prefix: str | None, **__: object) -> SessionStore:
     from ..sessions.stores.redis.store import RedisSessions  # noqa: PLC0415  needs redis-py, an extra
 
-    return RedisSessions(url)
+    return RedisSessions(url) if key_prefix is None else RedisSessions(url, prefix=key_prefix)
+
+
+def _is_redis(url: str) -> bool:
+    return url.partition("://")[0].lower() in {"redis", "rediss", "unix"}
 
 
 _STORES: Final[Mapping[str, tuple[str, Callable[..., SessionStore]]]] = {

@@ -17,7 +17,9 @@ from ..wsgi.metadata import (
     Document,
     WellKnown,
     authorization_server_document,
+    issuer_path,
     jwks_document,
+    no_openid_document,
     protected_resource_document,
     resource_metadata_url,
 )
@@ -44,11 +46,14 @@ class MetadataSettings(Section):
     Attributes:
         jwks: Publish the public keys.
         authorization_server: Publish RFC 8414 metadata; the *issuer* must be a URL.
+        openid_configuration: Have them at the path of OpenID Connect Discovery as well, for clients
+            that know no other.
         resource: URL of this resource; with it, RFC 9728 metadata are published.
     """
 
     jwks: bool = setting(flag, default=True)
     authorization_server: bool = setting(flag, default=True)
+    openid_configuration: bool = setting(flag, default=False)
     resource: str | None = setting(text, None)
     max_age_seconds: int = setting(whole, DEFAULT_MAX_AGE_SECONDS)
 
@@ -86,10 +91,19 @@ class MetadataSettings(Section):
         """
         documents: list[Document] = []
         if own is not None and self.jwks:
-            documents.append(jwks_document(own[1]))
+            documents.append(jwks_document(own[1], issuer=own[0]))
         if own is not None and self.authorization_server:
             with self.place.member("authorization_server").named():
-                documents.append(authorization_server_document(issuer=own[0], endpoint=endpoint))
+                documents.append(
+                    authorization_server_document(
+                        issuer=own[0],
+                        endpoint=endpoint,
+                        jwks=self.jwks,
+                        openid=self.openid_configuration,
+                    )
+                )
+            if not self.openid_configuration:
+                documents.append(no_openid_document(issuer=own[0]))
         with self.place.named_by_member():
             if self.resource is not None:
                 documents.append(
@@ -142,7 +156,7 @@ class Settings(TokenSettings):
         if self.accounts is None:
             raise self.place.member("accounts").error(
                 'is missing: add an [accounts] table with url = "sqlite:///accounts.db"'
-                ", or [endpoint.verifiers] (and leave [endpoint] out where no one logs in)"
+                ", or [endpoint.verifiers] (and leave [endpoint] out where there are no logins)"
             )
         return self.accounts.build()
 
@@ -172,7 +186,11 @@ class Settings(TokenSettings):
         accounts = None if by_name else self.build_accounts()
         if sessions is None or verifier is None:
             return self.endpoint.build(
-                issuer=self.build_issuer(own), accounts=accounts, responses=responses
+                issuer=self.build_issuer(own),
+                accounts=accounts,
+                responses=responses,
+                resources=self._resources(own),
+                prefix=self._prefix(own),
             )
         return self.endpoint.build_with_sessions(
             sessions,
@@ -180,7 +198,19 @@ class Settings(TokenSettings):
             accounts=accounts,
             login=self.login or LoginSettings(place=self.place.member("login")),
             responses=responses,
+            resources=self._resources(own),
+            prefix=self._prefix(own),
         )
+
+    def _resources(self, own: Own) -> dict[str, str]:
+        """Return what a client may ask a token for, to the audience that it is."""
+        url = None if self.metadata is None else self.metadata.resource
+        return ({} if url is None else {url: own.audience[0]}) | {one: one for one in own.audience}
+
+    def _prefix(self, own: Own) -> str:
+        """Return the path of the issuer's URL where metadata announce paths below it."""
+        announced = self.metadata is not None and self.metadata.authorization_server
+        return issuer_path(own.issuer) if announced else ""
 
     def build_well_known(
         self, own: Own | None, responses: Responses, endpoint: TokenEndpoint | None

@@ -22,7 +22,10 @@ def build_accounts(settings: AccountSettings) -> SQLAccounts:
     hasher = None if settings.hasher is None else _build_hasher(settings.hasher)
     place = settings.place.member("url")
     with place.named():
-        return SQLAccounts(database_url(settings.url, place), hasher=hasher)
+        url = database_url(settings.url, place)
+    with settings.place.named_by_member():
+        # Its other errors are of the url.
+        return SQLAccounts(url, hasher=hasher, min_secret_chars=settings.min_secret_chars)
 
 
 def _build_hasher(settings: HasherSettings) -> SecretHasher:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
-from ..core.issuer import DEFAULT_LIFETIME_SECONDS, TokenIssuer
+from ..core.issuer import TokenIssuer
 from ..core.keys import KeySet
 from ..core.revocation import RevocationCheck
 from ..core.verifier import DEFAULT_CACHE_BYTES, DEFAULT_CACHE_SIZE, TokenVerifier
@@ -123,16 +123,22 @@ class TokenSettings(TermSettings):
                 "holds a key that only verifies, so no token can be issued: name a secret or a "
                 "private_key_file, or issue tokens where there is one (and leave [endpoint] out)"
             )
-        lifetime_seconds = DEFAULT_LIFETIME_SECONDS
-        place = self.place
-        if self.endpoint is not None:
-            lifetime_seconds, place = self.endpoint.lifetime_seconds, self.endpoint.place
-        with place.named_by_member():
+        endpoint = self.endpoint or EndpointSettings(place=self.place)
+        client_id = endpoint.client_id
+        if client_id is None and self.token_type is not None:  # else the app refused its own tokens
+            client_id = own.audience[0]
+        if endpoint.audience is not None and {*endpoint.audience}.isdisjoint(own.audience):
+            raise endpoint.place.member("audience").error(
+                "names none of the file's audience, so that the app would refuse its own tokens"
+            )
+        with endpoint.place.named_by_member():
             return TokenIssuer(
                 keys=own.keys,
                 issuer=own.issuer,
-                audience=own.audience[0],
-                lifetime_seconds=lifetime_seconds,
+                audience=endpoint.audience or own.audience[:1],
+                lifetime_seconds=endpoint.lifetime_seconds,
+                client_id=client_id,
+                nbf_early_seconds=endpoint.nbf_early_seconds,
             )
 
     def build_sessions(

@@ -54,6 +54,7 @@ class TermSettings(Section):
     require_any: list[Any] | None = setting(items, None)
     max_token_lifetime_seconds: float | None = setting(number, None)
     header: str | None = setting(text, None)
+    accept_sender_constrained: bool | None = setting(flag, None)
 
     def terms(self) -> Terms:
         """Return the settings that the file has."""
@@ -72,6 +73,7 @@ class TrustedSettings(TermSettings):
         discovery_url: Where its metadata are, if not below *issuer*.
         jwks_url: Where its keys are.
         jwks_file: A JWK set, a JWK or a PEM, read again when it changes.
+        remote_user: What ``REMOTE_USER`` is for its tokens, ``"partner:{sub}"``.
         secret_file: File with the HMAC secret that it shares with this service.
         secret_env: Environment variable with that secret.
         kid: Name of the key in token headers, for one PEM or a secret.
@@ -96,6 +98,7 @@ class TrustedSettings(TermSettings):
     leeway_seconds: float = setting(number, float(DEFAULT_LEEWAY_SECONDS))
     token_type: Literal["at+jwt"] | None = setting(choice("at+jwt"), None)
     profile: Literal["at+jwt"] | None = setting(choice("at+jwt"), None)
+    remote_user: str | None = setting(text, None)
     max_stale_seconds: float | None = setting(number, None)
     allow_http: bool = setting(flag, default=False)
     ca_file: str | None = setting(text, None)
@@ -123,6 +126,7 @@ class TrustedSettings(TermSettings):
                 leeway_seconds=self.leeway_seconds,
                 token_type=self.token_type,
                 profile=self.profile,
+                remote_user=self.remote_user,
                 **self.terms(),
             )
 

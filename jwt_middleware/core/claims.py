@@ -17,6 +17,8 @@ from .claim_path import MISSING, ClaimPath, Claims, find_claim, shown_path
 
 T = TypeVar("T")
 
+NBF_ALLOWANCE_SECONDS: Final = 60
+
 _LARGEST: Final = float_info.max
 _LAST_DATE: Final = 253_402_300_799  # of the year 9999
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
@@ -91,8 +93,9 @@ def check_not_before(claims: Claims, *, now: float, leeway_seconds: float) -> fl
     """
     Reject a token before its *nbf* or *iat*, if it has them; return the earliest time it is good.
 
-    Passes if ``nbf - leeway_seconds <= now`` and ``iat - leeway_seconds <= now``.
-    Source: RFC 7519 §4.1.5 and §4.1.6; that a token may not come from the future is ours.
+    Passes if ``nbf - leeway_seconds <= now`` and ``iat - leeway_seconds <= now``.  After an *nbf*
+    up to 60 seconds before *iat*, the issuer's allowance for clocks that are behind, *iat* does not
+    count.  Source: RFC 7519 §4.1.5 and §4.1.6; that a token may not come from the future is ours.
 
     Raises:
         InvalidClaimError: *nbf* or *iat* is not a finite JSON number.
@@ -102,6 +105,9 @@ def check_not_before(claims: Claims, *, now: float, leeway_seconds: float) -> fl
     for name in ("nbf", "iat"):
         if name in claims:
             begins = _numeric_date(claims, name) - leeway_seconds
+            after_nbf = name == "iat" and "nbf" in claims and now > earliest + leeway_seconds
+            if after_nbf and begins - earliest <= NBF_ALLOWANCE_SECONDS:
+                continue
             if now < begins:
                 raise ImmatureTokenError(
                     f"{name} is {begins - now:.0f} s ahead (leeway {leeway_seconds} s)", claim=name
@@ -334,6 +340,23 @@ def check_lifetime(claims: Claims, *, max_seconds: float) -> None:
     if lifetime > max_seconds:
         raise InvalidClaimError(
             f"issued for {lifetime:.0f} s, {max_seconds} s at most", claim="exp"
+        )
+
+
+def check_bearer(claims: Claims) -> None:
+    """
+    Reject a token that is bound to a key of its client: as a plain bearer token it proves nothing.
+
+    Source: RFC 7800 §3, RFC 8705 §3.1, RFC 9449 §6.1.
+
+    Raises:
+        InvalidClaimError: It has a *cnf*.
+    """
+    if "cnf" in claims:
+        raise InvalidClaimError(
+            "cnf binds the token to its client, which was not checked: set"
+            " accept_sender_constrained where something before this checks it",
+            claim="cnf",
         )
 
 

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from ..errors import ConfigurationError, UnavailableError
+from .claims import NBF_ALLOWANCE_SECONDS
 from .jws import encode_object, serialize
 from .keys import KeySet
-from .payload import JWTPayload
+from .payload import JWTPayload, checked_claims
 from .trust import KeySource, is_key_source
 
 DEFAULT_LIFETIME_SECONDS: Final = 7200
-TOKEN_TYPE: Final = "at+jwt"  # noqa: S105  the typ of RFC 9068 §2.1, no secret
+DEFAULT_NBF_EARLY_SECONDS: Final = 5
+MAX_NBF_EARLY_SECONDS: Final = NBF_ALLOWANCE_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +40,18 @@ class TokenIssuer:
     """
     Issues tokens with the claims ``iss aud sub iat nbf exp jti uid auth scope ac_type``.
 
+    A token for an OAuth client also has ``client_id``, and is of the type ``at+jwt`` (RFC 9068);
+    any other is of the type ``JWT``.
+
     Args:
         keys: A :class:`KeySet` or a key source, read for each token.  The first key that can sign
             signs.  May be replaced by assignment.
         issuer: The *iss* of every token.
-        audience: The *aud* of every token.
+        audience: The *aud* of every token whose payload names none; of several, an array.
         lifetime_seconds: Whole seconds from issue to expiry, at least 1.
+        client_id: Of tokens whose payload names none.
+        nbf_early_seconds: How long before its issue a token is good, 0 to
+            :data:`MAX_NBF_EARLY_SECONDS`: for verifiers whose clock is behind.
         clock: Returns seconds since the Unix epoch.
 
     Raises:
@@ -55,24 +63,44 @@ class TokenIssuer:
         *,
         keys: KeySource,
         issuer: str,
-        audience: str,
+        audience: str | Collection[str],
         lifetime_seconds: int = DEFAULT_LIFETIME_SECONDS,
+        client_id: str | None = None,
+        nbf_early_seconds: int = DEFAULT_NBF_EARLY_SECONDS,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        for name, value in (("issuer", issuer), ("audience", audience)):
+        audiences = (audience,) if isinstance(audience, str) else _listed(audience)
+        for name, value in (
+            ("issuer", issuer),
+            *(("audience", one) for one in audiences or [None]),
+            ("client_id", "-" if client_id is None else client_id),
+        ):
             if not isinstance(value, str) or not value:
                 raise ConfigurationError(f"{name} must be a non-empty string")
         _check_whole(lifetime_seconds)
         if lifetime_seconds < 1:
             raise ConfigurationError("lifetime_seconds must be at least 1")
+        if type(nbf_early_seconds) is not int or not (
+            0 <= nbf_early_seconds <= MAX_NBF_EARLY_SECONDS
+        ):
+            raise ConfigurationError(
+                f"nbf_early_seconds must be a whole number, 0 to {MAX_NBF_EARLY_SECONDS}"
+            )
         self.keys = keys
         self.issuer = issuer
-        self.audience = audience
+        self.audiences = audiences
         self.lifetime_seconds = lifetime_seconds
+        self.client_id = client_id
+        self.nbf_early_seconds = nbf_early_seconds
         self._clock = clock
 
     def __repr__(self) -> str:
         return f"<TokenIssuer {self.issuer!r} audience={self.audience!r}>"
+
+    @property
+    def audience(self) -> str:
+        """The first of the audiences."""
+        return self.audiences[0]
 
     @property
     def keys(self) -> KeySource:
@@ -95,6 +123,7 @@ class TokenIssuer:
         *,
         lifetime_seconds: int | None = None,
         session_id: str | None = None,
+        claims: Mapping[str, Any] | None = None,
     ) -> IssuedToken:
         """
         Issue one token.
@@ -104,22 +133,31 @@ class TokenIssuer:
             lifetime_seconds: Another lifetime for this one.  With zero or less the token has
                 expired already, for tests.
             session_id: The claim *sid*: ending this session revokes the token.
+            claims: Claims of one's own, beside those of the payload and before them.
 
         Raises:
             ConfigurationError: *lifetime_seconds* is not a whole number.
+            ValueError: *claims* are not as :class:`JWTPayload` has them.
             UnavailableError: The source has no key that can sign.
         """
-        lifetime = self.lifetime_seconds if lifetime_seconds is None else lifetime_seconds
+        lifetime = lifetime_seconds
+        if lifetime is None:
+            lifetime = payload.lifetime_seconds or self.lifetime_seconds
         _check_whole(lifetime)
+        own = payload.claims
+        if claims:
+            own = checked_claims({**own, **claims})
+        client_id = payload.client_id or self.client_id
+        audiences = payload.audience or self.audiences
         signer = self._current_signer()
         now = int(self._clock())
         jti = secrets.token_urlsafe(16)
-        claims: dict[str, object] = {
+        members: dict[str, object] = {
             "iss": self.issuer,
-            "aud": self.audience,
-            "sub": str(payload.uid),
+            "aud": audiences[0] if len(audiences) == 1 else list(audiences),
+            "sub": payload.sub,
             "iat": now,
-            "nbf": now,
+            "nbf": now - self.nbf_early_seconds,
             "exp": now + lifetime,
             "jti": jti,
             "uid": payload.uid,
@@ -127,9 +165,11 @@ class TokenIssuer:
             "scope": payload.scope,
             "ac_type": payload.ac_type,
         }
+        if client_id is not None:
+            members["client_id"] = client_id
         if session_id is not None:
-            claims["sid"] = session_id
-        return IssuedToken(signer.sign(claims), lifetime, jti)
+            members["sid"] = session_id
+        return IssuedToken(signer.sign({**own, **members}), lifetime, jti)
 
     def _current_signer(self) -> _Signer:
         signer, keys = self._signer, self._keys.current()
@@ -138,13 +178,17 @@ class TokenIssuer:
         return signer
 
 
+def _listed(audience: object) -> tuple[str, ...]:
+    return tuple(audience) if isinstance(audience, list | tuple | set | frozenset) else ()
+
+
 def _check_whole(lifetime_seconds: int) -> None:
     if type(lifetime_seconds) is not int:
         raise ConfigurationError("lifetime_seconds must be a whole number")
 
 
 class _Signer:
-    """A key and its header segment in one, so that a rotation between two tokens swaps both."""
+    """A key and its header segments in one, so that a rotation between two tokens swaps both."""
 
     def __init__(self, keys: KeySet) -> None:
         key = keys.signing_key
@@ -152,7 +196,10 @@ class _Signer:
             raise UnavailableError("none of the keys can sign")
         self.keys = keys
         self._key = key
-        self._header = encode_object({"typ": TOKEN_TYPE, "alg": key.alg, "kid": key.kid})
+        self._plain = encode_object({"typ": "JWT", "alg": key.alg, "kid": key.kid})
+        self._profiled = encode_object({"typ": "at+jwt", "alg": key.alg, "kid": key.kid})
 
     def sign(self, claims: dict[str, object]) -> str:
-        return serialize(self._header, encode_object(claims), self._key.sign)
+        # RFC 9068 §2: the type at+jwt promises a client_id.
+        header = self._profiled if "client_id" in claims else self._plain
+        return serialize(header, encode_object(claims), self._key.sign)

@@ -2,43 +2,305 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from enum import Enum
+from math import isfinite
+from typing import Any, Final, Self
 
-from ..errors import ConfigurationError
-from .claims import has_control_characters
+from ..errors import ConfigurationError, InvalidClaimError
+from .claims import check_use, has_control_characters
+from .scope import is_scope
+
+MAX_CLAIMS_BYTES: Final = 4096
+"""Of the own claims of one token, as JSON: servers cut header lines at 8 KiB."""
+MAX_CLAIMS_DEPTH: Final = 8
+
+RESERVED_CLAIMS: Final = frozenset(
+    {
+        *("iss", "sub", "aud", "exp", "nbf", "iat", "jti"),  # RFC 7519 §4.1
+        *("uid", "auth", "scope", "ac_type", "sid", "client_id"),  # our own
+        *("scp", "cnf", "act", "may_act"),  # what verifiers decide by: RFC 7800, RFC 8693
+        *("typ", "token_type", "token_use", "at_hash", "c_hash", "events"),  # see check_use
+        "active",  # RFC 7662 §2.2
+    }
+)
+"""Names that no own claim may have: a verifier decides by them."""
+
+
+class ClientType(str, Enum):  # noqa: UP042  the value of a StrEnum is its text
+    """
+    The kinds of client a login form knows by number.
+
+    A member is its name, as tokens have it in ``ac_type`` and an endpoint's ``verifiers`` in their
+    keys; its value is the number that a form may send as ``type``.
+    """
+
+    EMAIL = "email", 100
+    MOBILE = "mobile", 101
+    USERNAME = "username", 102
+    SERVICE = "service", 200
+    USER_EMAIL = "email", 100  # noqa: PIE796  other names of the same
+    USER_MOBILE = "mobile", 101  # noqa: PIE796
+
+    _value_: int
+
+    def __new__(cls, label: str | int, code: int = 0) -> Self:
+        """Make the member of *code*, which equals *label*; or, called with one of them, find it."""
+        member = str.__new__(cls, label)
+        member._value_ = code
+        return member
+
+    __str__ = str.__str__
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}.{self.name}: {self.value}>"
+
+    def __int__(self) -> int:
+        return self._value_
+
+    @property
+    def label(self) -> str:
+        """The name, in lower case, as a plain string: ``"email"``."""
+        return str.__str__(self)
+
+    @classmethod
+    def _missing_(cls, value: object) -> ClientType | None:
+        return next((member for member in cls if str.__eq__(member, value) is True), None)
+
+    @classmethod
+    def named(cls, label: str) -> ClientType:
+        """
+        Return the member of this label.
+
+        Raises:
+            ValueError: There is none.
+        """
+        for member in cls:
+            if member.label == label:
+                return member
+        raise ValueError(f"client types are {', '.join(member.label for member in cls)}")
+
+
+ClientTypeEnum = ClientType
+"""The same, by the name that it has in the recipe."""
 
 
 @dataclass(frozen=True, slots=True)
 class JWTPayload:
     """
-    The subject of a token, and what it allows.
+    The subject of a token, what it allows, and for how long.
+
+    ``None`` stands for the default.  A scope may be an int, whose digits it then is, and *ac_type*
+    the code of a :class:`ClientType`, whose name it then is.
 
     Attributes:
-        uid: The account's identifier; ``str(uid)`` becomes *sub*.
+        uid: The account's identifier.
         auth: Free text on how the account was authenticated.
         scope: Scopes, separated by single spaces (RFC 8693 §4.2); empty for none.
         ac_type: Name of the client type of the account.
+        subject: The claim *sub*, if it is another than ``str(uid)``.
+        claims: Claims of one's own: name to JSON value, at most 4096 bytes and 8 levels of it,
+            with none of :data:`RESERVED_CLAIMS`.
+        client_id: The OAuth client that the token is issued to (RFC 9068 §2.2), if there is one.
+        audience: The *aud* of the token; empty for the issuer's.
+        lifetime_seconds: Of an access token; ``None`` for the issuer's.
+        refresh_lifetime_seconds: Of a refresh token; ``None`` for the sessions'.
 
     Raises:
-        ConfigurationError: *uid* is not an int or a non-empty string, a text is not a string, or
-            one of them contains control characters.
+        ConfigurationError: A member is none that a token can have; see :func:`check_account`.
     """
 
     uid: int | str
     auth: str = "blue"
     scope: str = ""
     ac_type: str = "email"
+    subject: str = ""
+    claims: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    client_id: str | None = None
+    audience: tuple[str, ...] = ()
+    lifetime_seconds: int | None = None
+    refresh_lifetime_seconds: int | None = None
 
     def __post_init__(self) -> None:
-        if isinstance(self.uid, bool) or not isinstance(self.uid, int | str):
-            raise ConfigurationError("uid must be an int or a string")
-        try:
-            subject = str(self.uid)
-        except ValueError as error:  # more digits than Python converts
-            raise ConfigurationError("uid has too many digits") from error
-        if not subject or has_control_characters(subject):
-            raise ConfigurationError("uid must not be empty or hold control characters")
-        for name in ("auth", "scope", "ac_type"):
-            text = getattr(self, name)
-            if not isinstance(text, str) or has_control_characters(text):
-                raise ConfigurationError(f"{name} must be a string without control characters")
+        for name, value in (
+            ("auth", "blue" if self.auth is None else self.auth),
+            ("scope", _scope(self.scope)),
+            ("ac_type", _label(self.ac_type)),
+        ):
+            object.__setattr__(self, name, value)
+        check_account(self.uid, scope=self.scope, auth=self.auth)
+        for name in ("ac_type", "subject"):
+            _check_text(name, getattr(self, name))
+        if self.client_id is not None:
+            _check_text("client_id", self.client_id)
+        object.__setattr__(self, "claims", checked_claims(self.claims))
+        object.__setattr__(self, "audience", tuple(self.audience))
+        for name in ("lifetime_seconds", "refresh_lifetime_seconds"):
+            check_lifetime(name, getattr(self, name))
+
+    @property
+    def sub(self) -> str:
+        """The claim *sub*."""
+        return self.subject or str(self.uid)
+
+    @classmethod
+    def of(cls, value: JWTPayload | Mapping[str, Any]) -> JWTPayload:
+        """
+        Return *value*, or what a mapping of its members says; further members are own claims.
+
+        Raises:
+            ConfigurationError: It is neither, or as for the class.
+        """
+        if isinstance(value, JWTPayload):
+            return value
+        if not isinstance(value, Mapping) or "uid" not in value:
+            raise ConfigurationError("payload must be a JWTPayload, or a mapping with at least uid")
+        own = {name: value[name] for name in _MEMBERS if name in value}
+        further = {name: one for name, one in value.items() if name not in own}
+        return cls(**own | {"claims": {**(own.get("claims") or {}), **further}})
+
+    def to_json(self) -> dict[str, Any]:
+        """
+        Return members for ``JWTPayload(**members)``, as JSON values.
+
+        Those that came later than the first four are left out where they say nothing, so that what
+        is stored stays as small as it was, and readable by what knows no others.
+        """
+        members: dict[str, Any] = {name: getattr(self, name) for name in _MEMBERS[:4]}
+        later = {one.name: getattr(self, one.name) for one in fields(self)[4:]}
+        return members | {name: value for name, value in later.items() if value}
+
+
+_MEMBERS: Final = ("uid", "auth", "scope", "ac_type", "claims", "client_id")
+
+
+def checked_claims(claims: Mapping[str, Any] | None) -> dict[str, Any]:
+    """
+    Return a copy of own claims, as plain JSON values; nothing for ``None``.
+
+    Raises:
+        ConfigurationError: A name is reserved or none, a value is not JSON, or they are too long.
+    """
+    if claims is None or claims == {}:
+        return {}
+    if not isinstance(claims, Mapping):
+        raise ConfigurationError("claims must be a mapping of names and JSON values")
+    copied: dict[str, Any] = _copy_json(claims, "claims", MAX_CLAIMS_DEPTH)
+    for name in copied:
+        if not name or has_control_characters(name):
+            raise ConfigurationError("claims must have names without control characters")
+        if name in RESERVED_CLAIMS:
+            raise ConfigurationError(
+                f"claims must not hold {name!r}: the name is reserved, choose another"
+            )
+    try:
+        octets = json.dumps(copied, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
+        check_use(copied)
+    except UnicodeEncodeError:  # its repr holds the claims
+        raise ConfigurationError("claims must not hold lone surrogates") from None
+    except InvalidClaimError as error:
+        raise ConfigurationError(
+            f"claims must not say that this is another kind of token: {error}"
+        ) from None
+    if len(octets) > MAX_CLAIMS_BYTES:
+        raise ConfigurationError(
+            f"claims take {len(octets)} bytes of JSON, more than {MAX_CLAIMS_BYTES}"
+        )
+    return copied
+
+
+def check_lifetime(name: str, seconds: object) -> None:
+    """
+    Reject what is no lifetime, and not ``None``.
+
+    Raises:
+        ConfigurationError: It is not.
+    """
+    if seconds is not None and (type(seconds) is not int or not 0 < seconds <= _MAX_SECONDS):
+        raise ConfigurationError(f"{name} must be a whole number, at least 1")
+
+
+_MAX_SECONDS: Final = 2**31
+
+
+def _copy_json(value: object, where: str, depth: int) -> Any:
+    if isinstance(value, Mapping):
+        if depth == 0 or not all(isinstance(name, str) for name in value):
+            raise ConfigurationError(
+                f"{where} is nested too deeply, or has a name that is no string"
+            )
+        return {str(name): _copy_json(one, where, depth - 1) for name, one in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes | bytearray):
+        if depth == 0:
+            raise ConfigurationError(f"{where} is nested too deeply")
+        return [_copy_json(one, where, depth - 1) for one in value]
+    if isinstance(value, bool | None):
+        return value
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, int) and abs(value) < 2**64:
+        return int(value)
+    if isinstance(value, float) and isfinite(value):
+        return float(value)
+    raise ConfigurationError(
+        f"{where} holds a value of type {type(value).__name__}: JSON has none, or no "
+        "number so large"
+    )
+
+
+def _scope(scope: object) -> object:
+    if scope is None:
+        return ""
+    return str(scope) if type(scope) is int else scope
+
+
+def _label(ac_type: object) -> object:
+    if ac_type is None:
+        return "email"
+    if isinstance(ac_type, ClientType):
+        return ac_type.label
+    if type(ac_type) is not int:
+        return ac_type
+    for member in ClientType:
+        if int(member) == ac_type:
+            return member.label
+    raise ConfigurationError(f"ac_type {ac_type} is no client type's code: write its name")
+
+
+def check_account(uid: object, *, scope: object, auth: object) -> None:
+    """
+    Check what an account says of itself, wherever it comes from.
+
+    Raises:
+        ConfigurationError: *uid* is not an int or a non-empty string, *scope* is not scopes
+            separated by single spaces (RFC 6749 §3.3), or *uid* or *auth* holds control characters.
+            Values are not shown.
+    """
+    if isinstance(uid, bool) or not isinstance(uid, int | str):
+        raise ConfigurationError(
+            f"uid is of type {type(uid).__name__}: it must be an int or a string"
+        )
+    if uid == "":
+        raise ConfigurationError("uid is an empty str: it must hold something")
+    try:
+        text = str(uid)
+    except ValueError as error:  # more digits than Python converts
+        raise ConfigurationError("uid has too many digits") from error
+    _check_text("uid", text)
+    _check_text("auth", auth)
+    if not isinstance(scope, str):
+        raise ConfigurationError(f"scope is of type {type(scope).__name__}: it must be a string")
+    if scope and not is_scope(scope):
+        raise ConfigurationError(
+            "scope must be scopes separated by single spaces, of printable ASCII without quotes"
+            " and backslashes"
+        )
+
+
+def _check_text(name: str, text: object) -> None:
+    if not isinstance(text, str):
+        raise ConfigurationError(f"{name} is of type {type(text).__name__}: it must be a string")
+    if has_control_characters(text):
+        raise ConfigurationError(f"{name} must not hold control characters")

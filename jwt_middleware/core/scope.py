@@ -13,6 +13,16 @@ from ..errors import InvalidScopeError
 _SCOPE: Final = re.compile(r"[\x21\x23-\x5B\x5D-\x7E]+(?: [\x21\x23-\x5B\x5D-\x7E]+)*")
 
 
+def is_scope(text: str) -> bool:
+    """Tell whether *text* is scopes separated by single spaces."""
+    return _SCOPE.fullmatch(text) is not None
+
+
+def valid_scopes(text: str) -> str:
+    """Return *text* without what is no scope by its form; version 0.1 has stored any text."""
+    return text if is_scope(text) else " ".join(filter(is_scope, text.split(" ")))
+
+
 def split(scope: str) -> list[str]:
     """Return the members of *scope* in order, each once."""
     return [one for one in dict.fromkeys(scope.split(" ")) if one]
@@ -42,7 +52,7 @@ def narrow(requested: str | None, *, to: str) -> str:
     """
     if not requested:
         return to
-    if not _SCOPE.fullmatch(requested):
+    if not is_scope(requested):
         raise InvalidScopeError("scope is not scopes separated by single spaces")
     wanted = split(requested)
     if not set(wanted) <= set(split(to)):

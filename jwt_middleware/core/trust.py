@@ -90,6 +90,7 @@ class Terms(TypedDict, total=False):
     require_any: Sequence[ClaimName] | None
     max_token_lifetime_seconds: float | None
     header: str | None
+    accept_sender_constrained: bool
 
 
 class TrustedIssuer:
@@ -110,6 +111,8 @@ class TrustedIssuer:
             :data:`MAX_LEEWAY_SECONDS`.
         token_type: ``None`` accepts the *typ* ``JWT``, ``at+jwt`` or none; ``"at+jwt"`` only this
             one (RFC 9068 §4).  Case and a leading ``application/`` do not count.
+        remote_user: What ``REMOTE_USER`` is for its tokens: ``"partner:{sub}"``.  ``None`` stands
+            for *sub*, where no other issuer is trusted, and else for none.
         profile: ``"at+jwt"`` asks for all of RFC 9068: this *typ*, *client_id*, *iat* and *jti*.
         kind: ``"access"`` refuses ID tokens, ``"id"`` access tokens.
         audience_claim: The claim that stands in for *aud*, which is then not looked at.
@@ -122,6 +125,7 @@ class TrustedIssuer:
         max_token_lifetime_seconds: The longest time from *iat* to *exp*.
         header: The request header that its tokens come in, and nowhere else, instead of
             ``Authorization``.
+        accept_sender_constrained: Whether a token with *cnf* is accepted as a bearer token.
 
     Raises:
         ConfigurationError: A part is missing or unusable.
@@ -138,6 +142,7 @@ class TrustedIssuer:
         leeway_seconds: float = DEFAULT_LEEWAY_SECONDS,
         token_type: Profile | None = None,
         profile: Profile | None = None,
+        remote_user: str | None = None,
         kind: Kind = "access",
         audience_claim: ClaimName | None = None,
         subject_from: Sequence[ClaimName | Mapping[str, object]] | None = None,
@@ -145,6 +150,7 @@ class TrustedIssuer:
         require_any: Sequence[ClaimName] | None = None,
         max_token_lifetime_seconds: float | None = None,
         header: str | None = None,
+        accept_sender_constrained: bool = False,
     ) -> None:
         self.issuer = issuer
         self.tenants = _tenants(issuer, tenants)
@@ -168,6 +174,8 @@ class TrustedIssuer:
             )
         self.max_token_lifetime_seconds = max_token_lifetime_seconds
         self.header = _header(header)
+        self.remote_user = _remote_user(remote_user)
+        self.accept_sender_constrained = accept_sender_constrained
         self.keys = checked_keys(keys)
         self._known_headers: dict[bytes, Found] = {}
 
@@ -292,6 +300,8 @@ class TrustedIssuer:
             check.check_use(claims)
         else:
             check.check_id_token(claims)
+        if not self.accept_sender_constrained:
+            check.check_bearer(claims)
         self._check_further_terms(claims)
         return subject, valid_from, valid_until
 
@@ -420,6 +430,16 @@ def _is_issuer(named: str, claims: Claims) -> bool:
             if named in spellings and issuer in spellings:
                 return True
     return issuer == named
+
+
+def _remote_user(template: str | None) -> str | None:
+    if template is not None and (
+        not isinstance(template, str)
+        or template.count("{sub}") != 1
+        or check.has_control_characters(template)
+    ):
+        raise ConfigurationError('remote_user must hold {sub} once, as in "partner:{sub}"')
+    return template
 
 
 def checked_keys(keys: KeySource | None) -> KeySource:

@@ -61,6 +61,7 @@ class VerifiedToken:
         trusted: Its issuer.
         keys: The key set that it was verified under.
         subject: The claim *sub*, or what its issuer has instead.
+        remote_user: What ``REMOTE_USER`` is for it; ``None`` for none.
         valid_from: Seconds since the epoch; before it the token must be verified again.
         valid_until: Seconds since the epoch; from then on the token has expired.
         revocation_state: What stood for all revocations when the token was last found not to be
@@ -70,7 +71,7 @@ class VerifiedToken:
     """
 
     __slots__ = (
-        *("_claims", "_copy", "_scopes", "header", "keys", "subject", "trusted"),
+        *("_claims", "_copy", "_scopes", "header", "keys", "remote_user", "subject", "trusted"),
         *("revocation_state", "size", "used", "valid_from", "valid_until"),
     )
 
@@ -89,6 +90,7 @@ class VerifiedToken:
         self.trusted = trusted
         self.keys = keys
         self.subject: str = claims["sub"] if subject is None else subject
+        self.remote_user: str | None = self.subject
         self.valid_from = valid_from
         self.valid_until = valid_until
         self.revocation_state: object = None
@@ -295,6 +297,17 @@ class TokenVerifier:
         """Whether tokens are checked for revocation."""
         return self._revocation is not None
 
+    def remote_user(self, trusted: TrustedIssuer, subject: str) -> str | None:
+        """
+        Return what ``REMOTE_USER`` is for a subject: unique over all issuers, or ``None``.
+
+        It is the subject itself for its own issuer, and where only one is trusted; for any other
+        only what its *remote_user* makes of it.
+        """
+        if trusted.remote_user is not None:
+            return trusted.remote_user.replace("{sub}", subject)
+        return subject if trusted is self._own or len(self._trusted) == 1 else None
+
     def verify(self, token: str) -> VerifiedToken:
         """
         Verify one token.
@@ -347,6 +360,7 @@ class TokenVerifier:
             valid_from = max(valid_from, key.valid_from)
             valid_until = min(valid_until, key.valid_until)
         verified = VerifiedToken(header, claims, trusted, keys, valid_from, valid_until, subject)
+        verified.remote_user = self.remote_user(trusted, verified.subject)
         verified.size = _memory_of(token, document)
         # Only signed tokens are remembered: others cannot fill the memory.
         trusted.remember_header(segment, found)

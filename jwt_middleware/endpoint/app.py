@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from werkzeug.wrappers import Request
 
 from ..accounts import AccountLookup, AccountVerifier
 from ..core.issuer import TokenIssuer
+from ..core.payload import check_lifetime
 from ..core.verifier import TokenVerifier
 from ..errors import (
     AuthError,
@@ -17,16 +19,17 @@ from ..errors import (
     UnavailableError,
 )
 from ..sessions import Grant, Sessions
+from ..sessions.session import SERVICE
 from ..wsgi.paths import read_path
 from ..wsgi.responses import Responses, preferred_language
 from .body import parse_body, read_octets
 from .clients import ClientAuthentication
-from .forms import ClientForm
+from .forms import ClientForm, check_codes, check_form, client_type_named
 from .grants import Grants
 from .limits import ClientAddresses, LoginThrottle
-from .logins import Credentials, Logins
+from .logins import LIFETIMES, Credentials, Logins
 from .logout import LogoutPaths
-from .oauth import OAuthResponses
+from .subjects import Subjects
 from .tokens import TokenPaths
 
 if TYPE_CHECKING:
@@ -40,10 +43,10 @@ class TokenEndpoint:
     """
     Issues tokens for ``POST {account, secret, type}``, as JSON or urlencoded.
 
-    A request with a ``grant_type`` is one of OAuth 2.0, and is answered in its terms (RFC 6749):
-    ``client_credentials`` for accounts of the type ``service``, and with *sessions*
-    ``refresh_token``.  With *sessions* there are also ``revoke`` (RFC 7009), ``introspect``
-    (RFC 7662), ``logout`` and ``logout-all`` below *path*.
+    A request with a ``grant_type``, or of a client that authenticates itself, is one of OAuth 2.0
+    and is answered in its terms (RFC 6749): ``client_credentials`` for accounts of the type
+    ``service``, and with *sessions* ``refresh_token``.  With *sessions* there are also ``revoke``
+    (RFC 7009), ``introspect`` (RFC 7662), ``logout`` and ``logout-all`` below *path*.
 
     A WSGI app of its own: :class:`JWTMiddleware` mounts it at all its paths, and so can anything
     else that mounts WSGI apps, at its own path or below another.
@@ -51,21 +54,31 @@ class TokenEndpoint:
     Args:
         issuer: Issues the tokens.
         verifiers: Name of a client type to the account verifier that logs it in.
-        path: The exact path it answers at.
+        path: The path it answers at, with a slash at its end and without.
         responses: Style and realm of the answers.
         max_body_bytes: A longer request body is refused.
         sessions: Record what is issued, so that it can be refreshed and revoked; of this *issuer*.
         verifier: Verifies the tokens that are to be revoked; it asks ``sessions.revocations``.
-        lookups: Name of a client type to what knows its accounts without a secret: asked right
-            after a login and at each refresh.
+        lookups: Name of a client type to what finds its accounts by uid: called right after a login
+            and at each refresh.  With *sessions* each type needs one; ``None`` for one whose
+            sessions shall outlast its accounts.
+        subjects: Name of a client type to the template of its subjects, ``"ldap:{uid}"``; see
+            :class:`~.subjects.Subjects`.
+        lifetimes: Name of a client type to its ``{"lifetime_seconds": …}`` of access tokens,
+            ``{"refresh_lifetime_seconds": …}`` of refresh tokens, or both.
+        forms: Name of a client type to a subclass of :class:`~.forms.ClientForm`.
+        codes: Name of a client type of one's own to the number that a form may send for it.
+        resources: What a client may ask for as *resource* (RFC 8707), to the audience that it is;
+            beside the audiences of *issuer*.
+        prefix: Path below which it answers as well: that of the issuer's URL.
         throttle: Limits login attempts; by default, with *sessions*, one in their store.
-        trusted_proxies: As for :class:`~.address.ClientAddresses`.
+        trusted_proxies: As for :class:`~.limits.ClientAddresses`.
 
     Raises:
         ConfigurationError: A part is missing or unusable.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  all by name
         self,
         *,
         issuer: TokenIssuer,
@@ -75,7 +88,13 @@ class TokenEndpoint:
         max_body_bytes: int = DEFAULT_MAX_BODY_BYTES,
         sessions: Sessions | None = None,
         verifier: TokenVerifier | None = None,
-        lookups: Mapping[str, AccountLookup] | None = None,
+        lookups: Mapping[str, AccountLookup | None] | None = None,
+        subjects: Mapping[str, str] | None = None,
+        lifetimes: Mapping[str, Mapping[str, int]] = MappingProxyType({}),
+        forms: Mapping[str, type[ClientForm]] = MappingProxyType({}),
+        codes: Mapping[str, int] = MappingProxyType({}),
+        resources: Mapping[str, str] = MappingProxyType({}),
+        prefix: str = "",
         throttle: LoginThrottle | None = None,
         trusted_proxies: int = 0,
     ) -> None:
@@ -85,26 +104,45 @@ class TokenEndpoint:
         _check_callables("verifiers", verifiers, example="User.verify")
         if type(max_body_bytes) is not int or max_body_bytes < 1:
             raise ConfigurationError("max_body_bytes must be a whole number, at least 1")
-        if lookups:
-            _check_callables("lookups", lookups, example="User.find")
+        given = {one: look_up for one, look_up in (lookups or {}).items() if look_up is not None}
+        if given:
+            _check_callables("lookups", given, example="User.find")
+        if sessions is not None:
+            _check_lookups(verifiers, lookups or {})
         if throttle is None and sessions is not None:
             throttle = LoginThrottle(sessions.store)
+        verifiers = {str(client_type): verify for client_type, verify in verifiers.items()}
+        _check_lifetimes(lifetimes, verifiers)
+        _check_forms(forms, verifiers)
+        check_codes(codes, verifiers)
         self.path = path
         self.issuer = issuer
-        self.verifiers = dict(verifiers)
+        self.verifiers = verifiers
+        self._base = path.rstrip("/")
+        self._bases = frozenset({self._base, prefix.rstrip("/") + self._base})
+        self._forms = forms
+        self._codes = codes
         self.responses = responses if responses is not None else Responses()
         self.max_body_bytes = max_body_bytes
         self.sessions = sessions
-        self._oauth = OAuthResponses(self.responses.realm)
+        self._oauth = self.responses.for_oauth()
+        self.subjects = Subjects(self.verifiers, subjects or {})
         self._logins = Logins(
+            issuer=issuer.issuer,
             verifiers=self.verifiers,
-            lookups=dict(lookups or {}),
+            lookups=given,
+            subjects=self.subjects,
             throttle=throttle,
             addresses=ClientAddresses(trusted_proxies),
+            lifetimes=lifetimes,
         )
         clients = ClientAuthentication(self._logins)
         self._grants = Grants(
-            issuer=issuer, sessions=sessions, logins=self._logins, clients=clients
+            issuer=issuer,
+            sessions=sessions,
+            logins=self._logins,
+            clients=clients,
+            resources=dict(_spellings({one: one for one in issuer.audiences} | {**resources})),
         )
         self._below: Mapping[str, WSGIApplication] = {}
         if sessions is not None:
@@ -114,7 +152,9 @@ class TokenEndpoint:
     @property
     def paths(self) -> frozenset[str]:
         """The exact values of ``PATH_INFO`` that it answers at."""
-        return frozenset([self.path, *(f"{self.path}/{name}" for name in self._below)])
+        suffixes = ["", *(f"/{name}" for name in self._below)]
+        found = {base + suffix for base in self._bases for suffix in suffixes}
+        return frozenset(found | {f"{path}/" for path in found})
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request."""
@@ -124,17 +164,18 @@ class TokenEndpoint:
                 "[sessions] a url of SQLite, PostgreSQL or Redis, or run one worker"
             )
             return self.responses.refuse(error, environ, start_response)
-        path = environ.get("PATH_INFO", "")
-        # By its end: whoever mounts this may leave the whole path there, or what is below a mount.
-        below = None if path == self.path else self._below.get(path.rpartition("/")[2])
+        path = environ.get("PATH_INFO", "").rstrip("/")
+        # By its end: PATH_INFO is the whole path, or what is below a mount.
+        below = None if path in self._bases else self._below.get(path.rpartition("/")[2])
         return (below or self._issue)(environ, start_response)
 
     def metadata(self, base: str) -> dict[str, object]:
         """Return the members of RFC 8414 §2 that describe this endpoint, below the URL *base*."""
-        url = base + self.path
-        grant_types, methods = [], ["none"]
-        members: dict[str, object] = {"token_endpoint": url}
-        with_clients = "service" in self.verifiers  # they alone have a secret (RFC 6749 §2.3)
+        url = base + self._base
+        grant_types: list[str] = []
+        methods = ["none"]
+        members: dict[str, object] = {"token_endpoint": base + self.path}
+        with_clients = SERVICE in self.verifiers  # they alone have a secret (RFC 6749 §2.3)
         if with_clients:
             grant_types.append("client_credentials")
             methods += _SECRET_METHODS
@@ -146,12 +187,14 @@ class TokenEndpoint:
                 members["introspection_endpoint"] = f"{url}/introspect"
                 members["introspection_endpoint_auth_methods_supported"] = _SECRET_METHODS
         members["token_endpoint_auth_methods_supported"] = methods
-        members["grant_types_supported"] = grant_types
+        if grant_types:  # RFC 8414 §3.2 has no empty arrays
+            members["grant_types_supported"] = grant_types
         return members
 
     def _issue(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        responses: Responses | OAuthResponses = self.responses
         request = Request(environ)
+        is_client = _authenticates_client(environ) or "grant_type" in request.args
+        responses = self._oauth if is_client else self.responses
         try:
             if request.method != "POST":
                 raise MethodNotAllowedError(allowed=["POST"])
@@ -159,7 +202,7 @@ class TokenEndpoint:
             if b"grant_type" in octets:  # though it may not be possible to parse it
                 responses = self._oauth
             body = parse_body(request, octets)
-            if "grant_type" in body:
+            if _is_of_oauth(body, is_client=is_client):
                 responses = self._oauth
                 grant = self._grants.exchange(request, body)
             else:
@@ -170,13 +213,17 @@ class TokenEndpoint:
         return responses.grant(grant, environ, start_response)
 
     def _log_in(self, request: Request, body: Mapping[str, object]) -> Grant:
-        form = ClientForm(
-            body, client_types=self.verifiers, language=preferred_language(request.environ)
+        name = client_type_named(body.get("type"), self._codes)
+        form = self._forms.get(name or "", ClientForm)(
+            body,
+            client_types=self.verifiers,
+            codes=self._codes,
+            language=preferred_language(request.environ),
         ).validate_for_api()
-        client_type: str = form.type.data
+        client_type = str(form.type.data)
         credentials = Credentials(form.account.data, form.secret.data)
-        identity = self._logins.verify(client_type, [credentials], request.environ)
-        return self._grants.log_in(identity, client_type)
+        identity = self._logins.verify(client_type, [credentials], request.environ, form.further())
+        return self._grants.log_in(identity, client_type, body)
 
     def _make_below(
         self, sessions: Sessions, verifier: TokenVerifier, clients: ClientAuthentication
@@ -202,14 +249,69 @@ class TokenEndpoint:
         return self.sessions.store.single_process
 
 
+_LOGIN_FIELDS: Final = frozenset({"account", "secret", "type"})
+_OAUTH_PARAMETERS: Final = frozenset(
+    {
+        *("client_id", "client_secret", "client_assertion", "client_assertion_type"),
+        *("refresh_token", "code", "redirect_uri", "username", "password", "scope", "resource"),
+    }
+)
+
+
+def _authenticates_client(environ: WSGIEnvironment) -> bool:
+    authorization: str = environ.get("HTTP_AUTHORIZATION", "")
+    return authorization.partition(" ")[0].lower() == "basic"
+
+
+def _is_of_oauth(body: Mapping[str, object], *, is_client: bool) -> bool:
+    """Tell whether a request is one of OAuth, even if it has forgotten its *grant_type*."""
+    if "grant_type" in body:
+        return True
+    if not _LOGIN_FIELDS.isdisjoint(body):
+        return False
+    return is_client or not _OAUTH_PARAMETERS.isdisjoint(body)
+
+
+def _spellings(resources: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Yield resources with a slash at the end of a URL and without, the exact ones last."""
+    for resource, audience in resources.items():
+        if "://" in resource:
+            yield resource.rstrip("/"), audience
+            yield resource.rstrip("/") + "/", audience
+    yield from resources.items()
+
+
 def _check_path(path: str) -> None:
-    if (
-        not isinstance(path, str)
-        or not path.isascii()
-        or path.endswith("/")
-        or not read_path(path).canonical
-    ):
-        raise ConfigurationError(f"path {path!r} must be like /token or /auth/token")
+    base = path.removesuffix("/") if isinstance(path, str) else ""
+    if not base.isascii() or base.endswith("/") or not base or not read_path(base).canonical:
+        raise ConfigurationError(f"path {path!r} must be like /token or /auth/token/")
+
+
+def _check_lifetimes(
+    lifetimes: Mapping[str, Mapping[str, int]], verifiers: Mapping[str, object]
+) -> None:
+    for client_type, members in lifetimes.items():
+        where = f"lifetimes.{client_type}"
+        if client_type not in verifiers:
+            raise ConfigurationError(f"{where} is of a client type that may not log in")
+        for name, seconds in members.items():
+            if name not in LIFETIMES:
+                raise ConfigurationError(f"{where}.{name} is none of {', '.join(LIFETIMES)}")
+            try:
+                check_lifetime(f"{where}.{name}", seconds)
+            except ValueError as error:
+                raise ConfigurationError(str(error)) from None
+
+
+def _check_forms(forms: Mapping[str, type[ClientForm]], verifiers: Mapping[str, object]) -> None:
+    for client_type, form in forms.items():
+        if client_type not in verifiers:
+            raise ConfigurationError(f"forms.{client_type} is of a client type that may not log in")
+        if client_type == SERVICE:
+            raise ConfigurationError(
+                f"forms.{SERVICE}: clients authenticate by name and secret alone (RFC 6749 §2.3)"
+            )
+        check_form(client_type, form)
 
 
 def _check_callables(setting: str, given: Mapping[str, object], *, example: str) -> None:
@@ -217,6 +319,18 @@ def _check_callables(setting: str, given: Mapping[str, object], *, example: str)
         raise ConfigurationError(
             f'{setting} must map client types to callables, as in {{"email": {example}}}'
         )
+
+
+def _check_lookups(
+    verifiers: Mapping[str, AccountVerifier], lookups: Mapping[str, AccountLookup | None]
+) -> None:
+    for client_type in verifiers:
+        if client_type not in lookups:
+            raise ConfigurationError(
+                f"lookups.{client_type} is missing: with sessions, name what finds an account by"
+                ' its uid, so that a deleted one cannot refresh, or None (in a file, "none") for'
+                " sessions that outlast their accounts"
+            )
 
 
 def _checked_verifier(

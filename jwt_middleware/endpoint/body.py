@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Final
+from typing import Final, cast
 from urllib.parse import parse_qsl
 
 from werkzeug.wrappers import Request
@@ -15,6 +15,12 @@ from ..errors import BodyTooLargeError, InvalidRequestError, UnsupportedMediaTyp
 
 MAX_FIELDS: Final = 64
 
+
+_UTF8: Final = frozenset({"utf-8", "utf8"})
+# What some clients announce by default, whatever they send; ASCII reads as in UTF-8 in all of them.
+_LIKE_ASCII: Final = frozenset(
+    {*("us-ascii", "ascii", "iso-8859-1", "iso8859-1", "latin1", "latin-1"), "windows-1252"}
+)
 
 NOT_STORABLE: Final = re.compile("[\0\ud800-\udfff]")
 
@@ -49,9 +55,12 @@ def read_octets(request: Request, *, max_bytes: int) -> bytes:
         InvalidRequestError: It cannot be read.
     """
     charset = request.mimetype_params.get("charset", "utf-8").lower()
-    if request.mimetype not in _PARSERS or charset not in {"utf-8", "utf8"}:
+    if request.mimetype not in _PARSERS or charset not in {*_UTF8, *_LIKE_ASCII}:
         raise UnsupportedMediaTypeError
-    return _read_bounded(request, max_bytes)
+    octets = _read_bounded(request, max_bytes)
+    if charset in _LIKE_ASCII and not octets.isascii():
+        raise UnsupportedMediaTypeError
+    return octets
 
 
 def parse_body(request: Request, octets: bytes) -> dict[str, object]:
@@ -76,7 +85,7 @@ def parameter(body: Mapping[str, object], name: str) -> str | None:
     """
     value = body.get(name, "")
     if type(value) is not str or NOT_STORABLE.search(value):
-        raise InvalidRequestError(f"{name} is not a string that can be stored")
+        raise InvalidRequestError(f"{name} is not a string that can be stored", parameter=name)
     return value or None
 
 
@@ -89,8 +98,20 @@ def required_parameter(body: Mapping[str, object], name: str) -> str:
     """
     value = parameter(body, name)
     if value is None:
-        raise InvalidRequestError(f"{name} is missing")
+        raise InvalidRequestError(f"{name} is missing", parameter=name)
     return value
+
+
+def repeated_parameter(body: Mapping[str, object], name: str) -> list[str]:
+    """
+    Return the values of a parameter that may be given several times: in JSON, an array.
+
+    Raises:
+        InvalidRequestError: As for :func:`parameter`.
+    """
+    value = body.get(name, "")
+    values = value if isinstance(value, list) else [value]
+    return [one for each in values if (one := parameter({name: each}, name)) is not None]
 
 
 def _read_bounded(request: Request, max_bytes: int) -> bytes:
@@ -122,11 +143,20 @@ def _parse_urlencoded(octets: bytes) -> dict[str, object]:
     pairs = parse_qsl(
         octets.decode("utf-8"), keep_blank_values=True, errors="strict", max_num_fields=MAX_FIELDS
     )
-    fields: dict[str, object] = dict(pairs)
-    if len(fields) != len(pairs):  # RFC 6749 §3.2
-        raise ValueError("a field is given twice")
+    fields: dict[str, object] = {}
+    for name, value in pairs:
+        if name in _REPEATABLE:
+            fields[name] = [*cast(list[str], fields.get(name, [])), value]
+        elif name in fields:  # RFC 6749 §3.2
+            shown = name if _NAME.fullmatch(name) else "a parameter"
+            raise InvalidRequestError(f"{shown} is given twice", parameter=shown)
+        else:
+            fields[name] = value
     return fields
 
+
+_REPEATABLE: Final = frozenset({"resource"})  # RFC 8707 §2
+_NAME: Final = re.compile("[a-z_]{1,32}")
 
 _PARSERS: Final = {
     "application/json": _parse_json_object,

@@ -5,18 +5,22 @@ from __future__ import annotations
 import re
 from base64 import b64decode
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, NamedTuple
 from urllib.parse import unquote_plus
 
 from werkzeug.wrappers import Request
 
-from ..accounts import ClientType, Identity
-from ..errors import BadCredentialsError, InvalidFormError, InvalidRequestError
+from ..accounts import Identity, InvalidAccountError, normalise_account
+from ..errors import (
+    BadCredentialsError,
+    InvalidFormError,
+    InvalidRequestError,
+    TooManyAttemptsError,
+)
+from ..sessions.session import SERVICE
 from .body import parameter
 from .forms import ClientForm
 from .logins import Credentials, Logins
-
-SERVICE: Final = ClientType.SERVICE.label
 
 # credentials = "Basic" 1*SP token68                                        RFC 7617 §2
 # token68     = 1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/" ) *"="  RFC 9110 §11.2
@@ -25,12 +29,19 @@ _BASIC: Final = re.compile(r"basic +([A-Za-z0-9+/]+=*)", re.IGNORECASE)
 _MAX_CHARS: Final = (255 + 1 + 1024) * 4 * 3 * 4 // 3
 
 
+class Client(NamedTuple):
+    """An OAuth client that has authenticated itself: the name of its account, and who that is."""
+
+    name: str
+    identity: Identity
+
+
 class ClientAuthentication:
     """
     Authenticates clients, which are accounts of the type ``service``.
 
     Args:
-        logins: Knows them, if it has a verifier for their type.
+        logins: Verifies them, if it has a verifier for their type.
     """
 
     def __init__(self, logins: Logins) -> None:
@@ -41,31 +52,44 @@ class ClientAuthentication:
         """Whether there can be such clients at all."""
         return SERVICE in self._logins.verifiers
 
-    def require(self, request: Request, body: Mapping[str, object]) -> Identity:
+    def require(self, request: Request, body: Mapping[str, object]) -> Client:
         """
         Return which client this is.
 
         Raises:
             InvalidRequestError: It authenticates in two ways, or halfway.
-            BadCredentialsError: It does not authenticate, or not as a client that there is.
-            TooManyAttemptsError: It, or others from its address, did so too often.
-            UnavailableError: The accounts or the store of the attempts cannot be asked.
+            BadCredentialsError: It does not authenticate itself, or with other credentials.
+            TooManyAttemptsError: A limit is reached.
+            UnavailableError: The accounts or the store of the attempts are unavailable.
         """
         readings = _read_credentials(request, body)
         if not readings or not self.is_possible:
             raise BadCredentialsError
-        return self._logins.verify(SERVICE, readings, request.environ)
+        refused: BadCredentialsError | TooManyAttemptsError = BadCredentialsError()
+        for name in dict.fromkeys(one.account for one in readings):
+            named = [one for one in readings if one.account == name]
+            try:
+                identity = self._logins.verify(SERVICE, named, request.environ)
+            except BadCredentialsError:
+                continue
+            except TooManyAttemptsError as error:
+                refused = error
+            else:
+                return Client(_spelt(name), identity)
+        raise refused
 
-    def check(self, request: Request, body: Mapping[str, object]) -> None:
+    def identify(self, request: Request, body: Mapping[str, object]) -> str | None:
         """
-        Reject a client that authenticates itself and is not who it says; it need not do so.
+        Return the subject of a client that authenticates itself, and ``None`` if none does.
 
         Raises:
             AuthError: As :meth:`require`.
             UnavailableError: As :meth:`require`.
         """
-        if _read_credentials(request, body) is not None:
-            self.require(request, body)
+        if _read_credentials(request, body) is None:
+            return None
+        _, identity = self.require(request, body)
+        return self._logins.payload(identity, SERVICE, scope="").sub
 
 
 def _read_credentials(request: Request, body: Mapping[str, object]) -> list[Credentials] | None:
@@ -76,10 +100,15 @@ def _read_credentials(request: Request, body: Mapping[str, object]) -> list[Cred
         if secret is None:  # a client_id alone says who asks, and proves nothing (§3.2.1)
             return None
         if client_id is None:
-            raise InvalidRequestError("client_secret without client_id")
+            raise InvalidRequestError(
+                "client_id is missing beside client_secret", parameter="client_id"
+            )
         return _acceptable([Credentials(client_id, secret)])
     if secret is not None:
-        raise InvalidRequestError("a client must not authenticate in two ways (RFC 6749 §2.3)")
+        raise InvalidRequestError(
+            "client_secret is one way to authenticate too many, RFC 6749 section 2.3",
+            parameter="client_secret",
+        )
     readings = _acceptable(_read_basic(authorization))
     return [one for one in readings if client_id in {None, one.account}]
 
@@ -90,15 +119,16 @@ def _read_basic(value: str) -> list[Credentials]:
 
     RFC 6749 §2.3.1 has name and secret form-urlencoded before they are joined.  Many clients,
     those of requests and Authlib among them, join them as they are: where the two readings differ,
-    both are returned.
+    both are returned.  What is not UTF-8 is read as Latin-1, in which the same two write it.
     """
     match = _BASIC.fullmatch(value)
     if match is None or len(value) > _MAX_CHARS:
         return []
     try:
-        account, colon, secret = b64decode(match[1], validate=True).decode().partition(":")
+        octets = b64decode(match[1], validate=True)
     except ValueError:
         return []
+    account, colon, secret = _text(octets).partition(":")
     if not colon:
         return []
     plain = Credentials(account, secret)
@@ -107,6 +137,20 @@ def _read_basic(value: str) -> list[Credentials]:
     except ValueError:
         return [plain]
     return [*dict.fromkeys([decoded, plain])]
+
+
+def _text(octets: bytes) -> str:
+    try:
+        return octets.decode()
+    except UnicodeDecodeError:
+        return octets.decode("latin-1")
+
+
+def _spelt(name: str) -> str:
+    try:
+        return normalise_account(name, SERVICE)
+    except InvalidAccountError:  # an account verifier of the app's own knows better
+        return name
 
 
 def _acceptable(readings: list[Credentials]) -> list[Credentials]:

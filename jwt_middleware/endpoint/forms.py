@@ -3,11 +3,20 @@ The login form: WTForms over a JSON object, with nothing coerced.
 
 WTForms is made for text that a browser sends.  Given JSON it stringifies and converts, so that a
 dict passes for an account and ``true`` for a number; the fields here take exactly what they name.
+
+A client type may have a form of its own, with further fields, which its account verifier gets by
+name::
+
+    class OneTimeCodeForm(ClientForm):
+        code = TextField(validators=[DataRequired(), Length(max=8)])
+
+    def verify(account, secret, *, code): ...
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from types import MappingProxyType
 from typing import Any, Final, Self
 
 from wtforms import Form
@@ -15,13 +24,8 @@ from wtforms.fields import Field
 from wtforms.validators import DataRequired, Length, StopValidation, ValidationError
 
 from ..accounts import ClientType
-from ..errors import InvalidFormError
+from ..errors import ConfigurationError, InvalidFormError
 from .body import NOT_STORABLE
-
-# As a JSON number, and as the digits that an urlencoded form can only send.
-_NAME_OF_CODE: Final[Mapping[int | str, str]] = {
-    code: member.label for member in ClientType for code in (int(member), str(int(member)))
-}
 
 _CHINESE: Final = {
     "Must be a string.": "必须是字符串。",
@@ -31,7 +35,7 @@ _CHINESE: Final = {
 }
 
 
-class _StrictField(Field):  # type: ignore[misc]  # WTForms ships no types
+class StrictField(Field):  # type: ignore[misc]  # WTForms ships no types
     """A field that reports what :meth:`process_data` refused, and nothing after it."""
 
     data: Any
@@ -47,7 +51,7 @@ class _StrictField(Field):  # type: ignore[misc]  # WTForms ships no types
         return ValidationError(_CHINESE[message] if "zh" in self.meta.locales else message)
 
 
-class TextField(_StrictField):
+class TextField(StrictField):
     """A JSON string, of characters that can be stored; everything else is refused."""
 
     def process_data(self, value: object) -> None:
@@ -62,8 +66,8 @@ class TextField(_StrictField):
         self.data = value
 
 
-class ClientTypeField(_StrictField):
-    """The name of a client type or its numeric code; its data is the name."""
+class ClientTypeField(StrictField):
+    """The name of a client type or its numeric code; its data, once validated, is the name."""
 
     def process_data(self, value: object) -> None:
         """Take a string, an int or nothing."""
@@ -71,14 +75,53 @@ class ClientTypeField(_StrictField):
         if value is None:
             return
         # Not isinstance: True is 1, and 100.0 is a key that equals 100.
-        if type(value) is not str and type(value) is not int:
+        if type(value) not in {str, int, ClientType}:
             raise self.refuse("Must be the name or the code of a client type.")
-        self.data = _NAME_OF_CODE.get(value, value)
+        self.data = value
 
     def post_validate(self, form: Form, validation_stopped: bool) -> None:  # noqa: FBT001
         """Look the name up among those of the form."""
-        if not validation_stopped and self.data not in form.client_types:
+        if validation_stopped:
+            return
+        name = client_type_named(self.data, form.codes)
+        if name not in form.client_types:
             raise self.refuse("Not a client type that may log in here.")
+        self.data = ClientType(name) if name in _LABELS else name
+
+
+_LABELS: Final = frozenset(member.label for member in ClientType)
+_CODES: Final = {member.label: int(member) for member in ClientType}
+
+
+def client_type_named(value: object, codes: Mapping[str, int]) -> str | None:
+    """
+    Return the client type that *value* names, or is the code of, in digits too; if it is any.
+
+    Args:
+        value: What a client sent.
+        codes: Client type to code, beside those of :class:`ClientType`.
+    """
+    if type(value) is str or isinstance(value, ClientType):
+        digits = [name for name, code in {**codes, **_CODES}.items() if str(code) == value]
+        return digits[0] if digits else str(value)
+    found = [name for name, code in {**codes, **_CODES}.items() if code == value]
+    return found[0] if found and type(value) is int else None
+
+
+def check_codes(codes: Mapping[str, int], client_types: Collection[str]) -> None:
+    """
+    Reject numeric codes that would not each be of one client type.
+
+    Raises:
+        ConfigurationError: They are of another type, taken, or of a type that may not log in.
+    """
+    for name, code in codes.items():
+        if type(code) is not int or code < 0:
+            raise ConfigurationError(f"codes.{name} must be a whole number, as in 300")
+        if name in _LABELS or name not in client_types:
+            raise ConfigurationError(f"codes.{name} is not of a client type of your own: name one")
+        if [*codes.values(), *_CODES.values()].count(code) > 1:
+            raise ConfigurationError(f"codes.{name} is the code {code} of another type: choose one")
 
 
 class JSONForm(Form):  # type: ignore[misc]
@@ -110,9 +153,11 @@ class ClientForm(JSONForm):
     ``account``, ``secret`` and ``type``: who wants a token, and by which kind of account.
 
     Args:
-        body: Field name to JSON value.
-        client_types: Names of the client types that may log in.
+        body: Field name to JSON value.  What is no mapping has no fields.
+        client_types: Names of the client types that may log in; by default those with a code.
+        codes: Numeric codes of one's own client types, beside those of :class:`ClientType`.
         language: ``"en"`` or ``"zh"``, for the messages.
+        data: Another name of *body*.
     """
 
     account = TextField(validators=[DataRequired(), Length(max=255)])
@@ -121,10 +166,37 @@ class ClientForm(JSONForm):
 
     def __init__(
         self,
-        body: Mapping[str, object],
+        body: object = None,
         *,
-        client_types: Collection[str] = tuple(_NAME_OF_CODE.values()),
+        client_types: Collection[str] | None = None,
+        codes: Mapping[str, int] = MappingProxyType({}),
         language: str = "en",
+        data: object = None,
     ) -> None:
-        self.client_types = client_types
-        super().__init__(body, language=language)
+        self.client_types = {*_LABELS, *codes} if client_types is None else client_types
+        self.codes = codes
+        members = data if body is None else body
+        super().__init__(members if isinstance(members, Mapping) else {}, language=language)
+
+    def further(self) -> dict[str, Any]:
+        """Return the values of the fields that a subclass has beside the three."""
+        return {name: one.data for name, one in self._fields.items() if name not in _FIELDS}
+
+
+_FIELDS: Final = frozenset({"account", "secret", "type"})
+
+
+def check_form(name: str, form: object) -> None:
+    """
+    Reject what is no form of a client type.
+
+    Raises:
+        ConfigurationError: It is not, or a field of it would coerce.
+    """
+    if not isinstance(form, type) or not issubclass(form, ClientForm):
+        raise ConfigurationError(f"forms.{name} must be a subclass of ClientForm")
+    for field_name, field in form({})._fields.items():
+        if not isinstance(field, StrictField):
+            raise ConfigurationError(
+                f"forms.{name}: its field {field_name} takes what is no text as well: use TextField"
+            )

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
-from typing import Protocol
+from types import MappingProxyType
+from typing import Final, Protocol
 
 from werkzeug.wrappers import Request
 
@@ -15,12 +18,18 @@ from ..core.scope import narrow
 from ..errors import (
     BadCredentialsError,
     InvalidGrantError,
+    InvalidRequestError,
+    InvalidTargetError,
     UnsupportedGrantTypeError,
 )
 from ..sessions import Grant, Recheck, Sessions
-from .body import parameter, required_parameter
-from .clients import SERVICE, ClientAuthentication
+from ..sessions.session import SERVICE
+from .body import parameter, repeated_parameter, required_parameter
+from .clients import ClientAuthentication
 from .logins import Logins
+
+# client-id = *VSCHAR; VSCHAR = %x20-7E                                        RFC 6749 A.1
+_CLIENT_ID: Final = re.compile("[\x20-\x7e]{1,255}")
 
 _GrantType = Callable[[Request, Mapping[str, object]], Grant]
 
@@ -38,8 +47,9 @@ class Grants:
     Args:
         issuer: Issues them where there are none.
         sessions: Record and issue them.
-        logins: Knows the accounts.
+        logins: Rechecks the accounts.
         clients: Authenticates clients.
+        resources: What may be asked for as *resource* (RFC 8707), to the audience that it is.
     """
 
     def __init__(
@@ -49,7 +59,9 @@ class Grants:
         sessions: Sessions | None,
         logins: Logins,
         clients: ClientAuthentication,
+        resources: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
+        self._resources = resources
         self._issuer = issuer
         self._sessions = sessions
         self._logins = logins
@@ -60,15 +72,31 @@ class Grants:
         if clients.is_possible:
             self._types["client_credentials"] = self._client_credentials
 
-    def log_in(self, identity: Identity, client_type: str) -> Grant:
+    def log_in(
+        self,
+        identity: Identity,
+        client_type: str,
+        body: Mapping[str, object] = MappingProxyType({}),
+    ) -> Grant:
         """
-        Issue tokens for somebody who has just logged in.
+        Issue tokens for an account that has just logged in.
+
+        Args:
+            identity: The account.
+            client_type: It logged in by.
+            body: *client_id* and *resource*, which a login may name as well; neither is proved.
 
         Raises:
+            InvalidRequestError: *client_id* or *resource* is malformed, or not for here.
             BadCredentialsError: The account was disabled, or got another secret, in between.
             UnavailableError: The session cannot be recorded, or no token can be signed.
         """
-        payload = _payload(identity, client_type, scope=identity.scope)
+        client_id = parameter(body, "client_id")
+        if client_id is not None and not _CLIENT_ID.fullmatch(client_id):
+            raise InvalidRequestError("client_id is malformed", parameter="client_id")
+        payload = self._logins.payload(
+            identity, client_type, client_id=client_id, audience=self._audience(body)
+        )
         start = None if self._sessions is None else self._sessions.start
         return self._start(start, payload, identity)
 
@@ -83,10 +111,10 @@ class Grants:
         Raises:
             InvalidRequestError: A parameter is missing or malformed, the scope goes too far, or
                 there is no such grant type here.
-            BadCredentialsError: The client is not who it says.
+            BadCredentialsError: The client's credentials are wrong, or missing.
             InvalidGrantError: The refresh token is not good.
             TooManyAttemptsError: The client has tried too often.
-            UnavailableError: Something that must be asked cannot be asked.
+            UnavailableError: Accounts, sessions or keys are unavailable.
         """
         grant = self._types.get(required_parameter(body, "grant_type"))
         if grant is None:
@@ -95,15 +123,44 @@ class Grants:
 
     def _refresh(self, sessions: Sessions, request: Request, body: Mapping[str, object]) -> Grant:
         token, scope = required_parameter(body, "refresh_token"), parameter(body, "scope")
-        self._clients.check(request, body)
-        return sessions.refresh(token, scope=scope, recheck=self._logins.recheck)
+        audience = self._audience(body)
+        client = self._clients.identify(request, body)
+        address = self._logins.addresses(request.environ)
+        return sessions.refresh(
+            token,
+            scope=scope,
+            recheck=lambda session: self._narrow(self._logins.recheck(session), audience),
+            client=client,
+            address="" if address is None else str(address),
+        )
 
     def _client_credentials(self, request: Request, body: Mapping[str, object]) -> Grant:
-        scope = parameter(body, "scope")
-        identity = self._clients.require(request, body)
-        payload = _payload(identity, SERVICE, scope=narrow(scope, to=identity.scope))
+        scope, audience = parameter(body, "scope"), self._audience(body)
+        name, identity = self._clients.require(request, body)
+        payload = self._logins.payload(
+            identity,
+            SERVICE,
+            scope=narrow(scope, to=identity.scope),
+            client_id=name,
+            audience=audience,
+        )
         start = None if self._sessions is None else self._sessions.start_unrefreshable
         return self._start(start, payload, identity)
+
+    def _audience(self, body: Mapping[str, object]) -> tuple[str, ...]:
+        """Return the audiences that the request asks for.  Source: RFC 8707 §2."""
+        asked = repeated_parameter(body, "resource")
+        try:
+            return tuple(dict.fromkeys(self._resources[one] for one in asked))
+        except KeyError:
+            raise InvalidTargetError("a resource is none of those that tokens are for") from None
+
+    def _narrow(self, payload: JWTPayload, audience: tuple[str, ...]) -> JWTPayload:
+        if not audience:
+            return payload
+        if not {*audience} <= {*(payload.audience or self._issuer.audiences)}:
+            raise InvalidTargetError("a resource is none of those that the session is for")
+        return replace(payload, audience=audience)
 
     def _start(self, start: _Start | None, payload: JWTPayload, identity: Identity) -> Grant:
         if start is None:
@@ -112,7 +169,3 @@ class Grants:
             return start(payload, credential=identity.credential, recheck=self._logins.recheck)
         except InvalidGrantError as error:
             raise BadCredentialsError from error
-
-
-def _payload(identity: Identity, client_type: str, *, scope: str) -> JWTPayload:
-    return JWTPayload(uid=identity.uid, auth=identity.auth, scope=scope, ac_type=client_type)

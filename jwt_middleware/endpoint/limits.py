@@ -1,215 +1,344 @@
-"""How often somebody may try to log in."""
+"""Login limits: drip buckets for each account and address, and addresses that an account knows."""
+
+# ruff: noqa: RUF009  Drip is a tuple, which does not change
 
 from __future__ import annotations
 
-import itertools
 import logging
 import math
 import re
 import time
-from collections.abc import Callable, Collection, Mapping
-from contextlib import suppress
+import unicodedata
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from hashlib import sha256
-from ipaddress import IPv4Address, IPv6Address, ip_address
-from typing import TYPE_CHECKING, Final, Protocol
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import TYPE_CHECKING, Final
 
-from ..accounts.client_type import normalise_account
-from ..errors import (
-    ConfigurationError,
-    InvalidAccountError,
-    TooManyAttemptsError,
-    UnavailableError,
-)
+from ..accounts.client_type import is_ignorable
+from ..errors import ConfigurationError, TooManyAttemptsError
+from ..sessions.attempts import Attempt, Drip, Reservation
+from ..sessions.pruning import Pruning
+from ..sessions.store import SessionStore
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
 logger = logging.getLogger(__name__)
 
-DEFAULT_MAX_PER_ACCOUNT: Final = 5
-DEFAULT_MAX_PER_ADDRESS: Final = 20
-DEFAULT_WINDOW_SECONDS: Final = 60
-
-MAX_ATTEMPTS: Final = 1000
-MAX_WINDOW_SECONDS: Final = 86_400
-
-# More than as many attempts leave behind: each at most an address and two readings of a name.
-_PRUNE_EVERY: Final = 50
-_PRUNED_AT_ONCE: Final = 200
-
 Address = IPv4Address | IPv6Address
+Network = IPv4Network | IPv6Network
 
-_INTERFACE_BITS: Final = 64  # RFC 4291 §2.5.1: all of them are one client's to choose
+MAX_BURST: Final = 1000
+MAX_INTERVAL_SECONDS: Final = 86_400
+MAX_KNOWN_DAYS: Final = 365
+
+_DAY_SECONDS: Final = 86_400
+_OLD_WINDOW_SECONDS: Final = 60
+_OLD_SETTINGS: Final = ("max_per_account", "max_per_address", "window_seconds")
+
+# RFC 4291 §2.5.1: the last 64 bits are one client's to choose; of the first, providers assign a
+# customer 48 to 64, and get 32 themselves.
+_LEAF_BITS: Final = {4: 32, 6: 64}
+_NET_BITS: Final = {4: 24, 6: 48}
+_WIDE_BITS: Final = {4: 16, 6: 32}
 
 
-class AttemptStore(Protocol):
-    """Counts attempts for all workers and hosts together; every session store does."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoginLimits:
+    """
+    How many logins may fail, and how fast that is forgotten; ``None`` sets no limit.
 
-    def record_attempt(
-        self, quotas: Mapping[str, int], *, window_seconds: float, now: float
-    ) -> float:
+    A *leaf* is an IPv4 address or an IPv6 /64, a *net* a /24 or /48, a *wide* net a /16 or /32.  An
+    account is *known* at a leaf where a login has succeeded lately; such a leaf has a bucket of its
+    own and is limited by no other.  All other leaves are strangers, limited by all the others.
+
+    Attributes:
+        known: Of an account at a known leaf.
+        account: Of an account, from all strangers together.
+        leaf: Of an account, from one strange leaf.
+        net: Of an account, from one net.
+        wide: Of an account, from one wide net.
+        address: From one strange leaf, over all accounts.
+        site: From one IPv6 /48, over all accounts.
+        known_days: How long a leaf stays known after a login, 0 to 365.
+        max_known: How many leaves an account is known at, 1 to 1,000; the latest.
+        trusted_networks: Addresses that count as known leaves, ``"10.0.0.0/8"``.
+
+    Raises:
+        ConfigurationError: One is something else.
+    """
+
+    known: Drip | None = Drip(10, 90)
+    account: Drip | None = Drip(20, 120)
+    leaf: Drip | None = Drip(5, 180)
+    net: Drip | None = Drip(10, 360)
+    wide: Drip | None = Drip(15, 240)
+    address: Drip | None = Drip(30, 30)
+    site: Drip | None = Drip(120, 7.5)
+    known_days: float = 30
+    max_known: int = 16
+    trusted_networks: Iterable[str] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("known", "account", "leaf", "net", "wide", "address", "site"):
+            _check_drip(name, getattr(self, name))
+        if type(self.known_days) not in {int, float} or not 0 <= self.known_days <= MAX_KNOWN_DAYS:
+            raise ConfigurationError(f"known_days must be a number from 0 to {MAX_KNOWN_DAYS}")
+        _check_whole("max_known", self.max_known, lowest=1)
+
+    @classmethod
+    def of_window(
+        cls, max_per_account: int | None, max_per_address: int | None, window_seconds: float | None
+    ) -> LoginLimits:
         """
-        Record an attempt under each key, if every key has had fewer than its quota in the window.
+        Return what the settings of version 0.1 mean now; ``None`` for one that is not given.
 
-        Returns:
-            0 if it was recorded; else, and nothing is, the seconds until every key has room.
+        *max_per_account* attempts at once, then one each part of the window, in each bucket of an
+        account; *max_per_address* the same in the buckets of an address.  0 sets no limit.
 
         Raises:
-            UnavailableError: The store cannot be asked.
+            ConfigurationError: One is something else.
         """
-        ...
-
-    def forgive(self, *, forgotten: str, taken_back: str | None, at: float) -> None:
-        """Forget all attempts under one key, and the one at *at* under another."""
-        ...
-
-    def prune(self, *, now: float, limit: int) -> int:
-        """
-        Remove up to *limit* keys whose attempts count no more; return how many.
-
-        Raises:
-            UnavailableError: The store cannot be asked.
-        """
-        ...
+        window = _OLD_WINDOW_SECONDS if window_seconds is None else window_seconds
+        if type(window) not in {int, float} or not 1 <= window <= MAX_INTERVAL_SECONDS:
+            raise ConfigurationError(
+                f"window_seconds must be a number of seconds from 1 to {MAX_INTERVAL_SECONDS}"
+            )
+        parts: dict[str, Drip | None] = {}
+        for name, most, buckets in (
+            ("max_per_account", max_per_account, ("known", "account", "leaf", "net", "wide")),
+            ("max_per_address", max_per_address, ("address", "site")),
+        ):
+            if most is not None:
+                _check_whole(name, most, lowest=0)
+                parts |= dict.fromkeys(buckets, Drip(most, window / most) if most else None)
+        return cls(**parts)  # type: ignore[arg-type]  # they are the buckets
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
+class CountedAttempt:
     """
     One login attempt that was let through, and counted.
 
     Attributes:
-        accounts: The name of each account that it is for, as it was sent, to its key.
-        counted: Under which keys it was.
-        at: When; seconds since the Unix epoch.
+        attempt: What it was counted by.
+        reservation: Where it was.
     """
 
-    accounts: Mapping[str, str] = field(repr=False)
-    counted: Collection[str]
-    at: float
+    attempt: Attempt = field(repr=False)
+    reservation: Reservation = field(repr=False)
 
 
 class LoginThrottle:
     """
-    Limits login attempts for each account and from each address, within a sliding window.
+    Limits the failures of logins for each account and from each address.
 
-    An attempt counts from before its secret is looked at, so that many at the same time are not
-    more than their number.  One that is refused does not count: who waits as long as he is told
-    is let through.  Neither is it of any account that exists more than of one that does not.
+    An attempt counts from before its secret is compared, so that many at the same time are not more
+    than their number.  It is taken back if it succeeds; a failure or a crash leaves it counted.
+    One that is refused does not count: a client that waits as long as it is told gets a try.
+
+    However many addresses guess, an account's secret is compared with at most 20 guesses and 30
+    more an hour from strangers, and with 10 and 40 more an hour from each known leaf that the
+    guesser has; and no other client can lock an owner out at a known leaf.  Names of no account are
+    treated alike.
 
     The store gets no names and no addresses, only hashes of them.
 
     Args:
         store: Counts the attempts.
-        max_per_account: Attempts for one account, 0 to 1,000; 0 sets no limit.
-        max_per_address: Attempts from one IPv4 address or IPv6 /64, 0 to 1,000; 0 sets no limit.
-        window_seconds: Within how long, 1 to 86,400.
+        limits: By default those of :class:`LoginLimits`.
+        max_per_account: Instead of *limits*; see :meth:`LoginLimits.of_window`.
+        max_per_address: The same.
+        window_seconds: The same.
         clock: Returns seconds since the Unix epoch, the same ones for all that share the store.
 
     Raises:
-        ConfigurationError: A limit is something else.
+        ConfigurationError: A limit is unusable.
     """
 
     def __init__(
         self,
-        store: AttemptStore,
+        store: SessionStore,
         *,
-        max_per_account: int = DEFAULT_MAX_PER_ACCOUNT,
-        max_per_address: int = DEFAULT_MAX_PER_ADDRESS,
-        window_seconds: float = DEFAULT_WINDOW_SECONDS,
+        limits: LoginLimits | None = None,
+        max_per_account: int | None = None,
+        max_per_address: int | None = None,
+        window_seconds: float | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        limits = {"max_per_account": max_per_account, "max_per_address": max_per_address}
-        for name, value in limits.items():
-            if type(value) is not int or not 0 <= value <= MAX_ATTEMPTS:
-                raise ConfigurationError(
-                    f"{name} must be a whole number from 0 to {MAX_ATTEMPTS}; 0 sets no limit"
-                )
-        if (
-            type(window_seconds) not in {int, float}
-            or not 1 <= window_seconds <= MAX_WINDOW_SECONDS
-        ):
-            raise ConfigurationError(
-                f"window_seconds must be a number of seconds from 1 to {MAX_WINDOW_SECONDS}"
-            )
+        old = (max_per_account, max_per_address, window_seconds)
+        if limits is None:
+            limits = LoginLimits.of_window(*old)
+        elif old != (None, None, None):
+            raise ConfigurationError(f"limits exclude {', '.join(_OLD_SETTINGS)}: keep one")
+        self.limits = limits
+        self._trusted = [_network(one) for one in limits.trusted_networks]
         self._store = store
-        self._max_per_account = max_per_account
-        self._max_per_address = max_per_address
-        self._window_seconds = window_seconds
         self._clock = clock
-        self._counted = itertools.count(1)
+        self._pruning = Pruning(store, clock)
 
     def attempt(
-        self, client_type: str, accounts: Collection[str], *, address: Address | None
-    ) -> Attempt:
+        self,
+        client_type: str,
+        account: str,
+        *,
+        issuer: str = "",
+        address: Address | None,
+        secrets: int = 1,
+    ) -> CountedAttempt:
         """
-        Count an attempt, before any secret is looked at.
+        Count an attempt, before any secret is compared.
 
         Args:
-            client_type: Of the accounts.
-            accounts: The account's name as the client sent it; several where it can be read in
-                several ways, each of which will be tried.
-            address: Where it comes from; ``None`` if nobody knows, and then nothing limits that.
+            client_type: Of the account.
+            account: The account's name as the client sent it.
+            issuer: Whose account it is, where several share the store.
+            address: Where it comes from.  All that is unknown, ``None``, is one strange leaf,
+                limited for each account and not over all of them.
+            secrets: With how many the account's own will be compared.
 
         Raises:
             TooManyAttemptsError: A limit is reached.
-            UnavailableError: The store cannot be asked.
+            UnavailableError: The store is unavailable.
         """
-        named = {account: _account_key(client_type, account) for account in accounts}
-        quotas = dict.fromkeys(named.values(), self._max_per_account)
-        if address is not None:
-            quotas[_address_key(address)] = self._max_per_address
-        limited = {key: quota for key, quota in quotas.items() if quota}
-        now = self._clock()
-        if limited:
-            wait = self._store.record_attempt(limited, window_seconds=self._window_seconds, now=now)
-            if wait > 0:
-                raise TooManyAttemptsError(retry_after_seconds=max(1, math.ceil(wait)))
-            self._prune_at_times(now)
-        return Attempt(named, [*limited], now)
+        attempt = self._describe(client_type, account, issuer, address, secrets)
+        if not attempt.drips:
+            return CountedAttempt(attempt, Reservation(0.0))
+        reservation = self._store.reserve(attempt, now=self._clock())
+        if reservation.wait_seconds > 0:
+            wait = math.ceil(reservation.wait_seconds)
+            raise TooManyAttemptsError(retry_after_seconds=max(1, wait))
+        self._pruning.count_use()
+        return CountedAttempt(attempt, reservation)
 
-    def succeed(self, attempt: Attempt, account: str) -> None:
+    def succeed(self, counted: CountedAttempt) -> None:
         """
-        Forget the attempts for this account, and that *attempt* counted for anything else.
+        Take an attempt back, and remember that its account is known at its address.
 
-        Args:
-            attempt: What :meth:`attempt` returned.
-            account: Which of its accounts logged in.
+        What others failed, even from the same address, stays counted.
+
+        Raises:
+            UnavailableError: The store is unavailable.
         """
-        own = attempt.accounts[account]
-        if not attempt.counted:
-            return
-        others: list[str | None] = [key for key in attempt.counted if key != own]
-        for key in others or [None]:
-            self._store.forgive(forgotten=own, taken_back=key, at=attempt.at)
+        self._settle(counted, succeeded=True)
 
-    def _prune_at_times(self, now: float) -> None:
-        # Here too: who only guesses starts no session, with which the store would be pruned.
-        if next(self._counted) % _PRUNE_EVERY:
-            return
-        try:
-            self._store.prune(now=now, limit=_PRUNED_AT_ONCE)
-        except UnavailableError as error:
-            logger.warning("expired attempts were not pruned: %s", error)
+    def fail(self, counted: CountedAttempt) -> None:
+        """
+        Say that an attempt has failed, so that others are told how long to wait.
+
+        Raises:
+            UnavailableError: The store is unavailable.
+        """
+        self._settle(counted, succeeded=False)
+
+    def clear(self, client_type: str, account: str, *, issuer: str = "") -> None:
+        """
+        Forget what was counted for an account; what was for addresses, over all accounts, stays.
+
+        Raises:
+            UnavailableError: The store is unavailable.
+        """
+        self._store.clear_attempts(_account_key(issuer, client_type, account))
+
+    def _settle(self, counted: CountedAttempt, *, succeeded: bool) -> None:
+        attempt, reservation = counted.attempt, counted.reservation
+        if attempt.drips:
+            self._store.settle(attempt, reservation, succeeded=succeeded, now=self._clock())
+
+    def _describe(
+        self, client_type: str, account: str, issuer: str, address: Address | None, secrets: int
+    ) -> Attempt:
+        limits, key = self.limits, _account_key(issuer, client_type, account)
+        limited = [(f"{key}:account", limits.account)]
+        leaf, known = None, None
+        if address is None:
+            limited.append((f"{key}:leaf-unknown", limits.leaf))
+        else:
+            leaf, net, wide = (
+                _prefix(address, bits) for bits in (_LEAF_BITS, _NET_BITS, _WIDE_BITS)
+            )
+            if limits.known is not None:
+                known = f"{key}:known-{leaf}", limits.known
+            limited += [
+                (f"{key}:leaf-{leaf}", limits.leaf),
+                (f"{key}:net-{net}", limits.net),
+                (f"{key}:wide-{wide}", limits.wide),
+                (f"address:{_hashed(issuer, leaf)}", limits.address),
+            ]
+            if address.version == 6:
+                limited.append((f"site:{_hashed(issuer, net)}", limits.site))
+        return Attempt(
+            account=key,
+            leaf=leaf,
+            known=known,
+            strangers=[(name, drip) for name, drip in limited if drip is not None],
+            is_trusted=address is not None and any(address in one for one in self._trusted),
+            cost=secrets,
+            known_seconds=limits.known_days * _DAY_SECONDS,
+            max_known=limits.max_known,
+        )
 
 
-def _account_key(client_type: str, account: str) -> str:
-    # A name that no account can have is tried in the same way, so it is counted in the same way.
-    with suppress(InvalidAccountError):
-        account = normalise_account(account, client_type)
-    return _hashed("account", client_type, account)
+def fold_account(account: str) -> str:
+    """
+    Return a name in the loosest way in which an account verifier may read it.
+
+    Compatibility forms, case, accents, white space and ignorable characters make no difference, as
+    in common collations of databases: the limits count accounts, and not spellings.
+    """
+    text = unicodedata.normalize("NFKD", account).casefold()
+    text = unicodedata.normalize("NFKD", text)
+    return "".join(char for char in text if not is_ignorable(char))
 
 
-def _address_key(address: Address) -> str:
-    if isinstance(address, IPv6Address):
-        return _hashed("address", "6", str(int(address) >> _INTERFACE_BITS))
-    return _hashed("address", "4", str(int(address)))
+def _account_key(issuer: str, client_type: str, account: str) -> str:
+    return _hashed(issuer, client_type, fold_account(account))
+
+
+def _prefix(address: Address, bits: dict[int, int]) -> str:
+    network = ip_network((address, bits[address.version]), strict=False)
+    return _hashed(str(network))
 
 
 def _hashed(*parts: str) -> str:
     # A separator that no part before the last can hold.
     return sha256("\n".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def _network(text: object) -> Network:
+    try:
+        return ip_network(text)  # type: ignore[arg-type]  # it checks
+    except (ValueError, TypeError) as error:
+        raise ConfigurationError(
+            f"trusted_networks must be networks, as in 10.0.0.0/8 or 2001:db8::/32: {error}"
+        ) from error
+
+
+def _check_drip(name: str, drip: object) -> None:
+    if drip is None:
+        return
+    if isinstance(drip, tuple) and len(drip) == 2:
+        burst, interval = drip
+        if (
+            type(burst) is int
+            and type(interval) in {int, float}
+            and 1 <= burst <= MAX_BURST
+            and 0 < interval <= MAX_INTERVAL_SECONDS
+        ):
+            return
+    raise ConfigurationError(
+        f"{name} must be a burst from 1 to {MAX_BURST} and an interval up to"
+        f" {MAX_INTERVAL_SECONDS} seconds, as in [5, 180]"
+    )
+
+
+def _check_whole(name: str, value: object, *, lowest: int) -> None:
+    if type(value) is not int or not lowest <= value <= MAX_BURST:
+        none = "; 0 sets no limit" if lowest == 0 else ""
+        raise ConfigurationError(
+            f"{name} must be a whole number from {lowest} to {MAX_BURST}{none}"
+        )
 
 
 MAX_TRUSTED_PROXIES: Final = 16
@@ -224,11 +353,11 @@ class ClientAddresses:
     Tells the address of a request's client.
 
     Behind *n* proxies that each append the address of their own peer to ``X-Forwarded-For``, the
-    client is the *n*-th value from the right; whatever stands left of it the client has made up.
-    A value that is missing, or no address, is not believed: then it is the server's own peer.
+    client is the *n*-th value from the right; values left of it are the client's own.  A value that
+    is missing, or no address, is ignored: then the client is the server's own peer.
 
     Args:
-        trusted_proxies: How many proxies every request has passed, 0 to 16.  0 believes no header:
+        trusted_proxies: How many proxies every request has passed, 0 to 16.  0 ignores the header:
             also right where the server or a middleware has replaced ``REMOTE_ADDR`` already.
 
     Raises:
@@ -251,8 +380,8 @@ class ClientAddresses:
         if address is None and not self._has_warned:
             self._has_warned = True
             logger.warning(
-                "the address of a client is not known, so logins are not limited by it: behind a"
-                " proxy set trusted_proxies"
+                "client address unknown: logins are limited as if all came from one address; behind"
+                " a proxy set trusted_proxies"
             )
         return address
 
@@ -266,7 +395,7 @@ def parse_address(text: str) -> Address | None:
     """
     Read an address as servers and proxies write it: alone, in brackets, with a port or a zone.
 
-    An IPv4 address in IPv6 clothes (RFC 4291 §2.5.5.2) is the IPv4 address.
+    IPv4-mapped IPv6 addresses (RFC 4291 §2.5.5.2) are returned as IPv4.
     """
     text = text.strip()
     if len(text) > _MAX_CHARS:

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from werkzeug.wrappers import Request
 
 from ..core.verifier import TokenVerifier, VerifiedToken
-from ..errors import AuthError, InvalidTokenError, MethodNotAllowedError, UnavailableError
-from ..sessions import Session, Sessions
+from ..errors import (
+    AuthError,
+    InvalidTokenError,
+    MethodNotAllowedError,
+    UnavailableError,
+    UnsupportedTokenTypeError,
+)
+from ..sessions import Session, Sessions, check_client
+from ..sessions.session import SERVICE
+from ..wsgi.responses import Responses
 from .body import parameter, read_body, required_parameter
 from .clients import ClientAuthentication
-from .oauth import OAuthResponses
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
-
-# RFC 7662 §2.2, and what our own tokens have beside.
-_SHOWN_CLAIMS: Final = (
-    *("scope", "exp", "iat", "nbf", "sub", "aud", "iss", "jti"),
-    *("uid", "auth", "ac_type", "sid"),
-)
 
 
 class TokenPaths:
@@ -44,7 +45,7 @@ class TokenPaths:
         sessions: Sessions,
         verifier: TokenVerifier,
         clients: ClientAuthentication,
-        responses: OAuthResponses,
+        responses: Responses,
         max_body_bytes: int,
     ) -> None:
         self._sessions = sessions
@@ -55,30 +56,47 @@ class TokenPaths:
 
     def revoke(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """
-        Revoke a token, for whoever has it.  Source: RFC 7009 §2.
+        Revoke a token, for a client that has it.  Source: RFC 7009 §2.
 
         A refresh token ends its session, the one in force as well as any before it.  An access
-        token is revoked alone.  A token that is not good already is answered in the same way.
+        token is revoked alone.  What belongs to a client with a secret, only that client revokes.
+        A token that is not good already is answered in the same way; one that is good and cannot
+        be revoked is refused.
         """
         try:
             body, token = self._read(request := Request(environ))
-            self._clients.check(request, body)
-            if not self._sessions.end_by_refresh_token(token):
-                verified = self._verify(token)
-                if verified is not None and "jti" in verified.read_only_claims:
-                    self._sessions.revoke_token(verified.read_only_claims)
+            client = self._clients.identify(request, body)
+            if not self._sessions.end_by_refresh_token(token, client=client):
+                self._revoke_access_token(token, client)
         except (AuthError, UnavailableError) as error:
             return self._responses.refuse(error, environ, start_response)
-        return self._responses.confirm(start_response)
+        # RFC 7009 §2.2: the status says it, not the body; but some clients read it as JSON.
+        return self._responses.say({}, environ, start_response)
+
+    def _revoke_access_token(self, token: str, client: str | None) -> None:
+        try:
+            verified = self._verifier.verify(token)
+        except InvalidTokenError:
+            return
+        claims = verified.read_only_claims
+        if claims["iss"] != self._sessions.issuer.issuer or "jti" not in claims:
+            raise UnsupportedTokenTypeError("the token is of another issuer, or has no jti")
+        check_client(claims["sub"] if claims.get("ac_type") == SERVICE else None, client)
+        self._sessions.revoke_token(claims)
 
     def introspect(
         self, environ: WSGIEnvironment, start_response: StartResponse
     ) -> Iterable[bytes]:
-        """Tell an authenticated client whether a token is good, and for what (RFC 7662 §2)."""
+        """
+        Tell an authenticated client whether a token is good, and for what.  Source: RFC 7662 §2.
+
+        A refresh token is only good where *token_type_hint* names it: what asks about a token that
+        it was sent takes any that is active for an access token.
+        """
         try:
             body, token = self._read(request := Request(environ))
             self._clients.require(request, body)
-            members = self._members(token)
+            members = self._members(token, hint=parameter(body, "token_type_hint"))
         except (AuthError, UnavailableError) as error:
             return self._responses.refuse(error, environ, start_response)
         return self._responses.say(members, environ, start_response)
@@ -87,8 +105,7 @@ class TokenPaths:
         if request.method != "POST":
             raise MethodNotAllowedError(allowed=["POST"])
         body = read_body(request, max_bytes=self._max_body_bytes)
-        # Which kind of token it is can be told by its form: a wrong hint misleads nobody.
-        parameter(body, "token_type_hint")
+        parameter(body, "token_type_hint")  # of a wrong one no more than that it is a string
         return body, required_parameter(body, "token")
 
     def _verify(self, token: str) -> VerifiedToken | None:
@@ -97,13 +114,11 @@ class TokenPaths:
         except InvalidTokenError:
             return None
 
-    def _members(self, token: str) -> dict[str, object]:
+    def _members(self, token: str, *, hint: str | None) -> dict[str, object]:
         verified = self._verify(token)
         if verified is not None:
-            claims = verified.claims
-            members = {name: claims.get(name) for name in _SHOWN_CLAIMS if name in claims}
-            return {"active": True, "token_type": "Bearer"} | members
-        session = self._sessions.find(token)
+            return _stated({**verified.claims, "active": True, "token_type": "Bearer"})
+        session = self._sessions.find(token) if hint == "refresh_token" else None
         if session is None:
             return {"active": False}
         return _members_of(session, issuer=self._sessions.issuer.issuer)
@@ -111,7 +126,7 @@ class TokenPaths:
 
 def verify_own(verifier: TokenVerifier, token: str, *, issuer: str) -> VerifiedToken:
     """
-    Verify a token that must be of this service's own issuer: a *sub* of another's is nobody here.
+    Verify a token that must be of this service's own issuer.
 
     Raises:
         InvalidTokenError: It is not, or not good.
@@ -125,16 +140,28 @@ def verify_own(verifier: TokenVerifier, token: str, *, issuer: str) -> VerifiedT
 
 def _members_of(session: Session, *, issuer: str) -> dict[str, object]:
     payload = session.payload
+    return _stated(
+        {
+            "active": True,
+            "scope": payload.scope,
+            "exp": int(session.expires_at),
+            "iat": int(session.used_at),
+            "sub": session.subject,
+            "aud": issuer,  # nothing else accepts it
+            "iss": issuer,
+            "client_id": payload.client_id,
+            "uid": payload.uid,
+            "auth": payload.auth,
+            "ac_type": payload.ac_type,
+            "sid": session.sid,
+        }
+    )
+
+
+def _stated(members: dict[str, object]) -> dict[str, object]:
+    """Return *members* without an empty scope, which is none (RFC 6749 §3.3), and unknown ones."""
     return {
-        "active": True,
-        "token_type": "refresh_token",
-        "scope": payload.scope,
-        "exp": int(session.expires_at),
-        "iat": int(session.used_at),
-        "sub": session.subject,
-        "iss": issuer,
-        "uid": payload.uid,
-        "auth": payload.auth,
-        "ac_type": payload.ac_type,
-        "sid": session.sid,
+        name: value
+        for name, value in members.items()
+        if value is not None and (name, value) != ("scope", "")
     }

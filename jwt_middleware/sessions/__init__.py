@@ -6,7 +6,7 @@ What needs SQLAlchemy or redis-py stays below ``sessions.stores``.
 
 from .revocation.follower import Revocations
 from .session import Grant, Session
-from .sessions import Recheck, Sessions
+from .sessions import Recheck, Sessions, check_client
 from .store import SessionStore
 from .stores.memory import MemorySessions
 
@@ -18,4 +18,5 @@ __all__ = [
     "Session",
     "SessionStore",
     "Sessions",
+    "check_client",
 ]

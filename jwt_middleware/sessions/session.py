@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Self
 
 from ..core.issuer import IssuedToken
@@ -14,6 +14,9 @@ DEFAULT_REFRESH_LIFETIME_SECONDS: Final = 14 * 86_400
 DEFAULT_MAX_LIFETIME_SECONDS: Final = 90 * 86_400
 DEFAULT_GRACE_SECONDS: Final = 10.0
 MAX_GRACE_SECONDS: Final = 300
+
+SERVICE: Final = "service"
+"""The client type of the accounts that are OAuth clients with a secret."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +56,15 @@ class Lifetimes:
         ):
             raise ConfigurationError(f"grace_seconds must be 0 to {MAX_GRACE_SECONDS}")
 
+    def of(self, payload: JWTPayload) -> Lifetimes:
+        """Return those of a session for *payload*, which may name others, within the longest."""
+        longest = self.max_lifetime_seconds
+        refresh = min(payload.refresh_lifetime_seconds or self.refresh_lifetime_seconds, longest)
+        token = min(payload.lifetime_seconds or self.token_lifetime_seconds, refresh)
+        if (token, refresh) == (self.token_lifetime_seconds, self.refresh_lifetime_seconds):
+            return self
+        return replace(self, token_lifetime_seconds=token, refresh_lifetime_seconds=refresh)
+
     def token_seconds(self, *, now: float, expires_at: float) -> int:
         """Return how long an access token of a session that expires then may be good for."""
         return max(1, min(self.token_lifetime_seconds, int(expires_at - now)))
@@ -69,10 +81,11 @@ class Session:
 
     Attributes:
         sid: Its identifier, the claim *sid* of its access tokens.  No secret.
+        issuer: The *iss* of its access tokens; empty in what version 0.1 has stored.
         payload: Whom its access tokens are for, and the most that they may allow.
         credential: What its account's verifier said beside the identity, and changes with the
             account's secret; may be empty.
-        created_at: When somebody logged in.
+        created_at: When the login was.
         used_at: When an access token was issued for it last.
         expires_at: When it ends, unless it is refreshed before.
         ends_at: When it ends, however often it is refreshed.
@@ -81,6 +94,7 @@ class Session:
     """
 
     sid: str
+    issuer: str = ""
     payload: JWTPayload
     credential: str = field(default="", repr=False)
     created_at: float
@@ -96,12 +110,14 @@ class Session:
         sid: str,
         payload: JWTPayload,
         *,
+        issuer: str,
         credential: str,
         token_hash: bytes | None,
         now: float,
         lifetimes: Lifetimes,
     ) -> Self:
         """Return a new session, which without *token_hash* ends with its first access token."""
+        lifetimes = lifetimes.of(payload)
         if token_hash is None:
             expires_at = ends_at = now + lifetimes.token_lifetime_seconds
         else:
@@ -109,6 +125,7 @@ class Session:
             ends_at = now + lifetimes.max_lifetime_seconds
         return cls(
             sid=sid,
+            issuer=issuer,
             payload=payload,
             credential=credential,
             created_at=now,
@@ -122,7 +139,21 @@ class Session:
     @property
     def subject(self) -> str:
         """The claim *sub* of its access tokens."""
-        return str(self.payload.uid)
+        return self.payload.sub
+
+    def is_of(self, issuer: str | None) -> bool:
+        """Tell whether it may be of this issuer; ``None`` stands for any."""
+        return issuer is None or self.issuer in {"", issuer}
+
+    @property
+    def client(self) -> str | None:
+        """
+        The subject of the client that it was started for, which alone may use its tokens.
+
+        ``None`` if it is public (RFC 6749 §2.1): only accounts of the type ``service`` are clients
+        with a secret.
+        """
+        return self.subject if self.payload.ac_type == SERVICE else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,8 @@
-"""Sessions: recorded before their tokens leave the building, and ended for good."""
+"""Sessions: stored before their tokens are returned, and ended for good."""
 
 from __future__ import annotations
 
 import hmac
-import itertools
 import logging
 import secrets
 import time
@@ -14,7 +13,14 @@ from typing import Final, Protocol
 from ..core.issuer import IssuedToken, TokenIssuer
 from ..core.payload import JWTPayload
 from ..core.scope import common, narrow
-from ..errors import InvalidGrantError, InvalidScopeError, UnavailableError
+from ..errors import (
+    BadCredentialsError,
+    ConfigurationError,
+    InvalidGrantError,
+    InvalidScopeError,
+    UnavailableError,
+)
+from .pruning import PRUNED_AT_ONCE, Pruning
 from .refresh_token import SALT_BYTES, RefreshToken
 from .revocation.follower import DEFAULT_MAX_DELAY_SECONDS, Revocations
 from .revocation.live import token_revocation
@@ -26,12 +32,14 @@ from .session import (
     Lifetimes,
     Session,
 )
-from .store import Outcome, Rotation, SessionStore
+from .store import DEFAULT_MAX_PER_SUBJECT, Outcome, Rotation, SessionStore, Use
 
 logger = logging.getLogger(__name__)
 
-_PRUNE_EVERY: Final = 50
-_PRUNED_AT_ONCE: Final = 200
+MAX_PER_SUBJECT: Final = 1_000_000
+
+_CLEARED_AT_ONCE: Final = 100
+_CLEARING_SECONDS: Final = 0.03  # of a request that ends all; the rest is left to pruning
 
 
 class Sessions:
@@ -50,6 +58,8 @@ class Sessions:
             as that was not used: for two requests of one client that cross, and an answer that was
             lost.  0 to 300; with 0 a second use is a replay at once.
         max_delay_seconds: As for :class:`Revocations`.
+        max_per_subject: How many sessions a subject has at the same time, 1 to 1,000,000; another
+            login ends the oldest.
         clock: Returns seconds since the Unix epoch.
 
     Attributes:
@@ -68,8 +78,13 @@ class Sessions:
         max_lifetime_seconds: int = DEFAULT_MAX_LIFETIME_SECONDS,
         grace_seconds: float = DEFAULT_GRACE_SECONDS,
         max_delay_seconds: float = DEFAULT_MAX_DELAY_SECONDS,
+        max_per_subject: int = DEFAULT_MAX_PER_SUBJECT,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        if type(max_per_subject) is not int or not 1 <= max_per_subject <= MAX_PER_SUBJECT:
+            raise ConfigurationError(
+                f"max_per_subject must be a whole number from 1 to {MAX_PER_SUBJECT}"
+            )
         self.lifetimes = Lifetimes(
             token_lifetime_seconds=issuer.lifetime_seconds,
             refresh_lifetime_seconds=refresh_lifetime_seconds,
@@ -81,8 +96,9 @@ class Sessions:
         self.revocations = Revocations(
             store, issuer=issuer.issuer, max_delay_seconds=max_delay_seconds, clock=clock
         )
+        self._max_per_subject = max_per_subject
         self._clock = clock
-        self._uses = itertools.count(1)
+        self._pruning = Pruning(store, clock)
 
     def start(
         self, payload: JWTPayload, *, credential: str = "", recheck: Recheck | None = None
@@ -124,7 +140,13 @@ class Sessions:
         return Grant(issued, payload.scope)
 
     def refresh(
-        self, text: str, *, scope: str | None = None, recheck: Recheck | None = None
+        self,
+        text: str,
+        *,
+        scope: str | None = None,
+        recheck: Recheck | None = None,
+        client: str | None = None,
+        address: str = "",
     ) -> Grant:
         """
         Use a refresh token: get an access token and the next refresh token for it.
@@ -136,26 +158,31 @@ class Sessions:
             scope: What the access token shall allow, at most what the session does; ``None`` for
                 all of that (RFC 6749 §6).
             recheck: Asked what the session's account may still do; without it, what it could.
+            client: The subject of the client that has authenticated itself, if one has.
+            address: Where the request comes from, for the log.
 
         Raises:
-            InvalidGrantError: The token is not good.  If it was used before, or its account may not
-                log in any more, its session has been ended.
+            InvalidGrantError: The token is not good, or another client's.  If it was used before,
+                or its account may not log in any more, its session has been ended.
+            BadCredentialsError: The token is a client's, and none has authenticated itself.
             InvalidScopeError: *scope* is malformed, or more than the session may have.
-            UnavailableError: The store or *recheck* cannot be asked, or no token can be signed.
+            UnavailableError: The store or *recheck* is unavailable, or no token can be signed.
         """
         now, token = self._clock(), self._parse(text)
         session = self.store.find(token.sid)
         if session is None or now >= session.expires_at:
             raise InvalidGrantError("the session is not known, or has ended")
+        check_client(session.client, client)
         payload = self._checked(session, recheck)
         try:
             payload = replace(payload, scope=narrow(scope, to=payload.scope))
         except InvalidScopeError:
             if session.token_hash != token.digest:  # a replay, whatever it asks for, is one
-                self._use(token, session, now=now)
+                self._use(token, session, now=now, address=address)
             raise
+        session = replace(session, payload=payload)  # whose lifetimes may have changed as well
         issued = self._issue(payload, token.sid, now=now, expires_at=self._expiry(session, now=now))
-        salt = self._use(token, session, now=now)
+        salt = self._use(token, session, now=now, address=address)
         return Grant(issued, payload.scope, token.successor(salt).reveal())
 
     def find(self, text: str) -> Session | None:
@@ -163,7 +190,7 @@ class Sessions:
         Return the session in which this refresh token is the one in force; using nothing up.
 
         Raises:
-            UnavailableError: The store cannot be asked.
+            UnavailableError: The store is unavailable.
         """
         try:
             token = self._parse(text)
@@ -182,29 +209,39 @@ class Sessions:
             Whether it was there.
 
         Raises:
-            UnavailableError: The store cannot be asked.
+            UnavailableError: The store is unavailable.
         """
-        found = self.store.end(sid, now=self._clock())
-        # Not for one that nobody knows: anybody can send such a token, and who waits is everybody.
+        found = self.store.end(sid, issuer=self.issuer.issuer, now=self._clock())
+        # Not for an unknown one: any client can send that, and all requests wait for the store.
         if found:
             self.revocations.expect_change()
-        self._prune_at_times()
+        self._pruning.count_use()
         return found
 
-    def end_by_refresh_token(self, text: str) -> bool:
+    def end_by_refresh_token(self, text: str, *, client: str | None = None) -> bool:
         """
         End the session of a refresh token, the one in force or any before it.
+
+        Args:
+            text: The refresh token.
+            client: As for :meth:`refresh`.
 
         Returns:
             Whether there was one.
 
         Raises:
-            UnavailableError: The store cannot be asked.
+            InvalidGrantError: It is another client's (RFC 7009 §2.1).
+            BadCredentialsError: It is a client's, and none has authenticated itself.
+            UnavailableError: The store is unavailable.
         """
         try:
             sid = self._parse(text).sid
         except InvalidGrantError:
             return False
+        session = self.store.find(sid)
+        if session is None:
+            return False
+        check_client(session.client, client)
         return self.end(sid)
 
     def end_all(self, subject: str) -> int:
@@ -215,16 +252,20 @@ class Sessions:
         from later ones by *iat*, in whole seconds: those of this very second are ended as well.
 
         Returns:
-            How many sessions there were.
+            How many sessions have been removed already; of very many, the rest are later.
 
         Raises:
-            UnavailableError: The store cannot be asked.
+            UnavailableError: The store is unavailable.
         """
-        now = self._clock()
-        ended = self.store.end_all(
-            subject, now=now, expires_at=now + self.lifetimes.max_lifetime_seconds
+        ended = end_subject(
+            self.store,
+            issuer=self.issuer.issuer,
+            subject=subject,
+            now=self._clock(),
+            max_lifetime_seconds=self.lifetimes.max_lifetime_seconds,
         )
         self.revocations.expect_change()
+        self._pruning.count_use()
         return ended
 
     def revoke_token(self, claims: Mapping[str, object]) -> None:
@@ -236,13 +277,13 @@ class Sessions:
 
         Raises:
             ConfigurationError: It has no *jti*: nothing could tell it from others.
-            UnavailableError: The store cannot be asked.
+            UnavailableError: The store is unavailable.
         """
-        self.store.revoke(token_revocation(claims, issuer=self.issuer.issuer, now=self._clock()))
+        self.store.revoke(token_revocation(claims, now=self._clock()))
         self.revocations.expect_change()
-        self._prune_at_times()
+        self._pruning.count_use()
 
-    def prune(self, *, limit: int = _PRUNED_AT_ONCE) -> int:
+    def prune(self, *, limit: int = PRUNED_AT_ONCE) -> int:
         """
         Remove some of what has expired.
 
@@ -250,40 +291,53 @@ class Sessions:
             How many entries were removed.
 
         Raises:
-            UnavailableError: The store cannot be asked.
+            UnavailableError: The store is unavailable.
         """
         return self.store.prune(now=self._clock(), limit=limit)
 
-    def _use(self, token: RefreshToken, session: Session, *, now: float) -> bytes:
+    def _use(self, token: RefreshToken, session: Session, *, now: float, address: str) -> bytes:
         """Use a refresh token up, and return the salt of its successor; or raise."""
         expires_at, salt = self._expiry(session, now=now), secrets.token_bytes(SALT_BYTES)
-        outcome, salt = self.store.rotate(
+        lifetimes = self.lifetimes.of(session.payload)
+        use = self.store.rotate(
             Rotation(
                 sid=token.sid,
+                issuer=self.issuer.issuer,
                 presented=token.digest,
                 successor=token.successor(salt).digest,
                 salt=salt,
                 now=now,
                 grace_seconds=self.lifetimes.grace_seconds,
                 expires_at=expires_at,
-                tokens_until=self.lifetimes.tokens_until(now=now, expires_at=expires_at),
+                tokens_until=lifetimes.tokens_until(now=now, expires_at=expires_at),
+                address=address,
             )
         )
-        self._prune_at_times()
-        if outcome is Outcome.REPLAYED:
+        self._pruning.count_use()
+        if use.outcome in {Outcome.REPEATED, Outcome.REPLAYED}:
+            self._log_second_use(session, use, address)
+        if use.outcome is Outcome.REPLAYED:
             self.revocations.expect_change()
-            logger.warning(
-                "refresh token replayed: session %s of subject %.80a was ended: whoever used it"
-                " before or now may have stolen it",
-                session.sid,
-                session.subject,
-            )
-        if outcome in {Outcome.REPLAYED, Outcome.GONE}:
-            raise InvalidGrantError(f"the refresh token is {outcome.value}")
-        return salt
+        if use.outcome in {Outcome.REPLAYED, Outcome.GONE}:
+            raise InvalidGrantError(f"the refresh token is {use.outcome.value}")
+        return use.salt
+
+    def _log_second_use(self, session: Session, use: Use, address: str) -> None:
+        is_replay = use.outcome is Outcome.REPLAYED
+        logger.log(
+            logging.WARNING if is_replay or address != use.address else logging.INFO,
+            "refresh token %s: session %s of subject %.80a, used from %s, before from %s%s",
+            use.outcome.value,
+            session.sid,
+            session.subject,
+            address or "an unknown address",
+            use.address or "an unknown address",
+            ": the session was ended, as one of the two may have stolen it" if is_replay else "",
+        )
 
     def _expiry(self, session: Session, *, now: float) -> float:
-        return min(now + self.lifetimes.refresh_lifetime_seconds, session.ends_at)
+        lifetimes = self.lifetimes.of(session.payload)
+        return min(now + lifetimes.refresh_lifetime_seconds, session.ends_at)
 
     def _checked(self, session: Session, recheck: Recheck | None) -> JWTPayload:
         try:
@@ -305,15 +359,16 @@ class Sessions:
         session = Session.begin(
             sid,
             payload,
+            issuer=self.issuer.issuer,
             credential=credential,
             token_hash=token_hash,
             now=now,
             lifetimes=self.lifetimes,
         )
         issued = self._issue(payload, sid, now=now, expires_at=session.expires_at)
-        self.store.add(session)
+        self.store.add(session, max_per_subject=self._max_per_subject)
         self._checked(session, recheck)
-        self._prune_at_times()
+        self._pruning.count_use()
         return issued
 
     def _new_token(self) -> RefreshToken:
@@ -325,17 +380,9 @@ class Sessions:
     def _issue(
         self, payload: JWTPayload, sid: str, *, now: float, expires_at: float
     ) -> IssuedToken:
-        lifetime_seconds = self.lifetimes.token_seconds(now=now, expires_at=expires_at)
+        lifetimes = self.lifetimes.of(payload)
+        lifetime_seconds = lifetimes.token_seconds(now=now, expires_at=expires_at)
         return self.issuer.issue(payload, lifetime_seconds=lifetime_seconds, session_id=sid)
-
-    def _prune_at_times(self) -> None:
-        # Often enough to keep up with what is written, in steps that nobody notices.
-        if next(self._uses) % _PRUNE_EVERY:
-            return
-        try:
-            self.prune()
-        except UnavailableError as error:
-            logger.warning("expired sessions were not pruned: %s", error)
 
 
 class Recheck(Protocol):
@@ -347,7 +394,7 @@ class Recheck(Protocol):
 
         Raises:
             InvalidGrantError: The account may not log in any more, or its secret has changed.
-            UnavailableError: Whoever knows cannot be asked.
+            UnavailableError: The accounts are unavailable.
         """
         ...
 
@@ -364,3 +411,60 @@ def current_payload(session: Session, recheck: Recheck | None) -> JWTPayload:
         return session.payload
     payload = recheck(session)
     return replace(payload, scope=common(payload.scope, session.payload.scope))
+
+
+def check_client(owner: str | None, client: str | None) -> None:
+    """
+    Check that what belongs to a client is used by that client.
+
+    Args:
+        owner: The subject of the client that it belongs to; ``None`` if it is a public client's.
+        client: The subject of the client that has authenticated itself, if one has.
+
+    Raises:
+        BadCredentialsError: It is a client's, and none has authenticated itself.
+        InvalidGrantError: It is another client's (RFC 6749 §5.2).
+    """
+    if owner is None or owner == client:
+        return
+    if client is None:
+        raise BadCredentialsError("the token belongs to a client, which must authenticate itself")
+    raise InvalidGrantError("the token belongs to another client")
+
+
+def end_subject(
+    store: SessionStore,
+    *,
+    issuer: str,
+    subject: str,
+    now: float,
+    max_lifetime_seconds: float,
+    clearing_seconds: float = _CLEARING_SECONDS,
+) -> int:
+    """
+    End all sessions of a subject in one write, and remove them for as long as there is time.
+
+    Args:
+        store: Where they are.
+        issuer: Of their tokens.
+        subject: The claim *sub* of their tokens.
+        now: Seconds since the Unix epoch.
+        max_lifetime_seconds: How long a session lasts, however often it is refreshed.
+        clearing_seconds: How long to remove them.
+
+    Returns:
+        How many have been removed.
+
+    Raises:
+        UnavailableError: The store is unavailable, and nothing has been ended.
+    """
+    store.end_all(issuer, subject, now=now, expires_at=now + max_lifetime_seconds)
+    removed, until = 0, time.monotonic() + clearing_seconds
+    try:
+        while (cleared := store.clear_ended(issuer, subject, limit=_CLEARED_AT_ONCE)) > 0:
+            removed += cleared
+            if cleared < _CLEARED_AT_ONCE or time.monotonic() >= until:
+                break
+    except UnavailableError as error:
+        logger.warning("ended sessions were not removed yet: %s", error)
+    return removed

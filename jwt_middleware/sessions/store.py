@@ -2,18 +2,21 @@
 Where sessions, revocations and login attempts are kept: one Protocol for all stores.
 
 Every method is atomic, for all processes and hosts that share the store, and ends within about
-:data:`TIMEOUT_SECONDS`.  Each raises :class:`~jwt_middleware.errors.UnavailableError` where the
-store cannot be asked; what was to be written is then not relied upon.  Times are seconds since the
-Unix epoch, UTC, by the caller's clock.
+:data:`TIMEOUT_SECONDS`.  Each raises :class:`~jwt_middleware.errors.UnavailableError` while the
+store is unavailable; what was to be written may then be lost.  Times are seconds since the Unix
+epoch, UTC, by the caller's clock.
+
+Several issuers can share a store: sessions, revocations and attempts name theirs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final, Literal, NamedTuple, Protocol
 
+from .attempts import Attempt, Reservation
 from .session import Session
 
 TIMEOUT_SECONDS: Final = 1.0
@@ -21,11 +24,17 @@ TIMEOUT_SECONDS: Final = 1.0
 
 NAMED_SECONDS: Final = 300
 """
-How recently a session was used that is revoked by its own name when all of its subject are ended.
+How long before the end of all sessions of a subject one was used that is revoked by *sid* as well.
 
 The *iat* of its tokens may be of that very second, or of another host's clock that is ahead.  Of
 all others it is earlier, so that the subject's revocation covers them, however many there are.
 """
+
+DEFAULT_MAX_PER_SUBJECT: Final = 1_000
+"""Sessions that a subject has at the same time; a process of its own for each is still possible."""
+
+ENDED_AT_ONCE: Final = 20
+"""How many sessions one login ends at most where its subject has too many."""
 
 Kind = Literal["token", "session", "subject"]
 
@@ -35,9 +44,10 @@ class Revocation(NamedTuple):
     One thing that is revoked.
 
     Attributes:
-        kind: What *key* is: a token by its :func:`~.live.token_key`, a session by its *sid*, or all
-            that a *sub* held by then.
-        key: Its name.
+        kind: What *key* is: a token by its *jti*, a session by its *sid*, or all that a *sub* held
+            by then.
+        key: Its name, :func:`qualified` by the issuer.  One without an issuer, as version 0.1
+            records, counts for every issuer.
         revoked_at: When, in whole seconds; tokens that a subject got later are not meant.
         expires_at: From when nothing that it covers could be accepted any more.
     """
@@ -53,6 +63,11 @@ class Revocation(NamedTuple):
             revoked_at=max(self.revoked_at, earlier.revoked_at),
             expires_at=max(self.expires_at, earlier.expires_at),
         )
+
+
+def qualified(issuer: str, name: str) -> str:
+    """Return the key of a name within an issuer; neither a *sub* nor an *iss* has line breaks."""
+    return f"{issuer}\n{name}"
 
 
 class Cursor(NamedTuple):
@@ -84,7 +99,7 @@ class Changes(NamedTuple):
 
 
 class Outcome(Enum):
-    """What became of an attempt to use a refresh token."""
+    """What became of a refresh token that was used."""
 
     ROTATED = "rotated"
     """It was the latest, and now its successor is."""
@@ -93,7 +108,23 @@ class Outcome(Enum):
     REPLAYED = "replayed"
     """It is of this session and not its latest.  The session has been ended, and revoked."""
     GONE = "gone"
-    """There is no such session, or it has expired."""
+    """There is no such session, or it has expired or been ended."""
+
+
+class Use(NamedTuple):
+    """
+    What the store answers to a :class:`Rotation`.
+
+    Attributes:
+        outcome: What became of the token.
+        salt: From which its successor follows: the rotation's own, or, if it is
+            :attr:`Outcome.REPEATED`, the one of the first use.  Else it is empty.
+        address: Where the last token of the session was used before; empty if that is unknown.
+    """
+
+    outcome: Outcome
+    salt: bytes = b""
+    address: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +134,7 @@ class Rotation:
 
     Attributes:
         sid: Its session.
+        issuer: Of its tokens.
         presented: Hash of the token.
         successor: Hash of the one that shall follow.
         salt: From which the successor was derived.
@@ -110,6 +142,7 @@ class Rotation:
         grace_seconds: How long after a use another one is no replay; 0 for never.
         expires_at: The session's new expiry.
         tokens_until: As for :class:`Session`; never made earlier.
+        address: Where it comes from; empty if that is unknown.
     """
 
     sid: str
@@ -120,6 +153,8 @@ class Rotation:
     grace_seconds: float
     expires_at: float
     tokens_until: float
+    issuer: str = ""
+    address: str = ""
 
     def is_in_grace(self, rotated_at: float) -> bool:
         """Tell whether a use of the token before, at *rotated_at*, was only a moment ago."""
@@ -142,45 +177,53 @@ class SessionStore(Protocol):
         """Close this process's idle connections.  The next use connects again."""
         ...
 
-    def add(self, session: Session) -> None:
-        """Record a new session, durably."""
+    def add(self, session: Session, *, max_per_subject: int = DEFAULT_MAX_PER_SUBJECT) -> None:
+        """Record a new session, durably; of too many of its subject, end the oldest."""
         ...
 
     def find(self, sid: str) -> Session | None:
-        """Return the session; one that has expired may still be there."""
+        """Return the session, unless it has been ended; one that has expired may still be there."""
         ...
 
-    def list(self, *, subject: str | None = None) -> Iterator[Session]:
-        """Yield all sessions, or those of one subject, in no particular order."""
-        ...
-
-    def rotate(self, rotation: Rotation) -> tuple[Outcome, bytes]:
+    def list(self, *, issuer: str | None = None, subject: str | None = None) -> Iterator[Session]:
         """
-        Use a refresh token: in one step, whoever else does the same.
+        Yield all sessions, in no particular order.
 
-        Returns:
-            What became of it, and the salt from which its successor follows: the rotation's own,
-            or, if it is :attr:`Outcome.REPEATED`, the one of the first use.  Else it is empty.
+        Args:
+            issuer: Only those of this issuer, and those that name none.
+            subject: Only those of this subject of it.
         """
         ...
 
-    def end(self, sid: str, *, now: float) -> bool:
+    def rotate(self, rotation: Rotation) -> Use:
+        """Use a refresh token: in one step, whatever other processes do with it."""
+        ...
+
+    def end(self, sid: str, *, issuer: str, now: float) -> bool:
         """
         Remove the session, and revoke it until its ``tokens_until``.
 
         Returns:
-            Whether it was there.
+            Whether it was there, and of this issuer or one that names none.
         """
         ...
 
-    def end_all(self, subject: str, *, now: float, expires_at: float) -> int:
+    def end_all(self, issuer: str, subject: str, *, now: float, expires_at: float) -> None:
         """
-        End every session of *subject*, and revoke whatever it holds until *expires_at*.
+        End every session that *subject* has, and revoke what it holds until *expires_at*.
 
-        Those used within :data:`NAMED_SECONDS` are revoked by name as well.
+        One small write, however many there are: none of them is found or used from then on.
+        """
+        ...
+
+    def clear_ended(self, issuer: str, subject: str, *, limit: int) -> int:
+        """
+        Remove up to *limit* sessions that :meth:`end_all` has ended; :meth:`prune` does so too.
+
+        Those used less than :data:`NAMED_SECONDS` before their end are revoked by *sid* as well.
 
         Returns:
-            How many sessions there were.
+            How many were removed: less than *limit* if these were the last.
         """
         ...
 
@@ -200,30 +243,31 @@ class SessionStore(Protocol):
 
     def prune(self, *, now: float, limit: int) -> int:
         """
-        Remove some of what has expired: up to *limit* sessions, revocations and attempts each.
+        Remove up to *limit* each of expired sessions, revocations and attempts, and ended sessions.
+
+        Expired is what has by *now* and by the store's own clock: no host's clock that is fast
+        removes what counts for others.
 
         Returns:
             How many were removed.  It may be 0 where the store's server does this by itself.
         """
         ...
 
-    def record_attempt(
-        self, quotas: Mapping[str, int], *, window_seconds: float, now: float
-    ) -> float:
+    def reserve(self, attempt: Attempt, *, now: float) -> Reservation:
+        """Count a login attempt before its secret is compared, if all its buckets have space."""
+        ...
+
+    def settle(
+        self, attempt: Attempt, reservation: Reservation, *, succeeded: bool, now: float
+    ) -> None:
         """
-        Record a login attempt under each key, if every key has had fewer than its quota.
+        Say how a counted attempt ended.
 
-        Counted are the attempts after ``now - window_seconds``.
-
-        Returns:
-            0 if it was recorded; else, and nothing is, the seconds until every key has room.
+        One that succeeded is taken back from its buckets, and its account is known at its leaf.
+        Never raises for want of durability: to lose this only makes a limit stricter for a while.
         """
         ...
 
-    def forgive(self, *, forgotten: str, taken_back: str | None, at: float) -> None:
-        """
-        Forget all attempts under the key *forgotten*, and the one at *at* under *taken_back*.
-
-        Never raises for want of durability: to lose this only makes a limit stricter for a while.
-        """
+    def clear_attempts(self, account: str) -> None:
+        """Empty all buckets of an account; the leaves that it is known at remain."""
         ...

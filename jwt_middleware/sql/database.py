@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 _HAS_TABLE: Final = Statement(
     "SELECT 1 FROM {sqlite_master|pg_class} WHERE {name = :name|oid = to_regclass(:name)}"
 )
+_HAS_COLUMN: Final = Statement("""
+    SELECT 1 FROM {pragma_table_info(:table) WHERE name = :column|
+        pg_attribute WHERE attrelid = to_regclass(:table) AND attname = :column}
+""")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,7 +135,7 @@ class Database:
 
     def create(self) -> None:
         """
-        Create the tables that are missing; safe while other processes do the same.
+        Create the tables and columns that are missing; safe while other processes do the same.
 
         A new SQLite file is readable and writable for its owner only (mode 0600).
 
@@ -143,6 +147,11 @@ class Database:
                 # CREATE TABLE IF NOT EXISTS needs a right that a worker's user may not have.
                 if connection.run(_HAS_TABLE, {"name": table.name}).fetchone() is None:
                     for statement in table.statements:
+                        connection.run(statement)
+                    continue
+                for column, statement in table.added.items():
+                    sought = {"table": table.name, "column": column}
+                    if connection.run(_HAS_COLUMN, sought).fetchone() is None:
                         connection.run(statement)
             if self._schema.fill is not None:
                 self._schema.fill(connection)

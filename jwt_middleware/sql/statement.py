@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple, Protocol
 
 _CHOICE: Final = re.compile(r"\{([^{|}]*)\|([^{|}]*)\}")
@@ -32,10 +33,12 @@ class Table(NamedTuple):
     Attributes:
         name: In every database.
         statements: What creates it, with its indexes.
+        added: Columns that earlier versions have not created, and what adds each to their table.
     """
 
     name: str
     statements: Sequence[Statement]
+    added: Mapping[str, Statement] = MappingProxyType({})
 
 
 class Rows(Protocol):

@@ -9,7 +9,8 @@ key                        value
 ``jwt_middleware.scopes``  ``list`` of the token's scopes, sorted; only where its issuer has them
                            in other claims than ``scope`` and ``scp``
 ``jwt_middleware.error``   on ``optional`` rules: the code of why no claims are there
-``REMOTE_USER``            *sub*
+``REMOTE_USER``            *sub*, or what the configuration makes of it; absent for an issuer
+                           beside others that the configuration does not map
 ``AUTH_TYPE``              ``"Bearer"``
 ========================== ==================================================================
 
@@ -45,7 +46,8 @@ def publish(environ: WSGIEnvironment, verified: VerifiedToken) -> None:
     environ[CLAIMS] = verified.claims
     if verified.trusted.scopes_from is not None:
         environ[SCOPES] = sorted(verified.scopes)
-    environ["REMOTE_USER"] = verified.subject
+    if verified.remote_user is not None:
+        environ["REMOTE_USER"] = verified.remote_user
     environ["AUTH_TYPE"] = "Bearer"
 
 

@@ -1,4 +1,10 @@
-"""What others may read: public keys and metadata, at the paths that RFC 8615 sets aside."""
+"""
+What others may read: public keys and metadata, at the paths that RFC 8615 sets aside.
+
+Whatever is announced is served: a document names no other that :class:`WellKnown` lacks, and one
+below the issuer's URL is served below that path as well as at the root, for apps that are mounted
+there and for those that are not.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +17,13 @@ from urllib.parse import urlsplit
 from werkzeug.wrappers import Request, Response
 
 from ..core.trust import KeySource
-from ..errors import AuthError, ConfigurationError, MethodNotAllowedError, UnavailableError
+from ..errors import (
+    AuthError,
+    ConfigurationError,
+    MethodNotAllowedError,
+    NotFoundError,
+    UnavailableError,
+)
 from ..keysources.jwks import public_jwks
 from .responses import Responses
 
@@ -48,38 +60,73 @@ class Document(NamedTuple):
     media_type: str = "application/json"
 
 
-def jwks_document(keys: KeySource) -> Document:
-    """Return the public keys of *keys*, never a secret.  Source: RFC 7517 §5, §8.5.2."""
-    return Document([JWKS_PATH], lambda: public_jwks(keys.current()), "application/jwk-set+json")
-
-
-def authorization_server_document(*, issuer: str, endpoint: Described | None = None) -> Document:
+def jwks_document(keys: KeySource, *, issuer: str = "") -> Document:
     """
-    Return what clients and other services need to know of this issuer.
+    Return the public keys of *keys*, never a secret.  Source: RFC 7517 §5, §8.5.2.
 
-    Found at the path of RFC 8414 §3, for an issuer with a path and without, and, for those who only
-    know that, of OpenID Connect Discovery.
+    Args:
+        keys: The keys.
+        issuer: Whose they are; where that is a URL with a path, they are found below it as well.
+    """
+    paths = dict.fromkeys([JWKS_PATH, issuer_path(issuer) + JWKS_PATH])
+    return Document([*paths], lambda: public_jwks(keys.current()), "application/jwk-set+json")
+
+
+def authorization_server_document(
+    *,
+    issuer: str,
+    endpoint: Described | None = None,
+    jwks: bool = True,
+    openid: bool = False,
+) -> Document:
+    """
+    Return what clients and other services need to know of this issuer.  Source: RFC 8414.
 
     Args:
         issuer: The *iss* of the tokens; an http or https URL without query, to which the paths of
             the other documents belong.
-        endpoint: Where tokens are to be had, if they are.
+        endpoint: Where tokens are issued, if they are.
+        jwks: Whether the keys are published.
+        openid: Whether it is to be found at the path of OpenID Connect Discovery as well, though
+            this is no OpenID provider.
 
     Raises:
         ConfigurationError: *issuer* is no such URL.
     """
     base = _checked_url("issuer", issuer).rstrip("/")
-    members: dict[str, object] = {
-        "issuer": issuer,
-        "jwks_uri": base + JWKS_PATH,
-        "response_types_supported": [],
-        "grant_types_supported": [],
-    }
+    members: dict[str, object] = {"issuer": issuer}
+    if jwks:
+        members["jwks_uri"] = base + JWKS_PATH
     if endpoint is not None:
         members |= endpoint.metadata(base)
-    own_path = AUTHORIZATION_SERVER_PATH + urlsplit(base).path
-    paths = dict.fromkeys([AUTHORIZATION_SERVER_PATH, own_path, OPENID_PATH])
-    return Document([*paths], lambda: members)
+    path = issuer_path(issuer)
+    paths = [AUTHORIZATION_SERVER_PATH, AUTHORIZATION_SERVER_PATH + path]
+    if openid:
+        paths += _openid_paths(path)
+    return Document([*dict.fromkeys(paths)], lambda: members)
+
+
+def no_openid_document(*, issuer: str) -> Document:
+    """
+    Return that there is no OpenID provider, so that clients go on to RFC 8414.
+
+    Args:
+        issuer: As for :func:`authorization_server_document`.
+    """
+    return Document([*dict.fromkeys(_openid_paths(issuer_path(issuer)))], _not_found)
+
+
+def _openid_paths(path: str) -> list[str]:
+    return [OPENID_PATH, path + OPENID_PATH, OPENID_PATH + path]
+
+
+def _not_found() -> Mapping[str, object]:
+    raise NotFoundError
+
+
+def issuer_path(issuer: str) -> str:
+    """Return the path of the issuer's URL without a slash at its end; empty if it has none."""
+    return urlsplit(issuer).path.rstrip("/") if _is_url(issuer) else ""
 
 
 def protected_resource_document(
@@ -96,15 +143,14 @@ def protected_resource_document(
     Raises:
         ConfigurationError: *resource* is no URL.
     """
-    members: dict[str, object] = {
-        "resource": _checked_url("resource", resource),
-        "authorization_servers": list(issuers),
-        "bearer_methods_supported": ["header"],
-    }
+    members: dict[str, object] = {"resource": _checked_url("resource", resource)}
+    if servers := list(issuers):
+        members["authorization_servers"] = servers
+    members["bearer_methods_supported"] = ["header"]
     if named := sorted(set(scopes)):
         members["scopes_supported"] = named
     path = urlsplit(resource_metadata_url(resource)).path
-    return Document([path], lambda: members)
+    return Document([*dict.fromkeys([path, path.rstrip("/")])], lambda: members)
 
 
 class WellKnown:
@@ -163,7 +209,8 @@ class WellKnown:
 def resource_metadata_url(resource: str) -> str:
     """Return where :func:`protected_resource_document` is found.  Source: RFC 9728 §3.1."""
     parts = urlsplit(_checked_url("resource", resource))
-    return f"{parts.scheme}://{parts.netloc}{PROTECTED_RESOURCE_PATH}{parts.path.rstrip('/')}"
+    path = "" if parts.path == "/" else parts.path
+    return f"{parts.scheme}://{parts.netloc}{PROTECTED_RESOURCE_PATH}{path}"
 
 
 def _is_url(url: str) -> bool:

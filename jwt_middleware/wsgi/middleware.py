@@ -87,7 +87,9 @@ class JWTMiddleware:
         self._headers = None if headers == {None} else TokenHeaders(headers)
         self.policy = policy if policy is not None else Policy()
         self.endpoint = endpoint
+        self.well_known = well_known
         self.responses = responses if responses is not None else Responses()
+        _warn_of_unmapped(verifier)
         self._mounted: dict[str, WSGIApplication] = {}
         if well_known is not None:
             self._mounted.update(dict.fromkeys(well_known.paths, well_known))
@@ -168,3 +170,13 @@ def _check_app(app: object) -> None:
         raise ConfigurationError(
             f"app must be a WSGI callable, of environ and start_response: {error}"
         ) from error
+
+
+def _warn_of_unmapped(verifier: TokenVerifier) -> None:
+    for trusted in verifier.trusted.values():
+        if verifier.remote_user(trusted, "sub") is None:
+            logger.warning(
+                "REMOTE_USER is not set for tokens of %s, whose subjects may be those of another"
+                ' issuer: set its remote_user, as in "partner:{sub}"',
+                trusted.issuer,
+            )

@@ -1,14 +1,17 @@
 """
-Answers of our own: errors as problem+json or as the envelope, in English or Chinese, and tokens.
+Answers of this package: problem documents, the envelope, and those of OAuth.
 
-HTTP status, challenge and caching are the same in both styles; only the body differs.
+HTTP status and headers against caching are the same in all three styles; only the body differs,
+and of OAuth the challenge.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from difflib import get_close_matches
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from werkzeug.datastructures import LanguageAccept
@@ -25,15 +28,18 @@ from ..errors import (
     InvalidGrantError,
     InvalidRequestError,
     InvalidScopeError,
+    InvalidTargetError,
     InvalidTokenError,
     JWTMiddlewareError,
     MethodNotAllowedError,
     MissingTokenError,
+    NotFoundError,
     TooManyAttemptsError,
     UnavailableError,
     UnknownKeyError,
     UnsupportedGrantTypeError,
     UnsupportedMediaTypeError,
+    UnsupportedTokenTypeError,
 )
 from .bearer import challenge
 
@@ -41,6 +47,8 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
     from ..sessions import Grant
+
+_Members = dict[str, object]
 
 logger = logging.getLogger("jwt_middleware")
 
@@ -53,30 +61,33 @@ class Answer(NamedTuple):
         status: Of HTTP.
         number: The envelope's *error_code*, as in the API style that it comes from.
         bearer_error: RFC 6750 §3.1 code, for a challenge.
-        grant_error: RFC 6749 §5.2 code, where *grant_type* is spoken; the error's own if empty.
+        oauth_error: RFC 6749 §5.2 code; the error's own if empty.
     """
 
     status: int
     number: int
     bearer_error: str | None = None
-    grant_error: str = ""
+    oauth_error: str = ""
 
 
 # An error is answered as the nearest of its base classes.
 _ANSWERS: Final[Mapping[type[JWTMiddlewareError], Answer]] = {
-    AuthError: Answer(401, 1005, grant_error="invalid_client"),
+    AuthError: Answer(401, 1005, oauth_error="invalid_client"),
     MissingTokenError: Answer(401, 1005),
-    BadCredentialsError: Answer(401, 1005, grant_error="invalid_client"),
+    BadCredentialsError: Answer(401, 1005, oauth_error="invalid_client"),
     InvalidTokenError: Answer(401, 1002, "invalid_token"),
     ExpiredTokenError: Answer(401, 1003, "invalid_token"),
     InsufficientScopeError: Answer(403, 1004, "insufficient_scope"),
     InvalidRequestError: Answer(400, 1000, "invalid_request", "invalid_request"),
     InvalidScopeError: Answer(400, 1000, "invalid_request", "invalid_scope"),
+    InvalidTargetError: Answer(400, 1000, "invalid_request", "invalid_target"),
     UnsupportedGrantTypeError: Answer(400, 1000, "invalid_request", "unsupported_grant_type"),
-    MethodNotAllowedError: Answer(405, 1007, grant_error="invalid_request"),
-    BodyTooLargeError: Answer(413, 1008, grant_error="invalid_request"),
-    UnsupportedMediaTypeError: Answer(415, 1009, grant_error="invalid_request"),
-    InvalidGrantError: Answer(400, 1010, grant_error="invalid_grant"),
+    UnsupportedTokenTypeError: Answer(400, 1000, "invalid_request", "unsupported_token_type"),
+    NotFoundError: Answer(404, 1000, oauth_error="invalid_request"),
+    MethodNotAllowedError: Answer(405, 1007, oauth_error="invalid_request"),
+    BodyTooLargeError: Answer(413, 1008, oauth_error="invalid_request"),
+    UnsupportedMediaTypeError: Answer(415, 1009, oauth_error="invalid_request"),
+    InvalidGrantError: Answer(400, 1010, oauth_error="invalid_grant"),
     TooManyAttemptsError: Answer(429, 1011),
     UnavailableError: Answer(503, 999),
 }
@@ -86,14 +97,7 @@ _ANSWERS: Final[Mapping[type[JWTMiddlewareError], Answer]] = {
 _encode: Final = json.JSONEncoder(ensure_ascii=False).encode
 
 
-def answer_to(error: AuthError | UnavailableError) -> Answer:
-    """Return how *error* is answered, and log it."""
-    _log(error)
-    exact = _ANSWERS.get(type(error))
-    return exact or next(_ANSWERS[base] for base in type(error).__mro__ if base in _ANSWERS)
-
-
-def further_headers(error: AuthError | UnavailableError) -> Iterator[tuple[str, str]]:
+def _further_headers(error: AuthError | UnavailableError) -> Iterator[tuple[str, str]]:
     """Yield the headers by which a client learns what to do else, and when."""
     if isinstance(error, UnavailableError | TooManyAttemptsError):
         yield "Retry-After", str(error.retry_after_seconds)
@@ -109,7 +113,7 @@ def send_json(
     body: Mapping[str, object],
     media_type: str = "application/json",
 ) -> Iterable[bytes]:
-    """Answer with a JSON object that nobody may store."""
+    """Answer with a JSON object that is not to be stored."""
     octets = _encode(body).encode("utf-8", "replace")
     start_response(
         f"{status} {HTTP_STATUS_CODES[status]}",
@@ -124,16 +128,16 @@ def send_json(
 
 
 def send_nothing(start_response: StartResponse) -> Iterable[bytes]:
-    """Answer that it is done, and that there is no more to say."""
+    """Answer that it is done."""
     start_response("204 No Content", [("Cache-Control", "no-store")])
     return []
 
 
-def _log(error: AuthError | UnavailableError) -> None:
+def log_refusal(error: AuthError | UnavailableError) -> None:
     """
     Log why a request was refused, without a word of what the client sent.
 
-    Only a *kid* that is not known is quoted, escaped and cut: whoever rotated a key needs it.
+    Only an unknown *kid* is quoted, escaped and cut: it tells of a rotation that went wrong.
     """
     if isinstance(error, UnavailableError):
         cause = type(error.__cause__).__name__ if error.__cause__ else "no further cause"
@@ -144,7 +148,7 @@ def _log(error: AuthError | UnavailableError) -> None:
         logger.info("refused: %s", error.code)
 
 
-Style = Literal["problem", "envelope"]
+Style = Literal["problem", "envelope", "oauth"]
 Language = Literal["en", "zh"]
 
 
@@ -153,13 +157,16 @@ _STATUSES_WITH_CHALLENGE: Final = frozenset({400, 401, 403})
 
 class Responses:
     """
-    How this middleware speaks for itself.
+    How this middleware answers by itself.
 
     Args:
         style: ``"problem"`` is RFC 9457 ``application/problem+json`` with our stable *code*;
-            ``"envelope"`` is ``{"error_code", "msg", "request"}``.
+            ``"envelope"`` is ``{"error_code", "msg", "request"}``; ``"oauth"``, RFC 6749 §5.2, is
+            what an endpoint answers OAuth clients in, whatever the style of its other answers.
         realm: Named in every challenge; printable ASCII without quote or backslash.
         resource_metadata: URL of this resource's RFC 9728 metadata, named in every challenge.
+        error_codes: An error's *code* to the number that the envelope shows.  It is that of all
+            errors below it in the tree of :mod:`jwt_middleware.errors` as well.
 
     Raises:
         ConfigurationError: One of them is something else.
@@ -171,17 +178,24 @@ class Responses:
         style: Style = "problem",
         realm: str = "api",
         resource_metadata: str | None = None,
+        error_codes: Mapping[str, int] = MappingProxyType({}),
     ) -> None:
-        if style not in {"problem", "envelope"}:
+        if style not in _BODIES:
             raise ConfigurationError('style must be "problem" or "envelope"')
         for name, value in (("realm", realm), ("resource_metadata", resource_metadata or "")):
             if not isinstance(value, str) or not _can_be_quoted(value):
                 raise ConfigurationError(
                     f"{name} must be printable ASCII without quote or backslash"
                 )
+        _check_error_codes(error_codes)
         self.style = style
         self.realm = realm
         self.resource_metadata = resource_metadata
+        self.error_codes = dict(error_codes)
+
+    def for_oauth(self) -> Responses:
+        """Return the same in the style of OAuth."""
+        return Responses(style="oauth", realm=self.realm)
 
     def refuse(
         self,
@@ -189,67 +203,140 @@ class Responses:
         environ: WSGIEnvironment,
         start_response: StartResponse,
     ) -> Iterable[bytes]:
-        """Answer *error* as a WSGI app would, in the client's language, and log it."""
-        answer = answer_to(error)
-        language = preferred_language(environ)
-        headers = [
-            ("Content-Language", language),
-            ("Vary", "Accept-Language"),
-            *self._challenge(error, answer),
-            *further_headers(error),
-        ]
-        sentence = error.sentence_zh if language == "zh" else error.sentence
-        fields = error.fields if isinstance(error, InvalidFormError) else None
-        if self.style == "envelope":
-            body = _envelope(environ, answer.number, fields or sentence)
-            return send_json(environ, start_response, answer.status, headers, body)
-        problem: dict[str, object] = {
-            "type": "about:blank",
-            "title": HTTP_STATUS_CODES[answer.status],
-            "status": answer.status,
-            "detail": sentence,
-            "code": error.code,
-        }
-        if fields:
-            problem["errors"] = fields
-        media_type = "application/problem+json"
-        return send_json(environ, start_response, answer.status, headers, problem, media_type)
+        """Answer *error* as a WSGI app would, and log it."""
+        log_refusal(error)
+        answer = self.answer_to(error)
+        headers = [*self._headers(error, answer, environ), *_further_headers(error)]
+        media_type, make = _BODIES[self.style]
+        body = make(error, answer, environ)
+        return send_json(environ, start_response, answer.status, headers, body, media_type)
+
+    def answer_to(self, error: AuthError | UnavailableError) -> Answer:
+        """Return how *error* is answered."""
+        bases = type(error).__mro__
+        answer = next(_ANSWERS[base] for base in bases if base in _ANSWERS)
+        if self.error_codes:
+            for code in (getattr(base, "code", None) for base in bases):
+                if code in self.error_codes:
+                    return answer._replace(number=self.error_codes[code])
+        return answer
 
     def grant(
         self, grant: Grant, environ: WSGIEnvironment, start_response: StartResponse
     ) -> Iterable[bytes]:
-        """Answer with tokens.  Source: RFC 6749 §5.1 for the members and the two headers."""
-        body = token_members(grant)
+        """Answer with tokens."""
+        members = _token_members(grant)
         if self.style == "envelope":
-            body = _envelope(environ, 0, grant.issued.token)
+            members = _envelope(environ, 0, grant.issued.token)
             if grant.refresh_token is not None:
-                body["refresh_token"] = grant.refresh_token
-        return send_json(environ, start_response, 200, [("Pragma", "no-cache")], body)
+                members["refresh_token"] = grant.refresh_token
+        return self.say(members, environ, start_response)
 
-    def _challenge(self, error: JWTMiddlewareError, answer: Answer) -> Iterable[tuple[str, str]]:
+    def say(
+        self,
+        members: Mapping[str, object],
+        environ: WSGIEnvironment,
+        start_response: StartResponse,
+    ) -> Iterable[bytes]:
+        """Answer with an object.  Source: RFC 6749 §5.1 for the headers against caching."""
+        return send_json(environ, start_response, 200, [("Pragma", "no-cache")], members)
+
+    def _headers(
+        self, error: JWTMiddlewareError, answer: Answer, environ: WSGIEnvironment
+    ) -> Iterator[tuple[str, str]]:
+        if self.style == "oauth":
+            yield "Pragma", "no-cache"
+            if answer.status == 401:
+                # Of all ways to authenticate this is the one that HTTP has a challenge for.
+                challenged = f'Basic realm="{self.realm}", charset="UTF-8"'  # RFC 7617 §2.1
+                yield "WWW-Authenticate", challenged
+            return
+        yield "Content-Language", preferred_language(environ)
+        yield "Vary", "Accept-Language"
         if answer.status in _STATUSES_WITH_CHALLENGE:
-            scope = error.scope if isinstance(error, InsufficientScopeError) else ()
-            description = error.sentence if answer.bearer_error else None
-            yield (
-                "WWW-Authenticate",
-                challenge(
-                    self.realm,
-                    error=answer.bearer_error,
-                    description=description,
-                    scope=scope,
-                    resource_metadata=self.resource_metadata,
-                ),
+            challenged = challenge(
+                self.realm,
+                error=answer.bearer_error,
+                description=error.sentence if answer.bearer_error else None,
+                scope=error.scope if isinstance(error, InsufficientScopeError) else (),
+                resource_metadata=self.resource_metadata,
             )
+            yield "WWW-Authenticate", challenged
 
 
-def token_members(grant: Grant) -> dict[str, object]:
-    """Return what a client gets.  Source: RFC 6749 §5.1."""
+def _problem(
+    error: JWTMiddlewareError, answer: Answer, environ: WSGIEnvironment
+) -> dict[str, object]:
+    members: dict[str, object] = {
+        "type": "about:blank",
+        "title": HTTP_STATUS_CODES[answer.status],
+        "status": answer.status,
+        "detail": _sentence(error, preferred_language(environ)),
+        "code": error.code,
+        # What clients of OAuth tell an error from a token by.
+        "error": answer.oauth_error or answer.bearer_error or error.code,
+    }
+    if isinstance(error, InvalidFormError):
+        members["errors"] = error.fields
+    return members
+
+
+def _enveloped(
+    error: JWTMiddlewareError, answer: Answer, environ: WSGIEnvironment
+) -> dict[str, object]:
+    if isinstance(error, InvalidFormError):
+        return _envelope(environ, answer.number, error.fields)
+    return _envelope(environ, answer.number, _sentence(error, preferred_language(environ)))
+
+
+def _oauth_error(
+    error: JWTMiddlewareError, answer: Answer, _: WSGIEnvironment
+) -> dict[str, object]:
+    # RFC 6749 §5.2; in English, as its grammar is.
+    code = answer.oauth_error or error.code
+    return {"error": code, "error_description": _sentence(error, "en")}
+
+
+_BODIES: Final[
+    Mapping[str, tuple[str, Callable[[JWTMiddlewareError, Answer, WSGIEnvironment], _Members]]]
+] = {
+    "problem": ("application/problem+json", _problem),
+    "envelope": ("application/json", _enveloped),
+    "oauth": ("application/json", _oauth_error),
+}
+
+
+def _sentence(error: JWTMiddlewareError, language: Language) -> str:
+    parameter = error.parameter if isinstance(error, InvalidRequestError) else None
+    if language == "zh":
+        return error.sentence_zh if parameter is None else f"{error.sentence_zh}：{parameter}"
+    return error.sentence if parameter is None else f"{error.sentence[:-1]}: {error}."
+
+
+def _check_error_codes(error_codes: Mapping[str, int]) -> None:
+    known = _codes(AuthError) | {UnavailableError.code}
+    for code, number in error_codes.items():
+        if code not in known:
+            close = get_close_matches(str(code), known, n=1)
+            hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(sorted(known))}"
+            raise ConfigurationError(f"error_codes.{code}: there is no such error: {hint}")
+        if type(number) is not int or number == 0:
+            raise ConfigurationError(f"error_codes.{code} must be a whole number other than 0")
+
+
+def _codes(error: type[JWTMiddlewareError]) -> set[str]:
+    return {error.code}.union(*map(_codes, error.__subclasses__()))
+
+
+def _token_members(grant: Grant) -> dict[str, object]:
+    """Return what a client gets.  Source: RFC 6749 §5.1; an empty scope is none by §3.3."""
     members: dict[str, object] = {
         "access_token": grant.issued.token,
         "token_type": "Bearer",
         "expires_in": grant.issued.expires_in,
-        "scope": grant.scope,
     }
+    if grant.scope:
+        members["scope"] = grant.scope
     if grant.refresh_token is not None:
         members["refresh_token"] = grant.refresh_token
     return members

@@ -25,7 +25,9 @@ def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 @pytest.fixture
 def accounts(empty_database_url: str, hasher: SecretHasher) -> Iterator[SQLAccounts]:
-    accounts = SQLAccounts(empty_database_url, hasher=hasher, clock=lambda: 1_700_000_000.9)
+    accounts = SQLAccounts(
+        empty_database_url, hasher=hasher, min_secret_chars=1, clock=lambda: 1_700_000_000.9
+    )
     accounts.create_schema()
     yield accounts
     accounts.close()

@@ -21,7 +21,13 @@ class User:
     [
         pytest.param({"uid": 1, "scope": "read"}, Identity(1, "read"), id="dict"),
         pytest.param(MappingProxyType({"uid": 1, "scope": ""}), Identity(1), id="mapping"),
-        pytest.param({"uid": 1, "scope": "", "name": "x"}, Identity(1), id="further-keys"),
+        pytest.param({"uid": 1, "claims": {"a": [1]}}, Identity(1, claims={"a": [1]}), id="claims"),
+        pytest.param({"uid": 1, "claims": None}, Identity(1), id="claims-none"),
+        pytest.param(
+            {"uid": 1, "lifetime_seconds": 60, "refresh_lifetime_seconds": 600},
+            Identity(1, lifetime_seconds=60, refresh_lifetime_seconds=600),
+            id="lifetimes",
+        ),
         pytest.param({"uid": "a-1", "scope": ""}, Identity("a-1"), id="str-uid"),
         pytest.param({"uid": 0, "scope": ""}, Identity(0), id="zero"),
         pytest.param({"uid": 1, "scope": None}, Identity(1), id="scope-none"),
@@ -65,6 +71,12 @@ def test_an_identity_stays_itself() -> None:
         pytest.param({"uid": 1, "scope": ["a"]}, "scope is of type list", id="scope-list"),
         pytest.param({"uid": 1, "scope": 1}, "scope is of type int", id="scope-int"),
         pytest.param({"uid": 1, "scope": "", "auth": 1}, "auth is of type int", id="auth-int"),
+        pytest.param({"uid": 1, "name": "x"}, "key 'name' is unknown: claims hold", id="unknown"),
+        pytest.param({"uid": 1, "scopes": "x"}, "did you mean scope", id="misspelt"),
+        pytest.param({"uid": 1, 5: "x"}, "key '5' is unknown", id="key-int"),
+        pytest.param({"uid": 1, "claims": ["a"]}, "claims must be a mapping", id="claims-list"),
+        pytest.param({"uid": 1, "claims": {"exp": 1}}, "'exp': the name is reserved", id="exp"),
+        pytest.param({"uid": 1, "lifetime_seconds": 0}, "lifetime_seconds must", id="lifetime"),
     ],
 )
 def test_says_what_a_verifier_must_return(returned: object, found: str) -> None:

@@ -181,7 +181,9 @@ def test_disabled_and_enabled_again(accounts: SQLAccounts) -> None:
 
 def test_a_new_secret_replaces_the_old_one(empty_database_url: str, hasher: SecretHasher) -> None:
     times = iter([10.0, 20.9])
-    accounts = SQLAccounts(empty_database_url, hasher=hasher, clock=lambda: next(times))
+    accounts = SQLAccounts(
+        empty_database_url, hasher=hasher, min_secret_chars=1, clock=lambda: next(times)
+    )
     accounts.create_schema()
     accounts.add("email", "ann@x", "hunter2")
     accounts.set_secret("email", "ANN@x", "hunter3")
@@ -198,7 +200,9 @@ def test_no_two_secrets_of_an_account_share_a_credential(
     now: float, empty_database_url: str, hasher: SecretHasher
 ) -> None:
     times = iter([10.0, now, now])
-    accounts = SQLAccounts(empty_database_url, hasher=hasher, clock=lambda: next(times))
+    accounts = SQLAccounts(
+        empty_database_url, hasher=hasher, min_secret_chars=1, clock=lambda: next(times)
+    )
     accounts.create_schema()
     seen = [accounts.add("email", "ann@x", "0").credential]
     for secret in ("1", "2"):
@@ -323,7 +327,7 @@ def test_a_rehash_does_not_undo_a_change_of_secret(
     accounts: SQLAccounts, empty_database_url: str, hasher: SecretHasher
 ) -> None:
     accounts.add("email", "ann@x", "hunter2")
-    other = SQLAccounts(empty_database_url, hasher=hasher)
+    other = SQLAccounts(empty_database_url, hasher=hasher, min_secret_chars=1)
     accounts._hasher = counting = CountingHasher(time_cost=2)
 
     def change_while_the_rehash_is_computed() -> None:
@@ -370,7 +374,7 @@ def test_a_damaged_hash_is_a_refused_login(accounts: SQLAccounts, empty_database
 def test_a_missing_table_is_said_to_be_missing(
     empty_database_url: str, hasher: SecretHasher
 ) -> None:
-    accounts = SQLAccounts(empty_database_url, hasher=hasher)
+    accounts = SQLAccounts(empty_database_url, hasher=hasher, min_secret_chars=1)
     for use in (
         lambda: accounts.verify("email", "ann@x", "hunter2"),
         lambda: accounts.add("email", "ann@x", "hunter2"),
@@ -390,7 +394,7 @@ def test_a_missing_table_is_said_to_be_missing(
 def test_an_error_shows_no_hash(accounts: SQLAccounts) -> None:
     accounts.add("email", "ann@x", "hunter2")
     with pytest.raises(AccountExistsError) as raised:
-        accounts.add("email", "ann@x", "hunter2")
+        accounts.add("email", "ann@x", "hunter22")
     assert "argon2" not in str(raised.value.__cause__)
 
 
@@ -472,7 +476,7 @@ def test_no_row_is_logged_at_any_level(
     if database == "postgresql":
         url = request.getfixturevalue("postgresql_url")
     caplog.set_level(logging.DEBUG)
-    accounts = SQLAccounts(url, hasher=hasher)
+    accounts = SQLAccounts(url, hasher=hasher, min_secret_chars=1)
     accounts.create_schema()
     name = f"ann of {tmp_path.name}"
     accounts.add("username", name, "right")
@@ -503,5 +507,5 @@ def test_a_row_that_a_newer_version_s_table_refuses_is_no_duplicate(
         accounts.create_schema()
         execute(url, change)
         with pytest.raises(UnavailableError, match="its tables refuse the row; a newer") as raised:
-            accounts.add("email", "ann@x", "hunter2")
+            accounts.add("email", "ann@x", "hunter22")
     assert "argon2" not in str(raised.value)

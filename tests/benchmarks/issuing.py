@@ -17,7 +17,7 @@ import jwt
 
 from jwt_middleware import LoginThrottle, MemorySessions, Sessions, TokenEndpoint
 from jwt_middleware.accounts.sql import SQLAccounts
-from jwt_middleware.endpoint.limits import AttemptStore
+from jwt_middleware.sessions import SessionStore
 from jwt_middleware.sessions.stores.sql.store import SQLSessions
 
 from .subject import PAYLOAD, SECRET, ignore, issuer_for, new_tokens, request_with, verifier_for
@@ -112,7 +112,7 @@ def _endpoint_rows(rounds: int, file: Path) -> Iterator[Row]:
     with closing(SQLSessions(f"sqlite:///{file}")) as store:
         store.create_schema()
         sessions = Sessions(store=store, issuer=issuer_for())
-        stores: dict[str, AttemptStore] = {
+        stores: dict[str, SessionStore] = {
             "session": MemorySessions(),
             "session and login attempts": store,
         }
@@ -144,6 +144,7 @@ def _endpoint(sessions: Sessions, throttle: LoginThrottle) -> TokenEndpoint:
         issuer=sessions.issuer,
         # Argon2 would take twenty times as long as all the rest.
         verifiers={"email": lambda _account, _secret: {"uid": 42, "scope": "read write"}},
+        lookups={"email": None},
         sessions=sessions,
         throttle=throttle,
         verifier=verifier_for(is_revoked=sessions.revocations),

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,11 +9,11 @@ import click
 import pytest
 from click.testing import Result
 
-from jwt_middleware import JWTPayload, Sessions
+from jwt_middleware import JWTPayload, LoginThrottle, Sessions
 from jwt_middleware.accounts import Identity
 from jwt_middleware.accounts.sql import SQLAccounts
 from jwt_middleware.config import load
-from jwt_middleware.errors import BadCredentialsError
+from jwt_middleware.errors import BadCredentialsError, TooManyAttemptsError
 
 Invoke = Callable[..., Result]
 
@@ -32,7 +32,7 @@ class TestAdd:
         assert replace(identity, credential="") == Identity(uid=1, scope="read")
         accounts.close()
 
-    @pytest.mark.parametrize("client_type", ["mobile", "username", "service", "blue-app"])
+    @pytest.mark.parametrize("client_type", ["mobile", "username", "service"])
     def test_takes_every_client_type(
         self, invoke: Invoke, accounts: SQLAccounts, client_type: str
     ) -> None:
@@ -91,12 +91,38 @@ class TestAdd:
         assert accounts.verify("email", "a@example.com", "right")
         accounts.close()
 
+    @pytest.mark.parametrize("client_type", ["Email", "emial", "blue-app", "service"])
+    def test_takes_only_a_configured_type(
+        self, invoke: Invoke, folder_with_endpoint: Path, client_type: str
+    ) -> None:
+        config = folder_with_endpoint / "jwt.toml"
+        text = config.read_text()
+        config.write_text(text.replace("[endpoint]", '[endpoint]\nclient_types = ["email"]'))
+        result = invoke("account", "add", "a@b.c", "--type", client_type, stdin="secret-1")
+        assert result.exit_code == 2
+        assert f"{client_type!r} is none of client_types in [endpoint]: email" in result.stderr
+
+    @pytest.mark.parametrize("secret", ["hunter2", "Password", "12345678", "Ann@Example.com"])
+    def test_refuses_a_secret_that_is_guessed_first(
+        self, invoke: Invoke, folder_with_endpoint: Path, secret: str
+    ) -> None:
+        config = folder_with_endpoint / "jwt.toml"
+        config.write_text(config.read_text().replace("min_secret_chars = 1\n", ""))
+        result = invoke("account", "add", "ann@example.com", stdin=secret)
+        assert result.exit_code == 1
+        assert "secret" in result.stderr
+        assert secret not in result.output
+        result = invoke("account", "add", "ann@example.com", stdin="correct horse")
+        assert result.exit_code == 0
+        assert invoke("account", "set-secret", "ann@example.com", stdin=secret).exit_code == 1
+
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
             pytest.param(["a\nb"], "an account's name cannot hold U+000A", id="name"),
-            pytest.param(["a@b.c", "--type", "Email"], "a client type is", id="client type"),
-            pytest.param(["a@b.c", "--scope", "a\x00"], "scope and auth are print", id="scope"),
+            pytest.param(["a@b.c", "--scope", "a\x00"], "scope must be scopes", id="scope"),
+            pytest.param(["a@b.c", "--scope", "é"], "scope must be scopes", id="scope-of-letters"),
+            pytest.param(["a@b.c", "--auth", "a\x00"], "auth must not hold", id="auth"),
         ],
     )
     def test_refuses_what_is_no_account(
@@ -269,3 +295,67 @@ def test_a_terminal_is_told_from_a_pipe(monkeypatch: pytest.MonkeyPatch) -> None
 
     monkeypatch.setattr("sys.stdin", io.StringIO())
     assert not terminal._is_terminal()
+
+
+class TestChanges:
+    @pytest.fixture
+    def ann(self, invoke: Invoke, accounts: SQLAccounts) -> Iterator[SQLAccounts]:
+        options = ["--scope", "read write", "--auth", "gold"]
+        assert invoke("account", "add", "ann@x", *options, stdin="right").exit_code == 0
+        yield accounts
+        accounts.close()
+
+    def test_an_account_is_shown(self, invoke: Invoke, ann: SQLAccounts) -> None:
+        result = invoke("account", "show", "ANN@x")
+        shown = dict(line.split("\t") for line in result.stdout.splitlines())
+        created = shown.pop("created")
+        assert shown == {
+            "uid": "1",
+            "sub": "1",
+            "type": "email",
+            "account": "ann@x",
+            "scope": "read write",
+            "auth": "gold",
+            "claims": "{}",
+            "state": "enabled",
+            "secret changed": created,
+        }
+        assert invoke("account", "show", "bob@x").exit_code == 1
+
+    def test_scope_and_auth_are_changed(self, invoke: Invoke, ann: SQLAccounts) -> None:
+        assert invoke("account", "set-scope", "ann@x", "--scope", "read").exit_code == 0
+        assert invoke("account", "set-auth", "ann@x", "blue").exit_code == 0
+        identity = ann.verify("email", "ann@x", "right")
+        assert (identity.scope, identity.auth) == ("read", "blue")
+        assert invoke("account", "set-scope", "ann@x").exit_code == 0
+        assert ann.verify("email", "ann@x", "right").scope == ""
+        assert invoke("account", "set-scope", "ann@x", "--scope", 'a"b').exit_code == 1
+        assert invoke("account", "set-auth", "bob@x", "blue").exit_code == 1
+
+    def test_an_account_is_renamed(self, invoke: Invoke, ann: SQLAccounts) -> None:
+        assert invoke("account", "rename", "ann@x", "Eve@X").exit_code == 0
+        assert ann.verify("email", "eve@x", "right").uid == 1
+        invoke("account", "add", "ann@x", stdin="another")
+        result = invoke("account", "rename", "ann@x", "EVE@x")
+        assert (result.exit_code, "exists already" in result.stderr) == (1, True)
+        assert invoke("account", "rename", "bob@x", "zoe@x").exit_code == 1
+
+    def test_an_account_is_removed_and_its_uid_never_used_again(
+        self, invoke: Invoke, ann: SQLAccounts, sessions: Sessions
+    ) -> None:
+        sessions.start(JWTPayload(uid=1))
+        result = invoke("account", "remove", "ann@x")
+        assert result.stdout == "removed email account 'ann@x'\nended 1 sessions\n"
+        assert [*sessions.store.list()] == []
+        assert invoke("account", "remove", "ann@x").exit_code == 1
+        assert "uid 2" in invoke("account", "add", "ann@x", stdin="another").stdout
+
+    def test_attempts_are_cleared(self, invoke: Invoke, sessions: Sessions) -> None:
+        throttle = LoginThrottle(sessions.store)
+        issuer = "https://auth.example.com"
+        for _ in range(5):
+            throttle.attempt("ldap", "ann", issuer=issuer, address=None)
+        with pytest.raises(TooManyAttemptsError):
+            throttle.attempt("ldap", "ann", issuer=issuer, address=None)
+        assert invoke("account", "clear-attempts", "ann", "--type", "ldap").exit_code == 0
+        throttle.attempt("ldap", "ann", issuer=issuer, address=None)

@@ -174,7 +174,10 @@ class TestRevoke:
         now = time.time()
         invoke("token", "revoke", "--jti=-a", *options)
         (revocation,) = sessions.store.changes(None, limit=2).revocations
-        assert (revocation.kind, revocation.key) == ("token", "-a")
+        assert (revocation.kind, revocation.key) == (
+            "token",
+            "https://auth.example.com\n-a",
+        )
         assert 0 <= revocation.expires_at - MAX_LEEWAY_SECONDS - seconds - now < 60
 
     def test_takes_the_jti_of_another_issuer(self, invoke: Invoke, sessions: Sessions) -> None:

@@ -50,7 +50,7 @@ def issue_token() -> IssueToken:
 def ann(folder: Path) -> Iterator[SQLAccounts]:
     """Return the accounts that [accounts] of the tests names, with one in them."""
     (folder / "jwt.toml").write_text(
-        HEAD + '[accounts]\nurl = "sqlite:///accounts.db"\n'
+        HEAD + '[accounts]\nurl = "sqlite:///accounts.db"\nmin_secret_chars = 1\n'
         "[accounts.hasher]\ntime_cost = 1\nmemory_cost_kib = 8\n"
     )
     accounts = load(folder / "jwt.toml").build_accounts()

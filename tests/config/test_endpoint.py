@@ -18,6 +18,7 @@ class TestVerifiersOfTheApp:
     @pytest.mark.parametrize("accounts", ["", ACCOUNTS])
     def test_log_their_client_type_in(self, folder: Path, accounts: str) -> None:
         named = '[endpoint.verifiers]\nldap = "tests.config.writing:verify_ldap"\n'
+        named += '[endpoint.subjects]\nldap = "ldap:{uid}"\n'
         site = TestApp(wrap(write(folder, named + accounts), app))
         answer = site.post_json("/token", {"account": "ann", "secret": "x", "type": "ldap"})
         assert answer.json["token_type"] == "Bearer"

@@ -63,7 +63,7 @@ def token(key: Key = KEY, alg: str | None = None, **claims: Any) -> str:
 
 def app(environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
     start_response("200 OK", [("Content-Type", "application/json")])
-    seen = {"user": environ["REMOTE_USER"], "scopes": sorted(get_scopes(environ))}
+    seen = {"user": environ.get("REMOTE_USER"), "scopes": sorted(get_scopes(environ))}
     return [json.dumps(seen).encode()]
 
 

@@ -80,7 +80,7 @@ class TestKeys:
         assert settings.build_verifier(own).verify(issued.token).header == (
             "ES256",
             "one",
-            "at+jwt",
+            "JWT",
         )
 
     def test_takes_an_encrypted_private_key(self, folder: Path) -> None:

@@ -41,12 +41,14 @@ class TestMetadata:
         (folder / "jwks.json").write_text(jwks(TRUSTED_KEY))
         text = f"{RING}{self.RULES}{self.RESOURCE}{TRUSTED_FILE}"
         site = TestApp(wrap(write(folder, text), app))
-        keys, server, openid, resource = (site.get(path).json for path in self.PATHS)
+        keys, server, resource = (
+            site.get(path).json for path in self.PATHS if "openid" not in path
+        )
+        assert site.get(self.PATHS[2], status=404).json["error"] == "invalid_request"
         assert [one["kid"] for one in keys["keys"]] == [
             key.kid for key in RingDirectory(folder / "ring").read_manifest().keys
         ]
         assert not any("d" in one for one in keys["keys"])
-        assert server == openid
         assert server["issuer"] == "https://auth.example.com"
         assert server["jwks_uri"] == "https://auth.example.com/.well-known/jwks.json"
         assert "token_endpoint" not in server
@@ -81,7 +83,11 @@ class TestMetadata:
         text = f"{self.RESOURCE}{switch} = false" if switch else "[metadata]"
         site = TestApp(wrap(write(folder, text), app))
         for path in self.PATHS:
-            site.get(path, status=401 if path in off else 200)
+            site.get(path, status=401 if path in off else 404 if "openid" in path else 200)
+
+    def test_is_at_the_path_of_openid_where_it_is_asked_for(self, folder: Path) -> None:
+        site = TestApp(wrap(write(folder, "[metadata]\nopenid_configuration = true"), app))
+        assert site.get(self.PATHS[1]).json == site.get(self.PATHS[2]).json
 
     def test_without_keys_of_ones_own_is_that_of_the_resource(self, folder: Path) -> None:
         (folder / "jwks.json").write_text(jwks(TRUSTED_KEY))

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 import pytest
 from webtest import TestApp
 
-from jwt_middleware import JWTMiddleware, LoginThrottle, Sessions, TokenEndpoint, wrap
+from jwt_middleware import JWTMiddleware, JWTPayload, LoginThrottle, Sessions, TokenEndpoint, wrap
 from jwt_middleware.accounts.sql import SQLAccounts
 from jwt_middleware.config import load
+from jwt_middleware.endpoint.limits import LoginLimits
 from jwt_middleware.errors import ConfigurationError
 from jwt_middleware.sessions import MemorySessions, Revocations
+from jwt_middleware.sessions.attempts import Drip
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -31,7 +33,8 @@ memory_cost_kib = 8
 ENDPOINT = "[endpoint]\n" + ACCOUNTS
 MEMORY = '[sessions]\nurl = "memory://"\n'
 SQLITE = '[sessions]\nurl = "sqlite:///sessions.db"\n'
-LDAP = f'[endpoint.verifiers]\nldap = "{__name__}:verify_ldap"\n'
+VERIFIER = f'[endpoint.verifiers]\nldap = "{__name__}:verify_ldap"\n'
+LDAP = VERIFIER + f'[endpoint.lookups]\nldap = "{__name__}:look_up_ldap"\n'
 LOGIN = {"account": "ann@example.com", "secret": "right", "type": "email"}
 
 # What the app's own directory says, by uid.
@@ -132,8 +135,7 @@ class TestEndpoint:
         site.get("/", headers=bearer(answer), status=401)
 
     def test_asks_a_lookup_of_the_app(self, protect: Protect, write: Write) -> None:
-        lookups = f'[endpoint.lookups]\nldap = "{__name__}:look_up_ldap"\n'
-        site = TestApp(protect(write(LDAP + lookups + MEMORY)))
+        site = TestApp(protect(write(LDAP + MEMORY)))
         people["bob"] = {"uid": "bob", "scope": "read"}
         login = {"account": "bob", "secret": "x", "type": "ldap"}
         answer = refresh(site, site.post_json("/token", login).json)
@@ -144,7 +146,10 @@ class TestEndpoint:
         self, protect: Protect, ann: SQLAccounts, write: Write
     ) -> None:
         named = ENDPOINT.replace(
-            "[accounts]", f'verifiers = {{ email = "{__name__}:verify_ldap" }}\n[accounts]', 1
+            "[accounts]",
+            f'verifiers = {{ email = "{__name__}:verify_ldap" }}\n'
+            'lookups = { email = "none" }\nsubjects = { email = "ldap:{uid}" }\n[accounts]',
+            1,
         )
         site = TestApp(protect(write(named + MEMORY)))
         answer = site.post_json("/token", {**LOGIN, "account": "zoe"}).json
@@ -153,7 +158,7 @@ class TestEndpoint:
     def test_without_sessions_gives_no_refresh_token_and_warns(
         self, protect: Protect, write: Write, caplog: pytest.LogCaptureFixture
     ) -> None:
-        site = TestApp(protect(write(LDAP)))
+        site = TestApp(protect(write(VERIFIER)))
         (record,) = caplog.records
         assert record.levelno == logging.WARNING
         assert "jwt.toml: logins are not limited: add a [sessions] table" in record.getMessage()
@@ -185,11 +190,45 @@ class TestEverySetting:
         assert found.revocations._max_delay_seconds == 0
         throttle = endpoint_of(protected)._logins._throttle
         assert throttle is not None
-        assert throttle._max_per_account == 2
-        assert throttle._max_per_address == 0
-        assert throttle._window_seconds == 9.5
+        assert throttle.limits == LoginLimits.of_window(2, 0, 9.5)
         assert throttle._store is found.store
-        assert endpoint_of(protected)._logins._addresses._trusted_proxies == 1
+        assert endpoint_of(protected)._logins.addresses._trusted_proxies == 1
+
+    def test_of_limits_reaches_them(self, protect: Protect, write: Write) -> None:
+        login = (
+            "[login]\nknown = [1, 2]\naccount = [3, 4.5]\nleaf = [5, 6]\nnet = [7, 8]\n"
+            "wide = [9, 10]\naddress = [11, 12]\nsite = [13, 14]\nknown_days = 15\n"
+            'max_known = 16\ntrusted_networks = ["10.0.0.0/8"]\n'
+        )
+        throttle = endpoint_of(protect(write(LDAP + MEMORY + login)))._logins._throttle
+        assert throttle is not None
+        assert throttle.limits == LoginLimits(
+            known=Drip(1, 2),
+            account=Drip(3, 4.5),
+            leaf=Drip(5, 6),
+            net=Drip(7, 8),
+            wide=Drip(9, 10),
+            address=Drip(11, 12),
+            site=Drip(13, 14),
+            known_days=15,
+            max_known=16,
+            trusted_networks=("10.0.0.0/8",),
+        )
+
+    def test_of_an_earlier_version_is_warned_of(
+        self, protect: Protect, write: Write, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        protect(write(LDAP + MEMORY + "[login]\nmax_per_account = 5\n"))
+        assert "5 times at once and 300 times an hour" in caplog.text
+
+    def test_of_sessions_reaches_them(self, protect: Protect, write: Write, redis_url: str) -> None:
+        sessions = f'[sessions]\nurl = "{redis_url}"\nmax_per_subject = 2\nkey_prefix = "mine"\n'
+        found = sessions_of(protect(write(LDAP + sessions)))
+        for _ in range(3):
+            found.start(JWTPayload(uid=1, ac_type="ldap"))
+        assert len([*found.store.list()]) == 2
+        assert found.store._at == "{mine}"  # type: ignore[attr-defined]
+        found.store.close()
 
     def test_has_the_default_of_python_code(self, protect: Protect, write: Write) -> None:
         protected = protect(write(LDAP + MEMORY))
@@ -199,8 +238,7 @@ class TestEverySetting:
         assert found.revocations._max_delay_seconds == plain.revocations._max_delay_seconds
         throttle, default = endpoint_of(protected)._logins._throttle, LoginThrottle(found.store)
         assert throttle is not None
-        count = {"_counted": None}  # of attempts, no setting
-        assert vars(throttle) | count == vars(default) | count
+        assert throttle.limits == default.limits
 
     def test_limits_logins(self, protect: Protect, ann: SQLAccounts, write: Write) -> None:
         site = TestApp(protect(write(ENDPOINT + MEMORY + "[login]\nmax_per_account = 1\n")))
@@ -244,7 +282,6 @@ class TestResourceServer:
         revocation = protected.verifier._revocation
         assert revocation is not None
         assert isinstance(revocation._is_revoked, Revocations)
-        assert revocation._is_revoked._live._issuer == "https://login.example.org"
 
     def test_answers_503_while_the_store_is_not_there(
         self, protect: Protect, write: Write, issue_token: IssueToken
@@ -315,19 +352,41 @@ MISTAKES = [
         id="refresh alone",
     ),
     pytest.param(
-        LDAP + "[endpoint.lookups]\nldap = 'json:loads'",
+        VERIFIER + MEMORY, ["endpoint.lookups.ldap is missing: with sessions"], id="no lookup"
+    ),
+    pytest.param(
+        LDAP + '[sessions]\nurl = "memory://"\nkey_prefix = "x"',
+        ["sessions.key_prefix: is for Redis alone"],
+        id="key prefix",
+    ),
+    pytest.param(
+        LDAP + MEMORY + "max_per_subject = 0", ["sessions.max_per_subject must be"], id="most"
+    ),
+    pytest.param(
+        LDAP + MEMORY + "[login]\nleaf = 5", ["login.leaf: must be a burst and"], id="no drip"
+    ),
+    pytest.param(
+        LDAP + MEMORY + "[login]\nleaf = [0, 60]", ["login.leaf must be a burst"], id="no burst"
+    ),
+    pytest.param(
+        LDAP + MEMORY + "[endpoint.subjects]\nldap = 'x'",
+        ["endpoint.subjects.ldap must be a prefix and {uid}"],
+        id="subject",
+    ),
+    pytest.param(
+        VERIFIER + "[endpoint.lookups]\nldap = 'json:loads'",
         ["endpoint.lookups: is of sessions: add a [sessions]"],
         id="lookups alone",
     ),
     pytest.param(
-        LDAP + MEMORY + "[endpoint.lookups]\nldap = 'json:no'",
+        VERIFIER + MEMORY + "[endpoint.lookups]\nldap = 'json:no'",
         ["endpoint.lookups.ldap: 'json:no': there is no 'no'"],
         id="no such lookup",
     ),
     pytest.param(
-        LDAP + MEMORY + "[endpoint.lookups]\nemail = 'json:loads'",
-        ["endpoint.lookups.email: is of a client type that nobody logs in by"],
-        id="lookup without verifier",
+        VERIFIER + MEMORY + "[endpoint.lookups]\nemail = 'json:loads'",
+        ["endpoint.lookups.email: is of a client type that cannot log in"],
+        id="lookup of nobody",
     ),
     pytest.param(
         "[endpoint]\nrefresh_lifetime_seconds = 7199\n" + LDAP + MEMORY,

@@ -30,7 +30,7 @@ LOGIN_ISSUER = "https://login.example.org"
 TRUSTED = f"[[trusted]]\nissuer = '{LOGIN_ISSUER}'\naudience = 'api'\n"
 TRUSTED_FILE = TRUSTED + "jwks_file = 'jwks.json'\n"
 TRUSTED_KEY = Key.generate("ES256", kid="first")
-ACCOUNTS = '[accounts]\nurl = "sqlite:///accounts.db"\n'
+ACCOUNTS = '[accounts]\nurl = "sqlite:///accounts.db"\nmin_secret_chars = 1\n'
 LOGIN = {"account": "ann@example.com", "secret": "right", "type": "email"}
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 from unittest.mock import Mock
 
@@ -11,8 +12,14 @@ from jwt_middleware.core.issuer import IssuedToken, TokenIssuer
 from jwt_middleware.core.jws import ALGORITHMS, decode_segment, split
 from jwt_middleware.core.keys import Key, KeySet
 from jwt_middleware.core.payload import JWTPayload
+from jwt_middleware.core.trust import TrustedIssuer
 from jwt_middleware.core.verifier import TokenVerifier
-from jwt_middleware.errors import ConfigurationError, UnavailableError
+from jwt_middleware.errors import (
+    ConfigurationError,
+    ImmatureTokenError,
+    MalformedTokenError,
+    UnavailableError,
+)
 
 NOW = 1_800_000_000
 PAYLOAD = JWTPayload(uid=42, auth="blue", scope="read write", ac_type="email")
@@ -33,13 +40,13 @@ def read(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
 def test_issues_the_documented_header_and_claims(hs256: Key) -> None:
     issued = make_issuer(hs256).issue(PAYLOAD)
     header, claims = read(issued.token)
-    assert header == {"typ": "at+jwt", "alg": "HS256", "kid": hs256.kid}
+    assert header == {"typ": "JWT", "alg": "HS256", "kid": hs256.kid}
     assert claims == {
         "iss": "me",
         "aud": "api",
         "sub": "42",
         "iat": NOW,
-        "nbf": NOW,
+        "nbf": NOW - 5,
         "exp": NOW + 7200,
         "jti": issued.jti,
         "uid": 42,
@@ -65,9 +72,7 @@ def test_pyjwt_accepts_what_is_issued(alg: str, keys_by_alg: dict[str, Key]) -> 
 def test_our_verifier_accepts_what_is_issued(alg: str, keys_by_alg: dict[str, Key]) -> None:
     key = keys_by_alg[alg]
     issued = make_issuer(key).issue(PAYLOAD)
-    verifier = TokenVerifier(
-        keys=KeySet([key]), issuer="me", audience="api", token_type="at+jwt", clock=lambda: NOW
-    )
+    verifier = TokenVerifier(keys=KeySet([key]), issuer="me", audience="api", clock=lambda: NOW)
     assert verifier.verify(issued.token).claims == read(issued.token)[1]
 
 
@@ -100,7 +105,7 @@ def test_the_usual_lifetime_is_at_least_a_second(hs256: Key) -> None:
 
 
 @pytest.mark.parametrize("name", ["issuer", "audience"])
-@pytest.mark.parametrize("value", ["", None, 5, ["api"], b"api"])
+@pytest.mark.parametrize("value", ["", None, 5, [], [""], ["api", None], b"api"])
 def test_refuses_an_issuer_or_audience(name: str, value: Any, hs256: Key) -> None:
     with pytest.raises(ConfigurationError, match=f"{name} must be a non-empty string"):
         make_issuer(hs256, **{name: value})
@@ -181,3 +186,60 @@ def test_issues_nothing_while_a_source_has_no_key_to_sign_with(hs256: Key) -> No
         issuer.issue(PAYLOAD)
     source.keys = KeySet([hs256])
     assert issuer.issue(PAYLOAD).token
+
+
+@pytest.mark.parametrize("alg", ["HS256", "ES256"])
+def test_a_token_for_a_client_passes_the_own_strict_profile(
+    alg: str, keys_by_alg: dict[str, Key]
+) -> None:
+    key = keys_by_alg[alg]
+    strict = TrustedIssuer(issuer="me", audience="api", keys=KeySet([key]), profile="at+jwt")
+    verifier = TokenVerifier(trusted=[strict], clock=lambda: NOW)
+    named = replace(PAYLOAD, client_id="web", claims={"tenant": "acme"})
+    assert verifier.verify(make_issuer(key).issue(named).token).claims["client_id"] == "web"
+    usual = make_issuer(key, client_id="app").issue(PAYLOAD)
+    assert read(usual.token)[0]["typ"] == "at+jwt"
+    assert verifier.verify(usual.token).claims["client_id"] == "app"
+    with pytest.raises(MalformedTokenError):
+        verifier.verify(make_issuer(key).issue(PAYLOAD).token)
+
+
+def test_own_claims_stand_beside_the_others(hs256: Key) -> None:
+    payload = replace(PAYLOAD, claims={"tenant": "acme", "plan": {"seats": 5}})
+    token = make_issuer(hs256).issue(payload, claims={"tenant": "b", "beta": True}).token
+    claims = read(token)[1]
+    assert (claims["tenant"], claims["plan"], claims["beta"]) == ("b", {"seats": 5}, True)
+    assert claims["sub"] == "42"
+    with pytest.raises(ValueError, match="reserved"):
+        make_issuer(hs256).issue(payload, claims={"exp": 9e9})
+
+
+def test_several_audiences_are_an_array(hs256: Key) -> None:
+    issuer = make_issuer(hs256, audience=["api", "files"])
+    assert read(issuer.issue(PAYLOAD).token)[1]["aud"] == ["api", "files"]
+    assert read(issuer.issue(replace(PAYLOAD, audience=("files",))).token)[1]["aud"] == "files"
+
+
+def test_the_payload_may_name_a_lifetime(hs256: Key) -> None:
+    payload = replace(PAYLOAD, lifetime_seconds=60)
+    assert make_issuer(hs256).issue(payload).expires_in == 60
+    assert make_issuer(hs256).issue(payload, lifetime_seconds=5).expires_in == 5
+
+
+@pytest.mark.parametrize("behind", [1, 4])
+def test_a_verifier_that_is_behind_accepts_what_was_just_issued(behind: int, hs256: Key) -> None:
+    token = make_issuer(hs256).issue(PAYLOAD).token
+    now = NOW - behind
+    verifier = TokenVerifier(
+        keys=KeySet([hs256]), issuer="me", audience="api", clock=lambda: now, cache_size=0
+    )
+    assert verifier.verify(token).claims["iat"] == NOW
+    now = NOW - 6
+    with pytest.raises(ImmatureTokenError):
+        verifier.verify(token)
+
+
+@pytest.mark.parametrize("seconds", [-1, 61, 1.5, True, None])
+def test_nbf_is_early_by_a_minute_at_most(seconds: Any, hs256: Key) -> None:
+    with pytest.raises(ConfigurationError, match="nbf_early_seconds"):
+        make_issuer(hs256, nbf_early_seconds=seconds)

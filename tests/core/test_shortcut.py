@@ -5,6 +5,7 @@ from typing import Any
 import jwt
 import pytest
 
+from jwt_middleware.core.issuer import TokenIssuer
 from jwt_middleware.core.keys import Key, KeySet
 from jwt_middleware.core.payload import JWTPayload
 from jwt_middleware.core.shortcut import PARTY, generate_payload, generate_token, verify_token
@@ -13,8 +14,8 @@ from jwt_middleware.errors import (
     ConfigurationError,
     ExpiredTokenError,
     InvalidClaimError,
+    InvalidSignatureError,
     InvalidTokenError,
-    UnknownKeyError,
 )
 
 SECRET = "the one secret, of 32 bytes or so"
@@ -42,7 +43,7 @@ def test_takes_scopes_as_one_string_or_several(scope: Any, text: str) -> None:
     assert generate_payload(1, scope=scope) == JWTPayload(1, scope=text)
 
 
-@pytest.mark.parametrize("scope", [None, 5, [1], ["read", None], b"read"])
+@pytest.mark.parametrize("scope", [5.0, [1], ["read", None], b"read"])
 def test_refuses_a_scope_of_another_type(scope: Any) -> None:
     with pytest.raises(ValueError, match="scope"):
         generate_payload(1, scope=scope)
@@ -72,7 +73,7 @@ def test_a_secret_must_be_given() -> None:
 
 
 def test_refuses_the_token_of_another_secret() -> None:
-    with pytest.raises(UnknownKeyError):
+    with pytest.raises(InvalidSignatureError):
         verify_token(generate_token(generate_payload(42), 60, SECRET), SECRET + "!")
 
 
@@ -95,3 +96,34 @@ def test_keeps_to_itself() -> None:
 def test_accepts_a_token_without_kid() -> None:
     claims = {"iss": PARTY, "aud": PARTY, "sub": "42", "exp": 9e9}
     assert verify_token(jwt.encode(claims, SECRET), SECRET) == claims
+
+
+@pytest.mark.parametrize("kid", [None, "2026-11"])
+def test_both_verify_where_issuer_and_audience_agree(kid: str | None) -> None:
+    key = Key.from_secret(SECRET, kid=kid)
+    same: dict[str, Any] = {"issuer": "https://auth", "audience": "api"}
+    verifier = TokenVerifier(keys=KeySet([key]), **same)
+    issuer = TokenIssuer(keys=KeySet([key]), **same)
+    token = generate_token(generate_payload(42), 60, key, **same)
+    assert verifier.verify(token).claims["uid"] == 42
+    issued = issuer.issue(JWTPayload(43)).token
+    for secret in (SECRET, SECRET.encode(), key):
+        assert verify_token(issued, secret, **same)["uid"] == 43
+
+
+def test_takes_the_recipe_s_lines() -> None:
+    payload = generate_payload(uid=1, ac_type=100, scope=None)
+    assert payload == JWTPayload(1)
+    members = {"uid": 1, "ac_type": 100, "scope": None, "nickname": "Ann"}
+    claims = verify_token(generate_token(members, 7200, SECRET), SECRET)
+    assert (claims["uid"], claims["scope"], claims["ac_type"]) == (1, "", "email")
+    assert claims["nickname"] == "Ann"
+    more = generate_token(generate_payload(1, claims={"a": 1}), 60, SECRET, claims={"b": 2})
+    assert verify_token(more, SECRET).items() >= {"a": 1, "b": 2}.items()
+
+
+def test_a_kid_that_no_key_can_have_is_an_invalid_token() -> None:
+    claims = {"iss": PARTY, "aud": PARTY, "sub": "42", "exp": 9e9}
+    token = jwt.encode(claims, SECRET, headers={"kid": "\x00"})
+    with pytest.raises(InvalidTokenError):
+        verify_token(token, SECRET)

@@ -5,9 +5,12 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from wtforms.fields import StringField
+from wtforms.validators import DataRequired, Length
 
-from jwt_middleware.endpoint.forms import ClientForm
-from jwt_middleware.errors import InvalidFormError
+from jwt_middleware import ClientTypeEnum
+from jwt_middleware.endpoint.forms import ClientForm, TextField, check_codes, check_form
+from jwt_middleware.errors import ConfigurationError, InvalidFormError
 
 GOOD: dict[str, object] = {"account": "a@example.com", "secret": "s3cret", "type": "email"}
 
@@ -124,4 +127,65 @@ def test_any_object_is_a_form_or_our_error(body: dict[str, object], language: st
     except InvalidFormError:
         return
     assert (form.account.data, form.secret.data) == (body["account"], body["secret"])
-    assert type(form.type.data) is str
+    assert isinstance(form.type.data, str)
+
+
+@pytest.mark.parametrize("sent", [100, "100", "email", ClientTypeEnum.USER_EMAIL])
+def test_reads_as_the_recipe_has_it(sent: Any) -> None:
+    form = ClientForm(data={**GOOD, "type": sent}).validate_for_api()
+    assert form.type.data.value == 100
+    promise = {ClientTypeEnum.EMAIL: "User.verify"}
+    assert promise[form.type.data] == promise[ClientTypeEnum(form.type.data)] == "User.verify"
+
+
+@pytest.mark.parametrize("data", [None, [], "x", 5, [1]], ids=repr)
+def test_what_is_no_object_has_no_fields(data: Any) -> None:
+    with pytest.raises(InvalidFormError) as caught:
+        ClientForm(data=data).validate_for_api()
+    assert set(caught.value.fields) == {"account", "secret", "type"}
+
+
+def test_one_s_own_types_have_numbers_too() -> None:
+    for sent in (300, "300", "ldap"):
+        form = ClientForm({**GOOD, "type": sent}, client_types=["ldap"], codes={"ldap": 300})
+        assert form.validate_for_api().type.data == "ldap"
+
+
+@pytest.mark.parametrize(
+    "codes",
+    [{"ldap": 100}, {"ldap": "300"}, {"ldap": True}, {"ldap": -1}, {"email": 300}, {"x": 300},
+     {"ldap": 300, "saml": 300}],
+    ids=repr,
+)  # fmt: skip
+def test_a_code_is_of_one_type(codes: Any) -> None:
+    with pytest.raises(ConfigurationError, match="codes\\."):
+        check_codes(codes, {"email", "ldap", "saml"})
+
+
+class CodeForm(ClientForm):
+    code = TextField(validators=[DataRequired(), Length(max=6)])
+
+
+def test_a_form_of_one_s_own_has_further_fields() -> None:
+    form = CodeForm({**GOOD, "code": "123456"}).validate_for_api()
+    assert form.further() == {"code": "123456"}
+    for code in (None, 123456, "1234567", ["1"], {"a": "b"}):
+        with pytest.raises(InvalidFormError) as caught:
+            CodeForm({**GOOD, "code": code}).validate_for_api()
+        assert set(caught.value.fields) == {"code"}
+
+
+def test_a_form_whose_fields_coerce_is_refused() -> None:
+    class Coercing(ClientForm):
+        code = StringField()
+
+    check_form("ldap", CodeForm)
+    with pytest.raises(ConfigurationError, match="its field code"):
+        check_form("ldap", Coercing)
+    with pytest.raises(ConfigurationError, match="subclass of ClientForm"):
+        check_form("ldap", dict)
+
+
+def test_an_absent_type_is_required_and_no_other_message() -> None:
+    assert errors(type=None) == {"type": ["This field is required."]}
+    assert errors(type="") == {"type": ["This field is required."]}

@@ -11,6 +11,8 @@ from jwt_middleware import TokenEndpoint
 from jwt_middleware.errors import UnavailableError
 from jwt_middleware.wsgi.responses import Responses
 
+from ..service import Account
+
 if TYPE_CHECKING:
     from ..service import Service
 
@@ -114,13 +116,13 @@ def test_a_client_type_that_may_not_log_in_any_more_cannot_refresh(
     before = make_service()
     token = before.log_in().json["refresh_token"]
     after = make_service(
-        store=before.store, verifiers={"service": before.accounts.verify}, lookups={}
+        store=before.store, verifiers={"service": before.accounts.verify}, lookups={"service": None}
     )
     assert_refused(after.refresh(token, status=400), "invalid_grant")
 
 
 def test_without_a_lookup_a_session_goes_on_as_it_began(make_service: MakeService) -> None:
-    service = make_service(lookups=None)
+    service = make_service(lookups={"email": None, "service": None})
     token = service.log_in().json["refresh_token"]
     service.accounts.entries["email", "ann"].enabled = False
     assert service.refresh(token).json["scope"] == "read write"
@@ -202,7 +204,7 @@ def test_a_client_that_is_not_who_it_says_is_one_answer(
 def test_where_no_service_can_log_in_there_are_no_client_credentials(
     make_service: MakeService,
 ) -> None:
-    service = make_service(verifiers={"email": lambda *_: {"uid": 1}}, lookups=None)
+    service = make_service(verifiers={"email": lambda *_: {"uid": 1}}, lookups={"email": None})
     answer = service.web.post("/token", {**CREDENTIALS, **CLIENT}, status=400)
     assert_refused(answer, "unsupported_grant_type")
     token = service.log_in().json["refresh_token"]
@@ -292,15 +294,83 @@ def test_a_client_that_crosses_with_its_account_s_end_gets_nothing(service: Serv
     assert [*service.store.list()] == []
 
 
-def test_a_verifier_s_own_failure_is_not_answered(make_service: MakeService) -> None:
+def test_a_verifier_s_own_failure_is_logged_and_answered_503(
+    make_service: MakeService, caplog: pytest.LogCaptureFixture
+) -> None:
     def fail(account: str, secret: str) -> object:
-        raise LookupError("a bug of the app's")
+        raise LookupError(f"no table of {secret}")
 
-    service = make_service(verifiers={"email": fail, "service": fail}, lookups=None)
-    with pytest.raises(LookupError):
-        service.log_in()
-    with pytest.raises(LookupError):
-        service.web.post("/token", {**CREDENTIALS, **CLIENT})
+    service = make_service(
+        verifiers={"email": fail, "service": fail}, lookups={"email": None, "service": None}
+    )
+    answer = service.log_in(secret="right \\'", status=503)
+    assert answer.json["code"] == "temporarily_unavailable"
+    answer = service.web.post("/token", {**CREDENTIALS, **CLIENT}, status=503)
+    assert_refused(answer, "temporarily_unavailable")
+    assert "LookupError: no table of …" in caplog.text
+    assert "right" not in caplog.text
+
+
+# Whose refresh token it is
+
+
+def log_in_as_service(service: Service) -> str:
+    body = {"account": "billing", "secret": CLIENT["client_secret"], "type": "service"}
+    token: str = service.web.post_json("/token", body).json["refresh_token"]
+    return token
+
+
+def test_a_service_s_refresh_token_needs_its_authentication(service: Service) -> None:
+    token = log_in_as_service(service)
+    assert_refused(service.refresh(token, status=401), "invalid_client")
+    assert_refused(service.refresh(token, client_id="billing", status=401), "invalid_client")
+    # Nothing was used up, and nothing has ended.
+    token = service.refresh(token, **CLIENT).json["refresh_token"]
+    service.web.post("/token", {**REFRESH, "refresh_token": token}, headers=basic())
+
+
+def test_a_service_s_refresh_token_is_no_other_client_s(service: Service) -> None:
+    service.accounts.entries["service", "other"] = Account("sesame street", "svc2")
+    token = log_in_as_service(service)
+    other = {"client_id": "other", "client_secret": "sesame street"}
+    assert_refused(service.refresh(token, **other, status=400), "invalid_grant")
+    for path, fields in (("revoke", other), ("revoke", {})):
+        answer = service.web.post(f"/token/{path}", {"token": token, **fields}, status="*")
+        assert_refused(answer, "invalid_grant" if fields else "invalid_client")
+    token = service.refresh(token, **CLIENT).json["refresh_token"]
+    service.web.post("/token/revoke", {"token": token, **CLIENT}, status=200)
+    service.refresh(token, **CLIENT, status=400)
+
+
+def test_a_service_s_access_token_is_revoked_by_itself_alone(service: Service) -> None:
+    service.accounts.entries["service", "other"] = Account("sesame street", "svc2")
+    token = service.web.post("/token", {**CREDENTIALS, **CLIENT}).json["access_token"]
+    body = {"token": token, "client_id": "other", "client_secret": "sesame street"}
+    assert_refused(service.web.post("/token/revoke", body, status=400), "invalid_grant")
+    assert_refused(
+        service.web.post("/token/revoke", {"token": token}, status=401), "invalid_client"
+    )
+    service.ask(token, 200)
+    service.web.post("/token/revoke", {"token": token, **CLIENT}, status=200)
+    service.ask(token, 401)
+
+
+def test_a_second_use_within_the_grace_is_logged_with_both_addresses(
+    service: Service, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = service.log_in().json["refresh_token"]
+
+    def refresh(address: str) -> None:
+        body = {**REFRESH, "refresh_token": first}
+        service.web.post("/token", body, extra_environ={"REMOTE_ADDR": address})
+
+    refresh("192.0.2.1")
+    assert "refresh token" not in caplog.text
+    refresh("198.51.100.7")
+    (record,) = [one for one in caplog.records if "refresh token repeated" in one.getMessage()]
+    assert "from 198.51.100.7, before from 192.0.2.1" in record.getMessage()
+    assert record.levelname == "WARNING"
+    assert first not in caplog.text
 
 
 def test_the_endpoint_alone_answers_the_same(service: Service) -> None:

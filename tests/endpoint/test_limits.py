@@ -1,18 +1,20 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from ipaddress import ip_address
 from typing import Any
 
 import pytest
 
 from jwt_middleware import LoginThrottle
-from jwt_middleware.endpoint.limits import Attempt
+from jwt_middleware.endpoint.limits import CountedAttempt, LoginLimits, fold_account
 from jwt_middleware.errors import ConfigurationError, TooManyAttemptsError, UnavailableError
 from jwt_middleware.sessions import MemorySessions
+from jwt_middleware.sessions.attempts import Attempt, Drip, Reservation
 
 HERE = ip_address("192.0.2.1")
-THERE = ip_address("192.0.2.2")
+THERE = ip_address("198.51.100.7")
+MakeThrottle = Callable[..., LoginThrottle]
 
 
 class Clock:
@@ -24,17 +26,15 @@ class Clock:
 
 
 class Recorder(MemorySessions):
-    """Keeps the keys it was given."""
+    """Keeps the attempts it was given."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.keys: set[str] = set()
+        self.attempts: list[Attempt] = []
 
-    def record_attempt(
-        self, quotas: Mapping[str, int], *, window_seconds: float, now: float
-    ) -> float:
-        self.keys.update(quotas)
-        return super().record_attempt(quotas, window_seconds=window_seconds, now=now)
+    def reserve(self, attempt: Attempt, *, now: float) -> Reservation:
+        self.attempts.append(attempt)
+        return super().reserve(attempt, now=now)
 
 
 @pytest.fixture
@@ -48,208 +48,238 @@ def store() -> Recorder:
 
 
 @pytest.fixture
-def throttle(clock: Clock, store: Recorder) -> Callable[..., LoginThrottle]:
+def throttle(clock: Clock, store: Recorder) -> MakeThrottle:
     return lambda **limits: LoginThrottle(store, clock=clock, **limits)
 
 
-def tries(throttle: LoginThrottle, *accounts: str, address: Any = HERE) -> Attempt:
-    return throttle.attempt("email", accounts, address=address)
+def tries(throttle: LoginThrottle, account: str = "ann", *, address: Any = HERE) -> CountedAttempt:
+    """Let an attempt fail."""
+    counted = throttle.attempt("email", account, address=address)
+    throttle.fail(counted)
+    return counted
 
 
-def test_five_attempts_a_minute_for_one_account(
-    throttle: Callable[..., LoginThrottle], clock: Clock
-) -> None:
-    limited = throttle()
-    for _ in range(5):
-        tries(limited, "ann")
-        clock.now += 1
-    for address in (HERE, THERE):
-        with pytest.raises(TooManyAttemptsError) as raised:
-            tries(limited, "ann", address=address)
-        assert raised.value.retry_after_seconds == 55
-    tries(limited, "bob")
+def log_in(throttle: LoginThrottle, account: str = "ann", *, address: Any = HERE) -> None:
+    throttle.succeed(throttle.attempt("email", account, address=address))
 
 
-def test_twenty_attempts_a_minute_from_one_address(
-    throttle: Callable[..., LoginThrottle],
-) -> None:
-    limited = throttle()
-    for number in range(20):
-        tries(limited, f"account-{number}")
-    with pytest.raises(TooManyAttemptsError):
-        tries(limited, "another")
-    tries(limited, "another", address=THERE)
-
-
-def test_the_window_slides(throttle: Callable[..., LoginThrottle], clock: Clock) -> None:
-    limited = throttle(max_per_account=2)
-    tries(limited, "ann")
-    clock.now += 30
-    tries(limited, "ann")
-    clock.now += 29.999
+def refused(throttle: LoginThrottle, account: str = "ann", *, address: Any = HERE) -> int:
+    """Return how long a client is told to wait."""
     with pytest.raises(TooManyAttemptsError) as raised:
-        tries(limited, "ann")
-    assert raised.value.retry_after_seconds == 1
-    clock.now += 0.001
-    tries(limited, "ann")
-    with pytest.raises(TooManyAttemptsError) as raised:
-        tries(limited, "ann")
-    assert raised.value.retry_after_seconds == 30
+        throttle.attempt("email", account, address=address)
+    return raised.value.retry_after_seconds
 
 
-def test_a_refused_attempt_does_not_count(
-    throttle: Callable[..., LoginThrottle], clock: Clock
-) -> None:
-    limited = throttle(max_per_account=1)
-    tries(limited, "ann")
-    for _ in range(100):
-        with pytest.raises(TooManyAttemptsError):
-            tries(limited, "ann")
-    clock.now += 60
-    tries(limited, "ann")
+def count(throttle: LoginThrottle, account: str = "ann", *, addresses: list[Any]) -> int:
+    """Return how many of as many attempts as there are addresses are let through."""
+    passed = 0
+    for address in addresses:
+        try:
+            tries(throttle, account, address=address)
+        except TooManyAttemptsError:
+            continue
+        passed += 1
+    return passed
 
 
-def test_success_forgets_the_account_and_takes_back_one_of_the_address(
-    throttle: Callable[..., LoginThrottle],
-) -> None:
-    limited = throttle(max_per_account=3, max_per_address=4)
-    for _ in range(2):
-        tries(limited, "ann")
-    for _ in range(10):
-        limited.succeed(tries(limited, "ann"), "ann")
-    tries(limited, "ann")
-    tries(limited, "ann")
-    with pytest.raises(TooManyAttemptsError):
-        tries(limited, "bob")  # the address's limit: four that did not succeed
-    tries(limited, "ann", address=THERE)
-
-
-@pytest.mark.parametrize("limit", ["max_per_account", "max_per_address"])
-def test_zero_switches_a_limit_off(limit: str, throttle: Callable[..., LoginThrottle]) -> None:
-    limited = throttle(**{"max_per_account": 3, "max_per_address": 3, limit: 0})
-    for number in range(50):
-        one_account = limit == "max_per_account"
-        attempt = tries(limited, "ann" if one_account else f"{number}", address=ip_address(number))
-        limited.succeed(attempt, *attempt.accounts)
-    other = {"max_per_account": "max_per_address", "max_per_address": "max_per_account"}[limit]
-    limited = throttle(**{limit: 0, other: 1})
-    tries(limited, "zoe")
-    with pytest.raises(TooManyAttemptsError):
-        tries(limited, "zoe")
-
-
-def test_without_limits_the_store_is_not_asked() -> None:
-    nothing: Any = None
-    limited = LoginThrottle(nothing, max_per_account=0, max_per_address=0)
-    for _ in range(50):
-        limited.succeed(tries(limited, "ann"), "ann")
-
-
-def test_an_unknown_address_is_limited_by_the_account_alone(
-    throttle: Callable[..., LoginThrottle],
-) -> None:
-    limited = throttle(max_per_address=1)
-    for number in range(9):
-        tries(limited, f"{number}", address=None)
-    for _ in range(4):
-        tries(limited, "0", address=None)
-    with pytest.raises(TooManyAttemptsError):
-        tries(limited, "0", address=None)
-
-
-@pytest.mark.parametrize("spelling", ["ANN@x", " ann@x ", "ａnn@x", "Ann@X"])
-def test_spellings_of_one_account_count_together(
-    spelling: str, throttle: Callable[..., LoginThrottle]
-) -> None:
-    limited = throttle(max_per_account=1)
-    tries(limited, "ann@x")
-    with pytest.raises(TooManyAttemptsError):
-        tries(limited, spelling)
-
-
-def test_accounts_of_two_client_types_count_apart(
-    throttle: Callable[..., LoginThrottle],
-) -> None:
-    limited = throttle(max_per_account=1)
-    for client_type in ("email", "username", "service"):
-        limited.attempt(client_type, ["ann"], address=None)
-
-
-@pytest.mark.parametrize("name", ["", "a\u200bnn", "\ud800", "x" * 300, "a\nb"])
-def test_a_name_that_no_account_can_have_is_limited_too(
-    name: str, throttle: Callable[..., LoginThrottle]
-) -> None:
-    limited = throttle(max_per_account=1)
-    tries(limited, name)
-    with pytest.raises(TooManyAttemptsError):
-        tries(limited, name)
+# --- Strangers ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("one", "other", "together"),
+    ("addresses", "passed", "wait"),
     [
-        pytest.param("192.0.2.1", "192.0.2.2", False, id="ipv4"),
-        pytest.param("2001:db8::1", "2001:db8::ffff:0:0:1", True, id="same-64"),
-        pytest.param("2001:db8:0:1::1", "2001:db8:0:2::1", False, id="other-64"),
-        pytest.param("0.0.0.1", "::1", False, id="ipv4-and-ipv6"),
+        pytest.param([HERE] * 50, 5, 180, id="one-leaf"),
+        pytest.param([HERE + n for n in range(50)], 10, 360, id="one-net"),
+        pytest.param([HERE + 256 * n for n in range(50)], 15, 240, id="one-wide-net"),
+        pytest.param([HERE + 65_536 * n for n in range(50)], 20, 120, id="anywhere"),
+        pytest.param([ip_address("2001:db8::1") + n for n in range(50)], 5, 180, id="one-64"),
+        pytest.param(
+            [ip_address("2001:db8::") + (n << 64) for n in range(50)], 10, 360, id="one-48"
+        ),
+        pytest.param(
+            [ip_address("2001:db8::") + (n << 80) for n in range(50)], 15, 240, id="one-v6-32"
+        ),
+        pytest.param(
+            [ip_address("2001:db8::") + (n << 96) for n in range(50)], 20, 120, id="anywhere-v6"
+        ),
     ],
 )
-def test_what_counts_as_one_address(
-    one: str,
-    other: str,
-    together: bool,  # noqa: FBT001
-    throttle: Callable[..., LoginThrottle],
-    store: Recorder,
+def test_strangers_have_a_burst_for_an_account_and_then_a_drip(
+    addresses: list[Any], passed: int, wait: int, throttle: MakeThrottle, clock: Clock
 ) -> None:
-    limited = throttle(max_per_account=0)
-    tries(limited, "ann", address=ip_address(one))
-    tries(limited, "ann", address=ip_address(other))
-    assert (len(store.keys) == 1) == together
+    limited = throttle()
+    assert count(limited, addresses=addresses) == passed
+    assert refused(limited, address=addresses[-1]) == wait
+    clock.now += wait
+    assert count(limited, addresses=addresses[-1:] * 2) == 1
+    tries(limited, "bob", address=THERE)
 
 
-def test_two_readings_of_one_name_are_one_attempt_for_each_of_them(
-    throttle: Callable[..., LoginThrottle],
+def test_an_address_has_a_burst_over_all_accounts(throttle: MakeThrottle, clock: Clock) -> None:
+    limited = throttle()
+    for number in range(30):
+        tries(limited, f"account-{number}")
+    assert refused(limited, "another") == 30
+    tries(limited, "another", address=THERE)
+    clock.now += 30
+    tries(limited, "another")
+
+
+def test_an_ipv6_site_has_a_burst_over_all_accounts(throttle: MakeThrottle) -> None:
+    limited, passed = throttle(), 0
+    for number in range(200):
+        address = ip_address("2001:db8::") + (number << 64)
+        passed += count(limited, f"account-{number}", addresses=[address])
+    assert passed == 120
+
+
+def test_a_client_without_an_address_is_limited_by_the_account_alone(
+    throttle: MakeThrottle,
 ) -> None:
-    limited = throttle(max_per_account=2, max_per_address=0)
-    tries(limited, "a b", "a+b")
-    attempt = tries(limited, "a b", "a+b")
-    for name in ("a b", "a+b"):
-        with pytest.raises(TooManyAttemptsError):
-            tries(limited, name)
-    limited.succeed(attempt, "a+b")
-    tries(limited, "a+b")
-    tries(limited, "a+b")
-    tries(limited, "a b")  # of the other name only this attempt is taken back
+    limited = throttle()
+    assert count(limited, addresses=[None] * 50) == 5
+    log_in(limited, "bob", address=None)
+    assert count(limited, "bob", addresses=[None] * 50) == 5
+    for number in range(100):
+        tries(limited, f"{number}", address=None)
+
+
+def test_a_refused_attempt_does_not_count(throttle: MakeThrottle, clock: Clock) -> None:
+    limited = throttle()
+    assert count(limited, addresses=[HERE] * 100) == 5
+    clock.now += 180
+    tries(limited)
+
+
+# --- Owners and others -------------------------------------------------------------------------
+
+
+def test_an_owner_at_a_known_address_is_locked_out_by_no_other(throttle: MakeThrottle) -> None:
+    limited = throttle()
+    log_in(limited)
+    assert count(limited, addresses=[THERE + 65_536 * n for n in range(500)]) == 20
+    for _ in range(100):
+        log_in(limited)
+
+
+def test_a_known_address_has_a_burst_of_its_own(throttle: MakeThrottle, clock: Clock) -> None:
+    limited = throttle()
+    log_in(limited)
+    assert count(limited, addresses=[HERE] * 50) == 10
+    assert refused(limited) == 90
+    clock.now += 90
+    assert count(limited, addresses=[HERE] * 50) == 1
+    assert count(limited, addresses=[THERE] * 50) == 5
+
+
+def test_a_success_forgives_no_failure_of_others(throttle: MakeThrottle, clock: Clock) -> None:
+    """A busy service authenticates between an attacker's guesses."""
+    limited, guesses = throttle(), 0
+    for _ in range(300):
+        log_in(limited, "service", address=ip_address("203.0.113.9"))
+        guesses += count(limited, "service", addresses=[HERE, THERE])
+    assert guesses == 5 + 5
+    # At its own address it has to share.
+    log_in(limited, "service", address=HERE + 256)
+    assert count(limited, "service", addresses=[HERE + 256] * 300) == 10
+
+
+def test_trusted_networks_count_as_known(throttle: MakeThrottle) -> None:
+    limits = LoginLimits(trusted_networks=["192.0.2.0/24", "2001:db8::/32"])
+    limited = throttle(limits=limits)
+    assert count(limited, addresses=[HERE] * 50) == 10
+    assert count(limited, addresses=[ip_address("2001:db8::5")] * 50) == 10
+    assert count(limited, addresses=[THERE] * 50) == 5
+
+
+def test_many_at_once_of_one_owner_are_told_to_wait_a_second(throttle: MakeThrottle) -> None:
+    limited = throttle()
+    checked = [limited.attempt("email", "ann", address=HERE) for _ in range(5)]
+    assert refused(limited) == 1
+    for one in checked[:-1]:
+        limited.fail(one)
+    assert refused(limited) == 1
+    limited.fail(checked[-1])
+    assert refused(limited) == 180
+
+
+def test_what_was_counted_for_an_account_can_be_cleared(throttle: MakeThrottle) -> None:
+    limited = throttle()
+    assert count(limited, addresses=[HERE] * 50) == 5
+    limited.clear("email", " ANN ")
+    assert count(limited, addresses=[HERE] * 50) == 5
+
+
+# --- Keys --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    ["ANN@x", " ann@x ", "ａnn@x", "a\u200bnn@x", "ann\u00ad@x", "a nn@x", "ánn@x", "ann@x\u3000"],
+)
+@pytest.mark.parametrize("client_type", ["email", "username", "ldap", "service"])
+def test_spellings_of_one_account_count_together(
+    spelling: str, client_type: str, throttle: MakeThrottle
+) -> None:
+    limited = throttle(max_per_account=1)
+    limited.attempt(client_type, "ann@x", address=None)
     with pytest.raises(TooManyAttemptsError):
-        tries(limited, "a b")
+        limited.attempt(client_type, spelling, address=None)
 
 
-def test_the_store_learns_no_name_and_no_address(
-    throttle: Callable[..., LoginThrottle], store: Recorder
-) -> None:
-    attempt = tries(throttle(), "ann@example.com")
-    assert len(store.keys) == 2
-    for key in store.keys:
-        assert len(key) == 32
-        assert "ann" not in key
-        assert "192" not in key[:3]
-    assert "ann" not in repr(attempt)
+def test_sixty_spellings_are_not_sixty_accounts(throttle: MakeThrottle) -> None:
+    limited = throttle()
+    spellings = [f"a\u200b{'n' if n & 1 else 'N'}n{' ' * n}" for n in range(60)]
+    assert sum(count(limited, one, addresses=[HERE]) for one in spellings) == 5
+
+
+@pytest.mark.parametrize("one", ["bob", "an", "аnn", "ann1"])
+def test_other_accounts_count_apart(one: str) -> None:
+    assert fold_account(one) != fold_account("ann")
+
+
+def test_accounts_of_two_client_types_and_issuers_count_apart(throttle: MakeThrottle) -> None:
+    limited = throttle(max_per_account=1)
+    for client_type in ("email", "username", "service"):
+        for issuer in ("https://a", "https://b"):
+            limited.attempt(client_type, "ann", issuer=issuer, address=None)
+
+
+def test_the_addresses_of_two_issuers_count_apart(throttle: MakeThrottle) -> None:
+    limited = throttle(max_per_address=1)
+    limited.attempt("email", "ann", issuer="https://a", address=HERE)
+    limited.attempt("email", "bob", issuer="https://b", address=HERE)
+    with pytest.raises(TooManyAttemptsError):
+        limited.attempt("email", "eve", issuer="https://b", address=HERE)
+
+
+@pytest.mark.parametrize("name", ["", "a\u200bnn", "\ud800", "x" * 300, "a\nb"])
+def test_a_name_that_no_account_can_have_is_limited_too(name: str, throttle: MakeThrottle) -> None:
+    assert count(throttle(), name, addresses=[HERE] * 9) == 5
+
+
+def test_the_store_learns_no_name_and_no_address(throttle: MakeThrottle, store: Recorder) -> None:
+    counted = tries(throttle(), "ann@example.com")
+    (attempt,) = store.attempts
+    for key in (attempt.account, attempt.leaf, *attempt.drips):
+        assert "ann" not in str(key)
+        assert "192" not in str(key)[:3]
+    assert attempt.account not in repr(counted)
 
 
 def test_failed_logins_leave_nothing_behind_for_long(
-    throttle: Callable[..., LoginThrottle], store: Recorder, clock: Clock
+    throttle: MakeThrottle, store: Recorder, clock: Clock
 ) -> None:
-    limited = throttle(window_seconds=60)
-    for number in range(2_000):
-        clock.now += 1
-        tries(limited, f"nobody {number}", f"nobody+{number}", address=HERE + number)
-    assert len(store.keys) == 6_000
-    # Those of a minute, and what comes before the next step.
-    assert len(store._attempts) <= 3 * (60 + 50)
+    limited = throttle()
+    for number in range(5_000):
+        clock.now += 30
+        tries(limited, f"unknown {number}", address=HERE + number)
+    # Each leaves at most six for six minutes; and some come before the next step.
+    assert len(store._levels) <= 6 * (12 + 50)
 
 
 def test_attempts_go_on_while_the_store_cannot_be_pruned(
-    throttle: Callable[..., LoginThrottle],
+    throttle: MakeThrottle,
     store: Recorder,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
@@ -260,8 +290,44 @@ def test_attempts_go_on_while_the_store_cannot_be_pruned(
     monkeypatch.setattr(store, "prune", fail)
     limited = throttle()
     for number in range(50):
-        tries(limited, f"nobody {number}", address=HERE + number)
+        tries(limited, f"unknown {number}", address=HERE + number)
     assert "not pruned: the disk is full" in caplog.text
+
+
+# --- Settings ----------------------------------------------------------------------------------
+
+
+def test_the_settings_of_version_0_1_are_bursts_and_drips(
+    throttle: MakeThrottle, clock: Clock
+) -> None:
+    limited = throttle(max_per_account=2, window_seconds=60)
+    assert count(limited, addresses=[HERE, THERE] * 9) == 2
+    assert refused(limited) == 30
+    clock.now += 60
+    assert count(limited, addresses=[HERE, THERE] * 9) == 2
+    limited = throttle(max_per_address=4)
+    elsewhere = [ip_address("203.0.113.9")]
+    assert sum(count(limited, f"{n}", addresses=elsewhere) for n in range(9)) == 4
+
+
+@pytest.mark.parametrize("limit", ["max_per_account", "max_per_address"])
+def test_zero_switches_a_limit_off(limit: str, throttle: MakeThrottle) -> None:
+    limited = throttle(**{limit: 0})
+    for number in range(150):
+        one_account = limit == "max_per_account"
+        tries(
+            limited,
+            "ann" if one_account else f"{number}",
+            address=HERE + 65_536 * number if one_account else HERE,
+        )
+
+
+def test_without_limits_the_store_is_not_used() -> None:
+    nothing: Any = None
+    limited = LoginThrottle(nothing, max_per_account=0, max_per_address=0)
+    for _ in range(50):
+        log_in(limited)
+        tries(limited)
 
 
 @pytest.mark.parametrize(
@@ -276,11 +342,40 @@ def test_attempts_go_on_while_the_store_cannot_be_pruned(
         ("window_seconds", 86_401),
         ("window_seconds", float("nan")),
         ("window_seconds", True),
-        ("window_seconds", None),
     ],
 )
 def test_wrong_setting_is_a_configuration_error(
-    setting: str, value: Any, throttle: Callable[..., LoginThrottle]
+    setting: str, value: Any, throttle: MakeThrottle
 ) -> None:
     with pytest.raises(ConfigurationError, match=f"{setting} must be"):
         throttle(**{setting: value})
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("known", (0, 60)),
+        ("account", (5, 0)),
+        ("leaf", (5,)),
+        ("net", 5),
+        ("wide", (True, 60)),
+        ("address", (5, float("nan"))),
+        ("site", (5, 100_000)),
+        ("known_days", -1),
+        ("known_days", float("inf")),
+        ("max_known", 0),
+        ("trusted_networks", ["192.0.2.1/24"]),
+        ("trusted_networks", ["nowhere"]),
+        ("trusted_networks", [None]),
+    ],
+)
+def test_wrong_limit_is_a_configuration_error(
+    setting: str, value: Any, throttle: MakeThrottle
+) -> None:
+    with pytest.raises(ConfigurationError, match=f"{setting} must be"):
+        throttle(limits=LoginLimits(**{setting: value}))
+
+
+def test_old_and_new_limits_exclude_each_other(throttle: MakeThrottle) -> None:
+    with pytest.raises(ConfigurationError, match="exclude"):
+        throttle(limits=LoginLimits(leaf=Drip(1, 60)), max_per_account=5)

@@ -315,7 +315,8 @@ def test_a_client_cannot_move_the_mount_point(server: Server) -> None:
     # gunicorn accepts SCRIPT_NAME from a trusted peer, and loopback is one by default.
     answer = server.ask("/admin/x", "SCRIPT_NAME: /admin")
     assert not answer.reached_the_app or answer.json["PATH_INFO"] == "/x"
-    assert not server.ask("/open/x", "PATH_INFO: /admin", "Path-Info: /admin").reached_the_app
+    answer = server.ask("/open/x", "PATH_INFO: /admin", "Path-Info: /admin")
+    assert answer.json["PATH_INFO"] == "/open/x"
 
 
 @pytest.mark.parametrize("length", [65_537, 10_000_000_000, 10**30])

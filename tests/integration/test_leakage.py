@@ -29,7 +29,7 @@ from jwt_middleware.accounts.hashing import SecretHasher
 from jwt_middleware.accounts.sql import SQLAccounts
 from jwt_middleware.errors import ConfigurationError, JWTMiddlewareError
 from jwt_middleware.sessions import MemorySessions, Sessions
-from jwt_middleware.sessions.store import Outcome
+from jwt_middleware.sessions.store import Outcome, Use
 
 from ..site import (
     AUD,
@@ -161,7 +161,7 @@ def test_requests_of_every_kind(
     style: str, language: str, everything: Everything, tmp_path: Path
 ) -> None:
     hasher = SecretHasher(time_cost=1, memory_cost_kib=8)
-    accounts = SQLAccounts(f"sqlite:///{tmp_path / 'a.db'}", hasher=hasher)
+    accounts = SQLAccounts(f"sqlite:///{tmp_path / 'a.db'}", hasher=hasher, min_secret_chars=1)
     accounts.create_schema()
     accounts.add("email", "ann", PASSWORD, scope="read")
     responses = Responses(style=style)  # type: ignore[arg-type]
@@ -223,7 +223,7 @@ def hostile_oauth(refresh_token: str) -> Iterator[tuple[str, dict[str, str], dic
 @pytest.mark.parametrize("style", ["problem", "envelope"])
 def test_sessions_from_login_to_logout(style: str, everything: Everything, tmp_path: Path) -> None:
     hasher = SecretHasher(time_cost=1, memory_cost_kib=8)
-    accounts = SQLAccounts(f"sqlite:///{tmp_path / 'a.db'}", hasher=hasher)
+    accounts = SQLAccounts(f"sqlite:///{tmp_path / 'a.db'}", hasher=hasher, min_secret_chars=1)
     accounts.create_schema()
     accounts.add("email", "ann", PASSWORD, scope="read")
     accounts.add("service", "billing", PASSWORD, scope="read")
@@ -282,8 +282,8 @@ def test_sessions_from_login_to_logout(style: str, everything: Everything, tmp_p
         assert first[::-1][:40] not in text
 
 
-def _replayed(rotation: object) -> tuple[Outcome, bytes]:
-    return Outcome.REPLAYED, b""
+def _replayed(rotation: object) -> Use:
+    return Use(Outcome.REPLAYED)
 
 
 def test_a_store_that_fails(everything: Everything) -> None:

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 import requests
 from authlib.integrations.requests_client import OAuth2Session as AuthlibSession
 from authlib.integrations.requests_client import OAuthError
+from authlib.oauth2.rfc6749 import ResourceProtector
+from authlib.oauth2.rfc6750.errors import InvalidTokenError
+from authlib.oauth2.rfc7662 import IntrospectTokenValidator
+from authlib.oauth2.rfc9068 import JWTBearerTokenValidator
+from joserfc.jwk import KeySet as JoseKeySet
 from oauthlib.oauth2 import (
     BackendApplicationClient,
     InvalidClientError,
@@ -27,6 +35,9 @@ from jwt_middleware import JWTMiddleware, Key, KeySet, TokenEndpoint, TokenIssue
 from jwt_middleware.accounts.hashing import SecretHasher
 from jwt_middleware.accounts.sql import SQLAccounts
 from jwt_middleware.sessions import MemorySessions, Sessions
+
+from .oauth_site import CLIENT_ID, CONFIG, serving
+from .oauth_site import CLIENT_SECRET as SECRET
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -73,10 +84,11 @@ def whoami(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder: Path = tmp_path_factory.mktemp("oauth")
     hasher = SecretHasher(time_cost=1, memory_cost_kib=8)
-    accounts = SQLAccounts(f"sqlite:///{folder / 'a.db'}", hasher=hasher)
+    accounts = SQLAccounts(f"sqlite:///{folder / 'a.db'}", hasher=hasher, min_secret_chars=1)
     accounts.create_schema()
     accounts.add("email", "ann@x", PASSWORD, scope="read write")
     accounts.add("service", "billing+1", CLIENT_SECRET, scope="read write")
+    accounts.add("service", "caf\u00e9", "s\u00e9cret caf\u00e9")
     common: dict[str, Any] = {
         "keys": KeySet([Key.generate("HS256")]),
         "issuer": "https://auth.example.com",
@@ -243,7 +255,7 @@ def test_authlib_revokes(kind: str, method: str, server: Server) -> None:
         answer = session.revoke_token(
             f"{server.token_url}/revoke", token=token[kind], token_type_hint=kind
         )
-    assert (answer.status_code, answer.content) == (200, b"")
+    assert (answer.status_code, answer.json()) == (200, {})
     assert server.get(token["access_token"]) == 401
 
 
@@ -263,3 +275,132 @@ def test_authlib_introspects(kind: str, server: Server) -> None:
         assert introspect().items() >= {"active": True, "sub": "1", "scope": "read write"}.items()
         session.revoke_token(f"{server.token_url}/revoke", token=token["refresh_token"])
         assert introspect() == {"active": False}
+
+
+def test_authlib_takes_errors_for_errors(server: Server) -> None:
+    """Authlib takes whatever holds no *error* for a token, whatever its status."""
+    for options in (
+        {"method": "GET"},
+        {"headers": {"Content-Type": "text/plain"}},
+        {"body": "grant_type=password&x=" + "x" * 70_000},
+    ):
+        with (
+            authlib_session("client_secret_basic") as session,
+            pytest.raises(OAuthError) as caught,
+        ):
+            session.fetch_token(server.token_url, grant_type="client_credentials", **options)
+        assert caught.value.error == "invalid_request"
+
+
+def test_clients_that_write_basic_in_latin_1_are_understood(server: Server) -> None:
+    auth = HTTPBasicAuth("caf\u00e9", "s\u00e9cret caf\u00e9")  # requests writes it in Latin-1
+    body = {"grant_type": "client_credentials"}
+    answer = requests.post(server.token_url, data=body, auth=auth, timeout=10)
+    assert answer.status_code == 200
+    assert "scope" not in answer.json()
+
+
+@pytest.mark.parametrize("charset", ["ISO-8859-1", "us-ascii"])
+def test_the_charset_that_apache_announces_by_default(charset: str, server: Server) -> None:
+    headers = {"Content-Type": f"application/x-www-form-urlencoded; charset={charset}"}
+    answer = requests.post(
+        server.token_url,
+        data="grant_type=client_credentials",
+        headers=headers,
+        auth=HTTPBasicAuth("billing+1", CLIENT_SECRET),
+        timeout=10,
+    )
+    assert answer.status_code == 200
+
+
+def test_authlib_does_not_accept_a_refresh_token_for_an_access_token(server: Server) -> None:
+    class Validator(IntrospectTokenValidator):  # type: ignore[misc]  # Authlib ships no types
+        def introspect_token(self, token_string: str) -> Any:
+            return requests.post(
+                f"{server.token_url}/introspect",
+                data={"token": token_string},
+                auth=HTTPBasicAuth("billing+1", CLIENT_SECRET),
+                timeout=10,
+            ).json()
+
+    protector, token = ResourceProtector(), server.log_in()
+    protector.register_token_validator(Validator())
+
+    def ask(token: str) -> Any:
+        headers = {"Authorization": f"Bearer {token}"}
+        request = SimpleNamespace(headers=headers, uri=server.url, method="GET")
+        validator, token_string = protector.parse_request_authorization(request)
+        found = validator.authenticate_token(token_string)
+        validator.validate_token(found, ["read"], request)
+        return found
+
+    assert ask(token["access_token"])["sub"] == "1"
+    with pytest.raises(InvalidTokenError):
+        ask(token["refresh_token"])
+
+
+def test_authlib_s_validator_of_rfc_9068_accepts_tokens_with_a_client(tmp_path: Path) -> None:
+    with serving(tmp_path) as url:
+        jwks = requests.get(f"{url}/.well-known/jwks.json", timeout=10).json()
+
+        class Validator(JWTBearerTokenValidator):  # type: ignore[misc]  # Authlib ships no types
+            def get_jwks(self) -> Any:
+                return JoseKeySet.import_key_set(jwks)
+
+        login = {"account": "ann@example.com", "secret": PASSWORD, "type": "email"}
+        validator, tokens = Validator(url, "api"), []
+        for client in ({"client_id": "web"}, {}):
+            answer = requests.post(f"{url}/token", json={**login, **client}, timeout=10)
+            tokens.append(answer.json()["access_token"])
+    named, unnamed = map(validator.authenticate_token, tokens)
+    validator.validate_token(named, ["read"], None)
+    assert named["client_id"] == "web"
+    with pytest.raises(InvalidTokenError):  # says JWT, as it has no client_id
+        validator.validate_token(unnamed, ["read"], None)
+
+
+TOOLKIT = """
+import sys
+from types import SimpleNamespace
+import django
+from django.conf import settings
+
+url, client_id, secret, *tokens = sys.argv[1:]
+settings.configure(
+    INSTALLED_APPS=[
+        "django.contrib.auth", "django.contrib.contenttypes", "oauth2_provider"
+    ],
+    DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}},
+    USE_TZ=True,
+    OAUTH2_PROVIDER={
+        "RESOURCE_SERVER_INTROSPECTION_URL": url,
+        "RESOURCE_SERVER_INTROSPECTION_CREDENTIALS": (client_id, secret),
+    },
+)
+django.setup()
+from django.core.management import call_command
+from oauth2_provider.oauth2_validators import OAuth2Validator
+
+call_command("migrate", verbosity=0)
+for token in tokens:
+    request = SimpleNamespace(uri="https://api.example.com/things")
+    print(OAuth2Validator().validate_bearer_token(token, ["read"], request))
+"""
+
+
+@pytest.mark.slow
+def test_django_oauth_toolkit_does_not_accept_a_refresh_token(tmp_path: Path) -> None:
+    pytest.importorskip("oauth2_provider", reason="needs django-oauth-toolkit")
+    audience = "https://api.example.com/"  # it compares aud with the URL of the request
+    with serving(tmp_path, CONFIG.replace('"api"', f'"{audience}"')) as url:
+        login = {"account": "ann@example.com", "secret": PASSWORD, "type": "email"}
+        token = requests.post(f"{url}/token", json=login, timeout=10).json()
+        tokens = [token["access_token"], *[token["refresh_token"]] * 3]
+        run = subprocess.run(
+            [sys.executable, "-c", TOOLKIT, f"{url}/token/introspect", CLIENT_ID, SECRET, *tokens],
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+    assert run.stdout.split() == ["True", "False", "False", "False"], run.stderr

@@ -25,6 +25,8 @@ from jwt_middleware import (
     TokenEndpoint,
     TokenIssuer,
     TokenVerifier,
+    generate_token,
+    verify_token,
 )
 from jwt_middleware.errors import BadCredentialsError
 
@@ -148,6 +150,38 @@ def test_core_works_without_http() -> None:
     run(checked, keys=setup["keys"], verifier=setup["verifier"])
 
 
+def test_verifiers_and_forms_of_ones_own_are_taken() -> None:
+    claimed = run(example("An account verifier returns them"))
+    formed = run(example("The verifier gets the further fields"))
+    keys = first_example()["keys"]
+    issuer = TokenIssuer(keys=keys, issuer="https://auth.example.com", audience="api")
+    endpoint = TokenEndpoint(
+        issuer=issuer,
+        verifiers={"email": claimed["verify"], "ldap": lambda *_, code: {"uid": code}},
+        subjects={"email": "{uid}", "ldap": "ldap:{uid}"},
+        forms={"ldap": formed["OneTimeCodeForm"]},
+    )
+    site, verifier = (
+        TestApp(endpoint),
+        TokenVerifier(keys=keys, issuer="https://auth.example.com", audience="api"),
+    )
+    login = {"account": "ann@example.com", "secret": "correct horse battery", "type": "email"}
+    token = site.post_json("/token", login).json["access_token"]
+    assert verifier.verify(token).claims["plan"] == {"seats": 5}
+    site.post_json("/token", {**login, "type": "ldap"}, status=400)
+    token = site.post_json("/token", {**login, "type": "ldap", "code": "123"}).json["access_token"]
+    assert verifier.verify(token).claims["sub"] == "ldap:123"
+
+
+def test_a_payload_may_be_a_mapping(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("JWT_MIDDLEWARE_CONFIG", raising=False)
+    names = {"generate_token": generate_token, "verify_token": verify_token}
+    code = example("the app and the endpoint accept").replace(
+        "verify_token(token", "shown = verify_token(token"
+    )
+    assert run(code, **names)["shown"] == "Ann"
+
+
 @pytest.fixture
 def django_urls(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], None]:
     """Configure Django round one view, as a project's settings and urls would."""
@@ -179,7 +213,7 @@ def test_framework_reads_the_claims(framework: str, django_urls: Callable[[Any],
 def test_every_python_example_is_run_here() -> None:
     befores = [before.split()[0] for before, _ in EXAMPLES]
     frameworks = ["Flask:", "Django,", "Bottle:", "Falcon:", "Pyramid:"]
-    assert befores == ["issue", "##", "The", *frameworks, "A", "In"]
+    assert befores == ["issue", "##", "The", *frameworks, "A", "In", "An", "The", "the"]
 
 
 def test_verifier_of_the_readme_is_a_token_verifier() -> None:

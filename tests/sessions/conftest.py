@@ -22,7 +22,7 @@ from jwt_middleware.sessions import MemorySessions, Sessions, SessionStore
 
 from .contender import JOBS, open_store
 
-NOW = 1_800_000_000.0
+NOW = 1_700_000_000.0
 ISS = "https://auth"
 SHARED = ["sqlite", "postgresql", "redis"]
 PROCESSES = 4

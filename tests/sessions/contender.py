@@ -17,11 +17,12 @@ from functools import partial
 from typing import Any, TypeVar
 
 from jwt_middleware.errors import UnavailableError
+from jwt_middleware.sessions.attempts import Drip
 from jwt_middleware.sessions.store import SessionStore
 from jwt_middleware.sessions.stores.redis.store import RedisSessions
 from jwt_middleware.sessions.stores.sql.store import SQLSessions
 
-from .values import NOW, a_revocation, a_rotation, a_session
+from .values import NOW, a_revocation, a_rotation, a_session, an_attempt
 
 T = TypeVar("T")
 PATIENCE_SECONDS = 60.0
@@ -60,17 +61,18 @@ def rotate(store: SessionStore, *, salts: list[str], grace_seconds: float) -> li
         rotation = a_rotation(
             successor=salt.encode() * 2, salt=salt.encode(), grace_seconds=grace_seconds
         )
-        outcome, agreed = store.rotate(rotation)
+        outcome, agreed, _ = store.rotate(rotation)
         return [outcome.value, agreed.decode()]
 
     return _at_once(use, salts, threads=8)
 
 
-def attempt(store: SessionStore, *, quotas: dict[str, int], times: int) -> int:
-    """Return how many attempts were recorded."""
+def attempt(store: SessionStore, *, bursts: dict[str, int], times: int) -> int:
+    """Return how many attempts were counted."""
+    attempt = an_attempt(**{key: Drip(burst, 1_000.0) for key, burst in bursts.items()})
 
     def try_once(number: int) -> float:
-        return store.record_attempt(quotas, window_seconds=60, now=NOW + number / 1_000)
+        return store.reserve(attempt, now=NOW + number / 1_000).wait_seconds
 
     return _at_once(try_once, range(times), threads=4).count(0)
 

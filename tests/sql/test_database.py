@@ -80,7 +80,7 @@ def file(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def file_accounts(file: Path, hasher: SecretHasher) -> Iterator[SQLAccounts]:
-    accounts = SQLAccounts(sqlite_url(file), hasher=hasher)
+    accounts = SQLAccounts(sqlite_url(file), hasher=hasher, min_secret_chars=1)
     yield accounts
     accounts.close()
 
@@ -147,7 +147,7 @@ def test_a_locked_file_is_read_and_not_written(
 ) -> None:
     file.parent.mkdir()
     monkeypatch.setattr("jwt_middleware.accounts.sql.TIMEOUT_SECONDS", 0.01)
-    accounts = SQLAccounts(sqlite_url(file), hasher=hasher)
+    accounts = SQLAccounts(sqlite_url(file), hasher=hasher, min_secret_chars=1)
     accounts.create_schema()
     accounts.add("email", "ann@x", "hunter2")
     with closing(sqlite3.connect(file)) as other:
@@ -264,7 +264,7 @@ def test_an_answer_that_does_not_come_is_not_waited_for(
 
 
 def test_a_lost_connection_is_made_anew(postgresql_url: str, hasher: SecretHasher) -> None:
-    accounts = SQLAccounts(postgresql_url, hasher=hasher)
+    accounts = SQLAccounts(postgresql_url, hasher=hasher, min_secret_chars=1)
     accounts.create_schema()
     with psycopg.connect(postgresql_url) as connection:
         connection.execute("TRUNCATE accounts")
@@ -281,7 +281,9 @@ def test_a_lost_connection_is_made_anew(postgresql_url: str, hasher: SecretHashe
 def test_a_locked_table_does_not_hold_a_login_for_ever(
     postgresql_url: str, hasher: SecretHasher
 ) -> None:
-    accounts = SQLAccounts(f"{postgresql_url}&options=-c%20statement_timeout=50", hasher=hasher)
+    accounts = SQLAccounts(
+        f"{postgresql_url}&options=-c%20statement_timeout=50", hasher=hasher, min_secret_chars=1
+    )
     accounts.create_schema()
     with psycopg.connect(postgresql_url) as connection:
         connection.execute("LOCK TABLE accounts")
@@ -450,7 +452,7 @@ def test_a_file_that_is_no_longer_there_is_given_up(
         with pytest.raises(UnavailableError):
             file_accounts.verify("email", "ann@x", "hunter2")
         return
-    with closing(SQLAccounts(sqlite_url(file), hasher=hasher)) as other:
+    with closing(SQLAccounts(sqlite_url(file), hasher=hasher, min_secret_chars=1)) as other:
         other.create_schema()
         other.add("email", "ann@x", "correct horse")
     with pytest.raises(BadCredentialsError):

@@ -21,7 +21,9 @@ from jwt_middleware.errors import BadCredentialsError, ConfigurationError, Unava
 from jwt_middleware.wsgi.metadata import (
     WellKnown,
     authorization_server_document,
+    issuer_path,
     jwks_document,
+    no_openid_document,
     protected_resource_document,
     resource_metadata_url,
 )
@@ -70,29 +72,30 @@ def test_publishes_public_keys_and_never_a_secret(site: TestApp) -> None:
     assert not first.can_sign
 
 
-@pytest.mark.parametrize(
-    "path", ["/.well-known/oauth-authorization-server", "/.well-known/openid-configuration"]
-)
-def test_publishes_the_metadata_of_rfc_8414(path: str, site: TestApp) -> None:
-    members = site.get(path).json
+def test_publishes_the_metadata_of_rfc_8414(site: TestApp) -> None:
+    members = site.get("/.well-known/oauth-authorization-server").json
     assert members["issuer"] == "https://auth.example.com/"
     assert members["jwks_uri"] == "https://auth.example.com/.well-known/jwks.json"
-    assert members["grant_types_supported"] == []
+    assert [] not in members.values()  # RFC 8414 §3.2
     assert not [name for name in members if name.endswith("_endpoint")]
 
 
-def nobody(account: str, secret: str) -> object:
+def refuse(account: str, secret: str) -> object:
     raise BadCredentialsError
 
 
-def endpoint(*client_types: str, with_sessions: bool) -> TokenEndpoint:
-    name, audience = "https://auth.example.com", "api"
-    issuer = TokenIssuer(keys=KEYS, issuer=name, audience=audience)
-    sessions = Sessions(store=MemorySessions(), issuer=issuer)
+def endpoint(
+    *client_types: str, with_sessions: bool, issuer: str = "https://auth.example.com"
+) -> TokenEndpoint:
+    name, audience, prefix = issuer, "api", issuer_path(issuer)
+    own = TokenIssuer(keys=KEYS, issuer=name, audience=audience)
+    sessions = Sessions(store=MemorySessions(), issuer=own)
     return TokenEndpoint(
         path="/auth/token",
-        issuer=issuer,
-        verifiers=dict.fromkeys(client_types, nobody),
+        prefix=prefix,
+        issuer=own,
+        verifiers=dict.fromkeys(client_types, refuse),
+        lookups=dict.fromkeys(client_types),
         sessions=sessions if with_sessions else None,
         verifier=TokenVerifier(
             keys=KEYS, issuer=name, audience=audience, is_revoked=sessions.revocations
@@ -109,7 +112,7 @@ URL = "https://auth.example.com/auth/token"
     [
         pytest.param(
             endpoint("email", with_sessions=False),
-            {"token_endpoint_auth_methods_supported": ["none"], "grant_types_supported": []},
+            {"token_endpoint_auth_methods_supported": ["none"]},
             id="logins",
         ),
         pytest.param(
@@ -149,7 +152,7 @@ def test_publishes_what_the_endpoint_can_do(
 ) -> None:
     document = authorization_server_document(issuer="https://auth.example.com", endpoint=endpoint)
     members = wrapped(well_known=WellKnown([document])).get(document.paths[0]).json
-    own = {"issuer", "jwks_uri", "response_types_supported", "token_endpoint"}
+    own = {"issuer", "jwks_uri", "token_endpoint"}
     assert members["token_endpoint"] == URL
     assert {name: one for name, one in members.items() if name not in own} == expected
 
@@ -234,8 +237,59 @@ def test_may_not_be_kept_for_an_odd_time(seconds: Any) -> None:
         WellKnown([], max_age_seconds=seconds)
 
 
-def test_metadata_of_an_issuer_with_a_path_are_where_rfc_8414_has_them(wrapped: Wrapped) -> None:
-    document = authorization_server_document(issuer="https://auth.example.com/tenant")
+@pytest.mark.parametrize("below", ["", "/tenant"], ids=["at-the-root", "mounted"])
+def test_what_is_announced_below_an_issuer_s_path_is_served(below: str, wrapped: Wrapped) -> None:
+    issuer = "https://auth.example.com/tenant"
+    tokens = endpoint("email", with_sessions=True, issuer=issuer)
+    document = authorization_server_document(issuer=issuer, endpoint=tokens)
+    site = wrapped(
+        well_known=WellKnown([document, jwks_document(KEYS, issuer=issuer)]), endpoint=tokens
+    )
+    members = site.get("/.well-known/oauth-authorization-server/tenant").json
+    assert members["jwks_uri"] == f"{issuer}/.well-known/jwks.json"
+    urls = [url for name, url in members.items() if name.endswith(("_uri", "_endpoint"))]
+    assert len(urls) == 3
+    for url in urls:
+        path = url.removeprefix("https://auth.example.com").removeprefix(below)
+        assert site.get(path, expect_errors=True).status_int in {200, 405}
+
+
+def test_keys_that_are_not_served_are_not_announced() -> None:
+    document = authorization_server_document(issuer="https://auth.example.com", jwks=False)
+    assert document.read() == {"issuer": "https://auth.example.com"}
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/.well-known/openid-configuration",
+        "/.well-known/openid-configuration/tenant",
+        "/tenant/.well-known/openid-configuration",
+    ],
+)
+def test_there_is_an_openid_document_only_where_it_is_asked_for(
+    path: str, wrapped: Wrapped
+) -> None:
+    issuer = "https://auth.example.com/tenant"
+    site = wrapped(well_known=WellKnown([no_openid_document(issuer=issuer)]))
+    assert site.get(path, status=404).json["code"] == "not_found"
+    asked = authorization_server_document(issuer=issuer, openid=True)
+    assert wrapped(well_known=WellKnown([asked])).get(path).json["issuer"] == issuer
+
+
+@pytest.mark.parametrize(
+    ("resource", "path"),
+    [
+        ("https://api.example.com", "/.well-known/oauth-protected-resource"),
+        ("https://api.example.com/", "/.well-known/oauth-protected-resource"),
+        ("https://api.example.com/mcp/", "/.well-known/oauth-protected-resource/mcp/"),
+    ],
+)
+def test_a_slash_at_the_end_of_a_resource_is_kept(
+    resource: str, path: str, wrapped: Wrapped
+) -> None:
+    assert resource_metadata_url(resource) == f"https://api.example.com{path}"
+    document = protected_resource_document(resource=resource, issuers=["https://auth"])
     site = wrapped(well_known=WellKnown([document]))
-    answer = site.get("/.well-known/oauth-authorization-server/tenant")
-    assert answer.json["jwks_uri"] == "https://auth.example.com/tenant/.well-known/jwks.json"
+    for spelling in {path, path.rstrip("/")}:
+        assert site.get(spelling).json["resource"] == resource

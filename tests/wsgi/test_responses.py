@@ -179,6 +179,90 @@ def test_envelope_shows_any_path_as_text(path: str) -> None:
     assert json.loads(b"".join(body))["request"].startswith("GET /mount/")
 
 
+def test_an_empty_scope_is_left_out() -> None:
+    grant = Grant(IssuedToken("a.b.c", 7200, "id"), "")
+    for responses in (Responses(), Responses().for_oauth()):
+        answer = TestApp(lambda e, s, r=responses: r.grant(grant, e, s)).post("/token")
+        assert "scope" not in answer.json
+
+
+@pytest.mark.parametrize(
+    ("error", "name"),
+    [
+        (errors.BadCredentialsError(), "invalid_client"),
+        (errors.InvalidFormError({"account": ["No."]}), "invalid_request"),
+        (errors.ExpiredTokenError(claim="exp"), "invalid_token"),
+        (errors.InsufficientScopeError(), "insufficient_scope"),
+        (errors.MissingTokenError(), "missing_token"),
+        (errors.UnavailableError(), "temporarily_unavailable"),
+    ],
+)
+def test_a_problem_is_an_error_to_clients_of_oauth(error: Any, name: str) -> None:
+    assert answering(error).get("/", expect_errors=True).json["error"] == name
+
+
+def test_a_problem_names_the_parameter() -> None:
+    error = errors.InvalidRequestError("token is missing", parameter="token")
+    assert answering(error).get("/", status=400).json["detail"] == (
+        "The request is malformed: token is missing."
+    )
+    headers = {"Accept-Language": "zh"}
+    assert answering(error).get("/", headers=headers, status=400).json["detail"] == (
+        "请求格式错误：token"
+    )
+
+
+RECIPE = {
+    "invalid_request": 1002,
+    "bad_credentials": 1004,
+    "invalid_token": 1005,
+    "missing_token": 1005,
+    "insufficient_scope": 1006,
+}
+
+
+@pytest.mark.parametrize(
+    ("error", "number"),
+    [
+        (errors.InvalidFormError({"account": ["No."]}), 1002),
+        (errors.BadCredentialsError(), 1004),
+        (errors.ExpiredTokenError(claim="exp"), 1005),
+        (errors.MissingTokenError(), 1005),
+        (errors.InsufficientScopeError(), 1006),
+        (errors.TooManyAttemptsError(), 1011),
+    ],
+    ids=lambda one: getattr(one, "code", one),
+)
+def test_numbers_of_the_envelope_can_be_others(error: Any, number: int) -> None:
+    app = answering(error, style="envelope", error_codes=RECIPE)
+    assert app.get("/", expect_errors=True).json["error_code"] == number
+
+
+def test_the_nearest_number_counts() -> None:
+    codes = {"invalid_token": 5, "expired_token": 6}
+    for error, number in (
+        (errors.ExpiredTokenError(claim="exp"), 6),
+        (errors.MalformedTokenError(), 5),
+    ):
+        app = answering(error, style="envelope", error_codes=codes)
+        assert app.get("/", status=401).json["error_code"] == number
+
+
+@pytest.mark.parametrize(
+    ("codes", "text"),
+    [
+        ({"invalid_tokens": 1}, "did you mean invalid_token"),
+        ({"configuration_error": 1}, "there is no such error"),
+        ({"invalid_token": 0}, "other than 0"),
+        ({"invalid_token": "5"}, "whole number"),
+        ({"invalid_token": True}, "whole number"),
+    ],
+)
+def test_wrong_numbers_are_a_configuration_error(codes: Any, text: str) -> None:
+    with pytest.raises(errors.ConfigurationError, match=text):
+        Responses(error_codes=codes)
+
+
 @pytest.mark.parametrize(
     "settings", [{"style": "xml"}, {"realm": 'a"'}, {"realm": None}, {"realm": "a\nb"}]
 )
@@ -199,9 +283,9 @@ def test_unknown_kid_is_logged_escaped_and_cut(caplog: pytest.LogCaptureFixture)
 def test_unavailability_is_logged_as_an_error_with_its_cause(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    error = errors.UnavailableError("accounts cannot be asked")
+    error = errors.UnavailableError("accounts unavailable")
     error.__cause__ = TimeoutError("password in here")
     answering(error).get("/", status=503)
     assert caplog.record_tuples == [
-        ("jwt_middleware", logging.ERROR, "unavailable: accounts cannot be asked (TimeoutError)")
+        ("jwt_middleware", logging.ERROR, "unavailable: accounts unavailable (TimeoutError)")
     ]

@@ -49,6 +49,7 @@ def app_for(*names: str, **terms: Any) -> TestApp:
             audience="api",
             keys=KeySet([KEYS[name]]),
             header=HEADERS[name],
+            remote_user="{sub}",
             **terms,
         )
         for name in names

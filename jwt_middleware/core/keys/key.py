@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import math
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -100,6 +101,10 @@ class Key:
     def is_symmetric(self) -> bool:
         """Whether it is a secret: who can verify with it can sign, so it is never published."""
         return self.alg in material.SECRET_BYTES
+
+    def is_secret(self, octets: bytes) -> bool:
+        """Tell whether *octets* are the secret that it is."""
+        return self.is_symmetric and hmac.compare_digest(self._verifying or b"", octets)
 
     def public_jwk(self) -> dict[str, str]:
         """

@@ -29,7 +29,7 @@ class Revocations(RevocationSource):
     """
     All live revocations, held in memory and never older than promised.
 
-    A revocation source for :class:`~jwt_middleware.TokenVerifier`.  The store is asked by the
+    A revocation source for :class:`~jwt_middleware.TokenVerifier`.  The store is read by the
     requests themselves, by one of them at a time: when half of *max_delay_seconds* has passed, one
     asks while the others go on; when all of it has, none goes on before the store has answered.
     There is no thread that a fork, or a server without threads, could lose.
@@ -38,7 +38,8 @@ class Revocations(RevocationSource):
 
     Args:
         store: Where revocations are recorded.
-        issuer: The *iss* of our own tokens.
+        issuer: Not needed: revocations name their issuer, and those of every issuer that shares
+            the store are followed.
         max_delay_seconds: How late this process may learn of a revocation, 0 to 60; 0 asks the
             store for every request.
         clock: Returns seconds since the Unix epoch.
@@ -52,7 +53,7 @@ class Revocations(RevocationSource):
         self,
         store: SessionStore,
         *,
-        issuer: str,
+        issuer: str | None = None,
         max_delay_seconds: float = DEFAULT_MAX_DELAY_SECONDS,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
@@ -65,7 +66,7 @@ class Revocations(RevocationSource):
         self._monotonic = monotonic
         # All of it may be inherited by a fork; only a lock may not, which another thread may hold.
         self._lock = PerProcess(threading.Lock)
-        self._live = LiveRevocations(issuer)
+        self._live = LiveRevocations()
         self._cursor: Cursor | None = None
         self._state = object()
         self._asked_at = self._changed_at = -math.inf
@@ -89,7 +90,7 @@ class Revocations(RevocationSource):
         return self._live.covers(claims)
 
     def covers(self, claims: Mapping[str, object], /) -> bool:
-        """Tell the same by what :meth:`current` has read; for whoever calls that before."""
+        """Tell the same by what :meth:`current` has just read."""
         return self._live.covers(claims)
 
     def current(self) -> object:

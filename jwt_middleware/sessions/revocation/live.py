@@ -11,7 +11,7 @@ from typing import Final
 
 from ...core.trust import MAX_LEEWAY_SECONDS
 from ...errors import ConfigurationError
-from ..store import Revocation
+from ..store import Kind, Revocation, qualified
 
 _MINUTE_SECONDS: Final = 60
 _PARTS_AT_ONCE: Final = 256
@@ -25,16 +25,11 @@ class LiveRevocations:
     """
     A set of revocations that forgets each some minutes after it has expired.
 
-    Readers need no lock; there must be one writer at a time.  Tokens and sessions share one set of
-    names, which cannot be mistaken for one another: of our own tokens both are random, and a token
-    of another issuer is named with that.
-
-    Args:
-        issuer: The *iss* of our own tokens.
+    Readers need no lock; there must be one writer at a time.  Each counts for the issuer that its
+    key names, and for every issuer if it names none.
     """
 
-    def __init__(self, issuer: str) -> None:
-        self._issuer = issuer
+    def __init__(self) -> None:
         self._names = ExpiringNames()
         self._subjects: dict[str, tuple[int, int]] = {}
         self._to_look_at: Iterator[str] = iter(())
@@ -50,26 +45,36 @@ class LiveRevocations:
                 known_at, known_until = self._subjects.get(key, (0, 0))
                 self._subjects[key] = max(revoked_at, known_at), max(expires_at, known_until)
             else:
-                self._names.add(key, minute=expires_at // _MINUTE_SECONDS)
+                self._names.add(f"{kind}:{key}", minute=expires_at // _MINUTE_SECONDS)
 
     def covers(self, claims: Mapping[str, object]) -> bool:
         """Tell whether the verified token with these claims is revoked."""
-        if isinstance(claims.get("jti"), str) and token_key(claims, self._issuer) in self._names:
+        issuer, sid = str(claims["iss"]), claims.get("sid")
+        if self._is_named("token", issuer, claims.get("jti")):
             return True
-        if claims["iss"] != self._issuer:
+        if self._is_named("session", issuer, sid):
+            return True
+        subject = str(claims.get("sub", ""))
+        return any(
+            self._ended_subject(key, claims.get("iat", 0), in_session=isinstance(sid, str))
+            for key in (qualified(issuer, subject), subject)
+        )
+
+    def _is_named(self, kind: Kind, issuer: str, name: object) -> bool:
+        if not isinstance(name, str):
             return False
-        sid = claims.get("sid")
-        if isinstance(sid, str) and sid in self._names:
-            return True
-        revoked_at, _ = self._subjects.get(str(claims.get("sub", "")), (None, 0))
+        names = self._names
+        return f"{kind}:{qualified(issuer, name)}" in names or f"{kind}:{name}" in names
+
+    def _ended_subject(self, key: str, issued_at: object, *, in_session: bool) -> bool:
+        revoked_at, _ = self._subjects.get(key, (None, 0))
         if revoked_at is None:
             return False
-        issued_at = claims.get("iat", 0)
         if not isinstance(issued_at, int | float):
             return True
         # iat is in whole seconds: a token of that very second may have come before or after.  Its
         # session, if it has one, tells; this is for those whose session the store has lost.
-        return issued_at < revoked_at or (issued_at == revoked_at and not isinstance(sid, str))
+        return issued_at < revoked_at or (issued_at == revoked_at and not in_session)
 
     def forget_expired(self, now: float) -> None:
         """Forget some of what has expired; in small steps, and not more than once a second."""
@@ -85,25 +90,12 @@ class LiveRevocations:
             self._to_look_at = iter([*self._subjects])
 
 
-def token_key(claims: Mapping[str, object], issuer: str) -> str:
-    """
-    Return by what a token is revoked: its *jti*, with its *iss* if that is not *issuer*.
-
-    Args:
-        claims: Verified claims with a *jti*.
-        issuer: The *iss* of our own tokens.
-    """
-    iss, jti = claims["iss"], claims["jti"]
-    return str(jti) if iss == issuer else f"{iss}\n{jti}"
-
-
-def token_revocation(claims: Mapping[str, object], *, issuer: str, now: float) -> Revocation:
+def token_revocation(claims: Mapping[str, object], *, now: float) -> Revocation:
     """
     Return what revokes one token, and nothing else of its session.
 
     Args:
         claims: Its verified claims, or as many as are known: *iss*, *jti* and *exp*.
-        issuer: The *iss* of our own tokens.
         now: Seconds since the Unix epoch.
 
     Raises:
@@ -115,7 +107,8 @@ def token_revocation(claims: Mapping[str, object], *, issuer: str, now: float) -
     if not isinstance(expires, int | float):
         raise ConfigurationError("exp must be a number: until then the token is revoked")
     until = min(math.ceil(expires) + MAX_LEEWAY_SECONDS, _LATEST)
-    return Revocation("token", token_key(claims, issuer), int(now), until)
+    key = qualified(str(claims["iss"]), str(claims["jti"]))
+    return Revocation("token", key, int(now), until)
 
 
 _PARTS: Final = 16_384

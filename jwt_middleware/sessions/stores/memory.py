@@ -6,30 +6,44 @@ import math
 import os
 import secrets
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, Final
 
 from ...core.trust import MAX_LEEWAY_SECONDS
 from ...errors import UnavailableError
+from ..attempts import Attempt, Level, Reservation, is_known, reserve, settle, with_leaf
 from ..session import Session
-from ..store import NAMED_SECONDS, Changes, Cursor, Outcome, Revocation, Rotation
-
-
-@dataclass(slots=True)
-class _Attempts:
-    times: list[float] = field(default_factory=list)
-    idle_from: float = 0.0
+from ..store import (
+    DEFAULT_MAX_PER_SUBJECT,
+    ENDED_AT_ONCE,
+    NAMED_SECONDS,
+    Changes,
+    Cursor,
+    Outcome,
+    Revocation,
+    Rotation,
+    Use,
+    qualified,
+)
 
 
 @dataclass(slots=True)
 class _Entry:
     session: Session
+    born: int  # the number of the latest revocation when it was added
     previous: bytes = b""
     salt: bytes = b""
     rotated_at: float = 0.0
+    address: str = ""
+
+
+@dataclass(slots=True)
+class _Leaves:
+    last: dict[str, float]
+    idle_from: float
 
 
 class MemorySessions:
@@ -47,11 +61,14 @@ class MemorySessions:
         self._lock = threading.Lock()
         self._id = secrets.token_hex(8)
         self._sessions: dict[str, _Entry] = {}
+        self._sids: dict[str, dict[str, None]] = {}  # of each subject, the oldest first
+        self._to_clear: dict[str, None] = {}  # subjects whose sessions have been ended
         # Each revocation has one number, of its latest change.
         self._log: dict[int, Revocation] = {}
         self._numbers: dict[tuple[str, str], int] = {}
         self._number = 0
-        self._attempts: dict[str, _Attempts] = {}
+        self._levels: dict[str, Level] = {}
+        self._leaves: dict[str, _Leaves] = {}
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
@@ -62,61 +79,74 @@ class MemorySessions:
     def close(self) -> None:
         """Do nothing: there is no connection."""
 
-    def add(self, session: Session) -> None:
+    def add(self, session: Session, *, max_per_subject: int = DEFAULT_MAX_PER_SUBJECT) -> None:
         """Record a new session."""
         with self._mine():
-            self._sessions[session.sid] = _Entry(session)
+            self._sessions[session.sid] = _Entry(session, self._number)
+            sids = self._sids.setdefault(qualified(session.issuer, session.subject), {})
+            sids[session.sid] = None
+            excess = min(max(len(sids) - max_per_subject, 0), ENDED_AT_ONCE)
+            for oldest in [*islice(sids, excess)]:
+                self._end(oldest, now=session.created_at)
 
     def find(self, sid: str) -> Session | None:
         """Return the session."""
         with self._mine():
-            entry = self._sessions.get(sid)
+            entry = self._live_entry(sid)
         return None if entry is None else entry.session
 
-    def list(self, *, subject: str | None = None) -> Iterator[Session]:
-        """Yield all sessions, or those of one subject."""
+    def list(self, *, issuer: str | None = None, subject: str | None = None) -> Iterator[Session]:
+        """Yield all sessions, or those of one issuer or subject."""
         with self._mine():
-            sessions = [entry.session for entry in self._sessions.values()]
-        return (one for one in sessions if subject is None or one.subject == subject)
+            entries = [one for sid in self._sessions if (one := self._live_entry(sid)) is not None]
+        for entry in entries:
+            session = entry.session
+            if session.is_of(issuer) and subject in {None, session.subject}:
+                yield session
 
-    def rotate(self, rotation: Rotation) -> tuple[Outcome, bytes]:
+    def rotate(self, rotation: Rotation) -> Use:
         """Use a refresh token."""
         with self._mine():
-            entry = self._sessions.get(rotation.sid)
+            entry = self._live_entry(rotation.sid)
             if entry is None or rotation.now >= entry.session.expires_at:
-                return Outcome.GONE, b""
+                return Use(Outcome.GONE)
+            before = entry.address
             if rotation.presented == entry.session.token_hash:
                 entry.previous, entry.salt = rotation.presented, rotation.salt
-                entry.rotated_at = rotation.now
+                entry.rotated_at, entry.address = rotation.now, rotation.address
                 entry.session = _used(
                     entry.session,
                     rotation,
                     expires_at=rotation.expires_at,
                     token_hash=rotation.successor,
                 )
-                return Outcome.ROTATED, rotation.salt
+                return Use(Outcome.ROTATED, rotation.salt, before)
             if rotation.presented == entry.previous and rotation.is_in_grace(entry.rotated_at):
                 entry.session = _used(entry.session, rotation)
-                return Outcome.REPEATED, entry.salt
+                return Use(Outcome.REPEATED, entry.salt, before)
             self._end(rotation.sid, now=rotation.now)
-            return Outcome.REPLAYED, b""
+            return Use(Outcome.REPLAYED, b"", before)
 
-    def end(self, sid: str, *, now: float) -> bool:
+    def end(self, sid: str, *, issuer: str, now: float) -> bool:
         """Remove the session, and revoke it."""
         with self._mine():
-            return self._end(sid, now=now)
+            entry = self._live_entry(sid)
+            if entry is None or not entry.session.is_of(issuer):
+                return False
+            self._end(sid, now=now, issuer=issuer)
+        return True
 
-    def end_all(self, subject: str, *, now: float, expires_at: float) -> int:
-        """End every session of *subject*, and revoke whatever it holds."""
+    def end_all(self, issuer: str, subject: str, *, now: float, expires_at: float) -> None:
+        """End every session of *subject*, and revoke what it holds."""
+        key = qualified(issuer, subject)
         with self._mine():
-            sids = [sid for sid, one in self._sessions.items() if one.session.subject == subject]
-            for sid in sids:
-                if self._sessions[sid].session.used_at > now - NAMED_SECONDS:
-                    self._end(sid, now=now)
-                else:
-                    del self._sessions[sid]
-            self._revoke(Revocation("subject", subject, int(now), math.ceil(expires_at)))
-        return len(sids)
+            self._revoke(Revocation("subject", key, int(now), math.ceil(expires_at)))
+            self._to_clear[key] = None
+
+    def clear_ended(self, issuer: str, subject: str, *, limit: int) -> int:
+        """Remove sessions that have been ended with all of their subject."""
+        with self._mine():
+            return self._clear(qualified(issuer, subject), limit=limit)
 
     def revoke(self, revocation: Revocation) -> None:
         """Record a revocation."""
@@ -137,8 +167,9 @@ class MemorySessions:
         return Changes(revocations, cursor, complete)
 
     def prune(self, *, now: float, limit: int) -> int:
-        """Remove some of what has expired."""
+        """Remove some of what has expired or been ended."""
         with self._mine():
+            ended = sum(self._clear(key, limit=limit) for key in [*islice(self._to_clear, 1)])
             sessions = [
                 sid
                 for sid, one in self._sessions.items()
@@ -147,49 +178,103 @@ class MemorySessions:
             revocations = [
                 (one.kind, one.key) for one in self._log.values() if one.expires_at <= now
             ]
-            idle = [key for key, entry in self._attempts.items() if entry.idle_from <= now]
+            levels = [key for key, one in self._levels.items() if one.idle_from <= now]
+            leaves = [key for key, one in self._leaves.items() if one.idle_from <= now]
             for sid in sessions[:limit]:
-                del self._sessions[sid]
+                self._remove(sid)
             for name in revocations[:limit]:
                 del self._log[self._numbers.pop(name)]
-            for key in idle[:limit]:
-                del self._attempts[key]
-        return sum(min(len(found), limit) for found in (sessions, revocations, idle))
+            for key in levels[:limit]:
+                del self._levels[key]
+            for key in leaves[:limit]:
+                del self._leaves[key]
+        found = (sessions, revocations, levels, leaves)
+        return ended + sum(min(len(one), limit) for one in found)
 
-    def record_attempt(
-        self, quotas: Mapping[str, int], *, window_seconds: float, now: float
-    ) -> float:
-        """Record a login attempt under each key, if every key has room."""
+    def reserve(self, attempt: Attempt, *, now: float) -> Reservation:
+        """Count a login attempt, if all its buckets have space."""
         with self._mine():
-            wait = 0.0
-            for key, quota in quotas.items():
-                times = [at for at in self._times(key) if at > now - window_seconds]
-                if len(times) >= quota:
-                    wait = max(wait, times[-quota] + window_seconds - now)
-            if not wait:
-                for key, quota in quotas.items():
-                    attempts = self._attempts.setdefault(key, _Attempts())
-                    attempts.times = [*attempts.times, now][-quota:]
-                    attempts.idle_from = now + window_seconds
-        return wait
+            known = self._leaves.get(attempt.account)
+            drips = attempt.buckets(
+                is_known=is_known(attempt, known.last if known else {}, now=now)
+            )
+            wait, levels = reserve(drips, self._levels, cost=attempt.cost, now=now)
+            self._levels |= levels
+        return Reservation(wait, [*levels], now)
 
-    def forgive(self, *, forgotten: str, taken_back: str | None, at: float) -> None:
-        """Forget attempts."""
+    def settle(
+        self, attempt: Attempt, reservation: Reservation, *, succeeded: bool, now: float
+    ) -> None:
+        """Say how a counted attempt ended."""
+        drips = attempt.drips
         with self._mine():
-            self._attempts.pop(forgotten, None)
-            if taken_back is not None and at in self._times(taken_back):
-                self._attempts[taken_back].times.remove(at)
+            for key in reservation.keys:
+                level = self._levels.get(key, Level())
+                self._levels[key] = settle(
+                    level,
+                    drips[key],
+                    cost=attempt.cost,
+                    at=reservation.at,
+                    now=now,
+                    is_taken_back=succeeded,
+                )
+            if succeeded and attempt.leaf is not None:
+                known = self._leaves.get(attempt.account)
+                last = with_leaf(attempt, known.last if known else {}, now=now)
+                self._leaves[attempt.account] = _Leaves(last, now + attempt.known_seconds)
 
-    def _times(self, key: str) -> Sequence[float]:
-        attempts = self._attempts.get(key)
-        return () if attempts is None else attempts.times
+    def clear_attempts(self, account: str) -> None:
+        """Empty all buckets of an account."""
+        with self._mine():
+            for key in [one for one in self._levels if one.startswith(f"{account}:")]:
+                del self._levels[key]
 
-    def _end(self, sid: str, *, now: float) -> bool:
-        entry = self._sessions.pop(sid, None)
-        if entry is None:
-            return False
-        self._revoke(Revocation("session", sid, int(now), math.ceil(entry.session.tokens_until)))
-        return True
+    def _live_entry(self, sid: str) -> _Entry | None:
+        entry = self._sessions.get(sid)
+        if entry is None or self._ended_by(entry) is not None:
+            return None
+        return entry
+
+    def _ended_by(self, entry: _Entry) -> Revocation | None:
+        """Return what has ended all sessions of the entry's subject after it was added."""
+        session = entry.session
+        for key in (qualified(session.issuer, session.subject), session.subject):
+            number = self._numbers.get(("subject", key), 0)
+            if number > entry.born:
+                return self._log[number]
+        return None
+
+    def _clear(self, key: str, *, limit: int) -> int:
+        cleared = 0
+        for sid in [*islice(self._sids.get(key, ()), limit)]:
+            entry = self._sessions.get(sid)
+            if entry is None:
+                continue
+            revocation = self._ended_by(entry)
+            if revocation is None:  # as are those that were added after it
+                break
+            if entry.session.used_at > revocation.revoked_at - NAMED_SECONDS:
+                self._end(sid, now=revocation.revoked_at)
+            else:
+                self._remove(sid)
+            cleared += 1
+        if cleared < limit:
+            self._to_clear.pop(key, None)
+        return cleared
+
+    def _end(self, sid: str, *, now: float, issuer: str = "") -> None:
+        session = self._remove(sid)
+        key = qualified(session.issuer or issuer, sid)
+        self._revoke(Revocation("session", key, int(now), math.ceil(session.tokens_until)))
+
+    def _remove(self, sid: str) -> Session:
+        session = self._sessions.pop(sid).session
+        key = qualified(session.issuer, session.subject)
+        sids = self._sids.get(key, {})
+        sids.pop(sid, None)
+        if not sids:
+            self._sids.pop(key, None)
+        return session
 
     def _revoke(self, revocation: Revocation) -> None:
         name = (revocation.kind, revocation.key)

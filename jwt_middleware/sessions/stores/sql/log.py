@@ -36,8 +36,7 @@ def record(connection: Connection, found: Sequence[Revocation]) -> None:
     """
     Record revocations in the transaction of *connection*.
 
-    It is the last thing in a transaction that locks anything: in that order no two transactions
-    wait for each other.
+    It comes after whatever locks sessions: in that order no two transactions wait for each other.
     """
     if not found:
         return

@@ -6,45 +6,86 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from ....core.payload import JWTPayload
+from ....core.scope import valid_scopes
 from ....core.trust import MAX_LEEWAY_SECONDS
 from ....sql.database import Database, Schema
 from ....sql.statement import Connection, Statement
 from ....sql.urls import DatabaseURL
+from ...attempts import Attempt, Reservation
 from ...session import Session
-from ...store import NAMED_SECONDS, TIMEOUT_SECONDS, Changes, Cursor, Outcome, Revocation, Rotation
+from ...store import (
+    DEFAULT_MAX_PER_SUBJECT,
+    ENDED_AT_ONCE,
+    NAMED_SECONDS,
+    TIMEOUT_SECONDS,
+    Changes,
+    Cursor,
+    Outcome,
+    Revocation,
+    Rotation,
+    Use,
+    qualified,
+)
 from .attempts import Attempts
 from .log import Follower, record
-from .tables import TABLES, escape, fill, name_hash
+from .tables import TABLES, escape, fill, old_subject_hashes, subject_hash, unescape
 
 _PAGE_SIZE: Final = 500
+_BORN: Final = 10
+_ANY_NUMBER: Final = 2**63 - 1
 _FIX: Final = "restart the application, or run `jwt-middleware sessions create-schema`"
 _FIX_FOLLOWER: Final = "check the url, and start the application that issues the tokens"
 
 _INSERT: Final = Statement("""
     INSERT INTO jwt_sessions (
         sid, subject_hash, payload,
-        created_at, used_at, expires_at, ends_at, tokens_until, token_hash
+        created_at, used_at, expires_at, ends_at, tokens_until, token_hash,
+        issuer, subject, born
     ) VALUES (
         :sid, :subject_hash, :payload,
-        :created_at, :used_at, :expires_at, :ends_at, :tokens_until, :token_hash
+        :created_at, :used_at, :expires_at, :ends_at, :tokens_until, :token_hash,
+        :issuer, :subject, (SELECT number FROM jwt_store)
     )
 """)
-_COLUMNS: Final = "sid, payload, created_at, used_at, expires_at, ends_at, tokens_until, token_hash"
+_REBIRTH: Final = Statement("""{|
+    UPDATE jwt_sessions SET born = (SELECT number FROM jwt_store) WHERE sid = :sid AND born < (
+        SELECT MAX(number) FROM jwt_revocations WHERE name_hash IN (:subject, :old)
+    )
+}""")
+_COUNT_OF: Final = Statement("""
+    SELECT COUNT(*) FROM (
+        SELECT 1 FROM jwt_sessions WHERE subject_hash = :subject LIMIT :most
+    ) AS counted
+""")
+# Of very many, as earlier versions have let pile up, the oldest of a part: a sid is a hash.
+_OLDEST_OF: Final = Statement("""
+    SELECT sid, tokens_until FROM (
+        SELECT sid, tokens_until, created_at FROM jwt_sessions
+        WHERE subject_hash = :subject ORDER BY sid LIMIT :most {|FOR UPDATE}
+    ) AS part ORDER BY created_at LIMIT :excess
+""")
+_COLUMNS: Final = (
+    "sid, payload, created_at, used_at, expires_at, ends_at, tokens_until, token_hash,"
+    " issuer, subject, born"
+)
 _FIND: Final = Statement(f"SELECT {_COLUMNS} FROM jwt_sessions WHERE sid = :sid")
 _LIST: Final = Statement(f"""
     SELECT {_COLUMNS} FROM jwt_sessions WHERE sid > :after ORDER BY sid LIMIT {_PAGE_SIZE}
 """)
 _LIST_OF: Final = Statement(f"""
-    SELECT {_COLUMNS} FROM jwt_sessions WHERE subject_hash = :subject AND sid > :after
+    SELECT {_COLUMNS} FROM jwt_sessions WHERE subject_hash IN (:subject, :old) AND sid > :after
     ORDER BY sid LIMIT {_PAGE_SIZE}
 """)
-_LOCK: Final = Statement("""
-    SELECT expires_at, tokens_until, token_hash, previous_hash, salt, rotated_at
-    FROM jwt_sessions WHERE sid = :sid {|FOR UPDATE}
+_LOCK: Final = Statement(f"""
+    SELECT {_COLUMNS}, previous_hash, salt, rotated_at, address
+    FROM jwt_sessions WHERE sid = :sid {{|FOR UPDATE}}
+""")
+_ENDED: Final = Statement("""
+    SELECT number, revoked_at FROM jwt_revocations WHERE name_hash IN (:subject, :old)
 """)
 _USE: Final = Statement("""
     UPDATE jwt_sessions SET used_at = :used_at, tokens_until = :tokens_until WHERE sid = :sid
@@ -57,29 +98,61 @@ _ROTATE: Final = Statement("""
         token_hash = :token_hash,
         previous_hash = :previous_hash,
         salt = :salt,
-        rotated_at = :used_at
+        rotated_at = :used_at,
+        address = :address
+    WHERE sid = :sid
+""")
+# A session of version 0.1 gets what it lacks when it is refreshed.
+_ADOPT: Final = Statement("""
+    UPDATE jwt_sessions SET
+        issuer = :issuer,
+        subject = :subject,
+        subject_hash = :subject_hash,
+        born = (SELECT number FROM jwt_store)
     WHERE sid = :sid
 """)
 _DELETE: Final = Statement("DELETE FROM jwt_sessions WHERE sid = :sid")
-# Locked in an order first, so that two that end the same ones do not wait for each other.
-_DELETE_OF: Final = Statement("""
-    DELETE FROM jwt_sessions WHERE sid IN (
-        SELECT sid FROM jwt_sessions WHERE subject_hash = :subject ORDER BY sid {|FOR UPDATE}
-    ) RETURNING sid, tokens_until, used_at
+_NOTE_ENDED: Final = Statement("""
+    INSERT INTO jwt_ended_subjects (subject_hash, issuer, subject, number)
+    VALUES (:subject_hash, :issuer, :subject, (SELECT number FROM jwt_store))
+    ON CONFLICT (subject_hash) DO UPDATE SET number = excluded.number
+""")
+_FORGET_ENDED: Final = Statement(
+    "DELETE FROM jwt_ended_subjects WHERE subject_hash = :subject AND number <= :number"
+)
+_ANY_ENDED: Final = Statement("SELECT issuer, subject FROM jwt_ended_subjects LIMIT 1")
+# Locked in an order, so that two that clear the same ones do not wait for each other.
+_CLEARABLE: Final = Statement("""
+    SELECT sid, used_at, tokens_until FROM jwt_sessions
+    WHERE subject_hash = :subject AND born < :number ORDER BY sid LIMIT :most {|FOR UPDATE}
+""")
+_OLD_CLEARABLE: Final = Statement("""
+    SELECT sid, used_at, tokens_until FROM jwt_sessions
+    WHERE subject_hash = :old AND born IS NULL AND created_at < :until
+    ORDER BY sid LIMIT :most {|FOR UPDATE}
 """)
 
 
-def _prune(table: str, *, key: str, expiry: str) -> Statement:
+# By the earlier of two clocks: a host whose own is fast must not remove what counts for others.
+_PRUNING_TIME: Final = (
+    "{MIN(:now, (JULIANDAY('now') - 2440587.5) * 86400.0)"
+    "|LEAST(CAST(:now AS DOUBLE PRECISION), EXTRACT(EPOCH FROM CLOCK_TIMESTAMP()))}"
+)
+
+
+def _prune(table: str, *, key: str, expiry: str, margin_seconds: int = 0) -> Statement:
     # What is in use at this moment can wait for the next time.
     return Statement(f"""
         DELETE FROM {table} WHERE {key} IN (
-            SELECT {key} FROM {table} WHERE {expiry} <= :until ORDER BY {expiry} LIMIT :most
-            {{|FOR UPDATE SKIP LOCKED}}
+            SELECT {key} FROM {table} WHERE {expiry} <= {_PRUNING_TIME} - {margin_seconds}
+            ORDER BY {expiry} LIMIT :most {{|FOR UPDATE SKIP LOCKED}}
         )
     """)
 
 
-_PRUNE_SESSIONS: Final = _prune("jwt_sessions", key="sid", expiry="expires_at")
+_PRUNE_SESSIONS: Final = _prune(
+    "jwt_sessions", key="sid", expiry="expires_at", margin_seconds=MAX_LEEWAY_SECONDS
+)
 _PRUNE_REVOCATIONS: Final = _prune("jwt_revocations", key="number", expiry="expires_at")
 _PRUNE_ATTEMPTS: Final = _prune("jwt_attempts", key="name_hash", expiry="idle_from")
 
@@ -128,80 +201,124 @@ class SQLSessions:
         """Close this process's idle connections.  The next use connects again."""
         self._database.close()
 
-    def add(self, session: Session) -> None:
+    def add(self, session: Session, *, max_per_subject: int = DEFAULT_MAX_PER_SUBJECT) -> None:
         """Record a new session, durably."""
+        row = _to_row(session)
         with self._database.writing() as connection:
-            connection.run(_INSERT, _to_row(session))
+            connection.run(_INSERT, row)
+            sought = {"subject": row["subject_hash"], "most": max_per_subject + ENDED_AT_ONCE}
+            (count,) = connection.run(_COUNT_OF, sought).fetchone()
+            if count > max_per_subject:
+                sought |= {"most": count, "excess": count - max_per_subject}
+                oldest = connection.run(_OLDEST_OF, sought).fetchall()
+                connection.run_many(_DELETE, [{"sid": sid} for sid, _ in oldest])
+                record(
+                    connection,
+                    [
+                        _ended(session.issuer, sid, tokens_until, now=session.created_at)
+                        for sid, tokens_until in oldest
+                    ],
+                )
+        # PostgreSQL: all of the subject may have been ended between the number and the commit.  The
+        # login counts as later then; its account is rechecked after this.
+        with self._database.writing(durable=False) as connection:
+            _, old = old_subject_hashes(session.subject)
+            connection.run(
+                _REBIRTH, {"sid": row["sid"], "subject": row["subject_hash"], "old": old}
+            )
 
     def find(self, sid: str) -> Session | None:
         """Return the session."""
         with self._database.reading() as connection:
             row = connection.run(_FIND, {"sid": escape(sid)}).fetchone()
-        return None if row is None else _to_session(row)
+            if row is None:
+                return None
+            session, born = _to_session(row), row[_BORN]
+            return None if _has_ended(connection, session, born, session.issuer) else session
 
-    def list(self, *, subject: str | None = None) -> Iterator[Session]:
-        """Yield all sessions, or those of one subject; nothing is locked between pages of 500."""
+    def list(self, *, issuer: str | None = None, subject: str | None = None) -> Iterator[Session]:
+        """Yield all sessions, or some; nothing is locked between pages of 500."""
         statement, sought = _LIST, dict[str, object](after="")
-        if subject is not None:
-            statement, sought = _LIST_OF, sought | {"subject": name_hash(subject)}
+        if issuer is not None and subject is not None:
+            old, _ = old_subject_hashes(subject)
+            statement = _LIST_OF
+            sought |= {"subject": subject_hash(issuer, subject), "old": old}
         while True:
             with self._database.reading() as connection:
                 rows = connection.run(statement, sought).fetchall()
-            yield from map(_to_session, rows)
+                sessions = [(_to_session(row), row[_BORN]) for row in rows]
+                ended = _ended_sids(connection, sessions)
+            for one, _ in sessions:
+                if one.is_of(issuer) and subject in {None, one.subject} and one.sid not in ended:
+                    yield one
             if len(rows) < _PAGE_SIZE:
                 return
             sought["after"] = rows[-1][0]
 
-    def rotate(self, rotation: Rotation) -> tuple[Outcome, bytes]:
+    def rotate(self, rotation: Rotation) -> Use:
         """Use a refresh token."""
         with self._database.writing() as connection:
             row = connection.run(_LOCK, {"sid": rotation.sid}).fetchone()
-            if row is None or rotation.now >= row[0]:
-                return Outcome.GONE, b""
-            _, tokens_until, token_hash, previous_hash, salt, rotated_at = row
+            if row is None:
+                return Use(Outcome.GONE)
+            session, born = _to_session(row[:-4]), row[_BORN]
+            previous_hash, salt, rotated_at, address = row[-4:]
+            if rotation.now >= session.expires_at or _has_ended(
+                connection, session, born, rotation.issuer
+            ):
+                return Use(Outcome.GONE)
             used = {
                 "sid": rotation.sid,
                 "used_at": rotation.now,
-                "tokens_until": max(tokens_until, rotation.tokens_until),
+                "tokens_until": max(session.tokens_until, rotation.tokens_until),
             }
-            if rotation.presented == token_hash:
+            before = address or ""
+            if rotation.presented == session.token_hash:
                 rotated = {
                     "expires_at": rotation.expires_at,
                     "token_hash": rotation.successor,
                     "previous_hash": rotation.presented,
                     "salt": rotation.salt,
+                    "address": rotation.address,
                 }
                 connection.run(_ROTATE, used | rotated)
-                return Outcome.ROTATED, rotation.salt
+                if born is None:
+                    connection.run(_ADOPT, _names(rotation.issuer, session))
+                return Use(Outcome.ROTATED, rotation.salt, before)
             if rotation.presented == previous_hash and rotation.is_in_grace(rotated_at):
                 connection.run(_USE, used)
-                return Outcome.REPEATED, salt
-            _end(connection, rotation.sid, tokens_until, now=rotation.now)
-        return Outcome.REPLAYED, b""
+                return Use(Outcome.REPEATED, salt, before)
+            _end(connection, session, rotation.issuer, now=rotation.now)
+        return Use(Outcome.REPLAYED, b"", before)
 
-    def end(self, sid: str, *, now: float) -> bool:
+    def end(self, sid: str, *, issuer: str, now: float) -> bool:
         """Remove the session, and revoke it."""
-        sid = escape(sid)
         with self._database.writing() as connection:
-            row = connection.run(_LOCK, {"sid": sid}).fetchone()
+            row = connection.run(_LOCK, {"sid": escape(sid)}).fetchone()
             if row is None:
                 return False
-            _, tokens_until, *_ = row
-            _end(connection, sid, tokens_until, now=now)
+            session = _to_session(row[:-4])
+            if not session.is_of(issuer) or _has_ended(connection, session, row[_BORN], issuer):
+                return False
+            _end(connection, session, issuer, now=now)
         return True
 
-    def end_all(self, subject: str, *, now: float, expires_at: float) -> int:
-        """End every session of *subject*, and revoke whatever it holds."""
-        everything = Revocation("subject", subject, int(now), math.ceil(expires_at))
+    def end_all(self, issuer: str, subject: str, *, now: float, expires_at: float) -> None:
+        """End every session of *subject*, and revoke what it holds."""
+        key = qualified(issuer, subject)
+        noted = {
+            "subject_hash": subject_hash(issuer, subject),
+            "issuer": escape(issuer),
+            "subject": escape(subject),
+        }
         with self._database.writing() as connection:
-            rows = connection.run(_DELETE_OF, {"subject": name_hash(subject)}).fetchall()
-            named = [
-                _ended(sid, tokens_until, now=now)
-                for sid, tokens_until, used_at in rows
-                if used_at > now - NAMED_SECONDS
-            ]
-            record(connection, [*named, everything])
-        return len(rows)
+            record(connection, [Revocation("subject", key, int(now), math.ceil(expires_at))])
+            connection.run(_NOTE_ENDED, noted)
+
+    def clear_ended(self, issuer: str, subject: str, *, limit: int) -> int:
+        """Remove sessions that have been ended with all of their subject."""
+        with self._database.writing() as connection:
+            return _clear(connection, issuer, subject, limit=limit)
 
     def revoke(self, revocation: Revocation) -> None:
         """Record a revocation."""
@@ -213,54 +330,130 @@ class SQLSessions:
         return self._follower.changes(since, limit=limit)
 
     def prune(self, *, now: float, limit: int) -> int:
-        """Remove some of what has expired."""
+        """Remove some of what has expired or been ended."""
         with self._database.writing(durable=False) as connection:
-            return sum(
-                connection.run(statement, {"until": until, "most": limit}).rowcount
-                for statement, until in (
-                    (_PRUNE_SESSIONS, now - MAX_LEEWAY_SECONDS),
-                    # PostgreSQL would round it to compare it with whole numbers.
-                    (_PRUNE_REVOCATIONS, math.floor(now)),
-                    (_PRUNE_ATTEMPTS, now),
-                )
+            removed = sum(
+                connection.run(statement, {"now": now, "most": limit}).rowcount
+                for statement in (_PRUNE_SESSIONS, _PRUNE_REVOCATIONS, _PRUNE_ATTEMPTS)
             )
+        with self._database.writing() as connection:
+            ended = connection.run(_ANY_ENDED).fetchone()
+            if ended is not None:
+                removed += _clear(connection, *map(unescape, ended), limit=limit)
+        return removed
 
-    def record_attempt(
-        self, quotas: Mapping[str, int], *, window_seconds: float, now: float
-    ) -> float:
-        """Record a login attempt under each key, if none has reached its quota."""
-        return self._attempts.record(quotas, window_seconds=window_seconds, now=now)
+    def reserve(self, attempt: Attempt, *, now: float) -> Reservation:
+        """Count a login attempt, if all its buckets have space."""
+        return self._attempts.reserve(attempt, now=now)
 
-    def forgive(self, *, forgotten: str, taken_back: str | None, at: float) -> None:
-        """Forget attempts."""
-        self._attempts.forgive(forgotten=forgotten, taken_back=taken_back, at=at)
+    def settle(
+        self, attempt: Attempt, reservation: Reservation, *, succeeded: bool, now: float
+    ) -> None:
+        """Say how a counted attempt ended."""
+        self._attempts.settle(attempt, reservation, succeeded=succeeded, now=now)
+
+    def clear_attempts(self, account: str) -> None:
+        """Empty all buckets of an account."""
+        self._attempts.clear(account)
 
 
-def _end(connection: Connection, sid: str, tokens_until: float, *, now: float) -> None:
+def _has_ended(connection: Connection, session: Session, born: int | None, issuer: str) -> bool:
+    """Tell whether all sessions of its subject have been ended since it was added."""
+    _, old = old_subject_hashes(session.subject)
+    sought = {"subject": subject_hash(issuer, session.subject), "old": old}
+    return any(
+        _is_ended(session, born, number, revoked_at)
+        for number, revoked_at in connection.run(_ENDED, sought).fetchall()
+    )
+
+
+def _ended_sids(connection: Connection, sessions: Sequence[tuple[Session, int | None]]) -> set[str]:
+    """Return which of a page of sessions have ended with all of their subject."""
+    hashes: dict[bytes, list[tuple[Session, int | None]]] = {}
+    for session, born in sessions:
+        _, old = old_subject_hashes(session.subject)
+        for one in (subject_hash(session.issuer, session.subject), old):
+            hashes.setdefault(one, []).append((session, born))
+    if not hashes:
+        return set()
+    sought = {f"hash{number}": one for number, one in enumerate(hashes)}
+    names = ", ".join(f":{name}" for name in sought)
+    statement = Statement(
+        f"SELECT name_hash, number, revoked_at FROM jwt_revocations WHERE name_hash IN ({names})"
+    )
+    return {
+        session.sid
+        for one, number, revoked_at in connection.run(statement, sought).fetchall()
+        for session, born in hashes[bytes(one)]
+        if _is_ended(session, born, number, revoked_at)
+    }
+
+
+def _is_ended(session: Session, born: int | None, number: int, revoked_at: int) -> bool:
+    """Tell whether a revocation of all that its subject has came after it was added."""
+    if born is None:  # of version 0.1, which has removed those that were ended before
+        return math.floor(session.created_at) <= revoked_at
+    return number > born
+
+
+def _clear(connection: Connection, issuer: str, subject: str, *, limit: int) -> int:
+    hashed = subject_hash(issuer, subject)
+    old_session, old_revocation = old_subject_hashes(subject)
+    found = connection.run(_ENDED, {"subject": hashed, "old": old_revocation}).fetchall()
+    if not found:  # it has expired, and so have they
+        connection.run(_FORGET_ENDED, {"subject": hashed, "number": _ANY_NUMBER})
+        return 0
+    number, revoked_at = max(found)
+    sought = {
+        "subject": hashed,
+        "old": old_session,
+        "number": number,
+        "until": revoked_at + 1,
+        "most": limit,
+    }
+    rows = connection.run(_CLEARABLE, sought).fetchall()
+    if len(rows) < limit:
+        rows += connection.run(_OLD_CLEARABLE, sought | {"most": limit - len(rows)}).fetchall()
+    connection.run_many(_DELETE, [{"sid": sid} for sid, *_ in rows])
+    record(
+        connection,
+        [
+            _ended(issuer, sid, tokens_until, now=revoked_at)
+            for sid, used_at, tokens_until in rows
+            if used_at > revoked_at - NAMED_SECONDS
+        ],
+    )
+    if len(rows) < limit:  # not if they have been ended again meanwhile
+        connection.run(_FORGET_ENDED, {"subject": hashed, "number": number})
+    return len(rows)
+
+
+def _end(connection: Connection, session: Session, issuer: str, *, now: float) -> None:
     """End the session of a locked row, and revoke it."""
-    connection.run(_DELETE, {"sid": sid})
-    record(connection, [_ended(sid, tokens_until, now=now)])
+    connection.run(_DELETE, {"sid": escape(session.sid)})
+    record(connection, [_ended(issuer, session.sid, session.tokens_until, now=now)])
 
 
-def _ended(sid: str, tokens_until: float, *, now: float) -> Revocation:
-    return Revocation("session", sid, int(now), math.ceil(tokens_until))
+def _ended(issuer: str, sid: str, tokens_until: float, *, now: float) -> Revocation:
+    return Revocation("session", qualified(issuer, sid), int(now), math.ceil(tokens_until))
+
+
+def _names(issuer: str, session: Session) -> dict[str, object]:
+    return {
+        "sid": escape(session.sid),
+        "issuer": escape(issuer),
+        "subject": escape(session.payload.subject),
+        "subject_hash": subject_hash(issuer, session.subject),
+    }
 
 
 def _to_row(session: Session) -> dict[str, object]:
     """Return the row of a session that was never refreshed."""
-    payload = session.payload
+    payload = session.payload.to_json()
+    payload.pop("subject", None)  # has a column
     return {
-        "sid": session.sid,
-        "subject_hash": name_hash(session.subject),
-        "payload": json.dumps(
-            {
-                "uid": payload.uid,
-                "auth": payload.auth,
-                "scope": payload.scope,
-                "ac_type": payload.ac_type,
-                "credential": session.credential,
-            }
-        ),
+        **_names(session.issuer, session),
+        "payload": json.dumps(payload | {"credential": session.credential}),
         "created_at": session.created_at,
         "used_at": session.used_at,
         "expires_at": session.expires_at,
@@ -272,12 +465,14 @@ def _to_row(session: Session) -> dict[str, object]:
 
 def _to_session(row: Sequence[Any]) -> Session:
     """Undo :func:`_to_row`, for a row of :data:`_COLUMNS`."""
-    sid, text, created_at, used_at, expires_at, ends_at, tokens_until, token_hash = row
+    sid, text, created_at, used_at, expires_at, ends_at, tokens_until, token_hash = row[:8]
+    issuer, subject, _ = row[8:]
     payload = json.loads(text)
-    credential = payload.pop("credential")
+    credential, scope = payload.pop("credential"), valid_scopes(payload.pop("scope"))
     return Session(
         sid=sid,
-        payload=JWTPayload(**payload),
+        issuer=unescape(issuer or ""),
+        payload=JWTPayload(**payload, scope=scope, subject=unescape(subject or "")),
         credential=credential,
         created_at=created_at,
         used_at=used_at,

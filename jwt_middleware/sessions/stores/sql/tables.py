@@ -7,6 +7,7 @@ from hashlib import sha256
 from typing import Final
 
 from ....sql.statement import Connection, Statement, Table
+from ...store import qualified
 
 # Names that no application has for its own tables in the same database.
 TABLES: Final = [
@@ -25,8 +26,10 @@ TABLES: Final = [
             """)
         ],
     ),
-    # The last four columns are of the last rotation: hash of the latest token, of the token that
-    # was used, the salt from which its successor follows, and when.
+    # Four columns are of the last rotation: hash of the latest token, of the token that was used,
+    # the salt from which its successor follows, and when.  Version 0.1 has not the columns after
+    # these: its rows have no issuer, their subject is the uid in the payload, and alone is hashed.
+    # A session was born at the number of the latest revocation: a later one of its subject ends it.
     Table(
         "jwt_sessions",
         [
@@ -43,11 +46,38 @@ TABLES: Final = [
                     token_hash {BLOB|BYTEA},
                     previous_hash {BLOB|BYTEA},
                     salt {BLOB|BYTEA},
-                    rotated_at {DOUBLE|DOUBLE PRECISION}
+                    rotated_at {DOUBLE|DOUBLE PRECISION},
+                    issuer TEXT,
+                    subject TEXT,
+                    born BIGINT,
+                    address TEXT
                 ) {WITHOUT ROWID|}
             """),  # without: one tree less to write to
             Statement("CREATE INDEX ix_jwt_sessions_expires_at ON jwt_sessions (expires_at)"),
             Statement("CREATE INDEX ix_jwt_sessions_subject ON jwt_sessions (subject_hash, sid)"),
+        ],
+        added={
+            column: Statement(f"ALTER TABLE jwt_sessions ADD COLUMN {column} {kind}")
+            for column, kind in (
+                ("issuer", "TEXT"),
+                ("subject", "TEXT"),
+                ("born", "BIGINT"),
+                ("address", "TEXT"),
+            )
+        },
+    ),
+    # Subjects whose sessions have been ended and may still be there, with the number of that.
+    Table(
+        "jwt_ended_subjects",
+        [
+            Statement("""
+                CREATE TABLE jwt_ended_subjects (
+                    subject_hash {BLOB|BYTEA} NOT NULL PRIMARY KEY,
+                    issuer TEXT NOT NULL,
+                    subject TEXT NOT NULL,
+                    number BIGINT NOT NULL
+                ) {WITHOUT ROWID|}
+            """)
         ],
     ),
     # The number is the key, so that SQLite stores the table in the order in which it is read.
@@ -67,7 +97,7 @@ TABLES: Final = [
             Statement("CREATE INDEX ix_jwt_revocations_expires_at ON jwt_revocations (expires_at)"),
         ],
     ),
-    # The times are a JSON list.
+    # The times are JSON: of a bucket its level, of an account the leaves that it is known at.
     Table(
         "jwt_attempts",
         [
@@ -103,6 +133,16 @@ def name_hash(*names: str) -> bytes:
     """
     text = "\n".join(names).encode("utf-8", "surrogatepass")
     return sha256(text).digest()[:_HASH_BYTES]
+
+
+def subject_hash(issuer: str, subject: str) -> bytes:
+    """Return what stands for a subject: the *name_hash* of the revocation that ends all it has."""
+    return name_hash("subject", qualified(issuer, subject))
+
+
+def old_subject_hashes(subject: str) -> tuple[bytes, bytes]:
+    """Return what version 0.1 has for a subject in its sessions, and in its revocation."""
+    return name_hash(subject), name_hash("subject", subject)
 
 
 def escape(text: str) -> str:

@@ -7,9 +7,9 @@ import pytest
 from webtest import TestApp
 
 from jwt_middleware import errors
-from jwt_middleware.endpoint.oauth import OAuthResponses
+from jwt_middleware.wsgi.responses import Responses
 
-RESPONSES = OAuthResponses("api")
+RESPONSES = Responses().for_oauth()
 
 
 def answering(error: Any) -> TestApp:
@@ -55,8 +55,8 @@ def test_a_head_request_is_answered_without_a_body() -> None:
     assert answer.body == b""
 
 
-def test_what_is_confirmed_has_no_body() -> None:
-    app = TestApp(validator(lambda environ, start: RESPONSES.confirm(start)))
-    answer = app.post("/revoke", status=200)
-    assert (answer.body, answer.headers["Content-Length"]) == (b"", "0")
-    assert answer.headers["Cache-Control"] == "no-store"
+def test_a_parameter_is_named() -> None:
+    error = errors.InvalidRequestError("grant_type is missing", parameter="grant_type")
+    answer = answering(error).post("/token", status=400)
+    sentence = "The request is malformed: grant_type is missing."
+    assert answer.json == {"error": "invalid_request", "error_description": sentence}

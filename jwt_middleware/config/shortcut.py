@@ -1,0 +1,145 @@
+"""The one-secret shortcut with what it leaves out read from ``JWT_MIDDLEWARE_CONFIG``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Final
+
+from ..core import shortcut
+from ..core.keys import Key
+from ..core.payload import JWTPayload
+from ..core.verifier import TokenVerifier
+from ..errors import ConfigurationError
+from .loading import load
+from .settings import Settings
+from .tokens import Own
+
+VARIABLE: Final = "JWT_MIDDLEWARE_CONFIG"
+
+
+def generate_token(
+    payload: JWTPayload | Mapping[str, Any],
+    expiry: int,
+    secret: str | bytes | Key | None = None,
+    *,
+    issuer: str | None = None,
+    audience: str | Collection[str] | None = None,
+    claims: Mapping[str, Any] | None = None,
+) -> str:
+    """
+    Issue a token, as :func:`jwt_middleware.core.shortcut.generate_token` does.
+
+    Args:
+        payload: As there.
+        expiry: As there.
+        secret: As there; ``None`` for the key of the configuration.
+        issuer: As there; ``None`` for that of the configuration, if there is one.
+        audience: As *issuer*.
+        claims: As there.
+
+    Raises:
+        ValueError: As there.
+        ConfigurationError: As there; or there is no secret and no configuration, or it is unusable.
+    """
+    own = _own(needed=secret is None)
+    key = _signing_key(own) if secret is None and own is not None else secret
+    return shortcut.generate_token(
+        payload,
+        expiry,
+        _known(own, key),
+        issuer=issuer or (own.issuer if own else shortcut.PARTY),
+        audience=audience or (own.audience[0] if own else shortcut.PARTY),
+        claims=claims,
+    )
+
+
+def verify_token(
+    token: str,
+    secret: str | bytes | Key | None = None,
+    *,
+    issuer: str | None = None,
+    audience: str | Collection[str] | None = None,
+) -> dict[str, Any]:
+    """
+    Verify a token, as :func:`jwt_middleware.core.shortcut.verify_token` does.
+
+    Without *secret* it is accepted as by the app of the configuration: under any of its keys, of
+    any issuer that it trusts, and unless it is revoked.  With *secret* no store is asked.
+
+    Args:
+        token: As there.
+        secret: As there; ``None`` for the keys of the configuration.
+        issuer: As there; ``None`` for that of the configuration, if there is one.
+        audience: As *issuer*.
+
+    Raises:
+        ExpiredTokenError: As there.
+        InvalidTokenError: As there.
+        ConfigurationError: As there; or there is no secret and no configuration, or it is unusable.
+        UnavailableError: The keys or the revocations of the configuration are unavailable.
+    """
+    own = _own(needed=secret is None)
+    if secret is None and issuer is None and audience is None:
+        return shortcut.claims_of(_verifier(*_named(os.environ[VARIABLE])), token)
+    key = _signing_key(own) if secret is None and own is not None else secret
+    return shortcut.verify_token(
+        token,
+        _known(own, key),
+        issuer=issuer or (own.issuer if own else shortcut.PARTY),
+        audience=audience or (own.audience if own else shortcut.PARTY),
+    )
+
+
+def _own(*, needed: bool) -> Own | None:
+    path = os.environ.get(VARIABLE)
+    if path:
+        own = _load(*_named(path))[1]
+        if own is not None or not needed:
+            return own
+        raise ConfigurationError(f"secret: {path} has no [keys] of its own: give a secret")
+    if needed:
+        raise ConfigurationError(
+            f"secret is missing: give one, or set {VARIABLE} to a configuration with [keys]"
+        )
+    return None
+
+
+def _named(path: str) -> tuple[str, int, int]:
+    """Return what tells one version of a file from the next."""
+    try:
+        found = Path(path).stat()
+    except OSError:
+        return path, 0, 0  # to read it says what is wrong
+    return path, found.st_mtime_ns, found.st_size
+
+
+@lru_cache(maxsize=4)
+def _load(path: str, *_version: int) -> tuple[Settings, Own | None]:
+    settings = load(path)
+    return settings, settings.build_own()
+
+
+@lru_cache(maxsize=4)
+def _verifier(path: str, *version: int) -> TokenVerifier:
+    settings, own = _load(path, *version)
+    return settings.build_verifier(own, settings.build_revocations(own))
+
+
+def _signing_key(own: Own) -> Key:
+    key = own.keys.current().signing_key
+    if key is None:
+        raise ConfigurationError("secret: the configuration's key only verifies: give a secret")
+    return key
+
+
+def _known(own: Own | None, secret: str | bytes | Key | None) -> str | bytes | Key:
+    """Return the key of the configuration that *secret* is, with its kid, if it is one."""
+    if own is not None and isinstance(secret, str | bytes):
+        octets = secret.encode() if isinstance(secret, str) else secret
+        for key in own.keys.current():
+            if key.is_secret(octets):
+                return key
+    return secret  # type: ignore[return-value]  # the core says what is wrong with None

@@ -1,0 +1,157 @@
+"""
+Login attempts: buckets that empty by one each interval, and the addresses an account is known at.
+
+The memory and SQL stores compute with these functions; the Redis store does the same in Lua.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+CHECKED_WITHIN_SECONDS: Final = 10.0
+"""How long an attempt may take to be checked; then its process is taken for crashed."""
+
+# Of binary fractions of a second since the epoch: a whole bucket must hold exactly its burst.
+_ROUNDING_SECONDS: Final = 0.001
+
+
+class Drip(NamedTuple):
+    """
+    A rate: *burst* at once, then one each *interval_seconds*.
+
+    Attributes:
+        burst: How many fit into an empty bucket.
+        interval_seconds: How long it takes one to drip out.
+    """
+
+    burst: int
+    interval_seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """
+    One login attempt, by which buckets it is limited.
+
+    Keys are hashes; those that belong to one account begin with the account's.
+
+    Attributes:
+        account: Key of the account.
+        leaf: Key of the address that it comes from; ``None`` if that is unknown.
+        known: Bucket for a leaf that the account is known at; ``None`` sets no limit there.
+        strangers: Buckets for any other, all of which must have space.
+        is_trusted: Whether the leaf counts as known in any case.
+        cost: How many secrets will be compared.
+        known_seconds: How long a leaf stays known after a login.
+        max_known: How many leaves an account is known at.
+    """
+
+    account: str = field(repr=False)
+    leaf: str | None = field(repr=False)
+    known: tuple[str, Drip] | None = field(repr=False)
+    strangers: Sequence[tuple[str, Drip]] = field(repr=False)
+    is_trusted: bool = False
+    cost: int = 1
+    known_seconds: float
+    max_known: int
+
+    def buckets(self, *, is_known: bool) -> dict[str, Drip]:
+        """Return the buckets that limit it."""
+        if is_known:
+            return {} if self.known is None else dict([self.known])
+        return dict(self.strangers)
+
+    @property
+    def drips(self) -> dict[str, Drip]:
+        """All buckets that it may be counted in."""
+        return self.buckets(is_known=True) | self.buckets(is_known=False)
+
+
+class Reservation(NamedTuple):
+    """
+    What became of an attempt before its secret was compared.
+
+    Attributes:
+        wait_seconds: 0 if it was counted; else, and it is not, how long to wait.
+        keys: The buckets that it was counted in.
+        at: When.
+    """
+
+    wait_seconds: float
+    keys: Sequence[str] = ()
+    at: float = 0.0
+
+
+class Level(NamedTuple):
+    """
+    How full a bucket is.
+
+    Attributes:
+        empty_at: When it will have dripped out; the past stands for empty.
+        checked: How many of its attempts are still being checked.
+        checked_until: Until when that is taken for true.
+    """
+
+    empty_at: float = 0.0
+    checked: int = 0
+    checked_until: float = 0.0
+
+    @property
+    def idle_from(self) -> float:
+        """From when it says no more than a new one."""
+        return max(self.empty_at, self.checked_until)
+
+
+def is_known(attempt: Attempt, leaves: Mapping[str, float], *, now: float) -> bool:
+    """Tell whether a login has succeeded from the attempt's address recently."""
+    if attempt.is_trusted:
+        return True
+    last = leaves.get(attempt.leaf or "")
+    # A host's clock may be fast: what lies in the future is recent as well.
+    return last is not None and now < last + attempt.known_seconds
+
+
+def reserve(
+    drips: Mapping[str, Drip], levels: Mapping[str, Level], *, cost: int, now: float
+) -> tuple[float, Mapping[str, Level]]:
+    """
+    Count *cost* in each bucket, if all have space.
+
+    Returns:
+        0 and the new levels; else, and none changes, the seconds to wait.
+    """
+    wait, filled = 0.0, {}
+    for key, (burst, interval) in drips.items():
+        level, whole = levels.get(key, Level()), burst * interval
+        # No bucket is fuller than full: a clock that is ahead elsewhere closes none for longer.
+        empty_at = min(max(level.empty_at, now), now + whole) + min(cost, burst) * interval
+        excess = empty_at - whole - now
+        is_checking = level.checked > 0 and now < level.checked_until
+        if excess > _ROUNDING_SECONDS:
+            wait = max(wait, min(excess, 1.0) if is_checking else excess)
+        checked = level.checked if is_checking else 0
+        filled[key] = Level(empty_at, checked + 1, now + CHECKED_WITHIN_SECONDS)
+    return (wait, {}) if wait else (0.0, filled)
+
+
+def settle(
+    level: Level, drip: Drip, *, cost: int, at: float, now: float, is_taken_back: bool
+) -> Level:
+    """Return the level once an attempt that was counted at *at* has been checked."""
+    checked = max(level.checked - 1, 0)
+    empty_at = level.empty_at
+    if is_taken_back and now - at < drip.interval_seconds:  # later it has dripped out by itself
+        empty_at -= min(cost, drip.burst) * drip.interval_seconds
+    return Level(empty_at, checked, level.checked_until if checked else 0.0)
+
+
+def with_leaf(attempt: Attempt, leaves: Mapping[str, float], *, now: float) -> dict[str, float]:
+    """Return the known leaves with the attempt's, less those of the least recent logins."""
+    if attempt.leaf is None:
+        return dict(leaves)
+    kept = {leaf: last for leaf, last in leaves.items() if now < last + attempt.known_seconds}
+    kept[attempt.leaf] = now
+    latest = sorted(kept, key=kept.__getitem__, reverse=True)[: attempt.max_known]
+    return {leaf: kept[leaf] for leaf in latest}
