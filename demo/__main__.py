@@ -22,7 +22,7 @@ from typing import Final
 try:
     from jwt_middleware import wrap
     from jwt_middleware.accounts.sql import SQLAccounts
-    from jwt_middleware.cli.gunicorn_server import run
+    from jwt_middleware.cli.gunicorn_server import end_on_hangup, run
     from jwt_middleware.sessions.stores.sql.store import SQLSessions
 except ModuleNotFoundError as error:
     package = str(error.name).partition(".")[0]
@@ -86,7 +86,8 @@ def main() -> None:
             bind=f"fd://{listener.detach()}",  # gunicorn's to close from here on
             workers=options.workers,
             accesslog="-",
-            access_log_format="%(m)s %(U)s -> %(s)s, user %({REMOTE_USER}e)s",
+            preload_app=True,
+            when_ready=end_on_hangup,
             loglevel="warning",
         )
     except KeyboardInterrupt:

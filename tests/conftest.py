@@ -15,6 +15,7 @@ import pytest
 import redis
 from hypothesis import settings
 
+from jwt_middleware import events
 from jwt_middleware.accounts.hashing import SecretHasher
 
 from .faults.stores import running
@@ -56,6 +57,12 @@ settings.register_profile("default", deadline=None, max_examples=50)
 settings.load_profile("default")
 
 Serving = Callable[..., AbstractContextManager[Running]]
+
+
+@pytest.fixture(autouse=True)
+def _no_flood(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Count the events of each test alone: those of others in this second leave none out."""
+    monkeypatch.setattr(events, "_bound", events._Bound())
 
 
 @pytest.fixture

@@ -76,7 +76,7 @@ class TestServed:
         for command in printed_commands(demo):
             assert command in page.replace("&#34;", '"').replace("&#39;", "'")
 
-    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
     def test_ends_with_its_workers_and_its_folder(
         self, serving: Serving, tmp_path: Path, number: signal.Signals
     ) -> None:

@@ -13,7 +13,8 @@ from contextlib import contextmanager, suppress
 from argon2 import PasswordHasher
 from argon2.exceptions import Argon2Error, InvalidHashError, VerifyMismatchError
 
-from ..errors import ConfigurationError, InvalidSecretError, UnavailableError
+from ..bounds import check_seconds, check_whole
+from ..errors import InvalidSecretError, UnavailableError
 from ..fork import PerProcess
 
 logger = logging.getLogger(__name__)
@@ -81,6 +82,7 @@ class SecretHasher:
     Attributes:
         decoy: An encoded hash with this hasher's parameters that belongs to no secret.  To verify
             against it costs what an account does that exists.
+        waiting: How many callers of this process wait for their turn now.
 
     Raises:
         ConfigurationError: An argument is of another type or out of these bounds.
@@ -96,12 +98,12 @@ class SecretHasher:
         max_waiting: int = 4,
         max_wait_seconds: float = 2.0,
     ) -> None:
-        _check_whole("time_cost", time_cost, lowest=1, highest=1000)
-        _check_whole("parallelism", parallelism, lowest=1, highest=64)
-        _check_whole("memory_cost_kib", memory_cost_kib, lowest=8 * parallelism, highest=4 << 20)
-        _check_whole("max_concurrent", max_concurrent, lowest=1, highest=1024)
-        _check_whole("max_waiting", max_waiting, lowest=0, highest=1024)
-        _check_wait(max_wait_seconds)
+        check_whole("time_cost", time_cost, 1, 1000)
+        check_whole("parallelism", parallelism, 1, 64)
+        check_whole("memory_cost_kib", memory_cost_kib, 8 * parallelism, 4 << 20)
+        check_whole("max_concurrent", max_concurrent, 1, 1024)
+        check_whole("max_waiting", max_waiting, 0, 1024)
+        check_seconds("max_wait_seconds", max_wait_seconds, 0, 60)
         self._argon2 = PasswordHasher(
             time_cost=time_cost,
             memory_cost=memory_cost_kib,
@@ -110,6 +112,7 @@ class SecretHasher:
             salt_len=_SALT_BYTES,
         )
         self._max_wait_seconds = max_wait_seconds
+        self.waiting = 0
         places = max_concurrent + max_waiting
         self._places = PerProcess(lambda: threading.BoundedSemaphore(places))
         self._turns = PerProcess(lambda: threading.BoundedSemaphore(max_concurrent))
@@ -196,7 +199,12 @@ class SecretHasher:
         if not places.acquire(blocking=False):
             raise self._too_many("no secret could be hashed")
         try:
-            if not turns.acquire(timeout=self._max_wait_seconds):
+            self.waiting += 1
+            try:
+                has_turn = turns.acquire(timeout=self._max_wait_seconds)
+            finally:
+                self.waiting -= 1
+            if not has_turn:
                 raise self._too_many(
                     f"no secret could be hashed within {self._max_wait_seconds:g} seconds"
                 )
@@ -233,18 +241,3 @@ def _random_text(size: int) -> str:
 
 def _out_of_memory() -> UnavailableError:
     return UnavailableError("Argon2 failed, most likely for lack of memory")
-
-
-def _check_whole(setting: str, value: int, *, lowest: int, highest: int) -> None:
-    # bool is an int, but True is no count
-    if type(value) is not int or not lowest <= value <= highest:
-        raise ConfigurationError(
-            f"{setting} is {value!r}; set it to a whole number from {lowest} to {highest}"
-        )
-
-
-def _check_wait(value: float) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 60:
-        raise ConfigurationError(
-            f"max_wait_seconds is {value!r}; set it to a number of seconds from 0 to 60"
-        )

@@ -381,6 +381,11 @@ class SQLAccounts(NumberedAccounts):
             self._rehash(found.uid, secret_hash, secret)
         return _to_identity(found)
 
+    @property
+    def waiting(self) -> int:
+        """How many logins of this process wait for their secret to be hashed."""
+        return self._hasher.waiting
+
     def verifier(self, client_type: str) -> AccountVerifier:
         """Return :meth:`verify` for this client type, to be called with account and secret."""
         check_client_type(client_type)

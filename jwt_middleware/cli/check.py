@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import closing
@@ -16,46 +17,67 @@ from werkzeug.test import Client
 
 from ..accounts.identity import check_keys
 from ..config import Settings, load
+from ..config.service import METRICS_DIRECTORY
 from ..core.claim_path import ClaimCondition
 from ..core.keys import KeySet
 from ..core.trust import TrustedIssuer
 from ..endpoint.app import TokenEndpoint
 from ..errors import UnavailableError
 from ..wsgi.middleware import JWTMiddleware
+from .explain import uncounted
+from .findings import findings
 
 
 @click.command()
+@click.option("--strict", is_flag=True, help="Exit with 1 if there is a warning.")
 @click.pass_obj
-def check(config: Path) -> None:
+def check(config: Path, *, strict: bool) -> None:
     """
     Build everything that the configuration names, fetch keys, and ask the store of sessions.
 
     Prints each issuer and its keys, which requests the rules let through unread, and what rules ask
-    for that tokens hardly have.  The exit code is 1 if the app would not start, or if keys or the
-    store are unavailable.
+    for that tokens hardly have; to standard error, what goes wrong in practice.  The exit code is 1
+    if the app would not start, or if keys or the store are unavailable.
     """
-    settings = load(config)
-    protected = settings.protect(NotFound())
-    missing = False
-    for trusted in dict.fromkeys(protected.verifier.trusted.values()):
-        keys = _keys_of(trusted)
-        missing |= keys is None
-        kids = "no keys" if keys is None else ", ".join(f"{key.kid} ({key.alg})" for key in keys)
-        click.echo(f"{_described(trusted)}: {kids}")
+    settings = uncounted(load(config))
+    protected = settings.protect(NotFound(), {**os.environ, METRICS_DIRECTORY: ""})
+    complete = _show_issuers(protected)
     _check_returns(protected)
     _fetch_announced(protected)
+    for line in _notable(settings, protected):
+        click.echo(line)
+    warnings = list(findings(settings, protected))
+    for warning in warnings:
+        click.echo(f"warning: {warning}", err=True)
+    _ask_store(settings)
+    if not complete:
+        raise click.ClickException("keys of an issuer are unavailable: its tokens would get 503")
+    if strict and warnings:
+        raise click.ClickException(f"{len(warnings)} warnings, with --strict")
+
+
+def _show_issuers(protected: JWTMiddleware) -> bool:
+    """Print each issuer and its keys; return whether all have some."""
+    complete = True
+    for trusted in dict.fromkeys(protected.verifier.trusted.values()):
+        keys = _keys_of(trusted)
+        complete &= keys is not None
+        kids = "no keys" if keys is None else ", ".join(f"{key.kid} ({key.alg})" for key in keys)
+        click.echo(f"{_described(trusted)}: {kids}")
+    return complete
+
+
+def _notable(settings: Settings, protected: JWTMiddleware) -> Iterator[str]:
+    """Yield what rules let through unread, and what they ask for that tokens hardly have."""
     for rule in settings.rules:
         for condition in rule.build().claim_conditions():
             for doubt in _doubts(condition, protected.verifier.trusted):
-                click.echo(f"{rule.place.name}: {doubt}")
+                yield f"{rule.place.name}: {doubt}"
     for opened in protected.policy.rules:
         if opened.access == "passthrough":
-            click.echo(f"rule {opened.path!r}: passthrough: Authorization is left to the app")
+            yield f"rule {opened.path!r}: passthrough: Authorization is left to the app"
         if opened.preflight:
-            click.echo(opened.describe_preflight())
-    _ask_store(settings)
-    if missing:
-        raise click.ClickException("keys of an issuer cannot be had: its tokens would get 503")
+            yield opened.describe_preflight()
 
 
 def _fetch_announced(protected: JWTMiddleware) -> None:

@@ -10,9 +10,10 @@ import click
 from ..errors import AuthError, JWTMiddlewareError
 from .account import account
 from .check import check
+from .explain import explain
 from .init import init
 from .keys import keys
-from .serve import serve
+from .serve import add_working_directory, serve
 from .session import session
 from .token import token
 
@@ -55,8 +56,9 @@ def main(ctx: click.Context, config: Path) -> None:
     Exit codes: 0 done, 1 refused or failed, 2 wrong usage.
     """
     ctx.obj = config
+    add_working_directory()
 
 
-for command in (init, check, account, session, keys, token, serve):
+for command in (init, check, explain, account, session, keys, token, serve):
     main.add_command(command)
 main.add_command(session, "sessions")

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import os
 import queue
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
+import click
 from gunicorn.app.base import BaseApplication
-from gunicorn.errors import AppImportError, HaltServer
+from gunicorn.config import Config
+from gunicorn.errors import AppImportError, ConfigError, HaltServer
+from gunicorn.glogging import Logger
 
 from ..errors import ConfigurationError
+from ..events import clean
+from ..wsgi.middleware import JWTMiddleware
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIApplication
+    from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
 
 
 _ENDING: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
@@ -26,6 +33,7 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
     def __init__(self, load: Callable[[], WSGIApplication], settings: dict[str, Any]) -> None:
         self._load = load
         self._settings = settings
+        self.callable: Any = None
         super().__init__()
 
     def load_config(self) -> None:
@@ -39,6 +47,84 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
         except ConfigurationError as error:
             # Of all errors this is the one that gunicorn prints without a traceback.
             raise AppImportError(f"Error: {error}") from error
+
+    def reload(self) -> None:
+        """
+        Load the app again, for workers that are forked from now on: what SIGHUP does.
+
+        gunicorn keeps an app that it has preloaded.  A mistake keeps it as well: a service that
+        runs does not end because its next configuration is wrong.
+        """
+        super().reload()
+        before: Any = self.callable
+        if not self.cfg.preload_app or before is None:
+            return
+        try:
+            self.callable = self.load()
+        except Exception as error:  # noqa: BLE001  of a module of the app, any
+            print(f"not reloaded: {error}", file=sys.stderr, flush=True)  # noqa: T201
+            return
+        if isinstance(before, JWTMiddleware) and before.metrics is not None:
+            before.metrics.close()
+
+
+class _AccessLog(Logger):  # type: ignore[misc]  # gunicorn ships no types
+    """
+    Gunicorn's log, with a line of our own for each request: it ends in the token's subject.
+
+    Everything in it that a client sent is escaped.  There is no query in it: some hold tokens.
+    """
+
+    is_json = False
+
+    def access(
+        self, resp: Any, req: Any, environ: WSGIEnvironment, request_time: timedelta
+    ) -> None:
+        """Log one request."""
+        if self.cfg.access_log_format != Config().access_log_format:
+            super().access(resp, req, environ, request_time)
+            return
+        if not (self.cfg.accesslog or self.cfg.logconfig or self.cfg.logconfig_dict):
+            return
+        path = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
+        fields = {
+            "client": clean(environ.get("REMOTE_ADDR") or "-"),
+            "method": clean(environ["REQUEST_METHOD"]),
+            "path": clean(path),
+            "status": str(resp.status)[:3],
+            "bytes": getattr(resp, "sent", None) or 0,
+            "milliseconds": round(request_time.total_seconds() * 1000, 1),
+            "sub": clean(environ.get("REMOTE_USER") or "-"),
+        }
+        if self.is_json:
+            line = json.dumps({"time": self.now(), "event": "access", **fields})
+        else:
+            line = '{client} "{method} {path}" {status} {bytes}B {milliseconds}ms sub={sub}'
+            line = f"{self.now()} {line.format(**fields)}"
+        self.access_log.info("%s", line)
+
+
+class _JSONAccessLog(_AccessLog):
+    is_json = True
+
+
+def parse_options(arguments: Sequence[str]) -> dict[str, Any]:
+    """
+    Return the settings that options of gunicorn's own command line stand for.
+
+    Raises:
+        UsageError: gunicorn knows no such option, or not in this form.
+    """
+    parser = Config().parser()
+
+    def refuse(message: str) -> None:
+        raise click.UsageError(f"gunicorn: {message}")
+
+    parser.error = refuse
+    given = vars(parser.parse_args(list(arguments)))
+    if extra := given.pop("args", None):
+        raise click.UsageError(f"unexpected argument {extra[0]!r}")
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def _heed_signals(arbiter: Any, _worker: Any) -> None:
@@ -56,18 +142,27 @@ def _heed_signals(arbiter: Any, _worker: Any) -> None:
                 sys.exit(0)
 
 
-def run(load: Callable[[], WSGIApplication], **settings: Any) -> None:
+def end_on_hangup(_arbiter: Any) -> None:
+    """Have SIGHUP, which a closed terminal sends, end the server: for ``when_ready``."""
+    signal.signal(signal.SIGHUP, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+
+
+def run(load: Callable[[], WSGIApplication], *, log_format: str = "line", **settings: Any) -> None:
     """
     Serve until a signal ends it; returns in no process.
 
     Args:
-        load: Makes the app, in each worker.
+        load: Makes the app, in each worker or before they are forked.
+        log_format: Of the access log: ``"line"`` or ``"json"``.
         settings: gunicorn's.
 
     Raises:
+        ConfigurationError: gunicorn knows no such setting, or not with this value.
         SystemExit: 0 after SIGINT or SIGTERM, 1 if it could not start.
     """
     master = os.getpid()
+    logger = _JSONAccessLog if log_format == "json" else _AccessLog
+    _check(settings)
     try:
         # The socket lies under the home directory, where two servers would share it.
         _Server(
@@ -76,6 +171,7 @@ def run(load: Callable[[], WSGIApplication], **settings: Any) -> None:
                 "control_socket_disable": True,
                 "forwarder_headers": "",  # no client's header becomes SCRIPT_NAME
                 "post_fork": _heed_signals,
+                "logger_class": logger,
                 **settings,
             },
         ).run()
@@ -84,3 +180,14 @@ def run(load: Callable[[], WSGIApplication], **settings: Any) -> None:
     except SystemExit as stop:
         # A worker's own code tells its master whether to start another.
         sys.exit(1 if stop.code and os.getpid() == master else stop.code)
+
+
+def _check(settings: dict[str, Any]) -> None:
+    probe = Config()
+    for name, value in settings.items():
+        if name not in probe.settings:
+            raise ConfigurationError(f"serve.gunicorn.{name}: gunicorn has no such setting")
+        try:
+            probe.set(name, value)
+        except (ConfigError, TypeError, ValueError, OSError) as error:
+            raise ConfigurationError(f"serve.gunicorn.{name}: {error}") from error

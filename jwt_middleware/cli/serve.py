@@ -3,37 +3,109 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import click
 from werkzeug.exceptions import NotFound
 
-from ..config import load
-from ..config.callables import NAME, find
+from ..config import Settings, load
+from ..config.callables import NAME
+from ..config.loading import start
+from ..config.service import METRICS_DIRECTORY, ServeSettings
 
 
-@click.command()
+@click.command(context_settings={"ignore_unknown_options": True})
 @click.argument("app", metavar="MODULE:APP")
-@click.option("--bind", default="127.0.0.1:8000", show_default=True, help="HOST:PORT or unix:PATH.")
-@click.option("--workers", type=click.IntRange(min=1), default=2, show_default=True)
+@click.argument("gunicorn_options", metavar="[OPTION OF GUNICORN]...", nargs=-1)
+@click.option("--bind", help="HOST:PORT or unix:PATH.  [default: 127.0.0.1:8000]")
+@click.option("--workers", type=click.IntRange(min=1), help="[default: 2]")
+@click.option("--threads", type=click.IntRange(min=1), help="Of each worker.  [default: 1]")
+@click.option("--reload", is_flag=True, help="Start again when a module changes: for development.")
 @click.pass_obj
-def serve(config: Path, app: str, bind: str, workers: int) -> None:
-    """Serve MODULE:APP, found from the working directory, behind the middleware."""
+def serve(
+    config: Path,
+    app: str,
+    gunicorn_options: tuple[str, ...],
+    *,
+    bind: str | None,
+    workers: int | None,
+    threads: int | None,
+    reload: bool,
+) -> None:
+    """
+    Serve MODULE:APP, found from the working directory, behind the middleware.
+
+    Options stand before [serve] of the configuration; others are gunicorn's, as in --timeout 60.
+    SIGHUP reads the configuration again, and starts workers with it while the old ones end; with a
+    mistake in it the old ones stay.
+    """
     try:
-        from .gunicorn_server import run  # noqa: PLC0415  needs gunicorn, an extra
+        from .gunicorn_server import parse_options, run  # noqa: PLC0415  needs gunicorn, an extra
     except ModuleNotFoundError as error:
         raise click.ClickException(
             f"serve needs gunicorn, and {error.name} is missing: pip install gunicorn"
         ) from error
-    if not NAME.fullmatch(app):
+    if not NAME.fullmatch(app.partition("(")[0]):
         raise click.UsageError(f'{app!r}: write MODULE:APP, as in "myapp:app"')
-    environ = {**os.environ, "WEB_CONCURRENCY": str(workers)}
-    # Before any worker starts, and without the app, which is for each worker to import.
-    load(config).protect(NotFound(), environ)
+    settings = load(config)
+    serving = settings.serve or ServeSettings(place=settings.place.member("serve"))
+    serving.check()
+    given = {"bind": bind, "workers": workers, "threads": threads}
+    options = _options(serving) | {name: value for name, value in given.items() if value}
+    options |= parse_options(gunicorn_options)
+    if reload:
+        options |= {"reload": True, "preload_app": False}
+    with _environ(settings, options["workers"]) as environ:
+        # Before any worker starts, and without the app.
+        tried = settings.protect(NotFound(), environ)
+        if tried.metrics is not None:
+            tried.metrics.close()
+        add_working_directory()
+        try:
+            run(lambda: start(config, app, environ), log_format=_log_format(settings), **options)
+        except OverflowError as error:
+            raise click.UsageError(
+                f"--bind {options['bind']}: the port must be 0 to 65535"
+            ) from error
+
+
+def add_working_directory() -> None:
+    """Have modules of the working directory found, as ``python`` itself does."""
     if "" not in sys.path and str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
+
+
+def _options(serving: ServeSettings) -> dict[str, Any]:
+    return {
+        "bind": serving.bind,
+        "workers": serving.workers,
+        "threads": serving.threads,
+        "preload_app": serving.preload,
+        **({"accesslog": "-"} if serving.access_log else {}),
+        **(serving.gunicorn or {}),
+    }
+
+
+def _log_format(settings: Settings) -> str:
+    return "line" if settings.logging is None else settings.logging.format
+
+
+@contextmanager
+def _environ(settings: Settings, workers: int) -> Iterator[Mapping[str, str]]:
+    """Yield the environment for the app, with a folder for the metrics of several workers."""
+    environ = {**os.environ, "WEB_CONCURRENCY": str(workers)}
+    if settings.metrics is None or settings.metrics.directory or METRICS_DIRECTORY in environ:
+        yield environ
+        return
+    owner, folder = os.getpid(), tempfile.mkdtemp(prefix="jwt-middleware-metrics-")
     try:
-        run(lambda: load(config).protect(find("app", app), environ), bind=bind, workers=workers)
-    except OverflowError as error:
-        raise click.UsageError(f"--bind {bind}: the port must be 0 to 65535") from error
+        yield {**environ, METRICS_DIRECTORY: folder}
+    finally:
+        if os.getpid() == owner:  # a worker that ends comes by here as well
+            shutil.rmtree(folder, ignore_errors=True)

@@ -16,6 +16,7 @@ audience = "api"                       # aud; of a list, all are accepted and th
 # token_type = "at+jwt"                # example; default: JWT, at+jwt and no typ are accepted
 # kind, scopes_from, subject_from, audience_claim, require_any, max_token_lifetime_seconds and
 # header are as for [[trusted]] below
+# mode = "enforce"                     # or "report": nothing is refused, only told; also in rules
 # cache_size = 10000                   # verified tokens remembered in each process
 # cache_bytes = 67108864               # memory that they may take in each process
 
@@ -97,6 +98,7 @@ _TAIL: Final = """\
 # [[rules]]                            # example
 # path = "/health"                     # exact; * for one segment; /admin/* for all below as well
 # access = "public"                    # or "optional"; default "required"
+# mode = "enforce"                     # or "report": nothing is refused on this path
 # preflight = true                     # let CORS preflights through; default false
 # [[rules]]                            # example
 # path = "/admin/*"
@@ -152,6 +154,33 @@ _TAIL: Final = """\
 # openid_configuration = false         # have it at the path of OpenID Connect Discovery as well
 # resource = "https://api.example.com" # for RFC 9728; default: none
 # max_age_seconds = 300
+
+# Claims as headers, for apps that cannot be edited; each is removed from what comes in.
+# [environ]                            # example, of tokens of the issuer above
+# HTTP_X_FORWARDED_EMAIL = "email"     # of a claim with one value
+# HTTP_X_FORWARDED_GROUPS = ["groups"] # of an array, joined by commas; or a path to a claim
+# keep_authorization = true            # false takes an accepted token away before the app
+
+# Where the application has not configured logging.
+# [logging]
+# format = "line"                      # or "json"
+# level = "info"                       # "debug" tells allowed requests, too
+# max_per_second = 20                  # of each event; the rest is counted
+# on_event = "myapp.audit:record"      # example: called with each event
+
+# [metrics]                            # example; pip install 'wsgi-jwt-middleware[metrics]'
+# path = "/metrics"                    # default: left to the application's registry
+# access = "required"                  # or "public"
+# scopes = ["metrics"]                 # example; default: none
+# directory = "metrics"                # example, for several processes; serve makes one itself
+
+# [serve]                              # what `jwt-middleware serve` does
+# bind = "127.0.0.1:8000"
+# workers = 2
+# threads = 1                          # of each worker
+# access_log = true                    # with the subject of the token
+# preload = true                       # build the app once, before the workers are forked
+# gunicorn = { timeout = 30 }          # example: further settings of gunicorn
 """
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
+import inspect
 import re
 from typing import Any, Final
 
@@ -41,6 +43,38 @@ def find(what: str, name: str) -> Any:
     if not callable(found):
         raise ConfigurationError(f"{what} {name!r}: is not callable: name one that is")
     return found
+
+
+def find_app(name: str) -> Any:
+    """
+    Import the app that *name* stands for, as gunicorn does.
+
+    Args:
+        name: ``"module:attr"``, or a call with literal arguments, ``"module:create_app('x')"``.
+
+    Raises:
+        ConfigurationError: As for :func:`find`, or the call is of another form, or fails for its
+            arguments.
+    """
+    attribute, parenthesis, _ = name.partition("(")
+    if not parenthesis:
+        return find("app", name)
+    factory = find("app", attribute)
+    try:
+        call = ast.parse(name.partition(":")[2], mode="eval").body
+        if not isinstance(call, ast.Call):
+            raise ValueError  # noqa: TRY301  the same answer
+        positional = [ast.literal_eval(one) for one in call.args]
+        named = {str(one.arg): ast.literal_eval(one.value) for one in call.keywords}
+    except (SyntaxError, ValueError) as error:
+        raise ConfigurationError(
+            f"app {name!r}: write the call with literal arguments, as in \"myapp:create_app('x')\""
+        ) from error
+    try:
+        inspect.signature(factory).bind(*positional, **named)
+    except TypeError as error:
+        raise ConfigurationError(f"app {name!r}: {error}") from error
+    return factory(*positional, **named)
 
 
 def _import(module: str, named: str) -> Any:

@@ -156,14 +156,31 @@ def read_secret_source(source: str, origin: str, place: Place, environ: Mapping[
         environ: Environment variables.
 
     Raises:
-        ConfigurationError: It cannot be read.
+        ConfigurationError: It cannot be read, or has white space, quotes or a BOM at its edges.
     """
     if source == "secret_env":
-        return _read_environment(origin, place, environ)
-    material = _read_file(origin, place)
-    _warn_if_exposed(origin, place)
-    # Nearly every editor and `echo` end a file with one.
-    return material.removesuffix(b"\n").removesuffix(b"\r")
+        secret = _read_environment(origin, place, environ)
+    else:
+        # Nearly every editor and `echo` end a file with a line break.
+        secret = _read_file(origin, place).removesuffix(b"\n").removesuffix(b"\r")
+        _warn_if_exposed(origin, place)
+    _check_edges(secret, place)
+    return secret
+
+
+def _check_edges(secret: bytes, place: Place) -> None:
+    """
+    Check that *secret* is what was meant: other software would not read such edges into it.
+
+    Raises:
+        ConfigurationError: It begins or ends with white space, or is quoted, or begins with a BOM.
+    """
+    if secret.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")):
+        raise place.error("the secret begins with a byte order mark: save it without")
+    if secret != secret.strip(b" \t\r\n\v\f"):
+        raise place.error("the secret begins or ends with white space: remove it")
+    if len(secret) > 1 and secret[:1] == secret[-1:] and secret[:1] in {b'"', b"'"}:
+        raise place.error("the secret is in quotes, which would be part of it: remove them")
 
 
 def _read_environment(name: str, place: Place, environ: Mapping[str, str]) -> bytes:
@@ -182,9 +199,10 @@ def _read_file(name: str, place: Place) -> bytes:
         return path.read_bytes()
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         reason = getattr(error, "strerror", None) or "not a file name"
-        raise place.error(
-            f"{str(path)!r} cannot be read ({reason}): paths are relative to the configuration file"
-        ) from error
+        fix = "paths are relative to the configuration file"
+        if isinstance(error, PermissionError):
+            fix = "let the user of this process read it"
+        raise place.error(f"{str(path)!r} cannot be read ({reason}): {fix}") from error
 
 
 def _warn_if_exposed(name: str, place: Place) -> None:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import ConfigurationError
 from ..wsgi.middleware import JWTMiddleware
-from .callables import find
-from .reading import Place, read_table
+from .callables import find_app
+from .reading import Place, parse, read_table
 from .settings import Settings
 
 if TYPE_CHECKING:
@@ -31,13 +30,13 @@ def wrap(config: str | os.PathLike[str], app: WSGIApplication | str) -> JWTMiddl
 
     Args:
         config: Path of the TOML file.
-        app: A WSGI callable, or its name as ``"module:attr"``.
+        app: A WSGI callable, or its name as ``"module:attr"``; ``"module:create_app()"`` calls a
+            factory.
 
     Raises:
         ConfigurationError: One line that names the file, the setting and the fix, or the app.
     """
-    settings = load(config)
-    return settings.protect(find("app", app) if isinstance(app, str) else app)
+    return start(config, app)
 
 
 def from_environment(environ: Mapping[str, str] = os.environ) -> JWTMiddleware:
@@ -49,7 +48,24 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> JWTMiddleware:
     """
     config = _variable(environ, "JWT_MIDDLEWARE_CONFIG", "the path of the TOML file", "jwt.toml")
     app = _variable(environ, "JWT_MIDDLEWARE_APP", 'the app as "module:attr"', "myapp:app")
-    return load(config).protect(find("app", app), environ)
+    return start(config, app, environ)
+
+
+def start(
+    config: str | os.PathLike[str],
+    app: WSGIApplication | str,
+    environ: Mapping[str, str] = os.environ,
+) -> JWTMiddleware:
+    """
+    Do what :func:`wrap` does, with environment variables of one's own.
+
+    Raises:
+        ConfigurationError: As for :func:`wrap`.
+    """
+    settings = load(config)
+    found = find_app(app) if isinstance(app, str) else app
+    settings.start_logging()  # after the app, which may configure it as it is imported
+    return settings.protect(found, environ)
 
 
 def load(config: str | os.PathLike[str]) -> Settings:
@@ -60,18 +76,7 @@ def load(config: str | os.PathLike[str]) -> Settings:
         ConfigurationError: It cannot be read, or holds something that is no setting.
     """
     file = Path(config)
-    try:
-        members = tomllib.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigurationError(
-            f"{file}: the configuration file cannot be read ({error.strerror}): name another, or "
-            "make one with `jwt-middleware init`"
-        ) from error
-    except UnicodeDecodeError:  # its repr holds the whole file
-        raise ConfigurationError(f"{file}: is not UTF-8: save it as UTF-8") from None
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigurationError(f"{file}: is not TOML: {error}") from error
-    return read_table(Settings, members, Place(file))
+    return read_table(Settings, parse(file), Place(file))
 
 
 def _variable(environ: Mapping[str, str], name: str, meaning: str, example: str) -> str:

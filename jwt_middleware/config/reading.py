@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import difflib
 import json
+import math
 import re
+import tomllib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import MISSING, Field, dataclass, field, fields
@@ -17,9 +19,28 @@ from pathlib import Path
 from typing import Any, Final, TypeVar, overload
 
 from ..errors import ConfigurationError
+from ..wsgi.environ import ClaimKeys, ClaimName
 
 T = TypeVar("T")
 S = TypeVar("S", bound="Section")
+
+MAX_FILE_BYTES: Final = 1024 * 1024
+MAX_LEVELS: Final = 32
+"""Of tables and arrays in each other."""
+MAX_NUMBER: Final = 2**32
+"""Of any setting: 136 years, or 4 GiB.  What a setting is for has narrower bounds of its own."""
+MAX_TEXT_CHARS: Final = 4096
+
+# A file name or URL with one of these reaches a driver as something else than was written.
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]|%(?:[01][0-9a-f]|7f)", re.IGNORECASE)
+_ASSIGNED: Final = re.compile(r"""[\s\[{,]*([\w."'-]+)\s*=""")
+_LONG_NUMBER: Final = re.compile(r"[0-9_]{1000,}")
+# Settings that others have, and what they are here.
+_ELSEWHERE: Final = {
+    "secret": "a secret does not belong into this file: write it to another, as in "
+    'secret_file = "secret"',
+    "password": "a password does not belong into this file: password_env names a variable",
+}
 
 # unquoted-key = 1*( ALPHA / DIGIT / "-" / "_" )                              TOML 1.0.0
 _UNQUOTED: Final = re.compile(r"[A-Za-z0-9_-]+")
@@ -70,6 +91,95 @@ class Place:
 
 
 Reader = Callable[[object, Place], T]
+
+
+def parse(file: Path) -> dict[str, object]:
+    """
+    Return the tables of a TOML file.
+
+    Raises:
+        ConfigurationError: It cannot be read, or is not TOML, or is beyond any use: the text has
+            one line, and names the file and where in it.
+    """
+    try:
+        octets = file.read_bytes()
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        reason = getattr(error, "strerror", None) or "not a file name"
+        raise ConfigurationError(
+            f"{_shown(file)}: the configuration file cannot be read ({reason}): {_fix_of(error)}"
+        ) from error
+    if len(octets) > MAX_FILE_BYTES:
+        raise ConfigurationError(f"{file}: is longer than {MAX_FILE_BYTES} bytes")
+    if octets.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")):
+        raise ConfigurationError(
+            f"{file}: begins with a byte order mark: save it as UTF-8 without BOM"
+        )
+    try:
+        text = octets.decode()
+    except UnicodeDecodeError:  # its repr holds the whole file
+        raise ConfigurationError(f"{file}: is not UTF-8: save it as UTF-8") from None
+    return _parse_text(text, file)
+
+
+def _shown(file: Path) -> str:
+    return str(file) if str(file).isprintable() else ascii(str(file))
+
+
+def _fix_of(error: Exception) -> str:
+    if isinstance(error, PermissionError):
+        return "permission denied: let the user of this process read it"
+    return "name another, or make one with `jwt-middleware init`"
+
+
+def _parse_text(text: str, file: Path) -> dict[str, object]:
+    try:
+        members = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(f"{file}: is not TOML: {error}") from error
+    except RecursionError:
+        where = _where(text, max(text.splitlines(), key=_brackets))
+        raise ConfigurationError(f"{file}: {where}: nests too many levels") from None
+    except ValueError:  # the one that tomllib does not wrap: int() of too many digits
+        found = _LONG_NUMBER.search(text)
+        line = "" if found is None else _line_of(text, found.start())
+        where = _where(text, line)
+        raise ConfigurationError(f"{file}: {where}: the number has too many digits") from None
+    _check_levels(members, Place(file))
+    return members
+
+
+def _brackets(line: str) -> int:
+    return line.count("[") + line.count("{") + line.count(".")
+
+
+def _line_of(text: str, offset: int) -> str:
+    return text[text.rfind("\n", 0, offset) + 1 :].partition("\n")[0]
+
+
+def _where(text: str, line: str) -> str:
+    """Name a line by its number, and the setting on it."""
+    number = text.count("\n", 0, text.find(line)) + 1
+    match = _ASSIGNED.match(line)
+    return f"line {number}" + (f", {match[1]:.60}" if match else "")
+
+
+def _check_levels(members: dict[str, object], place: Place) -> None:
+    """
+    Check how deep tables and arrays nest, without recursion.
+
+    Raises:
+        ConfigurationError: Deeper than :data:`MAX_LEVELS`.
+    """
+    waiting: list[tuple[object, Place, int]] = [(members, place, 0)]
+    while waiting:
+        value, where, level = waiting.pop()
+        if level > MAX_LEVELS:
+            name = ".".join(where.name.split(".", 3)[:3])
+            raise Place(place.file, name).error("nests too many levels")
+        if isinstance(value, dict):
+            waiting += [(one, where.member(key), level + 1) for key, one in value.items()]
+        elif isinstance(value, list):
+            waiting += [(one, where, level + 1) for one in value]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,6 +234,8 @@ def _read_member(one: Field[Any], members: dict[str, object], place: Place) -> o
 
 
 def _not_known(key: str, known: Iterable[str]) -> str:
+    if key in _ELSEWHERE:
+        return _ELSEWHERE[key]
     close = difflib.get_close_matches(key, known, n=1)
     hint = f"did you mean {close[0]}?" if close else f"it knows {', '.join(known)}"
     return f"this version knows no such setting: {hint}"
@@ -133,20 +245,35 @@ def text(value: object, place: Place) -> str:
     """Read a string that is not empty."""
     if not isinstance(value, str) or not value:
         raise place.error("must be a non-empty string")
+    if len(value) > MAX_TEXT_CHARS:
+        raise place.error(f"must have at most {MAX_TEXT_CHARS} characters")
+    if _CONTROL.search(value):
+        raise place.error("must not hold a control character, escaped or not")
     return value
 
 
 def whole(value: object, place: Place) -> int:
-    """Read an integer."""
+    """Read an integer up to :data:`MAX_NUMBER`."""
     if type(value) is not int:  # a bool is an int
         raise place.error("must be a whole number")
-    return value
+    return _bounded(value, place)
 
 
 def number(value: object, place: Place) -> float:
-    """Read an integer or a float."""
+    """Read a finite integer or float up to :data:`MAX_NUMBER`."""
     if type(value) is not int and type(value) is not float:
         raise place.error("must be a number")
+    if type(value) is float and not math.isfinite(value):
+        raise place.error("must be a finite number")
+    return _bounded(value, place)
+
+
+N = TypeVar("N", int, float)
+
+
+def _bounded(value: N, place: Place) -> N:
+    if abs(value) > MAX_NUMBER:
+        raise place.error(f"must be at most {MAX_NUMBER}")
     return value
 
 
@@ -161,7 +288,7 @@ def texts(value: object, place: Place) -> tuple[str, ...]:
     """Read an array of strings."""
     if not isinstance(value, list) or not all(isinstance(one, str) and one for one in value):
         raise place.error('must be a list of strings, as in ["a", "b"]')
-    return tuple(value)
+    return tuple(text(one, place) for one in value)
 
 
 def drip(value: object, place: Place) -> tuple[int, float]:
@@ -181,7 +308,7 @@ def text_or_texts(value: object, place: Place) -> tuple[str, ...]:
 def text_members(value: object, place: Place) -> dict[str, str]:
     """Read a table of strings."""
     if not isinstance(value, dict):
-        raise place.error("must be a table of strings")
+        raise place.error('must be a table of strings, as in { name = "value" }')
     return {key: text(member, place.member(key)) for key, member in value.items()}
 
 
@@ -253,3 +380,17 @@ def tables(section: type[S]) -> Reader[tuple[S, ...]]:
         )
 
     return read
+
+
+def environ_keys(value: object, place: Place) -> dict[str, ClaimName]:
+    """Read a table of environ keys and claims."""
+    if not isinstance(value, dict):
+        raise place.error('must be a table, as in HTTP_X_FORWARDED_EMAIL = "email"')
+    for key, claim in value.items():
+        if isinstance(claim, list):
+            texts(claim, place.member(key))
+        else:
+            text(claim, place.member(key))
+    with place.named():
+        ClaimKeys(value)
+    return value

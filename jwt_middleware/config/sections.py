@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..wsgi.policy import Access, Policy, Rule
+from ..wsgi.policy import Access, Mode, Policy, Rule
 from ..wsgi.responses import Responses, Style
 from .reading import Section, choice, flag, items, json_members, setting, text, texts, whole_members
 
@@ -27,6 +27,7 @@ class RuleSettings(Section):
     claims_prefix: Mapping[str, object] | None = setting(json_members, None)
     claims_absent: list[Any] | None = setting(items, None)
     preflight: bool = setting(flag, default=False)
+    mode: Mode = setting(choice("enforce", "report"), "enforce")
 
     def build(self) -> Rule:
         """
@@ -54,6 +55,7 @@ class RuleSettings(Section):
                 claims_prefix=self.claims_prefix,
                 claims_absent=self.claims_absent,
                 preflight=self.preflight,
+                mode=self.mode,
             )
 
 

@@ -12,6 +12,7 @@ from ..core.trust import KeySource
 from ..core.verifier import TokenVerifier
 from ..endpoint.app import TokenEndpoint
 from ..sessions import Sessions
+from ..wsgi.environ import ClaimName
 from ..wsgi.metadata import (
     DEFAULT_MAX_AGE_SECONDS,
     Document,
@@ -24,11 +25,18 @@ from ..wsgi.metadata import (
     resource_metadata_url,
 )
 from ..wsgi.middleware import JWTMiddleware
-from ..wsgi.policy import Policy
+from ..wsgi.policy import Mode, Policy
 from ..wsgi.responses import Responses
 from .accounts import AccountSettings
-from .reading import Section, flag, setting, table, tables, text, whole
+from .reading import Section, choice, flag, setting, table, tables, text, whole
 from .sections import RequestSettings, ResponseSettings, RuleSettings
+from .service import (
+    LoggingSettings,
+    MetricsSettings,
+    ServeSettings,
+    build_claim_keys,
+    own_environ,
+)
 from .sessions import LoginSettings
 from .tokens import Own, TokenSettings
 
@@ -124,6 +132,20 @@ class Settings(TokenSettings):
     request: RequestSettings | None = setting(table(RequestSettings), None)
     responses: ResponseSettings | None = setting(table(ResponseSettings), None)
     metadata: MetadataSettings | None = setting(table(MetadataSettings), None)
+    mode: Mode = setting(choice("enforce", "report"), "enforce")
+    environ: Mapping[str, ClaimName | bool] | None = setting(own_environ, None)
+    logging: LoggingSettings | None = setting(table(LoggingSettings), None)
+    metrics: MetricsSettings | None = setting(table(MetricsSettings), None)
+    serve: ServeSettings | None = setting(table(ServeSettings), None)
+
+    def start_logging(self) -> None:
+        """
+        Log as ``[logging]`` says, if the application has not configured logging.
+
+        Raises:
+            ConfigurationError: A setting is unusable.
+        """
+        (self.logging or LoggingSettings(place=self.place.member("logging"))).start()
 
     def build_policy(self) -> Policy:
         """
@@ -258,14 +280,22 @@ class Settings(TokenSettings):
         revocations = self.build_revocations(own) if sessions is None else sessions.revocations
         verifier = self.build_verifier(own, revocations, environ)
         endpoint = self.build_endpoint(own, responses, sessions=sessions, verifier=verifier)
-        return JWTMiddleware(
+        policy, claim_keys = self.build_policy(), build_claim_keys(self)
+        metrics = None if self.metrics is None else self.metrics.build(verifier.trusted, environ)
+        protected = JWTMiddleware(
             app,
             verifier=verifier,
-            policy=self.build_policy(),
+            policy=policy,
             endpoint=endpoint,
             well_known=self.build_well_known(own, responses, endpoint),
             responses=responses,
+            claim_keys=claim_keys,
+            mode=self.mode,
+            metrics=metrics,
         )
+        if self.metrics is not None and metrics is not None:
+            self.metrics.connect(metrics, protected, revocations)
+        return protected
 
     def _check_login(self) -> None:
         if self.login is None:

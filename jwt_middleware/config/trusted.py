@@ -15,10 +15,12 @@ from ..core.trust import DEFAULT_LEEWAY_SECONDS, KeySource, Kind, Terms, Trusted
 from ..keysources.file.keyfile import KeyFile
 from ..keysources.remote.discovery import DiscoveredJWKS
 from ..keysources.remote.remote import RemoteJWKS
+from ..wsgi.environ import ClaimName
 from .keys import read_secret_source
 from .reading import (
     Section,
     choice,
+    environ_keys,
     flag,
     items,
     number,
@@ -82,6 +84,7 @@ class TrustedSettings(TermSettings):
         allow_http: Whether its URLs may be plain HTTP on another machine than this.
         ca_file: PEM of the authorities to trust, instead of the system's.
         bearer_token_file: File with a bearer token for the URL, read for each fetch.
+        environ: Keys of the environ that hold claims of its tokens.
     """
 
     issuer: str = setting(text, example='issuer = "https://login.example.org"')
@@ -103,6 +106,7 @@ class TrustedSettings(TermSettings):
     allow_http: bool = setting(flag, default=False)
     ca_file: str | None = setting(text, None)
     bearer_token_file: str | None = setting(text, None)
+    environ: Mapping[str, ClaimName] | None = setting(environ_keys, None)
 
     def build(self, keys: KeySource | None = None) -> TrustedIssuer:
         """

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from ..errors import ConfigurationError, UnavailableError
+from ..events import Name, emit
 from .claims import NBF_ALLOWANCE_SECONDS
 from .jws import encode_object, serialize
 from .keys import KeySet
@@ -169,7 +170,9 @@ class TokenIssuer:
             members["client_id"] = client_id
         if session_id is not None:
             members["sid"] = session_id
-        return IssuedToken(signer.sign({**own, **members}), lifetime, jti)
+        issued = IssuedToken(signer.sign({**own, **members}), lifetime, jti)
+        emit(Name.TOKEN_ISSUED, issuer=self.issuer, sub=payload.sub, jti=jti)
+        return issued
 
     def _current_signer(self) -> _Signer:
         signer, keys = self._signer, self._keys.current()

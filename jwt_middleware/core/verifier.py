@@ -6,9 +6,11 @@ import re
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
+from time import perf_counter
 from types import MappingProxyType
 from typing import Any, Final, Unpack
 
+from ..bounds import check_whole
 from ..errors import (
     ConfigurationError,
     InvalidSignatureError,
@@ -244,8 +246,7 @@ class TokenVerifier:
         **terms: Unpack[Terms],
     ) -> None:
         for name, bound in (("cache_size", cache_size), ("cache_bytes", cache_bytes)):
-            if type(bound) is not int or bound < 0:
-                raise ConfigurationError(f"{name} must be a whole number, at least 0")
+            check_whole(name, bound, 0)
         self._own: TrustedIssuer | None = None
         if keys is not None or issuer is not None or audience is not None:
             self._own = TrustedIssuer(
@@ -270,6 +271,7 @@ class TokenVerifier:
         self._revocation = None if is_revoked is None else Revocation(is_revoked)
         self._clock = clock
         self._cache = TokenCache(cache_size, cache_bytes)
+        self.observe: Callable[[float], object] | None = None
 
     def __repr__(self) -> str:
         return f"<TokenVerifier of {', '.join(map(repr, self._trusted))}>"
@@ -324,7 +326,7 @@ class TokenVerifier:
             or verified.keys is not verified.trusted.keys.current()
             or not verified.valid_from <= self._clock() < verified.valid_until
         ):
-            verified = self._verify_afresh(token)
+            verified = self._verify_first_seen(token)
         else:
             verified.used = True
         if self._revocation is not None:
@@ -333,6 +335,14 @@ class TokenVerifier:
             if verified.revocation_state is not state:
                 self._revocation.check(verified.read_only_claims)
                 verified.revocation_state = state
+        return verified
+
+    def _verify_first_seen(self, token: str) -> VerifiedToken:
+        if self.observe is None:
+            return self._verify_afresh(token)
+        begun = perf_counter()
+        verified = self._verify_afresh(token)
+        self.observe(perf_counter() - begun)
         return verified
 
     def _verify_afresh(self, token: str) -> VerifiedToken:

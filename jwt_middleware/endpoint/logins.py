@@ -25,6 +25,7 @@ from ..sessions import Session
 from ..sessions.session import SERVICE
 from .limits import ClientAddresses, LoginThrottle
 from .subjects import Subjects
+from .telling import tells
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -86,6 +87,7 @@ class Logins:
         self._proved = ProvedSecrets()
         self._warned: set[str] = set()
 
+    @tells
     def verify(
         self,
         client_type: str,

@@ -20,6 +20,7 @@ from ..errors import (
     InvalidScopeError,
     UnavailableError,
 )
+from ..events import Name, emit
 from .pruning import PRUNED_AT_ONCE, Pruning
 from .refresh_token import SALT_BYTES, RefreshToken
 from .revocation.follower import DEFAULT_MAX_DELAY_SECONDS, Revocations
@@ -32,7 +33,7 @@ from .session import (
     Lifetimes,
     Session,
 )
-from .store import DEFAULT_MAX_PER_SUBJECT, Outcome, Rotation, SessionStore, Use
+from .store import DEFAULT_MAX_PER_SUBJECT, Outcome, Rotation, SessionStore
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +41,13 @@ MAX_PER_SUBJECT: Final = 1_000_000
 
 _CLEARED_AT_ONCE: Final = 100
 _CLEARING_SECONDS: Final = 0.03  # of a request that ends all; the rest is left to pruning
+
+
+_EVENTS: Final = {
+    Outcome.ROTATED: Name.TOKEN_REFRESHED,
+    Outcome.REPEATED: Name.TOKEN_REPEATED,
+    Outcome.REPLAYED: Name.TOKEN_REPLAYED,
+}
 
 
 class Sessions:
@@ -215,6 +223,7 @@ class Sessions:
         # Not for an unknown one: any client can send that, and all requests wait for the store.
         if found:
             self.revocations.expect_change()
+            emit(Name.SESSION_ENDED, sid=sid)
         self._pruning.count_use()
         return found
 
@@ -266,6 +275,7 @@ class Sessions:
         )
         self.revocations.expect_change()
         self._pruning.count_use()
+        emit(Name.SESSION_ENDED, sub=subject, detail=f"all of them: {ended}")
         return ended
 
     def revoke_token(self, claims: Mapping[str, object]) -> None:
@@ -281,6 +291,7 @@ class Sessions:
         """
         self.store.revoke(token_revocation(claims, now=self._clock()))
         self.revocations.expect_change()
+        emit(Name.TOKEN_REVOKED, jti=str(claims.get("jti", "")), sub=str(claims.get("sub", "")))
         self._pruning.count_use()
 
     def prune(self, *, limit: int = PRUNED_AT_ONCE) -> int:
@@ -314,26 +325,20 @@ class Sessions:
             )
         )
         self._pruning.count_use()
-        if use.outcome in {Outcome.REPEATED, Outcome.REPLAYED}:
-            self._log_second_use(session, use, address)
         if use.outcome is Outcome.REPLAYED:
             self.revocations.expect_change()
+        if use.outcome in _EVENTS:
+            before = "" if use.outcome is Outcome.ROTATED else f"before from {use.address or '?'}"
+            emit(
+                _EVENTS[use.outcome],
+                sid=session.sid,
+                sub=session.subject,
+                client=address,
+                detail=before,
+            )
         if use.outcome in {Outcome.REPLAYED, Outcome.GONE}:
             raise InvalidGrantError(f"the refresh token is {use.outcome.value}")
         return use.salt
-
-    def _log_second_use(self, session: Session, use: Use, address: str) -> None:
-        is_replay = use.outcome is Outcome.REPLAYED
-        logger.log(
-            logging.WARNING if is_replay or address != use.address else logging.INFO,
-            "refresh token %s: session %s of subject %.80a, used from %s, before from %s%s",
-            use.outcome.value,
-            session.sid,
-            session.subject,
-            address or "an unknown address",
-            use.address or "an unknown address",
-            ": the session was ended, as one of the two may have stolen it" if is_replay else "",
-        )
 
     def _expiry(self, session: Session, *, now: float) -> float:
         lifetimes = self.lifetimes.of(session.payload)

@@ -47,8 +47,22 @@ def parse_authorization(value: str | None) -> str | None:
         return match[1]
     scheme = value[:6].lower()
     if scheme in {"", "bearer"} or _SECOND_BEARER.search(value):
-        raise InvalidRequestError("Authorization does not hold exactly one bearer token")
+        raise InvalidRequestError(_mistake_in(value))
     return None
+
+
+def _mistake_in(value: str) -> str:
+    """Return what is wrong with bearer credentials, and quote nothing of them."""
+    rest = value[6:].strip(" \t")
+    if value[6:7] == ":":
+        return "Authorization: a colon follows the scheme: write Bearer and the token"
+    if rest.lower().startswith("bearer "):
+        return "Authorization: the scheme is there twice: write Bearer once"
+    if rest.startswith("{"):
+        return "Authorization: a whole JSON answer is no token: send its access_token"
+    if not rest:
+        return "Authorization: the token is missing"
+    return "Authorization does not hold exactly one bearer token"
 
 
 class TokenHeaders:

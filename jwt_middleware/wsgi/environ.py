@@ -8,7 +8,8 @@ key                        value
                            the request carries no token
 ``jwt_middleware.scopes``  ``list`` of the token's scopes, sorted; only where its issuer has them
                            in other claims than ``scope`` and ``scp``
-``jwt_middleware.error``   on ``optional`` rules: the code of why no claims are there
+``jwt_middleware.error``   the code of why no claims are there, on ``optional`` rules, and of
+                           what the answer would have been where refusals are only reported
 ``REMOTE_USER``            *sub*, or what the configuration makes of it; absent for an issuer
                            beside others that the configuration does not map
 ``AUTH_TYPE``              ``"Bearer"``
@@ -20,9 +21,15 @@ All of them are removed from the environ that comes in, on every path, and with 
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from ..core.claim_path import scopes_of
+from ..core.claim_path import find_claim, parse_path, scopes_of
+from ..errors import ConfigurationError
+from ..events import Fields
+from .bearer import environ_key
+from .request import WATCHED_KEYS
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -35,9 +42,9 @@ SCOPES: Final = "jwt_middleware.scopes"
 IDENTITY_KEYS: Final = (CLAIMS, ERROR, SCOPES, "REMOTE_USER", "AUTH_TYPE", "HTTP_REMOTE_USER")
 
 
-def clear_identity(environ: WSGIEnvironment) -> None:
+def clear_identity(environ: WSGIEnvironment, keys: Iterable[str] = IDENTITY_KEYS) -> None:
     """Remove every identity that the client or an outer layer left in *environ*."""
-    for key in IDENTITY_KEYS:
+    for key in keys:
         environ.pop(key, None)
 
 
@@ -69,3 +76,90 @@ def get_scopes(environ: WSGIEnvironment) -> frozenset[str]:
     """
     scopes = environ.get(SCOPES)
     return scopes_of(get_claims(environ) or {}) if scopes is None else frozenset(scopes)
+
+
+def describe(environ: WSGIEnvironment) -> Fields:
+    """Return what an event says of a request: no query, and no header."""
+    return {
+        "method": environ["REQUEST_METHOD"],
+        "path": environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", ""),
+        "client": environ.get("REMOTE_ADDR", ""),
+    }
+
+
+_KEY: Final = re.compile(r"HTTP_X_[A-Z0-9_]+")
+# The server, the policy or the limits of logins read them.
+_RESERVED: Final = WATCHED_KEYS | {
+    f"HTTP_X_FORWARDED_{name}" for name in ("FOR", "HOST", "PORT", "PROTO", "BY")
+}
+
+ClaimName = str | Sequence[str]
+
+
+class ClaimKeys:
+    """
+    Environ keys that hold claims, as headers of a proxy would: for apps that cannot be edited.
+
+    Each key is removed from what comes in, on every path.  It is set where the token has the claim;
+    a text with control characters is not passed on.
+
+    Args:
+        own: Key, as in ``HTTP_X_FORWARDED_EMAIL``, to the name of a claim with one value, or to
+            the path of a claim, ``["realm_access", "roles"]``: of an array the members are joined
+            by commas, without those that have a comma themselves.  For tokens of *issuer*.
+        issuer: Its *iss*.
+        trusted: The same for other issuers, by their *iss*.
+        keeps_authorization: Whether the app gets the header with a token that was accepted.
+
+    Raises:
+        ConfigurationError: A key is not of the form ``HTTP_X_…``, or is read by the middleware.
+    """
+
+    def __init__(
+        self,
+        own: Mapping[str, ClaimName] | None = None,
+        *,
+        issuer: str = "",
+        trusted: Mapping[str, Mapping[str, ClaimName]] | None = None,
+        keeps_authorization: bool = True,
+    ) -> None:
+        by_issuer = {**(trusted or {}), **({issuer: own} if own else {})}
+        self.keys = frozenset(key for keys in by_issuer.values() for key in keys)
+        for key in sorted(self.keys):
+            if not _KEY.fullmatch(key):
+                raise ConfigurationError(f"{key}: must be like HTTP_X_FORWARDED_EMAIL")
+            if key in _RESERVED:
+                raise ConfigurationError(f"{key}: is read by the middleware: choose another")
+        self._by_issuer = {
+            name: tuple(
+                (key, parse_path(claim, key), isinstance(claim, str)) for key, claim in keys
+            )
+            for name, keys in ((name, keys.items()) for name, keys in by_issuer.items())
+        }
+        self.keeps_authorization = keeps_authorization
+
+    def publish(self, environ: WSGIEnvironment, verified: VerifiedToken) -> None:
+        """Set the keys for the issuer of *verified*, and take its token away if that is wanted."""
+        claims = verified.read_only_claims
+        for key, path, is_single in self._by_issuer.get(verified.trusted.issuer, ()):
+            value = find_claim(claims, path)
+            text = _joined(value) if isinstance(value, list) and not is_single else _text(value)
+            if text:
+                environ[key] = text
+        if not self.keeps_authorization:
+            environ.pop(environ_key(verified.trusted.header), None)
+
+
+def _joined(members: Iterable[object]) -> str:
+    return ",".join(text for text in map(_text, members) if text and "," not in text)
+
+
+def _text(value: object) -> str:
+    """Return a value as the environ has headers: the octets of its UTF-8, as characters."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return str(value)
+    if not isinstance(value, str) or any(char < " " or char == "\x7f" for char in value):
+        return ""
+    return value.encode("utf-8", "replace").decode("latin-1")

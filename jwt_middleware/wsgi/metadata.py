@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from werkzeug.wrappers import Request, Response
 
+from ..bounds import check_whole
 from ..core.trust import KeySource
 from ..errors import (
     AuthError,
@@ -173,8 +174,7 @@ class WellKnown:
         responses: Responses | None = None,
         max_age_seconds: int = DEFAULT_MAX_AGE_SECONDS,
     ) -> None:
-        if type(max_age_seconds) is not int or max_age_seconds < 0:
-            raise ConfigurationError("max_age_seconds must be a whole number, at least 0")
+        check_whole("max_age_seconds", max_age_seconds, 0)
         self._documents = {path: document for document in documents for path in document.paths}
         self.responses = responses if responses is not None else Responses()
         self.max_age_seconds = max_age_seconds

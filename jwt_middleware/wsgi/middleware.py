@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Final, Protocol
 
+from .. import events
 from ..core.verifier import TokenVerifier, VerifiedToken
 from ..errors import (
     AuthError,
@@ -15,10 +16,13 @@ from ..errors import (
     MissingTokenError,
     UnavailableError,
 )
+from ..events import Name, tells_allowed
 from .bearer import AUTHORIZATION, TokenHeaders, environ_key, parse_authorization
-from .environ import ERROR, IDENTITY_KEYS, clear_identity, publish
-from .policy import PREFLIGHT, Policy, Requirement
+from .environ import ERROR, IDENTITY_KEYS, ClaimKeys, clear_identity, describe, publish
+from .metrics import FIRST_SEEN, REMEMBERED, WITHOUT_TOKEN, Metrics
+from .policy import PREFLIGHT, Mode, Policy, Requirement, check_mode
 from .preflight import answer_preflight
+from .refusals import report
 from .request import WATCHED_KEYS
 from .responses import Responses
 
@@ -60,6 +64,10 @@ class JWTMiddleware:
         endpoint: Answers at its own paths, without a token.
         well_known: Publishes keys and metadata at their paths, without a token.
         responses: Style and realm of the answers given here.
+        claim_keys: Further keys of the environ that hold claims.
+        mode: ``"report"`` refuses nothing at all: the app is called without an identity, and an
+            event says what the answer would have been.
+        metrics: Counts the decisions.
 
     Raises:
         ConfigurationError: *app* is no WSGI callable, or a part is of another kind.
@@ -74,6 +82,9 @@ class JWTMiddleware:
         endpoint: Endpoint | None = None,
         well_known: WellKnown | None = None,
         responses: Responses | None = None,
+        claim_keys: ClaimKeys | None = None,
+        mode: Mode = "enforce",
+        metrics: Metrics | None = None,
     ) -> None:
         _check_app(app)
         if not isinstance(verifier, TokenVerifier):
@@ -89,51 +100,128 @@ class JWTMiddleware:
         self.endpoint = endpoint
         self.well_known = well_known
         self.responses = responses if responses is not None else Responses()
+        self.claim_keys = claim_keys
+        self._identity_keys: tuple[str, ...] = IDENTITY_KEYS
+        self._notable_keys = NOTABLE_KEYS
+        if claim_keys is not None:
+            self._identity_keys = (*IDENTITY_KEYS, *claim_keys.keys)
+            self._notable_keys = NOTABLE_KEYS | claim_keys.keys
+        check_mode(mode)
+        self.mode = mode
+        self.metrics = metrics
+        self._counts = None if metrics is None else metrics.counts
         _warn_of_unmapped(verifier)
         self._mounted: dict[str, WSGIApplication] = {}
         if well_known is not None:
             self._mounted.update(dict.fromkeys(well_known.paths, well_known))
         if endpoint is not None:
             for path in endpoint.paths:
-                if path in self._mounted:
-                    raise ConfigurationError(f"path {path!r} is that of a public document")
-                self._mounted[path] = endpoint
-        for rule in self.policy.rules:
-            if rule.preflight:
-                logger.warning("%s", rule.describe_preflight())
+                self.mount(path, endpoint)
+        _warn_of_openings(self.policy, mode)
+
+    @property
+    def app(self) -> WSGIApplication:
+        """The app behind; another can be assigned."""
+        return self._app
+
+    @app.setter
+    def app(self, app: WSGIApplication) -> None:
+        self._app = app
+        self._call_app: WSGIApplication = self._call_app_first
+
+    def mount(self, path: str, app: WSGIApplication) -> None:
+        """
+        Have *app* answer at *path* alone, without a token.
+
+        Raises:
+            ConfigurationError: Something else answers there.
+        """
+        if path in self._mounted:
+            raise ConfigurationError(f"path {path!r} is that of a public document")
+        self._mounted[path] = app
+
+    @property
+    def mounted(self) -> Collection[str]:
+        """The paths that are not the app's."""
+        return self._mounted.keys()
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request, or have *app* answer it."""
-        plain = NOTABLE_KEYS.isdisjoint(environ)  # as nearly every request is
+        plain = self._notable_keys.isdisjoint(environ)  # as nearly every request is
         if not plain:
-            clear_identity(environ)
+            clear_identity(environ, self._identity_keys)
         # Before the token: a client with an expired one must still be able to get a new one.
         mounted = self._mounted.get(environ.get("PATH_INFO", ""))
         if mounted is not None:
             return mounted(environ, start_response)
+        requirement = None
         try:
             requirement = self.policy.decide(environ, plain=plain)
+            verified = None
             if requirement.access != "passthrough":
-                self._authenticate(environ, requirement)
+                verified = self._authenticate(environ, requirement)
         except (AuthError, UnavailableError) as error:
-            return self.responses.refuse(error, environ, start_response)
+            rules = "" if requirement is None else self.policy.paths_of(requirement)
+            if not self.only_reports(requirement):
+                return self.responses.refuse(error, environ, start_response, rules=rules)
+            report(error, environ, rules=rules)
+        else:
+            if self._counts is not None:
+                self._counts.slots[_kind_of(verified)] += 1
+            if tells_allowed:
+                self._tell_allowed(environ, requirement, verified)
         if requirement is PREFLIGHT:
             return answer_preflight(self.app, environ, start_response)
-        return self.app(environ, start_response)
+        return self._call_app(environ, start_response)
 
-    def _authenticate(self, environ: WSGIEnvironment, requirement: Requirement) -> None:
+    def _call_app_first(
+        self, environ: WSGIEnvironment, start_response: StartResponse
+    ) -> Iterable[bytes]:
+        """Call the app until it has answered once: only then is it known to be no factory."""
+        answer = self._app(environ, start_response)
+        if callable(answer) and not hasattr(answer, "__iter__"):
+            error = UnavailableError(
+                'the app is a factory, which returned an app: write "module:create_app()"'
+            )
+            return self.responses.refuse(error, environ, start_response)
+        self._call_app = self._app
+        return answer
+
+    def only_reports(self, requirement: Requirement | None) -> bool:
+        """Tell whether a request with this requirement is let through, whatever it brings."""
+        return self.mode == "report" or (requirement is not None and requirement.report_only)
+
+    def _authenticate(
+        self, environ: WSGIEnvironment, requirement: Requirement
+    ) -> VerifiedToken | None:
         if self._headers is None:
             token = parse_authorization(environ.get(AUTHORIZATION))
             verified = None if token is None else self.verifier.verify(token)
         else:
             verified = self._verify_by_header(environ, self._headers)
         if verified is not None:
-            requirement.check(verified)
+            # Before the check: who lacks a scope is known to the server's access log, too.
             publish(environ, verified)
+            if self.claim_keys is not None:
+                self.claim_keys.publish(environ, verified)
+            requirement.check(verified)
         elif requirement.access == "required":
             raise MissingTokenError
         elif requirement.access == "optional":
             environ[ERROR] = MissingTokenError.code
+        return verified
+
+    def _tell_allowed(
+        self, environ: WSGIEnvironment, requirement: Requirement, verified: VerifiedToken | None
+    ) -> None:
+        fields = describe(environ)
+        fields["rule"] = self.policy.paths_of(requirement)
+        if verified is not None:
+            fields["issuer"] = verified.trusted.issuer
+            fields["kid"] = verified.header.kid or ""
+            fields["sub"] = verified.subject
+            fields["jti"] = str(verified.read_only_claims.get("jti", ""))
+        events.emit(Name.REQUEST_ALLOWED, **fields)
 
     def _verify_by_header(
         self, environ: WSGIEnvironment, headers: TokenHeaders
@@ -146,6 +234,22 @@ class JWTMiddleware:
         if environ_key(verified.trusted.header) != key:
             raise InvalidTokenError("tokens of its issuer come in another header")
         return verified
+
+
+def _kind_of(verified: VerifiedToken | None) -> int:
+    if verified is None:
+        return WITHOUT_TOKEN
+    return REMEMBERED if verified.used else FIRST_SEEN
+
+
+def _warn_of_openings(policy: Policy, mode: Mode) -> None:
+    if mode == "report":
+        logger.warning("mode is report: no request is refused, whatever the rules say")
+    for rule in policy.rules:
+        if rule.preflight:
+            logger.warning("%s", rule.describe_preflight())
+        if rule.mode == "report":
+            logger.warning("rule %r: mode is report: no request is refused there", rule.path)
 
 
 def _check_app(app: object) -> None:

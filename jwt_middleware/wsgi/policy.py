@@ -35,10 +35,22 @@ if TYPE_CHECKING:
     from ..core.verifier import VerifiedToken
 
 Access = Literal["passthrough", "public", "optional", "required"]
+Mode = Literal["enforce", "report"]
 
 REMEMBERED_DECISIONS: Final = 1024
 REMEMBERED_JOINS: Final = 128
 MAX_REMEMBERED_CHARS: Final = 512
+
+
+def check_mode(mode: str, prefix: str = "") -> None:
+    """
+    Check that *mode* is one.
+
+    Raises:
+        ConfigurationError: It is not; the text begins with *prefix*.
+    """
+    if mode not in {"enforce", "report"}:
+        raise ConfigurationError(f'{prefix}mode must be "enforce" or "report"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +76,8 @@ class Rule:
             inside objects.
         preflight: Let real CORS preflights for these requests through without a token; of what
             the app answers only the CORS headers pass.
+        mode: ``"report"`` refuses nothing: the app is called, and an event says what the answer
+            would have been.
 
     Raises:
         ConfigurationError: Something is misspelled, or contradicts itself.
@@ -79,6 +93,7 @@ class Rule:
     claims_prefix: Mapping[str, Any] | None = field(default=None, kw_only=True)
     claims_absent: Collection[str | Sequence[str]] | None = field(default=None, kw_only=True)
     preflight: bool = field(default=False, kw_only=True)
+    mode: Mode = field(default="enforce", kw_only=True)
 
     def __post_init__(self) -> None:
         name = f"rule {self.path!r}"
@@ -86,6 +101,7 @@ class Rule:
             raise ConfigurationError(
                 f'{name}: access must be "required", "optional", "public" or "passthrough"'
             )
+        check_mode(self.mode, f"{name}: ")
         for setting, values in (
             ("methods", self.methods),
             ("scopes", self.scopes),
@@ -144,6 +160,8 @@ class Requirement:
         scopes_any: Of each of these, the token must have one.
         claims: What the claims must be, all of which must hold.
         preflight: Whether a CORS preflight for this request needs no token.
+        report_only: Whether the request is let through, whatever it brings.
+        rules: Numbers of the rules that decided, counted from 1; empty where none did.
     """
 
     access: Access = "required"
@@ -151,6 +169,23 @@ class Requirement:
     scopes_any: tuple[tuple[str, ...], ...] = ()
     claims: tuple[ClaimCondition, ...] = ()
     preflight: bool = False
+    report_only: bool = False
+    rules: tuple[int, ...] = ()
+
+    def lacks(self, verified: VerifiedToken) -> list[str]:
+        """Return what a token would need besides, in words."""
+        missing = [f"scope {scope}" for scope in self.scopes if scope not in verified.scopes]
+        missing += [
+            f"one of the scopes {', '.join(scopes)}"
+            for scopes in self.scopes_any
+            if verified.scopes.isdisjoint(scopes)
+        ]
+        missing += [
+            f"claim {shown_path(condition.path)}: {condition}"
+            for condition in self.claims
+            if not condition.holds(verified.read_only_claims)
+        ]
+        return missing
 
     def check(self, verified: VerifiedToken) -> None:
         """
@@ -217,7 +252,7 @@ class Policy:
         self.rules = given
         self._prefix = prefix
         self._recursive = recursive_methods
-        self._rules = tuple(map(_CompiledRule, given))
+        self._rules = tuple(_CompiledRule(number, one) for number, one in enumerate(given, start=1))
         self._exact, self._covering = PatternTree(), PatternTree()
         for number, rule in enumerate(self._rules):
             self._exact.add(number, rule.pattern.segments, rule.pattern.kind)
@@ -235,6 +270,10 @@ class Policy:
         self._remembered = lru_cache(REMEMBERED_DECISIONS)(self._decide_afresh)
         self._join = lru_cache(REMEMBERED_JOINS)(self._join_afresh)
         self._remembered_plain = lru_cache(REMEMBERED_DECISIONS)(self._decide_plain)
+
+    def paths_of(self, requirement: Requirement) -> str:
+        """Return the paths of the rules that decided, for a log."""
+        return ", ".join(self.rules[number - 1].path for number in requirement.rules)
 
     def requirement(self, environ: WSGIEnvironment) -> Requirement:
         """
@@ -260,10 +299,19 @@ class Policy:
             method, path = environ["REQUEST_METHOD"], environ.get("PATH_INFO", "")
             if len(path) <= MAX_REMEMBERED_CHARS and method != "OPTIONS":
                 return self._remembered_plain(path, method)
-        targets = read_request(environ, prefix=self._prefix, methods=self._in_form(environ))
+        targets = self.targets(environ)
         if len(targets) == 1:
             return self._preflight(targets[0], environ) or self._join(self._decide(targets[0]))
         return self._join(frozenset().union(*map(self._decide, targets)))
+
+    def targets(self, environ: WSGIEnvironment) -> list[Target]:
+        """
+        Return the resources that a request names, as they are read where rules decide.
+
+        Raises:
+            InvalidRequestError: As for :meth:`requirement`.
+        """
+        return read_request(environ, prefix=self._prefix, methods=self._in_form(environ))
 
     def _says_method_again(self, environ: WSGIEnvironment) -> bool:
         query = environ.get("QUERY_STRING")
@@ -375,7 +423,7 @@ class Policy:
 
 
 class _CompiledRule:
-    def __init__(self, rule: Rule) -> None:
+    def __init__(self, number: int, rule: Rule) -> None:
         self.pattern = Pattern(rule.path)
         self.relaxes = rule.access != "required"
         self.methods = None if rule.methods is None else frozenset(rule.methods)
@@ -387,6 +435,8 @@ class _CompiledRule:
             scopes_any=() if rule.scopes_any is None else (tuple(sorted(set(rule.scopes_any))),),
             claims=rule.claim_conditions(),
             preflight=rule.preflight,
+            report_only=rule.mode == "report",
+            rules=(number,),
         )
 
     def relaxes_for(self, method: str) -> bool:
@@ -408,6 +458,8 @@ def _all_of(requirements: Iterable[Requirement]) -> Requirement:
         scopes=tuple(sorted({scope for one in different for scope in one.scopes})),
         scopes_any=tuple(scopes for one in different for scopes in one.scopes_any),
         claims=tuple(condition for one in different for condition in one.claims),
+        report_only=all(one.report_only for one in different),
+        rules=tuple(sorted({number for one in different for number in one.rules})),
     )
 
 

@@ -8,7 +8,6 @@ and of OAuth the challenge.
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from types import MappingProxyType
@@ -36,12 +35,12 @@ from ..errors import (
     NotFoundError,
     TooManyAttemptsError,
     UnavailableError,
-    UnknownKeyError,
     UnsupportedGrantTypeError,
     UnsupportedMediaTypeError,
     UnsupportedTokenTypeError,
 )
 from .bearer import challenge
+from .refusals import tell_refusal
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -49,8 +48,6 @@ if TYPE_CHECKING:
     from ..sessions import Grant
 
 _Members = dict[str, object]
-
-logger = logging.getLogger("jwt_middleware")
 
 
 class Answer(NamedTuple):
@@ -133,21 +130,6 @@ def send_nothing(start_response: StartResponse) -> Iterable[bytes]:
     return []
 
 
-def log_refusal(error: AuthError | UnavailableError) -> None:
-    """
-    Log why a request was refused, without a word of what the client sent.
-
-    Only an unknown *kid* is quoted, escaped and cut: it tells of a rotation that went wrong.
-    """
-    if isinstance(error, UnavailableError):
-        cause = type(error.__cause__).__name__ if error.__cause__ else "no further cause"
-        logger.error("unavailable: %s (%s)", error, cause)
-    elif isinstance(error, UnknownKeyError) and error.kid is not None:
-        logger.info("refused: %s: %.80a", error.code, error.kid)
-    else:
-        logger.info("refused: %s", error.code)
-
-
 Style = Literal["problem", "envelope", "oauth"]
 Language = Literal["en", "zh"]
 
@@ -202,9 +184,19 @@ class Responses:
         error: AuthError | UnavailableError,
         environ: WSGIEnvironment,
         start_response: StartResponse,
+        *,
+        rules: str = "",
     ) -> Iterable[bytes]:
-        """Answer *error* as a WSGI app would, and log it."""
-        log_refusal(error)
+        """
+        Answer *error* as a WSGI app would, and tell it as an event.
+
+        Args:
+            error: Why the request is refused.
+            environ: Of the request.
+            start_response: Of the request.
+            rules: Paths of the rules that decided, for the event.
+        """
+        tell_refusal(error, environ, rules=rules)
         answer = self.answer_to(error)
         headers = [*self._headers(error, answer, environ), *_further_headers(error)]
         media_type, make = _BODIES[self.style]

@@ -324,7 +324,7 @@ def test_a_forked_child_has_all_turns() -> None:
     ],
 )
 def test_names_the_setting_and_the_mend(setting: str, value: Any) -> None:
-    with pytest.raises(ConfigurationError, match=f"{setting} is .*; set it to a .*number"):
+    with pytest.raises(ConfigurationError, match=f"{setting} must be a .*number"):
         SecretHasher(**{setting: value})
 
 

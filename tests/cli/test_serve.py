@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -7,6 +8,7 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from queue import SimpleQueue
 from types import SimpleNamespace
@@ -114,6 +116,137 @@ class TestServer:
             assert fetch(running.url)[0] == 401
 
 
+class TestService:
+    @pytest.fixture(autouse=True)
+    def app(self, folder: Path) -> None:
+        (folder / "myapp.py").write_text(APP)
+
+    def test_logs_who_was_served_and_why_one_was_not(
+        self, folder: Path, serving: Serving, invoke: Invoke
+    ) -> None:
+        configure(folder, "[logging]\nformat = 'json'\n")
+        token = invoke("token", "issue", "--uid", "42").stdout.strip()
+        with serving([*COMMAND, "myapp:app", "--timeout", "20"], cwd=folder) as running:
+            fetch(f"{running.url}/a%0ab?access_token=x", token)
+            fetch(f"{running.url}/refused")
+        lines = running.log.read_text().splitlines()
+        found = [json.loads(line) for line in lines if line.startswith("{")]
+        access = {one["path"]: one for one in found if one.get("event") == "access"}
+        assert access["/a\\nb"]["sub"] == "42"
+        assert access["/refused"]["sub"] == "-"
+        [refused] = [one for one in found if one.get("event") == "request.refused"]
+        assert refused["reason"] == "missing_token"
+        assert "access_token" not in running.log.read_text()
+
+    def test_reads_the_configuration_again_and_keeps_the_last_good_one(
+        self, folder: Path, serving: Serving, invoke: Invoke
+    ) -> None:
+        text = (folder / "jwt.toml").read_text()
+        command = [*COMMAND, "--workers", "1", "myapp:app"]
+        with serving(command, cwd=folder) as running:
+            assert fetch(running.url)[0] == 401
+            configure(folder, "[[rules]]\npath = '/'\naccess = 'public'\n")
+            hang_up(running)
+            assert fetch(running.url)[0] == 500  # the app wants a REMOTE_USER
+            (folder / "jwt.toml").write_text("isuer = 1\n" + text)
+            hang_up(running)
+            assert fetch(running.url)[0] == 500
+        assert running.process.returncode == 0
+        assert "not reloaded: Error: jwt.toml: isuer: " in running.log.read_text()
+
+
+def configure(folder: Path, text: str) -> None:
+    with (folder / "jwt.toml").open("a") as config:
+        config.write(text)
+
+
+def hang_up(running: Any) -> None:
+    """Send SIGHUP, and wait until another worker has started and the one before has ended."""
+    booted = running.log.read_text().count("Booting worker")
+    exiting = running.log.read_text().count("Worker exiting")
+    running.process.send_signal(signal.SIGHUP)
+    for _ in range(2000):
+        text = running.log.read_text()
+        if text.count("Booting worker") > booted and text.count("Worker exiting") > exiting:
+            return
+        with suppress(subprocess.TimeoutExpired):
+            running.process.wait(0.01)
+    pytest.fail(running.log.read_text())
+
+
+class TestOptions:
+    @pytest.fixture
+    def given(self, monkeypatch: pytest.MonkeyPatch, folder: Path) -> dict[str, Any]:
+        given: dict[str, Any] = {}
+        monkeypatch.setattr(sys, "path", sys.path.copy())
+        monkeypatch.setattr(server, "run", lambda load, **settings: given.update(settings))
+        return given
+
+    def test_come_from_the_file(self, invoke: Invoke, folder: Path, given: dict[str, Any]) -> None:
+        configure(
+            folder,
+            "[serve]\nbind = 'unix:s'\nworkers = 3\nthreads = 4\naccess_log = false\n"
+            "preload = false\ngunicorn = { timeout = 50 }\n",
+        )
+        assert invoke("serve", "myapp:app").exit_code == 0
+        assert given == {
+            "bind": "unix:s",
+            "workers": 3,
+            "threads": 4,
+            "preload_app": False,
+            "timeout": 50,
+            "log_format": "line",
+        }
+
+    def test_of_the_command_line_come_first(
+        self, invoke: Invoke, folder: Path, given: dict[str, Any]
+    ) -> None:
+        configure(folder, "[serve]\nworkers = 3\ngunicorn = { timeout = 50 }\n")
+        options = ["--workers", "1", "--reload", "--timeout", "9", "--max-requests", "100"]
+        assert invoke("serve", "myapp:app", *options).exit_code == 0
+        assert (given["workers"], given["timeout"], given["max_requests"]) == (1, 9, 100)
+        assert (given["reload"], given["preload_app"]) == (True, False)
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            pytest.param(["--no-such-option", "1"], "--no-such-option", id="unknown"),
+            pytest.param(["--timeout", "x"], "timeout", id="no number"),
+            pytest.param(["other:app"], "other:app", id="second app"),
+        ],
+    )
+    def test_that_gunicorn_does_not_know_are_refused(
+        self, invoke: Invoke, given: dict[str, Any], options: list[str], message: str
+    ) -> None:
+        result = invoke("serve", "myapp:app", *options)
+        assert result.exit_code == 2
+        assert message in result.stderr
+        assert not given
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            pytest.param("workers = 0", "serve.workers must be a whole number", id="workers"),
+            pytest.param("threads = 9999", "serve.threads must be a whole", id="threads"),
+            pytest.param("gunicorn = { Timeout = 1 }", "serve.gunicorn.Timeout: is no", id="name"),
+            pytest.param("gunicorn = { timeout = 1.5 }", "serve.gunicorn.timeout: ", id="kind"),
+        ],
+    )
+    def test_in_the_file_are_checked(
+        self, invoke: Invoke, folder: Path, given: dict[str, Any], text: str, message: str
+    ) -> None:
+        configure(folder, f"[serve]\n{text}\n")
+        result = invoke("serve", "myapp:app")
+        assert result.exit_code == 1
+        assert message in result.stderr
+        assert result.stderr.count("\n") == 1
+
+    @pytest.mark.parametrize("settings", [{"tmeout": 1}, {"timeout": "x"}, {"worker_class": 1}])
+    def test_of_gunicorn_are_checked_before_it_starts(self, settings: dict[str, Any]) -> None:
+        with pytest.raises(ConfigurationError, match=f"serve.gunicorn.{next(iter(settings))}: "):
+            server.run(_app, **settings)
+
+
 def run(command: list[str], *, cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         command,
@@ -141,7 +274,14 @@ class TestCommand:
         options = ["--bind", "unix:socket", "--workers", "3"]
         assert invoke("serve", "served_app:app", *options).exit_code == 0
         assert given.pop("app").app is sys.modules["served_app"].app
-        assert given == {"bind": "unix:socket", "workers": 3}
+        assert given == {
+            "bind": "unix:socket",
+            "workers": 3,
+            "threads": 1,
+            "preload_app": True,
+            "accesslog": "-",
+            "log_format": "line",
+        }
         assert sys.path[0] == str(folder)
         # and once is enough
         assert invoke("serve", "served_app:app").exit_code == 0

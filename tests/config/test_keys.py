@@ -39,8 +39,6 @@ class TestKeys:
             pytest.param(SECRET, SECRET, id="as it is"),
             pytest.param(SECRET + "\n", SECRET, id="newline"),
             pytest.param(SECRET + "\r\n", SECRET, id="carriage return and newline"),
-            pytest.param(SECRET + "\n\n", SECRET + "\n", id="only one newline"),
-            pytest.param(SECRET + " ", SECRET + " ", id="space"),
         ],
     )
     def test_strips_the_last_newline_of_a_secret_file(

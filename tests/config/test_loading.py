@@ -54,12 +54,29 @@ class TestWrap:
         protected = wrap(folder / "jwt.toml", "named_app:site.app")
         assert protected.app is sys.modules["named_app"].site.app
 
+    @pytest.mark.parametrize("call", ["create_app()", "create_app('x', name='y')"])
+    def test_calls_a_factory(
+        self, folder: Path, monkeypatch: pytest.MonkeyPatch, call: str
+    ) -> None:
+        (folder / "factory_app.py").write_text(
+            "made = []\ndef app(environ, start_response): ...\n"
+            "def create_app(*a, **k):\n    made.append((a, k))\n    return app\n"
+        )
+        monkeypatch.syspath_prepend(folder)
+        protected = wrap(folder / "jwt.toml", f"factory_app:{call}")
+        module = sys.modules.pop("factory_app")
+        assert protected.app is module.app
+        assert module.made in ([((), {})], [(("x",), {"name": "y"})])
+
     @pytest.mark.parametrize(
         ("name", "parts"),
         [
             pytest.param("json", ['"module:attr"'], id="no attribute"),
             pytest.param("json:", ['"module:attr"'], id="empty attribute"),
-            pytest.param("json:loads()", ['"module:attr"'], id="a call"),
+            pytest.param("json:loads()", ["missing a required argument: 's'"], id="a call"),
+            pytest.param("json:loads(s=x)", ["literal arguments"], id="a name"),
+            pytest.param("json:loads('1'", ["literal arguments"], id="open"),
+            pytest.param("json:loads('1') + 1", ["literal arguments"], id="no call"),
             pytest.param("no_such_app:app", ["no module 'no_such_app'", "PYTHONPATH"], id="module"),
             pytest.param("json.nothing:app", ["no module 'json.nothing'"], id="submodule"),
             pytest.param("no_such.app:app", ["no module 'no_such'"], id="package"),

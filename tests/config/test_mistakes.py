@@ -130,7 +130,7 @@ MISTAKES = [
     pytest.param("issuer='i'\naudience=['']", ["audience: must be a list of"], id="empty in list"),
     pytest.param("leeway_seconds = true", ["leeway_seconds: must be a number"], id="bool leeway"),
     pytest.param("leeway_seconds = 301", ["toml: leeway_seconds must be 0 to 300"], id="leeway"),
-    pytest.param("leeway_seconds = nan", ["toml: leeway_seconds must be 0 to 300"], id="nan"),
+    pytest.param("leeway_seconds = nan", ["leeway_seconds: must be a finite number"], id="nan"),
     pytest.param("token_type = 'JWT'", ['token_type: must be "at+jwt"'], id="token type"),
     pytest.param("cache_size = 1.0", ["cache_size: must be a whole number"], id="float size"),
     pytest.param("cache_size = true", ["cache_size: must be a whole number"], id="bool size"),
@@ -161,7 +161,7 @@ MISTAKES = [
     ),
     pytest.param(
         "[endpoint]\n" + ACCOUNTS + "[accounts.hasher]\ntime_cost = 0",
-        ["accounts.hasher.time_cost is 0; set it to a whole number"],
+        ["accounts.hasher.time_cost must be a whole number from 1 to 1000"],
         id="hasher",
     ),
     pytest.param(
@@ -246,7 +246,9 @@ MISTAKES = [
         id="no such file",
     ),
     pytest.param("[keys]\nsecret_file = '.'", ["keys.secret_file: ", "directory"], id="directory"),
-    pytest.param('[keys]\nsecret_file = "\\u0000"', ["keys.secret_file: ", "not a f"], id="NUL"),
+    pytest.param(
+        '[keys]\nsecret_file = "\\u0000"', ["keys.secret_file: ", "control character"], id="NUL"
+    ),
     pytest.param(
         "[keys]\nsecret_file = 'short'",
         ["keys.secret_file: secret has 12 bytes, HS256 needs at least 32", "init"],

@@ -272,7 +272,7 @@ def test_sessions_from_login_to_logout(style: str, everything: Everything, tmp_p
     said.append(replayed.text + post("/revoke", {"token": fourth["refresh_token"]}).text)
     shown = [repr(one) for one in (sessions.store, *sessions.store.list(), sessions, endpoint)]
     accounts.close()
-    assert "refresh token replayed" in everything.text
+    assert "token.replayed" in everything.text
     assert "too_many_attempts" in everything.text
     assert_silent(everything.text, secrets)
     assert_silent("\n".join([*said, *shown]), secrets)

@@ -100,3 +100,19 @@ def test_challenge_quotes_every_parameter() -> None:
     assert value == (
         'Bearer realm="api", error="insufficient_scope", error_description="No.", scope="a b"'
     )
+
+
+@pytest.mark.parametrize(
+    ("value", "part"),
+    [
+        ("Bearer: abc.def.ghi", "a colon follows the scheme"),
+        ("Bearer Bearer abc.def.ghi", "the scheme is there twice"),
+        ('Bearer {"access_token": "abc.def.ghi"}', "send its access_token"),
+        ("Bearer ", "the token is missing"),
+        ("Bearer abc def", "exactly one"),
+    ],
+)
+def test_says_what_is_wrong_and_quotes_nothing(value: str, part: str) -> None:
+    with pytest.raises(InvalidRequestError, match=part) as refused:
+        parse_authorization(value)
+    assert "abc" not in str(refused.value)

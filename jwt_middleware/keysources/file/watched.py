@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 import math
 import os
 import stat
@@ -15,9 +14,8 @@ from typing import ClassVar, Final, NamedTuple
 
 from ...core.keys import KeySet
 from ...errors import ConfigurationError
+from ...events import Name, emit
 from ...fork import PerProcess
-
-logger = logging.getLogger(__name__)
 
 MAX_FILE_BYTES: Final = 1024 * 1024
 REFRESH_SECONDS: Final = 1.0
@@ -141,15 +139,16 @@ class WatchedKeys:
             return
         keys, until = self._read(document, now)
         if tuple(keys) != tuple(self._keys):
-            names = ", ".join(repr(key.kid) for key in keys)
-            logger.info("%r has changed; keys in force: %s", str(self._path), names)
+            names = ", ".join(key.kid for key in keys)
+            emit(Name.KEYS_CHANGED, file=str(self._path), keys=names)
             self._keys = keys
         self._digest, self._until = digest, until
 
     def _complain(self, seen: Signature | None, reason: str) -> None:
         if self._complaint != (seen, reason):
             self._complaint = (seen, reason)
-            logger.error("%r: %s; the keys read before stay in force", str(self._path), reason)
+            kept = f"{reason}; the keys read before stay in force"
+            emit(Name.KEYS_FAILED, file=str(self._path), detail=kept)
 
 
 def file_signature(path: Path) -> Signature:

@@ -12,8 +12,10 @@ from dataclasses import dataclass, fields
 from functools import partial
 from typing import Final, NamedTuple, TypeGuard
 
+from ...bounds import check_seconds
 from ...core.keys import Key, KeySet
 from ...errors import ConfigurationError, UnavailableError
+from ...events import Name, emit
 from ...fork import PerProcess
 from .fetching import Fetched, FetchError
 
@@ -52,9 +54,7 @@ class Timing:
 
     def __post_init__(self) -> None:
         for one in fields(self):
-            value = getattr(self, one.name)
-            if type(value) not in {int, float} or not 0 <= value < math.inf:
-                raise ConfigurationError(f"{one.name} must be a number of seconds, at least 0")
+            check_seconds(one.name, getattr(self, one.name))
         if not 0 < self.min_refresh_seconds <= self.max_refresh_seconds:
             raise ConfigurationError(
                 "min_refresh_seconds must be above 0 and at most max_refresh_seconds"
@@ -145,6 +145,14 @@ class RefreshedKeys:
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._name}>"
 
+    @property
+    def age_seconds(self) -> float | None:
+        """How long ago the keys were fetched; ``None`` if there are none yet."""
+        held = self._held
+        if held is None:
+            return None
+        return self._clock() - (held.usable_until - self._timing.max_stale_seconds)
+
     def current(self) -> KeySet:
         """
         Return the keys in force: the same object for as long as the same keys are published.
@@ -224,7 +232,7 @@ class RefreshedKeys:
                 self._held = fetched
             else:
                 flights.record(now=self._clock(), failure=failure)
-                logger.warning("keys not fetched: %s", failure)
+                emit(Name.KEYS_FAILED, url=self._name, detail=failure)
                 held = self._held
                 if held is not None:
                     # Until the next try is due, requests need not ask whether it is.
@@ -247,7 +255,8 @@ class RefreshedKeys:
                 keys = held.keys
             else:
                 kids = ", ".join(key.kid for key in keys)
-                logger.info("keys fetched from %s: %.500a", document.fetched_from, kids)
+                name = Name.KEYS_FETCHED if held is None else Name.KEYS_CHANGED
+                emit(name, url=document.fetched_from, keys=kids)
         return _Held(
             keys,
             digest,

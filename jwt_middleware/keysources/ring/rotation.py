@@ -15,6 +15,7 @@ from ...core.jws import canonical_alg
 from ...core.keys import Key
 from ...core.trust import MAX_LEEWAY_SECONDS
 from ...errors import ConfigurationError
+from ...events import Name, emit
 from .directory import RingDirectory
 from .manifest import Manifest, RingKey, begun
 
@@ -131,6 +132,8 @@ def rotate(
             after = after.rotated(new, now=now, retire_after=retire_after)
         if after is not before:
             ring.write_manifest(after)
+    if outcome == "rotated":
+        emit(Name.RING_ROTATED, file=str(directory), kid=after.active.kid)
     retired = {key.kid for key in after.retired} - {key.kid for key in before.retired}
     return RingChange(outcome, after, tuple(sorted(retired)))
 

@@ -11,6 +11,7 @@ from typing import Final
 
 from ...core.revocation import RevocationSource
 from ...errors import ConfigurationError, UnavailableError
+from ...events import Name, emit
 from ...fork import PerProcess
 from ..store import TIMEOUT_SECONDS, Cursor, SessionStore
 from .live import LiveRevocations
@@ -76,6 +77,10 @@ class Revocations(RevocationSource):
     def __len__(self) -> int:
         """Return how many revocations are held."""
         return len(self._live)
+
+    def seconds_behind(self) -> float:
+        """Return how long ago the store told all that was revoked; infinite before it did."""
+        return self._monotonic() - self._asked_at
 
     def __call__(self, claims: Mapping[str, object], /) -> bool:
         """
@@ -143,10 +148,14 @@ class Revocations(RevocationSource):
         try:
             self._asked_at = self._read_all(begun)
         except UnavailableError as error:
+            if self._down is None:
+                emit(Name.STORE_LOST, store=repr(self.store), detail=str(error))
             self._down = str(error)
             self._retry_at = self._monotonic() + _RETRY_SECONDS
             self._ask_at = min(self._retry_at, self._asked_at + self._max_delay_seconds)
             raise
+        if self._down is not None:
+            emit(Name.STORE_BACK, store=repr(self.store))
         self._down = None
         self._ask_at = self._asked_at + self._max_delay_seconds / 2
         if self._asked_at <= self._changed_at:  # it may have been asked just before the change

@@ -6,12 +6,13 @@ import json
 import math
 import re
 import secrets
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import islice
 from typing import Any, Final, TypeVar, cast, get_args
 
-from redis import Redis
+from redis import Redis, ResponseError
 
 from ....core.payload import JWTPayload
 from ....core.scope import valid_scopes
@@ -42,6 +43,26 @@ _KINDS: Final[Mapping[str, Kind]] = {kind: kind for kind in get_args(Kind)}
 _TEXTS: Final = ("subject", "auth", "scope", "ac_type")
 _TIMES: Final = ("created_at", "used_at", "expires_at", "ends_at", "tokens_until")
 _MAX_LIFETIME_SECONDS: Final = 10**10  # some 300 years; a server counts milliseconds in 63 bits
+
+
+MAX_SKEW_SECONDS: Final = 2
+
+
+def _read_configuration(client: Redis) -> tuple[str | None, str | None, str | None, float]:
+    """Return eviction, snapshots, log and clock; ``None`` for what the server does not tell."""
+
+    def setting(name: str) -> str | None:
+        try:
+            found: dict[str, str] = client.config_get(name)  # type: ignore[assignment]
+        except ResponseError:  # of a hosted one
+            return None
+        return found.get(name)
+
+    seconds, microseconds = client.time()
+    return (
+        setting("maxmemory-policy"), setting("save"), setting("appendonly"),
+        seconds + microseconds / 1e6,
+    )  # fmt: skip
 
 
 class RedisSessions:
@@ -80,6 +101,23 @@ class RedisSessions:
     def close(self) -> None:
         """Close this process's idle connections.  The next use connects again."""
         self._server.close()
+
+    def doubts(self) -> Iterator[str]:
+        """
+        Yield what of the server's configuration would lose sessions or revocations.
+
+        Raises:
+            UnavailableError: The store is unavailable.
+        """
+        began = time.time()
+        policy, saves, appends, seconds = self._server.ask(_read_configuration)
+        off = seconds - (began + time.time()) / 2
+        if policy not in {None, "noeviction"}:
+            yield f"maxmemory-policy is {policy}: the server may drop sessions: set noeviction"
+        if saves == "" and appends == "no":
+            yield "nothing is persisted: a restart ends all sessions: set appendonly yes"
+        if abs(off) > MAX_SKEW_SECONDS:
+            yield f"the server's clock is {off:+.0f} s from this host's: set both by NTP"
 
     def add(self, session: Session, *, max_per_subject: int = DEFAULT_MAX_PER_SUBJECT) -> None:
         """Record a new session."""

@@ -1,0 +1,55 @@
+"""Range checks of the numbers that a constructor is given."""
+
+from __future__ import annotations
+
+from .errors import ConfigurationError
+
+
+def check_whole(
+    name: str, value: object, minimum: int, maximum: int | None = None, *, note: str = ""
+) -> None:
+    """
+    Check that *value* is an ``int``, and ``minimum <= value <= maximum``.
+
+    Args:
+        name: The parameter, which the error begins with.
+        value: Given for it; a ``bool`` is refused.
+        minimum: The smallest that is accepted.
+        maximum: The largest; ``None`` for no limit.
+        note: Added to the error.
+
+    Raises:
+        ConfigurationError: It is not.
+    """
+    if type(value) is not int or value < minimum or (maximum is not None and value > maximum):
+        accepted = _range(minimum, maximum)
+        raise ConfigurationError(f"{name} must be a whole number{accepted}{note}")
+
+
+def check_seconds(
+    name: str, value: object, minimum: float = 0, maximum: float | None = None
+) -> None:
+    """
+    Check that *value* is a finite ``int`` or ``float``, and ``minimum <= value <= maximum``.
+
+    Args:
+        name: The parameter, which the error begins with.
+        value: Given for it; a ``bool`` is refused.
+        minimum: The smallest that is accepted.
+        maximum: The largest; ``None`` for any finite number.
+
+    Raises:
+        ConfigurationError: It is not.
+    """
+    most = float("inf") if maximum is None else maximum
+    if (
+        (type(value) is not int and type(value) is not float)
+        or not minimum <= value <= most  # false of a NaN
+        or value == float("inf")
+    ):
+        accepted = _range(minimum, maximum)
+        raise ConfigurationError(f"{name} must be a number of seconds{accepted}")
+
+
+def _range(minimum: float, maximum: float | None) -> str:
+    return f", at least {minimum}" if maximum is None else f" from {minimum} to {maximum}"

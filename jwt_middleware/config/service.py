@@ -1,0 +1,237 @@
+"""``[logging]``, ``[metrics]``, ``[serve]`` and ``[environ]``: the service that is run."""
+
+# ruff: noqa: RUF009  setting() is dataclasses.field(), which makes no value
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
+
+from .. import events
+from ..bounds import check_whole
+from ..endpoint.app import TokenEndpoint
+from ..errors import ConfigurationError
+from ..events import DEFAULT_MAX_PER_SECOND, Format, Name
+from ..wsgi.environ import ClaimKeys, ClaimName
+from ..wsgi.metrics import Metrics
+from ..wsgi.middleware import JWTMiddleware
+from ..wsgi.policy import Policy, Rule
+from .callables import find
+from .reading import Place, Section, choice, environ_keys, flag, setting, text, texts, whole
+
+if TYPE_CHECKING:
+    from ..sessions import Revocations
+    from .settings import Settings
+
+Level = Literal["debug", "info", "warning", "error"]
+
+METRICS_DIRECTORY: Final = "PROMETHEUS_MULTIPROC_DIR"
+"""The variable that names a folder for the metrics of several processes; prometheus-client's."""
+
+MAX_WORKERS: Final = 1024
+MAX_PER_SECOND: Final = 10_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoggingSettings(Section):
+    """
+    ``[logging]``.
+
+    Attributes:
+        format: Of the lines that are written where the application has not configured logging.
+        level: The lowest that is logged, in the same case.
+        max_per_second: Of each event; the rest is counted.
+        on_event: Called with each event, ``"module:attr"``.
+    """
+
+    format: Format = setting(choice("line", "json"), "line")
+    level: Level = setting(choice("debug", "info", "warning", "error"), "info")
+    max_per_second: int = setting(whole, DEFAULT_MAX_PER_SECOND)
+    on_event: str | None = setting(text, None)
+
+    def start(self) -> None:
+        """
+        Begin to log and to call *on_event*.
+
+        Raises:
+            ConfigurationError: A setting is unusable, or there is no such callable.
+        """
+        with self.place.named_by_member():
+            check_whole("max_per_second", self.max_per_second, 1, MAX_PER_SECOND)
+        events.limit(self.max_per_second)
+        events.set_up(format=self.format, level=getattr(logging, self.level.upper()))
+        if self.on_event is not None:
+            place = self.place.member("on_event")
+            events.listen(find(f"{place.file}: {place.name}:", self.on_event))
+        events.emit(Name.CONFIGURATION_LOADED, file=str(self.place.file))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricsSettings(Section):
+    """
+    ``[metrics]``: without this table nothing is counted.
+
+    Attributes:
+        path: Where they are exported; ``None`` leaves that to the application.
+        access: Of *path*.
+        scopes: That *path* asks for.
+        directory: A folder for the integers of several processes, relative to the file; by default
+            what ``PROMETHEUS_MULTIPROC_DIR`` names.
+    """
+
+    path: str | None = setting(text, None)
+    access: Literal["required", "public"] = setting(choice("required", "public"), "required")
+    scopes: tuple[str, ...] = setting(texts, ())
+    directory: str | None = setting(text, None)
+
+    def build(self, issuers: Mapping[str, object], environ: Mapping[str, str]) -> Metrics:
+        """
+        Make what counts.
+
+        Raises:
+            ConfigurationError: A setting is unusable, or the extra ``metrics`` is not installed.
+        """
+        try:
+            import prometheus_client  # noqa: F401, PLC0415  an extra
+        except ModuleNotFoundError as error:
+            raise self.place.error(
+                f"{error.name} is missing: pip install 'wsgi-jwt-middleware[metrics]'"
+            ) from error
+        named = environ.get(METRICS_DIRECTORY) or None
+        if self.directory is not None:
+            named = str(self.place.file.parent / self.directory)
+        with self.place.named_by_member():
+            return Metrics(directory=named, issuers=issuers)
+
+    def policy(self) -> Policy:
+        """
+        Return what *path* asks for.
+
+        Raises:
+            ConfigurationError: It is no path, or public with scopes.
+        """
+        with self.place.named():
+            policy = Policy([Rule(self.path or "", access=self.access, scopes=self.scopes)])
+        if "*" in (self.path or ""):
+            raise self.place.member("path").error("must be one path, without *")
+        return policy
+
+    def connect(
+        self, metrics: Metrics, protected: JWTMiddleware, revocations: Revocations | None
+    ) -> None:
+        """
+        Have *metrics* see what *protected* consists of, and mount *path*.
+
+        Raises:
+            ConfigurationError: *path* is taken, or unusable.
+        """
+        metrics.watch(
+            protected.verifier,
+            lag=None if revocations is None else revocations.seconds_behind,
+            held=None if revocations is None else revocations.__len__,
+            waiting=_hasher_queue(protected.endpoint),
+        )
+        if self.path is None:
+            return
+        guarded = JWTMiddleware(
+            metrics,
+            verifier=protected.verifier,
+            policy=self.policy(),
+            responses=protected.responses,
+        )
+        with self.place.named_by_member():
+            protected.mount(self.path, guarded)
+
+
+class _Accounts(Protocol):
+    @property
+    def waiting(self) -> int: ...
+
+
+def _hasher_queue(endpoint: object) -> Callable[[], int] | None:
+    """Return what tells how many logins wait for the hasher of ``[accounts]``, if there is one."""
+    verifiers = endpoint.verifiers.values() if isinstance(endpoint, TokenEndpoint) else ()
+    for verify in verifiers:
+        accounts: _Accounts | None = getattr(getattr(verify, "func", None), "__self__", None)
+        if accounts is not None and hasattr(accounts, "waiting"):
+            return lambda: accounts.waiting
+    return None
+
+
+_OPTION: Final = re.compile("[a-z][a-z_]*")
+
+
+def _options(value: object, place: Place) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise place.error("must be a table of gunicorn's settings")
+    for key, member in value.items():
+        if not _OPTION.fullmatch(key):
+            raise place.member(key).error("is no setting of gunicorn")
+        if isinstance(member, str):
+            text(member, place.member(key))
+        elif type(member) is int:
+            whole(member, place.member(key))
+        elif not isinstance(member, bool):
+            raise place.member(key).error("must be a string, a whole number, true or false")
+    return value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServeSettings(Section):
+    """
+    ``[serve]``: what ``jwt-middleware serve`` does where its options do not say.
+
+    Attributes:
+        access_log: One line for each request, with the subject of its token.
+        preload: Build the app once, before the workers are forked: less memory, quicker starts.
+        gunicorn: Further settings, by gunicorn's names.
+    """
+
+    bind: str = setting(text, "127.0.0.1:8000")
+    workers: int = setting(whole, 2)
+    threads: int = setting(whole, 1)
+    access_log: bool = setting(flag, default=True)
+    preload: bool = setting(flag, default=True)
+    gunicorn: Mapping[str, Any] | None = setting(_options, None)
+
+    def check(self) -> None:
+        """
+        Check the numbers.
+
+        Raises:
+            ConfigurationError: One is out of bounds.
+        """
+        with self.place.named_by_member():
+            check_whole("workers", self.workers, 1, MAX_WORKERS)
+            check_whole("threads", self.threads, 1, MAX_WORKERS)
+
+
+def own_environ(value: object, place: Place) -> dict[str, ClaimName | bool]:
+    """Read ``[environ]``: keys and claims, and ``keep_authorization``."""
+    if not isinstance(value, dict):
+        raise place.error('must be a table, as in HTTP_X_FORWARDED_EMAIL = "email"')
+    keys = dict(value)
+    keep = flag(keys.pop("keep_authorization", True), place.member("keep_authorization"))
+    return {**environ_keys(keys, place), "keep_authorization": keep}
+
+
+def build_claim_keys(settings: Settings) -> ClaimKeys | None:
+    """Make the keys of ``[environ]`` and of each ``[[trusted]]``, if there are any."""
+    own: dict[str, Any] = dict(settings.environ or {})
+    keeps = own.pop("keep_authorization", True)
+    trusted = {one.issuer: one.environ for one in settings.trusted if one.environ}
+    if not own and not trusted and keeps:
+        return None
+    if own and settings.issuer is None:
+        raise settings.place.member("environ").error(
+            "is of tokens of the own issuer: write environ = { … } below [[trusted]]"
+        )
+    try:
+        return ClaimKeys(
+            own, issuer=settings.issuer or "", trusted=trusted, keeps_authorization=keeps
+        )
+    except ConfigurationError as error:
+        raise settings.place.member("environ").error(str(error)) from error

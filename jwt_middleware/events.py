@@ -1,0 +1,336 @@
+"""
+Events: what an operator may want to know, by stable names.
+
+Each goes to the logger ``jwt_middleware`` as a readable line, with its fields as ``extra``, and to
+every listener.  The log is bounded: of each event so many a second, the rest is counted and told
+by the next line of the same event.  Listeners get every event, whatever the level of the logger.
+
+What a client sent is escaped and cut.  No field is ever a token, a secret or a whole claim set.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from typing import Any, Final, Literal, NamedTuple, TypedDict, TypeVar, Unpack
+
+logger = logging.getLogger("jwt_middleware")
+
+DEFAULT_MAX_PER_SECOND: Final = 20
+MAX_FIELD_CHARS: Final = 200
+
+T = TypeVar("T")
+Format = Literal["line", "json"]
+
+
+class Name(StrEnum):
+    """The names of all events."""
+
+    REQUEST_ALLOWED = "request.allowed"
+    REQUEST_REFUSED = "request.refused"
+    REQUEST_REPORTED = "request.reported"
+    REQUEST_UNAVAILABLE = "request.unavailable"
+    LOGIN_SUCCEEDED = "login.succeeded"
+    LOGIN_FAILED = "login.failed"
+    LOGIN_LIMITED = "login.limited"
+    TOKEN_ISSUED = "token.issued"  # noqa: S105  the name of an event
+    TOKEN_REFRESHED = "token.refreshed"  # noqa: S105  the same
+    TOKEN_REPEATED = "token.repeated"  # noqa: S105  the same
+    TOKEN_REPLAYED = "token.replayed"  # noqa: S105  the same
+    TOKEN_REVOKED = "token.revoked"  # noqa: S105  the same
+    SESSION_ENDED = "session.ended"
+    KEYS_FETCHED = "keys.fetched"
+    KEYS_FAILED = "keys.failed"
+    KEYS_CHANGED = "keys.changed"
+    RING_ROTATED = "ring.rotated"
+    STORE_LOST = "store.lost"
+    STORE_BACK = "store.back"
+    CLOCK_SKEW = "clock.skew"
+    CONFIGURATION_LOADED = "configuration.loaded"
+
+
+LEVELS: Final[Mapping[Name, int]] = dict.fromkeys(Name, logging.INFO) | {
+    Name.REQUEST_ALLOWED: logging.DEBUG,
+    Name.REQUEST_REPORTED: logging.WARNING,
+    Name.REQUEST_UNAVAILABLE: logging.ERROR,
+    Name.LOGIN_LIMITED: logging.WARNING,
+    Name.TOKEN_REPLAYED: logging.WARNING,
+    Name.KEYS_FAILED: logging.WARNING,
+    Name.STORE_LOST: logging.ERROR,
+    Name.CLOCK_SKEW: logging.WARNING,
+}
+"""The level at which each is logged."""
+
+
+class Fields(TypedDict, total=False):
+    """
+    What an event may say.
+
+    Attributes:
+        reason: The stable code of an error.
+        detail: Of our own words, why.
+        method: Of the request.
+        path: Of the request, without its query.
+        client: Address of the client.
+        rule: Paths of the rules that decided, joined by a comma.
+        issuer: *iss* of a token; unverified where its signature was not the reason to trust it.
+        kid: *kid* of a token, in the same way.
+        jti: *jti* of a token, in the same way.
+        sub: *sub* of a token, in the same way.
+        client_type: Of an account that logs in.
+        sid: Of a session.
+        keys: The *kid* of each key in force.
+        url: Of a key set, without its query.
+        store: Of sessions or accounts, without its password.
+        file: Of a configuration.
+    """
+
+    reason: str
+    detail: str
+    method: str
+    path: str
+    client: str
+    rule: str
+    issuer: str
+    kid: str
+    jti: str
+    sub: str
+    client_type: str
+    sid: str
+    keys: str
+    url: str
+    store: str
+    file: str
+
+
+class Event(NamedTuple):
+    """
+    One event.
+
+    Attributes:
+        name: What happened.
+        at: When; seconds since the Unix epoch.
+        fields: What is known of it, escaped.
+    """
+
+    name: Name
+    at: float
+    fields: Mapping[str, str | float]
+
+
+Listener = Callable[[Event], object]
+
+Counter = Callable[[Name, Fields], object]
+
+_listeners: list[Listener] = []
+_counters: list[Counter] = []
+
+tells_allowed: Final[list[object]] = []
+"""
+Not empty while ``request.allowed`` is logged or listened to.
+
+On the way of every request, where asking the logger for its level would be felt.  It is looked up
+again with every other event, so that a level that is changed later counts soon.
+"""
+
+
+def listen(listener: Listener) -> Callable[[], None]:
+    """
+    Call *listener* with every event from now on, ``request.allowed`` included; once if given twice.
+
+    It is called in the thread of the event, before the answer: it should be quick.  An exception
+    in it is logged, and changes nothing.
+
+    Returns:
+        A function that ends it.
+    """
+    return _add(listener, _listeners)
+
+
+def count(counter: Counter) -> Callable[[], None]:
+    """
+    Call *counter* with the name of every event but ``request.allowed``, and its first fields.
+
+    Returns:
+        A function that ends it.
+    """
+    return _add(counter, _counters)
+
+
+def _add(one: T, to: list[T]) -> Callable[[], None]:
+    if one not in to:
+        to.append(one)
+    _look_up_level()
+
+    def remove() -> None:
+        if one in to:
+            to.remove(one)
+        _look_up_level()
+
+    return remove
+
+
+def _look_up_level() -> None:
+    wanted = bool(_listeners) or logger.isEnabledFor(logging.DEBUG)
+    if wanted != bool(tells_allowed):
+        tells_allowed[:] = [True] if wanted else []
+
+
+class _Bound:
+    """Lets so many events of each name through in each second, and counts the others."""
+
+    def __init__(self) -> None:
+        self.max_per_second = DEFAULT_MAX_PER_SECOND
+        self._seconds: dict[Name, int] = {}
+        self._seen: dict[Name, int] = {}
+        self._left_out: dict[Name, int] = {}
+
+    def lets_through(self, name: Name, now: float) -> bool:
+        second = int(now)
+        if self._seconds.get(name) != second:
+            self._seconds[name], self._seen[name] = second, 0
+        self._seen[name] += 1
+        if self._seen[name] <= self.max_per_second:
+            return True
+        self._left_out[name] = self._left_out.get(name, 0) + 1
+        return False
+
+    def take_left_out(self, name: Name) -> int:
+        return self._left_out.pop(name, 0)
+
+
+_bound: Final = _Bound()
+
+
+def limit(max_per_second: int) -> None:
+    """Log at most so many events of each name in a second."""
+    _bound.max_per_second = max_per_second
+
+
+def emit(name: Name, more: Callable[[], Fields] | None = None, /, **fields: Unpack[Fields]) -> None:
+    """
+    Log an event, and tell it to the listeners.
+
+    Args:
+        name: What happened.
+        more: Returns further fields; not called where no one would get them.
+        fields: What is known of it; ``None`` and empty texts are left out.
+    """
+    _look_up_level()
+    is_logged = logger.isEnabledFor(LEVELS[name]) and _bound.lets_through(name, time.monotonic())
+    if name is not Name.REQUEST_ALLOWED:
+        for counter in _counters:
+            counter(name, fields)
+    if not is_logged and not _listeners:
+        return
+    known: dict[str, Any] = {**fields, **(more() if more is not None else {})}
+    event = Event(name, time.time(), {key: clean(one) for key, one in known.items() if one})
+    if is_logged:
+        _log(event)
+    for listener in tuple(_listeners):
+        try:
+            listener(event)
+        except Exception:
+            if _bound.lets_through(Name.CONFIGURATION_LOADED, time.monotonic()):
+                logger.exception("a listener failed at the event %s", name)
+
+
+def clean(value: object) -> str | float:
+    """Escape and cut what a client may have sent."""
+    if isinstance(value, int | float):
+        return value
+    text = str(value)
+    cut = text[:MAX_FIELD_CHARS]
+    shown = cut if cut.isascii() and cut.isprintable() else _escaped(cut)
+    return shown + "…" if len(text) > MAX_FIELD_CHARS else shown
+
+
+def _escaped(text: str) -> str:
+    return json.dumps(text)[1:-1].replace("\x7f", "\\u007f")
+
+
+def _log(event: Event) -> None:
+    fields = dict(event.fields)
+    left_out = _bound.take_left_out(event.name)
+    if left_out:
+        fields["left_out"] = left_out
+    line = " ".join((str(event.name), *(f"{key}={_quoted(one)}" for key, one in fields.items())))
+    logger.log(LEVELS[event.name], "%s", line, extra={"event": str(event.name), **fields})
+
+
+def _quoted(value: str | float) -> str:
+    text = str(value)
+    return f'"{text}"' if " " in text or "=" in text else text
+
+
+class LineFormatter(logging.Formatter):
+    """One readable line: time in UTC, level, and the event with its fields."""
+
+    converter = staticmethod(time.gmtime)
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s.%(msecs)03dZ %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S")
+
+
+class JSONFormatter(logging.Formatter):
+    """One JSON object in a line: ``time``, ``level``, ``event`` or ``message``, and the fields."""
+
+    converter = staticmethod(time.gmtime)
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Format *record*."""
+        at = self.formatTime(record, "%Y-%m-%dT%H:%M:%S")
+        members: dict[str, object] = {
+            "time": f"{at}.{int(record.msecs):03d}Z",
+            "level": record.levelname,
+        }
+        event = getattr(record, "event", None)
+        if event is None:
+            members["message"] = record.getMessage()
+        else:
+            members["event"] = event
+            names = (*Fields.__annotations__, "left_out")
+            members |= {name: vars(record)[name] for name in names if name in vars(record)}
+        if record.exc_info:
+            members["exception"] = self.formatException(record.exc_info)
+        return json.dumps(members)
+
+
+_FORMATTERS: Final[Mapping[Format, type[logging.Formatter]]] = {
+    "line": LineFormatter,
+    "json": JSONFormatter,
+}
+
+
+class FallbackHandler(logging.StreamHandler):  # type: ignore[type-arg]  # generic in stubs only
+    """Writes to stderr until the application configures logging of its own."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write *record*, unless a handler of the root logger gets it as well."""
+        if not logging.root.handlers:
+            super().emit(record)
+
+
+def set_up(*, format: Format = "line", level: int = logging.INFO) -> None:  # noqa: A002
+    """
+    Log to stderr, if the application has not configured logging.
+
+    Args:
+        format: Of each line.
+        level: The lowest that is logged, unless the logger has one already.
+    """
+    ours = [one for one in logger.handlers if isinstance(one, FallbackHandler)]
+    if logging.root.handlers or len(ours) < len(logger.handlers):
+        return
+    for one in ours:  # a second app in this process, or the same one again
+        logger.removeHandler(one)
+    handler = FallbackHandler(sys.stderr)
+    handler.setFormatter(_FORMATTERS[format]())
+    logger.addHandler(handler)
+    if ours or logger.level == logging.NOTSET:
+        logger.setLevel(level)
+    _look_up_level()

@@ -1,0 +1,90 @@
+"""What an event says of a request that is refused, or would be."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .. import events
+from ..core.jws import decode_segment, parse_object, split
+from ..errors import (
+    AuthError,
+    BadCredentialsError,
+    ImmatureTokenError,
+    TooManyAttemptsError,
+    UnavailableError,
+    UnknownKeyError,
+)
+from ..events import Fields, Name
+from .bearer import AUTHORIZATION, parse_authorization
+from .environ import CLAIMS, ERROR, describe
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+
+def tell_refusal(
+    error: AuthError | UnavailableError, environ: WSGIEnvironment, *, rules: str = ""
+) -> None:
+    """
+    Emit why a request is refused.
+
+    A login that failed has an event of its own.
+
+    Args:
+        error: Why.
+        environ: Of the request.
+        rules: Paths of the rules that decided.
+    """
+    if isinstance(error, UnavailableError):
+        _tell(Name.REQUEST_UNAVAILABLE, error, environ, rules)
+    elif not isinstance(error, BadCredentialsError | TooManyAttemptsError):
+        _tell(Name.REQUEST_REFUSED, error, environ, rules)
+    if isinstance(error, ImmatureTokenError):  # and of a good signature
+        events.emit(Name.CLOCK_SKEW, lambda: _claimed(environ), detail=str(error))
+
+
+def report(
+    error: AuthError | UnavailableError, environ: WSGIEnvironment, *, rules: str = ""
+) -> None:
+    """Emit why a request would be refused, and leave the code to the app."""
+    environ[ERROR] = error.code
+    _tell(Name.REQUEST_REPORTED, error, environ, rules)
+
+
+def _tell(
+    name: Name, error: AuthError | UnavailableError, environ: WSGIEnvironment, rules: str
+) -> None:
+    def more() -> Fields:
+        fields = describe(environ)
+        fields.update(_claimed(environ))
+        fields["rule"] = rules
+        if isinstance(error, UnknownKeyError) and error.kid:
+            fields["kid"] = error.kid
+        detail = str(error)
+        if isinstance(error, UnavailableError) and error.__cause__ is not None:
+            detail += f" ({type(error.__cause__).__name__})"
+        fields["detail"] = "" if detail == error.sentence else detail
+        return fields
+
+    events.emit(name, more, reason=error.code)
+
+
+def _claimed(environ: WSGIEnvironment) -> Fields:
+    """Return whose the token is: as it says itself, where it was not verified."""
+    claims, kid = environ.get(CLAIMS, {}), None
+    try:
+        jws = split(parse_authorization(environ.get(AUTHORIZATION)) or "")
+        kid = parse_object(decode_segment(jws.header, "header"), "header").get("kid")
+        claims = claims or parse_object(decode_segment(jws.payload, "payload"), "payload")
+    except AuthError:  # none, or none that can be read
+        pass
+    return {
+        "issuer": _text(claims.get("iss")),
+        "kid": _text(kid),
+        "jti": _text(claims.get("jti")),
+        "sub": _text(claims.get("sub")),
+    }
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""

@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import Result
+
+Invoke = Callable[..., Result]
+
+RULES = """
+[[rules]]
+path = "/health"
+access = "public"
+[[rules]]
+path = "/admin/*"
+methods = ["GET", "DELETE"]
+scopes = ["admin"]
+claims = { ac_type = ["email"] }
+[[rules]]
+path = "/trial/*"
+scopes = ["trial"]
+mode = "report"
+"""
+
+
+@pytest.fixture(autouse=True)
+def _rules(folder_with_endpoint: Path) -> None:
+    with (folder_with_endpoint / "jwt.toml").open("a") as config:
+        config.write(RULES)
+
+
+@pytest.fixture
+def token(invoke: Invoke) -> str:
+    issued = invoke("token", "issue", "--uid", "42", "--scope", "read", "--type", "email")
+    return issued.stdout.strip()
+
+
+@pytest.fixture
+def explain(invoke: Invoke) -> Callable[..., dict[str, Any]]:
+    def explain(*arguments: str, token: str = "") -> dict[str, Any]:
+        given = ["--token", "-"] if token else []
+        result = invoke("explain", *arguments, *given, "--json", stdin=token)
+        assert result.exit_code == 0, result.stderr
+        members: dict[str, Any] = json.loads(result.stdout)
+        return members
+
+    return explain
+
+
+Explain = Callable[..., dict[str, Any]]
+
+
+class TestExplain:
+    def test_an_allowed_request(self, explain: Explain, token: str) -> None:
+        found = explain("GET", "/me", token=token)
+        assert found["answered_by"] == "the app is called"
+        assert "rules" not in found
+        assert found["token"]["sub"] == "42"
+        assert found["token"]["scopes"] == ["read"]
+        assert found["headers"] == {"REMOTE_USER": "42"}
+
+    def test_a_token_that_lacks_a_scope(self, explain: Explain, token: str) -> None:
+        found = explain("DELETE", "/admin/users?x=1", token=token)
+        assert [rule["path"] for rule in found["rules"]] == ["/admin/*"]
+        assert found["asks"]["scopes"] == ["admin"]
+        assert found["lacks"] == ["scope admin"]
+        assert found["reason"] == "insufficient_scope"
+        assert found["status"] == "403 Forbidden"
+        assert 'scope="admin"' in found["headers"]["WWW-Authenticate"]
+        assert json.loads(found["body"])["code"] == "insufficient_scope"
+
+    @pytest.mark.parametrize(
+        ("path", "headers"),
+        [
+            pytest.param("//x/..//ADMIN%2fusers;a", [], id="spelled oddly"),
+            pytest.param("/health/..%2fadmin", [], id="up"),
+            pytest.param("/health", ["X-Original-URL: /admin"], id="moved"),
+            pytest.param("/admin/x?_method=DELETE", [], id="method in the query"),
+        ],
+    )
+    def test_a_request_that_is_spelled_oddly(
+        self, explain: Explain, token: str, path: str, headers: list[str]
+    ) -> None:
+        given = [part for header in headers for part in ("--header", header)]
+        found = explain("GET", path, *given, token=token)
+        assert "/admin/*" in [rule["path"] for rule in found["rules"]]
+        assert any("admin" in text.lower() for one in found["targets"] for text in one["readings"])
+        assert found["status"].startswith("403")
+
+    def test_a_rule_that_only_reports(self, explain: Explain) -> None:
+        found = explain("GET", "/trial/x")
+        assert found["rules"][0]["mode"] == "report"
+        assert found["answered_by"] == "the app is called"
+        assert found["would_be"] == "missing_token"
+
+    def test_a_token_that_is_not_accepted(self, explain: Explain, token: str) -> None:
+        found = explain("GET", "/me", token=token[:-3])
+        assert found["reason"] in {"invalid_signature", "malformed_token"}
+        assert found["status"].startswith("401")
+
+    def test_a_path_of_the_endpoint_tries_no_login(self, explain: Explain) -> None:
+        assert explain("POST", "/token")["answered_by"].startswith("the middleware itself")
+
+    def test_prints_lines(self, invoke: Invoke, token: str) -> None:
+        result = invoke("explain", "GET", "/admin/\x1b[31m", "--token", "-", stdin=token)
+        lines = result.stdout.splitlines()
+        assert {line[:10].strip() for line in lines} >= {"request", "rule", "lacks", "answer"}
+        assert "\x1b" not in result.stdout
+        assert token not in result.stdout
+
+
+class TestSecrets:
+    @pytest.mark.parametrize(
+        "header",
+        ["Authorization: Bearer {}", "authorization:x", "Cookie: a", "X-Token: {}", "X: Bearer {}"],
+    )
+    def test_are_refused_as_arguments(self, invoke: Invoke, token: str, header: str) -> None:
+        result = invoke("explain", "GET", "/", "--header", header.format(token))
+        assert result.exit_code == 2
+        assert "process list" in result.stderr
+        assert token not in result.stderr
+
+    def test_a_token_is_no_argument(self, invoke: Invoke, token: str) -> None:
+        result = invoke("explain", "GET", "/", "--token", token)
+        assert result.exit_code == 2
+        assert "process list" in result.stderr
+        assert token not in result.stderr
+
+    @pytest.mark.parametrize(
+        "arguments", [("G T", "/"), ("GET", "/", "--header", "no colon")], ids=["method", "header"]
+    )
+    def test_wrong_usage(self, invoke: Invoke, arguments: tuple[str, ...]) -> None:
+        assert invoke("explain", *arguments).exit_code == 2

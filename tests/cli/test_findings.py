@@ -1,0 +1,177 @@
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+
+from jwt_middleware import Rule
+from jwt_middleware.cli.findings import _covers, weakness
+
+Invoke = Callable[..., Result]
+
+HEAD = """\
+issuer = "https://auth.acme.test"
+audience = "api"
+"""
+KEYS = '[keys]\nsecret_file = "secret"\n'
+ENDPOINT = '[endpoint]\n[accounts]\nurl = "sqlite:///accounts.db"\n'
+GOOD = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+
+
+@pytest.fixture(autouse=True)
+def _secret(folder_with_endpoint: Path) -> None:
+    (folder_with_endpoint / "secret").write_text(GOOD)
+
+
+def rules(*paths: str) -> str:
+    return "".join(f"[[rules]]\n{path}\n" for path in paths)
+
+
+FAULTS = [
+    pytest.param("mode = 'report'\n" + KEYS, 'mode: is "report": no request', id="report"),
+    pytest.param(
+        KEYS + rules("path = '/x'\nmode = 'report'"), "rules[1]: mode is", id="rule reports"
+    ),
+    pytest.param(
+        KEYS + rules("path = '/*'\naccess = 'public'", "path = '/admin/*'"),
+        "rules[2]: protects /admin/*, which rules[1] (/*, public) opens before",
+        id="opens",
+    ),
+    pytest.param(
+        KEYS + rules("path = '/a/*'", "path = '/a/b'\naccess = 'public'"),
+        "rules[2]: never matches: rules[1] (/a/*)",
+        id="never",
+    ),
+    pytest.param(
+        KEYS + ENDPOINT + rules("path = '/token'"), "rules[1]: /token is answered by", id="own path"
+    ),
+    pytest.param(
+        KEYS + ENDPOINT + rules("path = '/x'\nclaims = { role = 'admin' }"),
+        "rules[1]: asks for the claim role",
+        id="claim",
+    ),
+    pytest.param(
+        KEYS + "[sessions]\nissuer = '${ISSUER}'\nurl = 'sqlite:///s.db'\n",
+        "sessions.issuer: '${ISSUER}' is taken literally",
+        id="variable",
+    ),
+    pytest.param(
+        KEYS + ENDPOINT + "[sessions]\nurl = 'memory://'\n",
+        "sessions.url: memory:// is of one process, and serve starts 2",
+        id="memory",
+    ),
+    pytest.param(KEYS + ENDPOINT, "accounts: ", id="no accounts"),
+    pytest.param(
+        KEYS
+        + "[endpoint]\nverifiers = { ldap = 'json:loads' }\nlookups = { ldap = 'none' }\n"
+        + "[sessions]\nurl = 'sqlite:///s.db'\n",
+        "endpoint.lookups.ldap: is none",
+        id="lookup",
+    ),
+]
+
+
+class TestFindings:
+    @pytest.mark.parametrize(("text", "expected"), FAULTS)
+    def test_names_a_fault_in_one_line(
+        self, invoke: Invoke, folder: Path, text: str, expected: str
+    ) -> None:
+        (folder / "jwt.toml").write_text(HEAD + text)
+        result = invoke("check")
+        found = [one for one in result.stderr.splitlines() if expected in one]
+        assert found, result.stderr
+        assert found[0].startswith("warning: ")
+        assert invoke("check", "--strict").exit_code == 1
+
+    def test_finds_nothing_in_a_good_configuration(self, invoke: Invoke, folder: Path) -> None:
+        (folder / "jwt.toml").write_text(
+            HEAD
+            + KEYS
+            + rules(
+                "path = '/health'\naccess = 'public'",
+                "path = '/admin/*'\nmethods = ['GET']\nscopes = ['read']",
+                "path = '/admin/*'\nscopes = ['admin']",
+                "path = '/*'\nscopes = ['any']",
+            )
+        )
+        result = invoke("check", "--strict")
+        assert (result.exit_code, result.stderr) == (0, "")
+
+    def test_the_example_issuer(self, invoke: Invoke, folder: Path) -> None:
+        (folder / "jwt.toml").write_text(HEAD.replace("acme.test", "example.com") + KEYS)
+        assert "warning: issuer: is that of the example" in invoke("check").stderr
+
+    @pytest.mark.parametrize(
+        ("mode", "expected"), [(0o604, "can be read by every"), (0o602, "can be changed by every")]
+    )
+    def test_files_of_every_user(
+        self, invoke: Invoke, folder: Path, mode: int, expected: str
+    ) -> None:
+        (folder / "jwt.toml").write_text(HEAD + KEYS)
+        (folder / "secret").chmod(mode)
+        assert re.search(f"keys.secret_file: '.*secret' {expected}", invoke("check").stderr)
+
+    def test_a_configuration_that_others_can_write(self, invoke: Invoke, folder: Path) -> None:
+        (folder / "jwt.toml").write_text(HEAD + KEYS)
+        (folder / "jwt.toml").chmod(0o646)
+        assert "jwt.toml' can be changed by every user" in invoke("check").stderr
+
+    def test_a_weak_secret(
+        self, invoke: Invoke, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (folder / "jwt.toml").write_text(HEAD + "[keys]\nsecret_env = 'KEY'\n")
+        monkeypatch.setenv("KEY", "a" * 40)
+        assert "keys.secret_env: the secret has 1 different bytes" in invoke("check").stderr
+
+    def test_redis_that_loses_sessions(self, invoke: Invoke, folder: Path, redis_url: str) -> None:
+        (folder / "jwt.toml").write_text(
+            HEAD + KEYS + ENDPOINT + f"[sessions]\nurl = '{redis_url}'\n"
+        )
+        result = invoke("check")
+        assert result.exit_code == 0
+        found = [one for one in result.stderr.splitlines() if "sessions.url: " in one]
+        assert all(": set " in one for one in found)
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        b"a" * 64,
+        b"abcabcabc" * 8,
+        b"your-256-bit-secret",
+        b"SECRET-Secret-secret-secret-secret-1",
+        b"a-string-secret-at-least-256-bits-long",
+        b"changeme-changeme-changeme-changeme!",
+    ],
+)
+def test_knows_weak_secrets(secret: bytes) -> None:
+    assert weakness(secret)
+
+
+@pytest.mark.parametrize("secret", [GOOD.encode(), bytes(range(64)), b"correct horse battery stap"])
+def test_leaves_others_alone(secret: bytes) -> None:
+    assert not weakness(secret)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "covers"),
+    [
+        (Rule("/*"), Rule("/admin/*"), True),
+        (Rule("/a/*"), Rule("/a"), True),
+        (Rule("/a/*"), Rule("/ab"), False),
+        (Rule("/a*"), Rule("/ab/c"), True),
+        (Rule("/a/*/c"), Rule("/a/b/c"), True),
+        (Rule("/a/*/c"), Rule("/a/b/d"), False),
+        (Rule("/a"), Rule("/a"), True),
+        (Rule("/a"), Rule("/a/*"), False),
+        (Rule("/a/b"), Rule("/a/*"), False),
+        (Rule("/a", methods=["GET"]), Rule("/a"), False),
+        (Rule("/a", methods=["GET"]), Rule("/a", methods=["HEAD"]), True),
+        (Rule("/a"), Rule("/a", methods=["GET"]), True),
+    ],
+)
+def test_covers(one: Rule, other: Rule, covers: bool) -> None:  # noqa: FBT001
+    assert _covers(one, other) is covers

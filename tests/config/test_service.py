@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from webtest import TestApp
+
+from jwt_middleware import events, wrap
+from jwt_middleware.config import load
+from jwt_middleware.errors import ConfigurationError
+from jwt_middleware.events import Name
+
+from .writing import TRUSTED_FILE, TRUSTED_KEY, app, assert_one_line, jwks, token, write
+
+ENDPOINT = "[endpoint]\n[accounts]\nurl = 'sqlite:///a.db'\n"
+
+
+class TestLogging:
+    def test_calls_on_event(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        (folder / "audit_of_tests.py").write_text("heard = []\nrecord = heard.append\n")
+        monkeypatch.syspath_prepend(folder)
+        config = write(folder, "[logging]\non_event = 'audit_of_tests:record'\n")
+        protected = TestApp(wrap(config, app))
+        import audit_of_tests  # type: ignore[import-not-found]  # noqa: PLC0415
+
+        try:
+            protected.get("/", status=401)
+        finally:
+            events._listeners.remove(audit_of_tests.record)
+            events._look_up_level()
+        names = [event.name for event in audit_of_tests.heard]
+        assert names == [Name.CONFIGURATION_LOADED, Name.REQUEST_REFUSED]
+
+
+class TestMetrics:
+    def test_are_exported_by_their_own_rule(self, folder: Path) -> None:
+        config = write(folder, ENDPOINT + "[metrics]\npath = '/metrics'\nscopes = ['read']\n")
+        wrapped = wrap(config, app)
+        protected = TestApp(wrapped)
+        try:
+            protected.get("/metrics", status=401)
+            answer = protected.get("/metrics", headers={"Authorization": f"Bearer {token()}"})
+        finally:
+            assert wrapped.metrics is not None
+            wrapped.metrics.close()
+        assert "jwt_middleware_requests_total" in answer.text
+        assert "jwt_middleware_hasher_waiting 0.0" in answer.text
+
+    def test_without_a_path_are_not_exported(self, folder: Path) -> None:
+        wrapped = wrap(write(folder, "[metrics]\n"), app)
+        assert wrapped.metrics is not None
+        wrapped.metrics.close()
+        assert "/metrics" not in wrapped.mounted
+
+
+class TestEnviron:
+    def test_maps_claims_of_each_issuer(self, folder: Path) -> None:
+        (folder / "jwks.json").write_text(jwks(TRUSTED_KEY))
+        config = write(
+            folder,
+            "[environ]\nHTTP_X_USER = 'sub'\nkeep_authorization = false\n"
+            + TRUSTED_FILE
+            + "environ = { HTTP_X_OTHER = 'sub' }\n",
+        )
+        seen: dict[str, Any] = {}
+
+        def show(environ: Any, start_response: Any) -> list[bytes]:
+            seen.update(environ)
+            start_response("200 OK", [("Content-Type", "text/plain")])
+            return [b""]
+
+        protected = TestApp(wrap(config, show), lint=False)
+        headers = {"Authorization": f"Bearer {token()}", "X-User": "x", "X-Other": "x"}
+        protected.get("/", headers=headers)
+        assert seen["HTTP_X_USER"] == "42"
+        assert "HTTP_X_OTHER" not in seen
+        assert "HTTP_AUTHORIZATION" not in seen
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        pytest.param("mode = 'off'", ['mode: must be "enforce" or "report"'], id="mode"),
+        pytest.param("[logging]\nformat = 'xml'", ["logging.format: must be"], id="format"),
+        pytest.param("[logging]\nlevel = 'all'", ["logging.level: must be"], id="level"),
+        pytest.param("[logging]\nmax_per_second = 0", ["logging.max_per_second must"], id="rate"),
+        pytest.param("[logging]\non_event = 'json:no'", ["logging.on_event", "'no'"], id="hook"),
+        pytest.param("[metrics]\npath = 'm'", ["metrics: ", "slash"], id="path"),
+        pytest.param("[metrics]\npath = '/*'", ["metrics.path: must be one path"], id="wildcard"),
+        pytest.param(
+            "[metrics]\npath = '/m'\naccess = 'public'\nscopes = ['a']", ["metrics: "], id="public"
+        ),
+        pytest.param(
+            ENDPOINT + "[metrics]\npath = '/token'", ["metrics.path '/token'"], id="taken"
+        ),
+        pytest.param("[metrics]\ndirectory = 'no'", ["metrics.directory", "folder"], id="folder"),
+        pytest.param("[environ]\nREMOTE_USER = 'a'", ["environ: REMOTE_USER: must"], id="key"),
+        pytest.param("[environ]\nHTTP_X_A = 1", ["environ.HTTP_X_A: must be"], id="claim"),
+        pytest.param("environ = 1", ["environ: must be a table"], id="no table"),
+        pytest.param("[serve]\nworker = 1", ["serve.worker: ", "workers?"], id="serve"),
+    ],
+)
+def test_mistakes_are_one_line(folder: Path, text: str, parts: list[str]) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        wrap(write(folder, text), app)
+    assert_one_line(refused.value, parts)
+
+
+def test_environ_is_of_the_own_issuer(folder: Path) -> None:
+    (folder / "jwks.json").write_text(jwks(TRUSTED_KEY))
+    (folder / "jwt.toml").write_text("[environ]\nHTTP_X_A = 'sub'\n" + TRUSTED_FILE)
+    with pytest.raises(ConfigurationError, match=r"environ = \{ … \} below \[\[trusted\]\]"):
+        load(folder / "jwt.toml").protect(app)

@@ -1,0 +1,217 @@
+from __future__ import annotations
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from jwt_middleware import events
+from jwt_middleware.events import Event, Fields, Name, emit, listen
+
+FORGED = 'x\r\n2026-11-25 CRITICAL "forged"=1 \x1b[31m\u2028\ud800é'
+
+
+@pytest.fixture
+def heard() -> Iterator[list[Event]]:
+    """Return the events that a listener gets while the test runs."""
+    got: list[Event] = []
+    remove = listen(got.append)
+    yield got
+    remove()
+
+
+@pytest.fixture
+def own_logging(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
+    """Return stderr of a process in which the application has not configured logging."""
+    stderr = io.StringIO()
+    logger = logging.getLogger("jwt_middleware")
+    level, handlers = logger.level, list(logger.handlers)
+    root = logging.RootLogger(logging.WARNING)  # pytest has handlers at the true one
+    monkeypatch.setattr(logging, "root", root)
+    monkeypatch.setattr(logger, "parent", root)
+    monkeypatch.setattr(events, "sys", SimpleNamespace(stderr=stderr))  # pytest swaps the true one
+    logger.handlers[:] = []
+    yield stderr
+    logger.setLevel(level)
+    logger.handlers[:] = handlers
+    events._look_up_level()
+
+
+class TestEmit:
+    def test_logs_a_readable_line_with_fields(self, caplog: pytest.LogCaptureFixture) -> None:
+        with caplog.at_level(logging.INFO, "jwt_middleware"):
+            emit(Name.REQUEST_REFUSED, reason="expired_token", method="GET", path="/a b", sub="")
+        [record] = caplog.records
+        assert record.name == "jwt_middleware"
+        assert record.getMessage() == (
+            'request.refused reason=expired_token method=GET path="/a b"'
+        )
+        assert vars(record)["event"] == "request.refused"
+        assert vars(record)["reason"] == "expired_token"
+
+    @pytest.mark.parametrize("field", ["path", "kid", "sub"])
+    def test_escapes_what_a_client_sent(
+        self, caplog: pytest.LogCaptureFixture, heard: list[Event], field: str
+    ) -> None:
+        fields: Any = {field: FORGED + "y" * 10_000}
+        with caplog.at_level(logging.INFO, "jwt_middleware"):
+            emit(Name.REQUEST_REFUSED, **fields)
+        [record] = caplog.records
+        shown = vars(record)[field]
+        assert heard[0].fields[field] == shown
+        for text in (shown.rstrip("…"), record.getMessage().replace("…", "")):
+            assert text.isascii()
+            assert text.isprintable()
+            assert len(text) < 2000
+
+    def test_no_field_is_an_attribute_of_log_records(self) -> None:
+        record = logging.LogRecord("n", 0, "p", 0, "m", None, None)
+        assert not {*Fields.__annotations__, "event", "left_out"} & {*vars(record), "message"}
+
+    def test_each_event_has_a_level(self) -> None:
+        assert set(events.LEVELS) == set(Name)
+
+    def test_bounds_a_flood_and_counts_the_rest(
+        self,
+        caplog: pytest.LogCaptureFixture,
+        heard: list[Event],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        clock = [100.0]
+        monkeypatch.setattr("time.monotonic", lambda: clock[0])
+        events.limit(3)
+        with caplog.at_level(logging.INFO, "jwt_middleware"):
+            for _ in range(50):
+                emit(Name.LOGIN_FAILED)
+            emit(Name.LOGIN_SUCCEEDED)  # counted apart
+            clock[0] += 1
+            emit(Name.LOGIN_FAILED)
+            emit(Name.LOGIN_FAILED)
+        lines = [record.getMessage() for record in caplog.records]
+        assert lines == [
+            *["login.failed"] * 3,
+            "login.succeeded",
+            "login.failed left_out=47",
+            "login.failed",
+        ]
+        assert len(heard) == 53  # an audit trail gets all of them
+
+    def test_calls_for_more_only_where_it_is_wanted(self) -> None:
+        logging.getLogger("jwt_middleware").setLevel(logging.CRITICAL)
+        try:
+            emit(Name.REQUEST_REFUSED, lambda: pytest.fail("was called"))
+        finally:
+            logging.getLogger("jwt_middleware").setLevel(logging.NOTSET)
+
+
+class TestListeners:
+    def test_get_events_whatever_the_level(self, heard: list[Event]) -> None:
+        logger = logging.getLogger("jwt_middleware")
+        logger.setLevel(logging.CRITICAL)
+        try:
+            emit(Name.REQUEST_ALLOWED, method="GET")
+            emit(Name.TOKEN_ISSUED, sub="42")
+        finally:
+            logger.setLevel(logging.NOTSET)
+        assert [(one.name, dict(one.fields)) for one in heard] == [
+            (Name.REQUEST_ALLOWED, {"method": "GET"}),
+            (Name.TOKEN_ISSUED, {"sub": "42"}),
+        ]
+
+    def test_an_exception_is_logged_and_the_others_are_called(
+        self, caplog: pytest.LogCaptureFixture, heard: list[Event]
+    ) -> None:
+        def fail(event: Event) -> None:
+            raise ZeroDivisionError
+
+        remove = listen(fail)
+        try:
+            emit(Name.TOKEN_ISSUED)
+        finally:
+            remove()
+        assert len(heard) == 1
+        assert "a listener failed at the event token.issued" in caplog.text
+        assert "ZeroDivisionError" in caplog.text
+
+    def test_one_given_twice_is_called_once(self) -> None:
+        got: list[Event] = []
+        for _ in range(2):
+            remove = listen(got.append)
+            emit(Name.TOKEN_ISSUED)
+            remove()
+        emit(Name.TOKEN_ISSUED)
+        assert len(got) == 2
+
+    def test_allowed_requests_are_told_only_where_it_is_wanted(self) -> None:
+        assert not events.tells_allowed
+        counted: list[Name] = []
+        remove = events.count(lambda name, _: counted.append(name))
+        assert not events.tells_allowed
+        emit(Name.REQUEST_ALLOWED)
+        emit(Name.REQUEST_REFUSED)
+        remove()
+        assert counted == [Name.REQUEST_REFUSED]
+        got: list[Event] = []
+        remove = listen(got.append)
+        assert events.tells_allowed
+        remove()
+        assert not events.tells_allowed
+
+    def test_a_level_that_is_changed_later_counts_with_the_next_event(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        with caplog.at_level(logging.DEBUG, "jwt_middleware"):
+            emit(Name.TOKEN_ISSUED)
+            assert events.tells_allowed
+        emit(Name.TOKEN_ISSUED)
+        assert not events.tells_allowed
+
+
+def start(**options: Any) -> None:
+    """Set logging up as in a process without pytest, which adds handlers for each test."""
+    logging.root.handlers.clear()
+    events.set_up(**options)
+
+
+class TestSetUp:
+    def test_writes_lines(self, own_logging: io.StringIO) -> None:
+        start()
+        emit(Name.REQUEST_REFUSED, reason="missing_token")
+        emit(Name.REQUEST_ALLOWED)
+        time, level, *rest = own_logging.getvalue().split()
+        assert time.endswith("Z")
+        assert (level, rest) == ("INFO", ["request.refused", "reason=missing_token"])
+
+    def test_writes_json(self, own_logging: io.StringIO) -> None:
+        start(format="json", level=logging.DEBUG)
+        emit(Name.REQUEST_ALLOWED, path=FORGED)
+        logging.getLogger("jwt_middleware.sessions").warning("plain %s", "text")
+        first, second = map(json.loads, own_logging.getvalue().splitlines())
+        assert first["event"] == "request.allowed"
+        assert first["level"] == "DEBUG"
+        assert first["path"].startswith("x\\r\\n2026")
+        assert second["message"] == "plain text"
+
+    def test_twice_writes_once(self, own_logging: io.StringIO) -> None:
+        start()
+        start(level=logging.DEBUG)
+        emit(Name.TOKEN_ISSUED)
+        assert own_logging.getvalue().count("token.issued") == 1
+
+    def test_leaves_logging_of_the_application_alone(self, own_logging: io.StringIO) -> None:
+        own = logging.StreamHandler(io.StringIO())
+        logging.root.handlers[:] = [own]
+        events.set_up()
+        assert logging.getLogger("jwt_middleware").handlers == []
+
+    def test_gives_way_to_logging_that_is_configured_later(self, own_logging: io.StringIO) -> None:
+        start()
+        later = io.StringIO()
+        logging.root.handlers.append(logging.StreamHandler(later))
+        emit(Name.TOKEN_ISSUED)
+        assert own_logging.getvalue() == ""
+        assert later.getvalue().count("token.issued") == 1
