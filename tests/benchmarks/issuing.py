@@ -74,6 +74,7 @@ def _introspection_row(rounds: int) -> Row:
         endpoint = TokenEndpoint(
             issuer=sessions.issuer,
             verifiers={"service": partial(accounts.verify, "service")},
+            lookups={"service": None},
             sessions=sessions,
             verifier=verifier_for(is_revoked=sessions.revocations),
         )
