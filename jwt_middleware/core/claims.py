@@ -50,8 +50,9 @@ def check_times(claims: Claims, *, now: float, leeway_seconds: float) -> tuple[f
     """
     Reject a token before or after its time; return from when, and until when, it is good.
 
-    Does what :func:`check_expiry` and :func:`check_not_before` do; they are called for what is not
-    in order, or not in whole seconds.
+    Does what :func:`check_expiry` and :func:`check_not_before` do, which are called for what is not
+    in order, or not in whole seconds.  It may be good earlier than is said, by what the latter
+    allows for.
     """
     expires, not_before, issued = claims.get("exp"), claims.get("nbf", 0), claims.get("iat", 0)
     if type(expires) is type(not_before) is type(issued) is int:

@@ -53,14 +53,14 @@ def measure_growth() -> Iterator[Row]:
 def measure_quickly() -> Iterator[Row]:
     """Measure what tells within seconds whether something has become dear."""
     measurements: tuple[Callable[[], Iterator[Row]], ...] = (
-        lambda: warm.measure(rounds=30, peers=False),
-        lambda: first_sight.measure(rounds=25),
+        lambda: warm.measure(rounds=20, peers=False),
+        lambda: first_sight.measure(rounds=15),
         lambda: refusals.measure(rounds=8),
         lambda: issuing.measure(rounds=5),
-        lambda: imports.measure(rounds=5),
+        lambda: imports.measure(rounds=3),
         lambda: threads.measure(repetitions=4),
         lambda: revoked.measure(rounds=20, counts=[100_000]),
-        lambda: growth.measure(rounds=6, most_sessions=10_000),
+        lambda: growth.measure(rounds=4, most_sessions=10_000),
     )
     for measure in measurements:
         rows = [*measure()]

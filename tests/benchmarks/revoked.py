@@ -90,7 +90,7 @@ def measure_undelayed(*, rounds: int) -> Iterator[Row]:
                 str(delay): requests_to(_app(one), token) for delay, one in revocations.items()
             }
             timings = interleaved(cases, rounds=rounds)
-    asked, followed = (timings.median(str(delay)) for delay in revocations)
+    asked, followed = (timings.least(str(delay)) for delay in revocations)
     yield Row(
         "a request with max_delay_seconds = 0, Valkey",
         "the clock",

@@ -64,6 +64,7 @@ def test_ratios_are_taken_round_by_round() -> None:
     assert timings.ratio("one", "other") == 1.5
     assert timings.ratio("one", "other", over="bare") == 29 / 19
     assert timings.median("one", over="bare") == 4
+    assert timings.least("other") == 2
 
 
 def test_a_batch_counts_what_it_did() -> None:

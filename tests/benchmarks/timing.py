@@ -33,6 +33,10 @@ class Timings:
         """Return the median of *case* in µs; with *over*, of what it takes beyond that case."""
         return median(self._beyond(case, over))
 
+    def least(self, case: str) -> float:
+        """Return the quickest round of *case* in µs, for what is held against the clock."""
+        return min(self.microseconds[case])
+
     def ratio(self, case: str, to: str, *, over: str | None = None) -> float:
         """Return the median of the rounds' ratios of two cases, both taken beyond *over*."""
         return median(
