@@ -27,7 +27,7 @@ from jwt_middleware.keysources.file.keyfile import KeyFile, read_keys
 from jwt_middleware.keysources.file.watched import MAX_FILE_BYTES
 
 A, B, C = (Key.generate("ES256", kid=kid) for kid in "abc")
-LOGGER = "jwt_middleware.keysources.file.watched"
+LOGGER = "jwt_middleware"
 
 
 def jwks(*keys: Key) -> bytes:
@@ -333,8 +333,8 @@ class TestChanges:
                 now[0] += 1
                 assert source.current() is keys
             (line,) = log()
-            assert line.startswith(f"{str(path)!r}: ")
-            assert line.endswith("stay in force")
+            assert line.startswith(f"keys.failed file={path} detail=")
+            assert line.endswith('stay in force"')
         path.write_bytes(jwks(B))
         now[0] += 1
         assert kids(source) == ["b"]

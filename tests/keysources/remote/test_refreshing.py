@@ -317,7 +317,7 @@ def test_refuses_a_bad_set_and_keeps_the_last_good_one(
     clock.now += 601
     assert keys.current() is first
     assert keys.refreshed("b") is first
-    assert f"keys not fetched: {URL}: the JWK set " in caplog.text
+    assert f'keys.failed url={URL} detail="{URL}: the JWK set ' in caplog.text
 
 
 def test_takes_a_set_with_the_same_kid_twice(
