@@ -65,7 +65,19 @@ def normalise_account(account: str, client_type: str) -> str:
     return name
 
 
-def is_ignorable(char: str) -> bool:
+def fold_account(account: str) -> str:
+    """
+    Return a name in the loosest way in which an account verifier may read it.
+
+    Compatibility forms, case, accents, white space and ignorable characters make no difference, as
+    in common collations of databases: the limits count accounts, and not spellings.
+    """
+    text = unicodedata.normalize("NFKD", account).casefold()
+    text = unicodedata.normalize("NFKD", text)
+    return "".join(char for char in text if not _is_ignorable(char))
+
+
+def _is_ignorable(char: str) -> bool:
     """Tell whether a verifier may ignore *char*: white space, invisible, or an accent."""
     is_accent = unicodedata.combining(char) != 0
     return is_accent or unicodedata.category(char)[0] in "CZ" or ord(char) in _INVISIBLE

@@ -302,5 +302,5 @@ def check_account(uid: object, *, scope: object, auth: object) -> None:
 def _check_text(name: str, text: object) -> None:
     if not isinstance(text, str):
         raise ConfigurationError(f"{name} is of type {type(text).__name__}: it must be a string")
-    if has_control_characters(text):
+    if not text.isprintable() and has_control_characters(text):
         raise ConfigurationError(f"{name} must not hold control characters")

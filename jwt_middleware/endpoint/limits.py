@@ -8,14 +8,13 @@ import logging
 import math
 import re
 import time
-import unicodedata
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from hashlib import sha256
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import TYPE_CHECKING, Final
 
-from ..accounts.client_type import is_ignorable
+from ..accounts.client_type import fold_account
 from ..errors import ConfigurationError, TooManyAttemptsError
 from ..sessions.attempts import Attempt, Drip, Reservation
 from ..sessions.pruning import Pruning
@@ -278,18 +277,6 @@ class LoginThrottle:
             known_seconds=limits.known_days * _DAY_SECONDS,
             max_known=limits.max_known,
         )
-
-
-def fold_account(account: str) -> str:
-    """
-    Return a name in the loosest way in which an account verifier may read it.
-
-    Compatibility forms, case, accents, white space and ignorable characters make no difference, as
-    in common collations of databases: the limits count accounts, and not spellings.
-    """
-    text = unicodedata.normalize("NFKD", account).casefold()
-    text = unicodedata.normalize("NFKD", text)
-    return "".join(char for char in text if not is_ignorable(char))
 
 
 def _account_key(issuer: str, client_type: str, account: str) -> str:

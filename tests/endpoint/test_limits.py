@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from jwt_middleware import LoginThrottle
-from jwt_middleware.endpoint.limits import CountedAttempt, LoginLimits, fold_account
+from jwt_middleware.accounts.client_type import fold_account
+from jwt_middleware.endpoint.limits import CountedAttempt, LoginLimits
 from jwt_middleware.errors import ConfigurationError, TooManyAttemptsError, UnavailableError
 from jwt_middleware.sessions import MemorySessions
 from jwt_middleware.sessions.attempts import Attempt, Drip, Reservation
