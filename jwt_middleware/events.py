@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Any, Final, Literal, NamedTuple, TypedDict, TypeVar, Unpack
 
-logger = logging.getLogger("jwt_middleware")
+logger: logging.Logger = logging.getLogger("jwt_middleware")
 
 DEFAULT_MAX_PER_SECOND: Final = 20
 MAX_FIELD_CHARS: Final = 200
@@ -271,7 +271,7 @@ def _quoted(value: str | float) -> str:
 class LineFormatter(logging.Formatter):
     """One readable line: time in UTC, level, and the event with its fields."""
 
-    converter = staticmethod(time.gmtime)
+    converter: Callable[[float | None], time.struct_time] = staticmethod(time.gmtime)
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s.%(msecs)03dZ %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S")
@@ -280,7 +280,7 @@ class LineFormatter(logging.Formatter):
 class JSONFormatter(logging.Formatter):
     """One JSON object in a line: ``time``, ``level``, ``event`` or ``message``, and the fields."""
 
-    converter = staticmethod(time.gmtime)
+    converter: Callable[[float | None], time.struct_time] = staticmethod(time.gmtime)
 
     def format(self, record: logging.LogRecord) -> str:
         """Format *record*."""

@@ -13,5 +13,6 @@ Raises:
 from __future__ import annotations
 
 from .config import from_environment
+from .wsgi.middleware import JWTMiddleware
 
-application = from_environment()
+application: JWTMiddleware = from_environment()

@@ -17,7 +17,7 @@ from ..bounds import check_seconds, check_whole
 from ..errors import InvalidSecretError, UnavailableError
 from ..fork import PerProcess
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 DEFAULT_MIN_SECRET_CHARS = 8  # NIST SP 800-63B §5.1.1.2
 
@@ -118,7 +118,7 @@ class SecretHasher:
         self._turns = PerProcess(lambda: threading.BoundedSemaphore(max_concurrent))
         # Random bytes in the place of a digest: no hashing is needed to make it, so not even the
         # first unknown account of a process costs more than a known one.
-        self.decoy = "$".join(
+        self.decoy: str = "$".join(
             (
                 "",
                 "argon2id",

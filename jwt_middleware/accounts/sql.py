@@ -28,7 +28,7 @@ from .errors import (
 from .hashing import DEFAULT_MIN_SECRET_CHARS, MAX_SECRET_CHARS, SecretHasher, check_secret
 from .identity import DEFAULT_AUTH, AccountLookup, AccountVerifier, Identity, NumberedAccounts
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 TIMEOUT_SECONDS: Final = 5
 

@@ -30,7 +30,7 @@ from .sessions import LoginSettings
 if TYPE_CHECKING:
     from ..accounts.sql import SQLAccounts
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 CLIENT_TYPES: Final = tuple(member.label for member in ClientType)
 

@@ -16,7 +16,7 @@ from ..errors import ConfigurationError
 from ..keysources.ring.ring import KeyRing
 from .reading import Place, Section, choice, setting, tables, text
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 _VARIABLE: Final = re.compile(r"[A-Z_][A-Z0-9_]*")
 _SOURCES: Final = ("secret_env", "secret_file", "private_key_file", "public_key_file", "jwk_file")

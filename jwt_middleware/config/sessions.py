@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ..core.issuer import TokenIssuer
     from .endpoint import EndpointSettings
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 BUCKETS: Final = ("known", "account", "leaf", "net", "wide", "address", "site")
 

@@ -17,11 +17,20 @@ from ..errors import (
     UnknownKeyError,
 )
 from . import claims as check
-from .claim_path import ClaimName, Claims, parse_path, parse_paths, parse_scopes_from, scopes_of
+from .claim_path import (
+    ClaimName,
+    ClaimPath,
+    Claims,
+    ScopePlace,
+    parse_path,
+    parse_paths,
+    parse_scopes_from,
+    scopes_of,
+)
 from .jws import Header, checked_algorithms, parse_header
 from .keys import Key, KeySet
 
-logger = logging.getLogger("jwt_middleware")
+logger: logging.Logger = logging.getLogger("jwt_middleware")
 
 MAX_LEEWAY_SECONDS: Final = 300
 DEFAULT_LEEWAY_SECONDS: Final = 30
@@ -153,30 +162,36 @@ class TrustedIssuer:
         accept_sender_constrained: bool = False,
     ) -> None:
         self.issuer = issuer
-        self.tenants = _tenants(issuer, tenants)
-        self.audiences = _audiences(audience)
+        self.tenants: Mapping[str, str] = _tenants(issuer, tenants)
+        self.audiences: frozenset[str] = _audiences(audience)
         accepted = checked_algorithms(algorithms)
-        self.algorithms = None if accepted is None else frozenset(accepted)
+        self.algorithms: frozenset[str] | None = None if accepted is None else frozenset(accepted)
         _check_seconds("leeway_seconds", leeway_seconds, 0, MAX_LEEWAY_SECONDS)
         self.leeway_seconds = leeway_seconds
         self.kind = kind
         self.profile = profile
         self._types = _accepted_types(kind, token_type, profile)
-        self.audience_claim = (
+        self.audience_claim: ClaimPath = (
             ("aud",) if audience_claim is None else parse_path(audience_claim, "audience_claim")
         )
-        self.subject_from = None if subject_from is None else _subject_sources(subject_from)
-        self.scopes_from = None if scopes_from is None else parse_scopes_from(scopes_from)
-        self.require_any = None if require_any is None else parse_paths(require_any, "require_any")
+        self.subject_from: tuple[check.SubjectSource, ...] | None = (
+            None if subject_from is None else _subject_sources(subject_from)
+        )
+        self.scopes_from: tuple[ScopePlace, ...] | None = (
+            None if scopes_from is None else parse_scopes_from(scopes_from)
+        )
+        self.require_any: tuple[ClaimPath, ...] | None = (
+            None if require_any is None else parse_paths(require_any, "require_any")
+        )
         if max_token_lifetime_seconds is not None:
             _check_seconds(
                 "max_token_lifetime_seconds", max_token_lifetime_seconds, 1, MAX_LIFETIME_SECONDS
             )
         self.max_token_lifetime_seconds = max_token_lifetime_seconds
-        self.header = _header(header)
-        self.remote_user = _remote_user(remote_user)
+        self.header: str | None = _header(header)
+        self.remote_user: str | None = _remote_user(remote_user)
         self.accept_sender_constrained = accept_sender_constrained
-        self.keys = checked_keys(keys)
+        self.keys: KeySource = checked_keys(keys)
         self._known_headers: dict[bytes, Found] = {}
 
     def __repr__(self) -> str:

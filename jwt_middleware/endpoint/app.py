@@ -122,11 +122,11 @@ class TokenEndpoint:
         self._bases = frozenset({self._base, prefix.rstrip("/") + self._base})
         self._forms = forms
         self._codes = codes
-        self.responses = responses if responses is not None else Responses()
+        self.responses: Responses = responses if responses is not None else Responses()
         self.max_body_bytes = max_body_bytes
         self.sessions = sessions
         self._oauth = self.responses.for_oauth()
-        self.subjects = Subjects(self.verifiers, subjects or {})
+        self.subjects: Subjects = Subjects(self.verifiers, subjects or {})
         self._logins = Logins(
             issuer=issuer.issuer,
             verifiers=self.verifiers,

@@ -160,9 +160,9 @@ class ClientForm(JSONForm):
         data: Another name of *body*.
     """
 
-    account = TextField(validators=[DataRequired(), Length(max=255)])
-    secret = TextField(validators=[DataRequired(), Length(max=1024)])
-    type = ClientTypeField(validators=[DataRequired()])
+    account: TextField = TextField(validators=[DataRequired(), Length(max=255)])
+    secret: TextField = TextField(validators=[DataRequired(), Length(max=1024)])
+    type: ClientTypeField = ClientTypeField(validators=[DataRequired()])
 
     def __init__(
         self,
@@ -173,7 +173,9 @@ class ClientForm(JSONForm):
         language: str = "en",
         data: object = None,
     ) -> None:
-        self.client_types = {*_LABELS, *codes} if client_types is None else client_types
+        self.client_types: Collection[str] = (
+            {*_LABELS, *codes} if client_types is None else client_types
+        )
         self.codes = codes
         members = data if body is None else body
         super().__init__(members if isinstance(members, Mapping) else {}, language=language)

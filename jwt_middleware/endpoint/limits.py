@@ -23,7 +23,7 @@ from ..sessions.store import SessionStore
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network

@@ -30,7 +30,7 @@ from .telling import tells
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 
 LIFETIMES: Final = ("lifetime_seconds", "refresh_lifetime_seconds")

@@ -13,7 +13,7 @@ from ..core.keys import Key, KeySet
 from ..core.keys.key import MAX_CANDIDATES
 from ..errors import ConfigurationError
 
-logger = logging.getLogger("jwt_middleware")
+logger: logging.Logger = logging.getLogger("jwt_middleware")
 
 MAX_KEYS: Final = 100
 """A longer set is refused: providers publish two to ten."""

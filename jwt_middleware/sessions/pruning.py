@@ -10,7 +10,7 @@ from typing import Final
 from ..errors import UnavailableError
 from .store import SessionStore
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 # Of each kind of entry, more than as many uses leave behind: an attempt fills six buckets at most.
 _PRUNE_EVERY: Final = 50

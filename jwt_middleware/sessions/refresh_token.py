@@ -39,10 +39,10 @@ class RefreshToken:
         self._issuer = issuer
         self._handle = handle
         self._secret = secret
-        self.digest = sha256(handle + secret).digest()
+        self.digest: bytes = sha256(handle + secret).digest()
         # Another use of SHA-256 than the digest: the first bytes keep the two apart.
         named = sha256(b"sid" + handle + issuer.encode("utf-8", "surrogatepass"))
-        self.sid = encode_base64url(named.digest()[:16]).decode("ascii")
+        self.sid: str = encode_base64url(named.digest()[:16]).decode("ascii")
 
     @classmethod
     def generate(cls, *, issuer: str) -> Self:

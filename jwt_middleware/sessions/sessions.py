@@ -35,7 +35,7 @@ from .session import (
 )
 from .store import DEFAULT_MAX_PER_SUBJECT, Outcome, Rotation, SessionStore
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 MAX_PER_SUBJECT: Final = 1_000_000
 
@@ -93,7 +93,7 @@ class Sessions:
             raise ConfigurationError(
                 f"max_per_subject must be a whole number from 1 to {MAX_PER_SUBJECT}"
             )
-        self.lifetimes = Lifetimes(
+        self.lifetimes: Lifetimes = Lifetimes(
             token_lifetime_seconds=issuer.lifetime_seconds,
             refresh_lifetime_seconds=refresh_lifetime_seconds,
             max_lifetime_seconds=max_lifetime_seconds,
@@ -101,7 +101,7 @@ class Sessions:
         )
         self.store = store
         self.issuer = issuer
-        self.revocations = Revocations(
+        self.revocations: Revocations = Revocations(
             store, issuer=issuer.issuer, max_delay_seconds=max_delay_seconds, clock=clock
         )
         self._max_per_subject = max_per_subject

@@ -184,6 +184,11 @@ class _FileConnection(sqlite3.Connection):
         self.is_open = False
         super().close()
 
+    def __del__(self) -> None:
+        # Python closes it as well, but from 3.13 on warns of that: a store that is dropped is done.
+        with suppress(sqlite3.Error):
+            super().close()
+
 
 def create_file(path: Path) -> None:
     """Create the file, for its owner only, unless it is there; and switch it to WAL."""

@@ -124,7 +124,7 @@ class ClaimKeys:
         keeps_authorization: bool = True,
     ) -> None:
         by_issuer = {**(trusted or {}), **({issuer: own} if own else {})}
-        self.keys = frozenset(key for keys in by_issuer.values() for key in keys)
+        self.keys: frozenset[str] = frozenset(key for keys in by_issuer.values() for key in keys)
         for key in sorted(self.keys):
             if not _KEY.fullmatch(key):
                 raise ConfigurationError(f"{key}: must be like HTTP_X_FORWARDED_EMAIL")

@@ -176,7 +176,7 @@ class WellKnown:
     ) -> None:
         check_whole("max_age_seconds", max_age_seconds, 0)
         self._documents = {path: document for document in documents for path in document.paths}
-        self.responses = responses if responses is not None else Responses()
+        self.responses: Responses = responses if responses is not None else Responses()
         self.max_age_seconds = max_age_seconds
 
     @property

@@ -124,7 +124,7 @@ class Counts:
     """
 
     def __init__(self, series: Iterable[Series], directory: Path | None = None) -> None:
-        self.series = tuple(series)
+        self.series: tuple[Series, ...] = tuple(series)
         self.directory = directory
         self._places = {one: place for place, one in enumerate(self.series)}
         self.slots: MutableSequence[int] = []
@@ -236,7 +236,7 @@ class Metrics:
             issuer: Series("keys_age_seconds", (("issuer", issuer[:_MAX_LABEL_CHARS]),), "oldest")
             for issuer in issuers
         }
-        self.counts = Counts((*_fixed_series(), *self._ages.values()), folder)
+        self.counts: Counts = Counts((*_fixed_series(), *self._ages.values()), folder)
         self._sample: Callable[[], Iterable[tuple[Series, int]]] = tuple
         self._end = events.count(self._heed)
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from .metadata import WellKnown
 
 
-logger = logging.getLogger("jwt_middleware")
+logger: logging.Logger = logging.getLogger("jwt_middleware")
 
 NOTABLE_KEYS: Final = WATCHED_KEYS.union(IDENTITY_KEYS)
 
@@ -96,10 +96,10 @@ class JWTMiddleware:
         headers = {one.header for one in verifier.trusted.values()}
         # Nearly always tokens come in Authorization alone.
         self._headers = None if headers == {None} else TokenHeaders(headers)
-        self.policy = policy if policy is not None else Policy()
+        self.policy: Policy = policy if policy is not None else Policy()
         self.endpoint = endpoint
         self.well_known = well_known
-        self.responses = responses if responses is not None else Responses()
+        self.responses: Responses = responses if responses is not None else Responses()
         self.claim_keys = claim_keys
         self._identity_keys: tuple[str, ...] = IDENTITY_KEYS
         self._notable_keys = NOTABLE_KEYS

@@ -268,8 +268,10 @@ class Pattern:
             raise ConfigurationError(
                 f"rule {path!r}: * stands for a whole segment, as in /a/*/b, or ends the path"
             )
-        self.segments = tuple(None if name == "*" else name for name in names)
-        self.folded = tuple(
+        self.segments: tuple[str | None, ...] = tuple(
+            None if name == "*" else name for name in names
+        )
+        self.folded: tuple[str | None, ...] = tuple(
             None if name == "*" else fold_segment(name) for name in fold(stem).split("/") if name
         )
 
@@ -305,7 +307,7 @@ class PatternTree:
 
     def __init__(self) -> None:
         self._root = _Node()
-        self.depth = 0
+        self.depth: int = 0
 
     def add(
         self, number: int, segments: Sequence[str | None], kind: Literal["exact", "below", "prefix"]

@@ -173,7 +173,7 @@ class Responses:
         self.style = style
         self.realm = realm
         self.resource_metadata = resource_metadata
-        self.error_codes = dict(error_codes)
+        self.error_codes: dict[str, int] = dict(error_codes)
 
     def for_oauth(self) -> Responses:
         """Return the same in the style of OAuth."""

@@ -10,7 +10,6 @@ import datetime
 import json
 import os
 import socketserver
-import ssl
 import tempfile
 import threading
 import time
@@ -21,8 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.hazmat.primitives.serialization import Encoding
 from joserfc import jwt
 from joserfc.jwk import ECKey, OctKey, RSAKey
 from joserfc.jws import JWSRegistry
@@ -32,6 +30,7 @@ from jwt_middleware import wrap
 from jwt_middleware.cli.providers import PROVIDERS
 from jwt_middleware.wsgi.environ import get_scopes
 
+from ..tls import Authority
 from .shapes import Neighbour, Shape
 
 if TYPE_CHECKING:
@@ -43,46 +42,11 @@ BEARER = "the.cluster.token"
 DAY = datetime.timedelta(days=1)
 
 
-class Authority:
-    """Issues certificates for any host."""
-
-    def __init__(self, folder: Path) -> None:
-        self._key = ec.generate_private_key(ec.SECP256R1())
-        self._name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "test")])
-        self._folder = folder
-        self._contexts: dict[str, ssl.SSLContext] = {}
-        self.ca_file = folder / "ca.pem"
-        ca = x509.BasicConstraints(ca=True, path_length=None)
-        self.ca_file.write_bytes(self._sign(self._key, ca, critical=True))
-
-    def context(self, host: str) -> ssl.SSLContext:
-        """Return what a server of *host* needs for TLS."""
-        if host not in self._contexts:
-            key = ec.generate_private_key(ec.SECP256R1())
-            names = x509.SubjectAlternativeName([x509.DNSName(host)])
-            file = self._folder / f"{host}.pem"
-            file.write_bytes(
-                key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-                + self._sign(key, names, critical=False)
-            )
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.load_cert_chain(file)
-            self._contexts[host] = context
-        return self._contexts[host]
-
-    def _sign(
-        self, key: ec.EllipticCurvePrivateKey, extension: x509.ExtensionType, *, critical: bool
-    ) -> bytes:
-        return certificate(key, self._key, self._name, extension, critical=critical)
-
-
 def certificate(
     key: Any,
     signer: Any,
     name: x509.Name | None = None,
-    extension: x509.ExtensionType | None = None,
     *,
-    critical: bool = False,
     expired: bool = False,
 ) -> bytes:
     """Return a certificate of *key* that is valid now, or was a day ago."""
@@ -100,8 +64,6 @@ def certificate(
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .add_extension(identifier, critical=False)
     )
-    if extension is not None:
-        builder = builder.add_extension(extension, critical=critical)
     return builder.sign(signer, hashes.SHA256()).public_bytes(Encoding.PEM)
 
 

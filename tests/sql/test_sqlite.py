@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import os
 import sqlite3
 import subprocess
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from jwt_middleware.sessions.stores.sql.store import SQLSessions
 from jwt_middleware.sql.deadline import within
 from jwt_middleware.sql.sqlite import create_file
 
@@ -79,3 +81,13 @@ def test_a_file_that_somebody_else_creates_first_is_left_alone(
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute("SELECT name FROM sqlite_master").fetchall() == [("theirs",)]
     assert [one.name for one in tmp_path.iterdir()] == ["sessions.db"]
+
+
+def test_a_store_that_is_dropped_warns_of_nothing(
+    tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    store = SQLSessions(f"sqlite:///{tmp_path / 'sessions.db'}")
+    store.create_schema()
+    del store
+    gc.collect()
+    assert [str(one.message) for one in recwarn if one.category is ResourceWarning] == []

@@ -15,7 +15,7 @@ from ...errors import ConfigurationError
 from ..jwks import is_pem, ordered_algorithms, read_jwks, split_pem
 from .watched import Loaded, WatchedKeys
 
-logger = logging.getLogger("jwt_middleware")
+logger: logging.Logger = logging.getLogger("jwt_middleware")
 
 DEFAULT_CHECK_SECONDS: Final = 1.0
 

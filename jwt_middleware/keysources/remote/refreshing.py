@@ -19,7 +19,7 @@ from ...events import Name, emit
 from ...fork import PerProcess
 from .fetching import Fetched, FetchError
 
-logger = logging.getLogger("jwt_middleware")
+logger: logging.Logger = logging.getLogger("jwt_middleware")
 
 FIRST_RETRY_SECONDS: Final = 1.0
 LONGEST_RETRY_SECONDS: Final = 60.0
@@ -276,7 +276,7 @@ class Flight:
 
     def __init__(self, started_at: float) -> None:
         self.started_at = started_at
-        self.landed = threading.Event()
+        self.landed: threading.Event = threading.Event()
         self._unclaimed = threading.Lock()
         self._unawaited = threading.Lock()
 
@@ -302,8 +302,8 @@ class Flights:
     """
 
     def __init__(self, cooldown_seconds: float) -> None:
-        self.reason = "not fetched yet"
-        self.retry_at = -math.inf
+        self.reason: str = "not fetched yet"
+        self.retry_at: float = -math.inf
         self._look_at = -math.inf
         self._cooldown_seconds = cooldown_seconds
         self._failures = 0

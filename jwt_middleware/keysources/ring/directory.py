@@ -43,8 +43,8 @@ class RingDirectory:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
-        self.manifest_path = self.path / "ring.json"
+        self.path: Path = Path(path)
+        self.manifest_path: Path = self.path / "ring.json"
 
     def __repr__(self) -> str:
         return f"<RingDirectory {str(self.path)!r}>"

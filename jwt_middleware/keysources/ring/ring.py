@@ -16,7 +16,7 @@ from .directory import RingDirectory
 from .manifest import RingKey, parse_manifest
 from .rotation import SETTLE_SECONDS
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 DEFAULT_CHECK_SECONDS: Final = 1.0
 

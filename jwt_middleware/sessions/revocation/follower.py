@@ -16,7 +16,7 @@ from ...fork import PerProcess
 from ..store import TIMEOUT_SECONDS, Cursor, SessionStore
 from .live import LiveRevocations
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 DEFAULT_MAX_DELAY_SECONDS: Final = 1.0
 

@@ -199,8 +199,8 @@ class Script:
     """
 
     def __init__(self, text: str) -> None:
-        self.text = _COMMON + text
-        self.sha = sha1(self.text.encode(), usedforsecurity=False).hexdigest()
+        self.text: str = _COMMON + text
+        self.sha: str = sha1(self.text.encode(), usedforsecurity=False).hexdigest()
 
 
 ADD: Final = Script("""

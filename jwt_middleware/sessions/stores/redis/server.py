@@ -37,7 +37,7 @@ from ....fork import PerProcess
 from ...store import TIMEOUT_SECONDS
 from .scripts import Script
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
