@@ -13,9 +13,10 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any, Final
 
+from ..bounds import check_whole
 from ..core.payload import ClientType, check_account, checked_claims
 from ..core.scope import valid_scopes
-from ..errors import BadCredentialsError, ConfigurationError, DuplicateRowError, UnavailableError
+from ..errors import BadCredentialsError, DuplicateRowError, UnavailableError
 from ..sql.database import Database, Schema
 from ..sql.statement import Statement, Table
 from ..sql.urls import DatabaseURL
@@ -153,10 +154,7 @@ class SQLAccounts(NumberedAccounts):
         min_secret_chars: int = DEFAULT_MIN_SECRET_CHARS,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        if type(min_secret_chars) is not int or not 1 <= min_secret_chars <= MAX_SECRET_CHARS:
-            raise ConfigurationError(
-                f"min_secret_chars must be a whole number from 1 to {MAX_SECRET_CHARS}"
-            )
+        check_whole("min_secret_chars", min_secret_chars, 1, MAX_SECRET_CHARS)
         self._database = Database(url, schema=_SCHEMA, timeout_seconds=TIMEOUT_SECONDS)
         self._hasher = SecretHasher() if hasher is None else hasher
         self._min_secret_chars = min_secret_chars

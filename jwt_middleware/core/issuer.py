@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from ..bounds import check_whole
 from ..errors import ConfigurationError, UnavailableError
 from ..events import Name, emit
 from .claims import NBF_ALLOWANCE_SECONDS
@@ -81,12 +82,7 @@ class TokenIssuer:
         _check_whole(lifetime_seconds)
         if lifetime_seconds < 1:
             raise ConfigurationError("lifetime_seconds must be at least 1")
-        if type(nbf_early_seconds) is not int or not (
-            0 <= nbf_early_seconds <= MAX_NBF_EARLY_SECONDS
-        ):
-            raise ConfigurationError(
-                f"nbf_early_seconds must be a whole number, 0 to {MAX_NBF_EARLY_SECONDS}"
-            )
+        check_whole("nbf_early_seconds", nbf_early_seconds, 0, MAX_NBF_EARLY_SECONDS)
         self.keys = keys
         self.issuer = issuer
         self.audiences = audiences

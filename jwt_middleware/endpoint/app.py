@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from werkzeug.wrappers import Request
 
 from ..accounts import AccountLookup, AccountVerifier
+from ..bounds import check_whole
 from ..core.issuer import TokenIssuer
 from ..core.payload import check_lifetime
 from ..core.verifier import TokenVerifier
@@ -102,8 +103,7 @@ class TokenEndpoint:
             raise ConfigurationError("issuer must be a TokenIssuer")
         _check_path(path)
         _check_callables("verifiers", verifiers, example="User.verify")
-        if type(max_body_bytes) is not int or max_body_bytes < 1:
-            raise ConfigurationError("max_body_bytes must be a whole number, at least 1")
+        check_whole("max_body_bytes", max_body_bytes, 1)
         given = {one: look_up for one, look_up in (lookups or {}).items() if look_up is not None}
         if given:
             _check_callables("lookups", given, example="User.find")

@@ -15,6 +15,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from typing import TYPE_CHECKING, Final
 
 from ..accounts.client_type import fold_account
+from ..bounds import check_seconds, check_whole
 from ..errors import ConfigurationError, TooManyAttemptsError
 from ..sessions.attempts import Attempt, Drip, Reservation
 from ..sessions.pruning import Pruning
@@ -84,7 +85,7 @@ class LoginLimits:
             _check_drip(name, getattr(self, name))
         if type(self.known_days) not in {int, float} or not 0 <= self.known_days <= MAX_KNOWN_DAYS:
             raise ConfigurationError(f"known_days must be a number from 0 to {MAX_KNOWN_DAYS}")
-        _check_whole("max_known", self.max_known, lowest=1)
+        check_whole("max_known", self.max_known, 1, MAX_BURST)
 
     @classmethod
     def of_window(
@@ -100,17 +101,14 @@ class LoginLimits:
             ConfigurationError: One is something else.
         """
         window = _OLD_WINDOW_SECONDS if window_seconds is None else window_seconds
-        if type(window) not in {int, float} or not 1 <= window <= MAX_INTERVAL_SECONDS:
-            raise ConfigurationError(
-                f"window_seconds must be a number of seconds from 1 to {MAX_INTERVAL_SECONDS}"
-            )
+        check_seconds("window_seconds", window, 1, MAX_INTERVAL_SECONDS)
         parts: dict[str, Drip | None] = {}
         for name, most, buckets in (
             ("max_per_account", max_per_account, ("known", "account", "leaf", "net", "wide")),
             ("max_per_address", max_per_address, ("address", "site")),
         ):
             if most is not None:
-                _check_whole(name, most, lowest=0)
+                check_whole(name, most, 0, MAX_BURST, note="; 0 sets no limit")
                 parts |= dict.fromkeys(buckets, Drip(most, window / most) if most else None)
         return cls(**parts)  # type: ignore[arg-type]  # they are the buckets
 
@@ -320,14 +318,6 @@ def _check_drip(name: str, drip: object) -> None:
     )
 
 
-def _check_whole(name: str, value: object, *, lowest: int) -> None:
-    if type(value) is not int or not lowest <= value <= MAX_BURST:
-        none = "; 0 sets no limit" if lowest == 0 else ""
-        raise ConfigurationError(
-            f"{name} must be a whole number from {lowest} to {MAX_BURST}{none}"
-        )
-
-
 MAX_TRUSTED_PROXIES: Final = 16
 
 # Longer is no address, with port, brackets and zone.
@@ -352,10 +342,7 @@ class ClientAddresses:
     """
 
     def __init__(self, trusted_proxies: int = 0) -> None:
-        if type(trusted_proxies) is not int or not 0 <= trusted_proxies <= MAX_TRUSTED_PROXIES:
-            raise ConfigurationError(
-                f"trusted_proxies must be a whole number from 0 to {MAX_TRUSTED_PROXIES}"
-            )
+        check_whole("trusted_proxies", trusted_proxies, 0, MAX_TRUSTED_PROXIES)
         self._trusted_proxies = trusted_proxies
         self._has_warned = False
         self._has_seen_proxy = False

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Final, Self
 
+from ..bounds import check_seconds, check_whole
 from ..core.issuer import IssuedToken
 from ..core.payload import JWTPayload
 from ..core.trust import MAX_LEEWAY_SECONDS
-from ..errors import ConfigurationError
 
 DEFAULT_REFRESH_LIFETIME_SECONDS: Final = 14 * 86_400
 DEFAULT_MAX_LIFETIME_SECONDS: Final = 90 * 86_400
@@ -45,16 +45,9 @@ class Lifetimes:
             ("refresh_lifetime_seconds", "token_lifetime_seconds"),
             ("max_lifetime_seconds", "refresh_lifetime_seconds"),
         ):
-            value, least = getattr(self, name), getattr(self, other)
-            if type(value) is not int or value < least:
-                shown = other.removeprefix("token_")
-                raise ConfigurationError(
-                    f"{name} must be a whole number, at least {shown} ({least})"
-                )
-        if type(self.grace_seconds) not in {int, float} or not (
-            0 <= self.grace_seconds <= MAX_GRACE_SECONDS
-        ):
-            raise ConfigurationError(f"grace_seconds must be 0 to {MAX_GRACE_SECONDS}")
+            note = f", which is {other.removeprefix('token_')}"
+            check_whole(name, getattr(self, name), getattr(self, other), note=note)
+        check_seconds("grace_seconds", self.grace_seconds, maximum=MAX_GRACE_SECONDS)
 
     def of(self, payload: JWTPayload) -> Lifetimes:
         """Return those of a session for *payload*, which may name others, within the longest."""

@@ -10,12 +10,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Final, Protocol
 
+from ..bounds import check_whole
 from ..core.issuer import IssuedToken, TokenIssuer
 from ..core.payload import JWTPayload
 from ..core.scope import common, narrow
 from ..errors import (
     BadCredentialsError,
-    ConfigurationError,
     InvalidGrantError,
     InvalidScopeError,
     UnavailableError,
@@ -89,10 +89,7 @@ class Sessions:
         max_per_subject: int = DEFAULT_MAX_PER_SUBJECT,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        if type(max_per_subject) is not int or not 1 <= max_per_subject <= MAX_PER_SUBJECT:
-            raise ConfigurationError(
-                f"max_per_subject must be a whole number from 1 to {MAX_PER_SUBJECT}"
-            )
+        check_whole("max_per_subject", max_per_subject, 1, MAX_PER_SUBJECT)
         self.lifetimes: Lifetimes = Lifetimes(
             token_lifetime_seconds=issuer.lifetime_seconds,
             refresh_lifetime_seconds=refresh_lifetime_seconds,

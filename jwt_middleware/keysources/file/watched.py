@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import ClassVar, Final, NamedTuple
 
+from ... import bounds
 from ...core.keys import KeySet
 from ...errors import ConfigurationError
 from ...events import Name, emit
@@ -61,9 +62,7 @@ class WatchedKeys:
         check_seconds: float,
         clock: Callable[[], float],
     ) -> None:
-        most = self.MAX_CHECK_SECONDS
-        if type(check_seconds) not in {int, float} or not 0 <= check_seconds <= most:
-            raise ConfigurationError(f"check_seconds must be 0 to {most}")
+        bounds.check_seconds("check_seconds", check_seconds, maximum=self.MAX_CHECK_SECONDS)
         self._path = Path(path)
         self._read = read
         self._check_seconds = check_seconds

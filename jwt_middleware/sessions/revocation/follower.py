@@ -9,8 +9,9 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from ...bounds import check_seconds
 from ...core.revocation import RevocationSource
-from ...errors import ConfigurationError, UnavailableError
+from ...errors import UnavailableError
 from ...events import Name, emit
 from ...fork import PerProcess
 from ..store import TIMEOUT_SECONDS, Cursor, SessionStore
@@ -59,8 +60,7 @@ class Revocations(RevocationSource):
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        if type(max_delay_seconds) not in {int, float} or not 0 <= max_delay_seconds <= 60:
-            raise ConfigurationError("max_delay_seconds must be a number of seconds, 0 to 60")
+        check_seconds("max_delay_seconds", max_delay_seconds, maximum=60)
         self.store = store
         self._max_delay_seconds = max_delay_seconds
         self._clock = clock

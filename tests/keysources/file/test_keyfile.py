@@ -174,7 +174,9 @@ class TestConstruction:
 
     @pytest.mark.parametrize("seconds", [-1, 3601, float("nan"), True, "1", None])
     def test_refuses_check_seconds(self, path: Path, seconds: Any) -> None:
-        with pytest.raises(ConfigurationError, match="check_seconds must be 0 to 3600"):
+        with pytest.raises(
+            ConfigurationError, match="check_seconds must be a number of seconds from 0 to 3600"
+        ):
             KeyFile(path, check_seconds=seconds)
 
     def test_one_algorithm_need_not_be_in_a_list(self, path: Path) -> None:

@@ -167,7 +167,9 @@ class TestKeys:
 
     @pytest.mark.parametrize("seconds", [-1, 5.1, 60, float("nan"), True, None])
     def test_looks_every_five_seconds_at_least(self, ring: Ring, seconds: Any) -> None:
-        with pytest.raises(ConfigurationError, match="check_seconds must be 0 to 5"):
+        with pytest.raises(
+            ConfigurationError, match="check_seconds must be a number of seconds from 0 to 5"
+        ):
             ring.source(check_seconds=seconds)
 
     def test_repr_shows_no_key(self, ring: Ring) -> None:
