@@ -175,6 +175,9 @@ def run(load: Callable[[], WSGIApplication], *, log_format: str = "line", **sett
                 **settings,
             },
         ).run()
+    except AppImportError as error:  # of an app that is preloaded, gunicorn lets it out
+        print(error, file=sys.stderr, flush=True)  # noqa: T201
+        sys.exit(1)
     except HaltServer:  # gunicorn's own, when a second worker fails while it is halting
         sys.exit(1)
     except SystemExit as stop:

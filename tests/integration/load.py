@@ -48,6 +48,7 @@ issuer = "{trusted}"
 audience = "{audience}"
 algorithms = ["ES256"]
 jwks_url = "{url}"
+leeway_seconds = 0
 """
 SETTINGS = """
 workers = 2

@@ -54,7 +54,7 @@ class Report:
 
     @property
     def failed_fetches(self) -> int:
-        return self.server_log.count("keys not fetched")
+        return self.server_log.count("keys.failed")
 
     def _count(self, counts: Callable[[bool, int], bool]) -> int:
         return sum(n for (_, good, status), n in self.statuses.items() if counts(good, status))
