@@ -74,7 +74,7 @@ def _introspection_row(rounds: int) -> Row:
         endpoint = TokenEndpoint(
             issuer=sessions.issuer,
             verifiers={"service": partial(accounts.verify, "service")},
-            lookups={"service": None},
+            lookups={"service": accounts.lookup("service")},
             sessions=sessions,
             verifier=verifier_for(is_revoked=sessions.revocations),
         )
