@@ -112,7 +112,7 @@ class SecretHasher:
             salt_len=_SALT_BYTES,
         )
         self._max_wait_seconds = max_wait_seconds
-        self.waiting = 0
+        self.waiting: int = 0
         places = max_concurrent + max_waiting
         self._places = PerProcess(lambda: threading.BoundedSemaphore(places))
         self._turns = PerProcess(lambda: threading.BoundedSemaphore(max_concurrent))

@@ -54,6 +54,8 @@ class StrictField(Field):  # type: ignore[misc]  # WTForms ships no types
 class TextField(StrictField):
     """A JSON string, of characters that can be stored; everything else is refused."""
 
+    data: Any
+
     def process_data(self, value: object) -> None:
         """Take a string or nothing."""
         self.data = None
@@ -68,6 +70,8 @@ class TextField(StrictField):
 
 class ClientTypeField(StrictField):
     """The name of a client type or its numeric code; its data, once validated, is the name."""
+
+    data: Any
 
     def process_data(self, value: object) -> None:
         """Take a string, an int or nothing."""
