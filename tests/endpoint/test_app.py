@@ -419,3 +419,16 @@ def test_a_flood_of_logins_leaves_a_worker_s_threads_to_the_tokens(
         finally:
             hasher.opened.set()
         assert sorted(one.result().status_int for one in logins) == [401] * 6 + [503] * 34
+
+
+def test_a_body_of_one_byte_is_the_smallest_bound(issuer: TokenIssuer) -> None:
+    parts: dict[str, Any] = {"issuer": issuer, "verifiers": {"email": lambda *_: None}}
+    assert TokenEndpoint(**parts, max_body_bytes=1).max_body_bytes == 1
+    with pytest.raises(ConfigurationError, match="max_body_bytes must be a whole number"):
+        TokenEndpoint(**parts, max_body_bytes=0)
+
+
+def test_with_sessions_every_verifier_needs_a_lookup_or_none(make_service: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"lookups\.\w+ is missing"):
+        make_service(lookups={})
+    make_service(lookups={"email": None, "service": None})
