@@ -1,7 +1,7 @@
 """
 Who may log in: the seam for an application's own check, and accounts of our own.
 
-What needs SQLAlchemy or argon2-cffi stays in its module: ``accounts.sql`` and ``accounts.hashing``.
+What needs argon2-cffi stays in its module: ``accounts.sql`` and ``accounts.hashing``.
 """
 
 from ..errors import (

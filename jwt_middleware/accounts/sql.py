@@ -16,16 +16,18 @@ from typing import Any, Final
 from ..bounds import check_whole
 from ..core.payload import ClientType, check_account, checked_claims
 from ..core.scope import valid_scopes
-from ..errors import BadCredentialsError, DuplicateRowError, UnavailableError
+from ..errors import (
+    AccountExistsError,
+    BadCredentialsError,
+    DuplicateRowError,
+    InvalidAccountError,
+    UnavailableError,
+    UnknownAccountError,
+)
 from ..sql.database import Database, Schema
 from ..sql.statement import Statement, Table
 from ..sql.urls import DatabaseURL
 from .client_type import check_client_type, normalise_account
-from .errors import (
-    AccountExistsError,
-    InvalidAccountError,
-    UnknownAccountError,
-)
 from .hashing import DEFAULT_MIN_SECRET_CHARS, MAX_SECRET_CHARS, SecretHasher, check_secret
 from .identity import DEFAULT_AUTH, AccountLookup, AccountVerifier, Identity, NumberedAccounts
 

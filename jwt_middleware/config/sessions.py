@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from ..endpoint.limits import ClientAddresses, LoginLimits, LoginThrottle
+from ..endpoint.limits import DEFAULT_ACCOUNT_DRIP, ClientAddresses, LoginLimits, LoginThrottle
 from ..sessions import MemorySessions, Revocations, Sessions, SessionStore
 from ..sessions.attempts import Drip
 from ..sessions.revocation.follower import DEFAULT_MAX_DELAY_SECONDS
@@ -214,8 +214,8 @@ class LoginSettings(Section):
                 self.place.file,
                 limits.account.burst,
                 3600 / limits.account.interval_seconds,
-                LoginLimits().account.burst,  # type: ignore[union-attr]
-                3600 / LoginLimits().account.interval_seconds,  # type: ignore[union-attr]
+                DEFAULT_ACCOUNT_DRIP.burst,
+                3600 / DEFAULT_ACCOUNT_DRIP.interval_seconds,
             )
 
 

@@ -44,6 +44,9 @@ _NET_BITS: Final = {4: 24, 6: 48}
 _WIDE_BITS: Final = {4: 16, 6: 32}
 
 
+DEFAULT_ACCOUNT_DRIP: Final = Drip(20, 120)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoginLimits:
     """
@@ -70,7 +73,7 @@ class LoginLimits:
     """
 
     known: Drip | None = Drip(10, 90)
-    account: Drip | None = Drip(20, 120)
+    account: Drip | None = DEFAULT_ACCOUNT_DRIP
     leaf: Drip | None = Drip(5, 180)
     net: Drip | None = Drip(10, 360)
     wide: Drip | None = Drip(15, 240)
