@@ -14,6 +14,7 @@ from .deadline import within
 from .sqlite import SQLite, Version
 from .statement import Connection, Statement, Table
 from .urls import DatabaseURL, parse_url
+from .versions import VERSIONS, SchemaVersion, record_version, stored_version
 
 if TYPE_CHECKING:
     from .postgresql import PostgreSQL
@@ -25,6 +26,10 @@ _HAS_COLUMN: Final = Statement("""
     SELECT 1 FROM {pragma_table_info(:table) WHERE name = :column|
         pg_attribute WHERE attrelid = to_regclass(:table) AND attname = :column}
 """)
+_TIME: Final = Statement("""
+    SELECT {(JULIANDAY('now') - 2440587.5) * 86400.0|
+        CAST(EXTRACT(EPOCH FROM CLOCK_TIMESTAMP()) AS DOUBLE PRECISION)}
+""")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,11 +39,13 @@ class Schema:
 
     Attributes:
         tables: All of them.
+        version: Of these tables.
         fill: Called in the transaction that creates them, to write what has to be in them.
         fix: What an operator can do where they are missing.
     """
 
     tables: Sequence[Table]
+    version: SchemaVersion
     fill: Callable[[Connection], None] | None = None
     fix: str
 
@@ -116,6 +123,29 @@ class Database:
         with self._operation(), self._prepared.get().writing(durable=durable) as connection:
             yield connection
 
+    def time(self) -> float:
+        """
+        Return the database's own time, in seconds since the Unix epoch; of a file, the host's.
+
+        Raises:
+            UnavailableError: As for :meth:`reading`, and if a newer version of the package has made
+                the tables too new for this one.
+        """
+        with self.reading() as connection:
+            self._check_version(connection)
+            (seconds,) = connection.run(_TIME).fetchone()
+        return float(seconds)
+
+    def schema_version(self) -> int:
+        """
+        Return the version of the tables.
+
+        Raises:
+            UnavailableError: As for :meth:`reading`.
+        """
+        with self.reading() as connection:
+            return stored_version(connection, self._schema.version.part).version
+
     def incarnation(self) -> str:
         """Return what is another for an SQLite file in the place of one before; else nothing."""
         return self._driver.get().incarnation()
@@ -143,7 +173,8 @@ class Database:
             UnavailableError: As for :meth:`reading`, and if the file cannot be created.
         """
         with self._operation(), self._driver.get().creating() as connection:
-            for table in self._schema.tables:
+            self._check_version(connection)
+            for table in (VERSIONS, *self._schema.tables):
                 # CREATE TABLE IF NOT EXISTS needs a right that a worker's user may not have.
                 if connection.run(_HAS_TABLE, {"name": table.name}).fetchone() is None:
                     for statement in table.statements:
@@ -155,6 +186,7 @@ class Database:
                         connection.run(statement)
             if self._schema.fill is not None:
                 self._schema.fill(connection)
+            record_version(connection, self._schema.version)
 
     def close(self) -> None:
         """Close this process's idle connections.  The next use connects again."""
@@ -175,7 +207,17 @@ class Database:
     def _prepare(self) -> SQLite | PostgreSQL:
         if self._creates_tables:
             self.create()
+        else:
+            with self._driver.get().reading() as connection:
+                self._check_version(connection)
         return self._driver.get()
+
+    def _check_version(self, connection: Connection) -> None:
+        stored = stored_version(connection, self._schema.version.part)
+        try:
+            self._schema.version.check(stored)
+        except UnavailableError as error:
+            raise UnavailableError(f"database {self}: {error}") from None
 
     @contextmanager
     def _operation(self) -> Iterator[None]:

@@ -11,7 +11,8 @@ line break between them, and so is what is revoked.
 ``:sessions``              zset    every *sid* by expiry
 ``:of:<subject>``          zset    the *sids* of one subject by creation; expires with the last
 ``:to_clear``              set     subjects whose sessions have been ended and are still there
-``:head``                  hash    ``id`` of this content, ``number`` of the latest revocation
+``:head``                  hash    ``id`` of this content, ``number`` of the latest revocation,
+                                   ``schema``, ``oldest``, ``package``: as :class:`SchemaVersion`
 ``:log``                   zset    revocations, ``revoked_at:expires_at:kind:key``, by number
 ``:numbers``               hash    number of the revocation of each ``kind:key``
 ``:expiries``              zset    numbers by the revocation's expiry
@@ -307,6 +308,17 @@ if #found == tonumber(limit) then
 end
 -- One string: clients read ten thousand of them one by one in ten times the time.
 return {id, number, cjson.encode(found), complete}
+""")
+
+CLOCK: Final = Script("""
+local version, oldest, package = unpack(ARGV)
+local stored = redis.call('HMGET', HEAD, 'schema', 'oldest', 'package')
+if tonumber(stored[1] or '1') < tonumber(version) then
+    -- Where nothing can be written at the moment, the next one does it.
+    redis.pcall('HSET', HEAD, 'schema', version, 'oldest', oldest, 'package', package)
+end
+local clock = redis.call('TIME')
+return {clock[1], clock[2], stored[1] or '1', stored[2] or '1', stored[3] or ''}
 """)
 
 PRUNE: Final = Script("""

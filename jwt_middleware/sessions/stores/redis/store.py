@@ -17,8 +17,10 @@ from redis import Redis, ResponseError
 from ....core.payload import JWTPayload
 from ....core.scope import valid_scopes
 from ....core.trust import MAX_LEEWAY_SECONDS
-from ....errors import ConfigurationError
+from ....errors import ConfigurationError, UnavailableError
+from ....sql.versions import FIRST, SchemaVersion
 from ...attempts import CHECKED_WITHIN_SECONDS, Attempt, Reservation
+from ...clock import StoreClock
 from ...session import Session
 from ...store import (
     DEFAULT_MAX_PER_SUBJECT,
@@ -46,6 +48,8 @@ _MAX_LIFETIME_SECONDS: Final = 10**10  # some 300 years; a server counts millise
 
 
 MAX_SKEW_SECONDS: Final = 2
+
+VERSION: Final = SchemaVersion("sessions", 2, oldest=FIRST, package="0.1.0")
 
 
 def _read_configuration(client: Redis) -> tuple[str | None, str | None, str | None, float]:
@@ -91,6 +95,7 @@ class RedisSessions:
         self._server = RedisServer(url)
         # The braces make the slot of a cluster depend on nothing else of a key.
         self._at = f"{{{prefix}}}"
+        self._clock = StoreClock(self._ask_time, store=str(self._server))
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self._server)!r})"
@@ -118,6 +123,18 @@ class RedisSessions:
             yield "nothing is persisted: a restart ends all sessions: set appendonly yes"
         if abs(off) > MAX_SKEW_SECONDS:
             yield f"the server's clock is {off:+.0f} s from this host's: set both by NTP"
+
+    def store_time(self) -> float:
+        """Return the server's time, as :class:`StoreClock` knows it."""
+        return self._clock()
+
+    def seconds_ahead(self) -> float:
+        """Return how far this host's clock is ahead of the server's; asks it."""
+        return self._clock.seconds_ahead()
+
+    def schema_version(self) -> int:
+        """Return the version of what is stored, once the first use has written it."""
+        return self._ask_version()[1].version
 
     def add(self, session: Session, *, max_per_subject: int = DEFAULT_MAX_PER_SUBJECT) -> None:
         """Record a new session."""
@@ -250,6 +267,17 @@ class RedisSessions:
         while cursor != 0:
             cursor = self._server.ask(partial(_delete_page, cursor or 0, pattern))
 
+    def _ask_time(self) -> float:
+        seconds, stored = self._ask_version()
+        try:
+            VERSION.check(stored)
+        except UnavailableError as error:
+            raise UnavailableError(f"{self._server}: {error}") from None
+        return seconds
+
+    def _ask_version(self) -> tuple[float, SchemaVersion]:
+        return self._run(scripts.CLOCK, *VERSION[1:], read=_time_and_version)
+
     def _run(self, script: scripts.Script, *args: str | bytes | int, read: Callable[[Any], T]) -> T:
         return self._server.run(script, self._at, *args, read=read)
 
@@ -337,6 +365,12 @@ def _session(sid: str, found: Mapping[bytes, bytes]) -> Session | None:
 def _use(answer: Sequence[bytes]) -> Use:
     outcome, salt, address = answer
     return Use(Outcome(outcome.decode()), salt, _str(address))
+
+
+def _time_and_version(answer: Sequence[bytes]) -> tuple[float, SchemaVersion]:
+    seconds, microseconds, version, oldest, package = answer
+    stored = SchemaVersion(VERSION.part, int(version), int(oldest), _str(package))
+    return int(seconds) + int(microseconds) / 1e6, stored
 
 
 def _strs(answer: Sequence[bytes]) -> Sequence[str]:
