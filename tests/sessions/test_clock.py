@@ -8,12 +8,14 @@ from collections.abc import Callable
 import pytest
 
 from jwt_middleware.errors import UnavailableError
-from jwt_middleware.sessions.clock import SettledClock, StoreClock, clock_of
+from jwt_middleware.sessions.clock import SettledTime, StoreClock, clock_of
 from jwt_middleware.sessions.stores.memory import MemorySessions
 
 from .conftest import Clock
 
 DAY = 86_400.0
+
+Settled = Callable[[], float]
 
 
 class Machines:
@@ -77,18 +79,40 @@ def test_a_host_clock_that_is_set_changes_nothing(machines: Machines) -> None:
     assert machines.clock.latest() == machines.clock() == machines.store
 
 
-def test_it_is_asked_at_once_where_the_machine_has_slept(machines: Machines) -> None:
+def test_a_store_clock_that_is_corrected_is_followed(machines: Machines) -> None:
     machines.clock()
-    machines.store += 3_600  # while the monotonic clock stood
-    machines.host += 3_600
-    assert machines.clock() == machines.store
-
-
-def test_a_store_clock_that_is_set_is_followed_within_ten_seconds(machines: Machines) -> None:
-    machines.clock()
-    machines.store += 3_600
+    machines.store += 60
     machines.pass_time(10)
     assert machines.clock() == machines.store
+
+
+@pytest.mark.parametrize("jump", [61, -61, DAY, -DAY])
+def test_a_jump_of_the_stores_clock_is_followed_once_it_has_lasted(
+    machines: Machines, jump: float
+) -> None:
+    machines.clock()
+    machines.store += jump
+    machines.host += jump  # SQLite: they are one
+    for _ in range(10):
+        with pytest.raises(UnavailableError, match=rf"the store was set by \{jump:+.0f} s"):
+            machines.clock()
+        assert machines.clock.latest() == machines.store - jump
+        machines.pass_time(1)
+    assert machines.clock() == machines.store
+
+
+def test_a_jump_that_is_taken_back_is_forgotten(machines: Machines) -> None:
+    machines.clock()
+    for _ in range(3):
+        for jump in (DAY, -DAY):
+            machines.store += jump
+            machines.host += jump
+            machines.pass_time(6)
+            if jump > 0:
+                with pytest.raises(UnavailableError, match="was set"):
+                    machines.clock()
+            else:
+                assert machines.clock() == machines.store
 
 
 def test_half_of_the_round_trip_is_on_the_way_back(machines: Machines) -> None:
@@ -185,13 +209,12 @@ def test_a_store_of_one_process_has_its_own_clock(clock: Clock) -> None:
 
 
 @pytest.fixture
-def settled(clock: Clock) -> Callable[[], float]:
-    return SettledClock(clock)
+def settled(clock: Clock) -> Settled:
+    time = SettledTime()
+    return lambda: time(clock.now)
 
 
-def test_nothing_has_settled_in_the_first_minute(
-    settled: Callable[[], float], clock: Clock
-) -> None:
+def test_nothing_has_settled_in_the_first_minute(settled: Settled, clock: Clock) -> None:
     begun = clock.now
     for _ in range(60):
         assert settled() == 0
@@ -199,9 +222,7 @@ def test_nothing_has_settled_in_the_first_minute(
     assert settled() == begun
 
 
-def test_what_has_settled_is_one_to_two_minutes_ago(
-    settled: Callable[[], float], clock: Clock
-) -> None:
+def test_what_has_settled_is_one_to_two_minutes_ago(settled: Settled, clock: Clock) -> None:
     for _ in range(300):
         clock.now += 1
         settled()
@@ -210,7 +231,7 @@ def test_what_has_settled_is_one_to_two_minutes_ago(
 
 @pytest.mark.parametrize("seconds", [6, 59])
 def test_a_jump_ahead_for_a_moment_settles_nothing(
-    settled: Callable[[], float], clock: Clock, seconds: int
+    settled: Settled, clock: Clock, seconds: int
 ) -> None:
     for _ in range(150):
         clock.now += 1
@@ -227,9 +248,7 @@ def test_a_jump_ahead_for_a_moment_settles_nothing(
     assert settled() >= clock.now - 121
 
 
-def test_a_jump_of_the_first_moment_settles_nothing(
-    settled: Callable[[], float], clock: Clock
-) -> None:
+def test_a_jump_of_the_first_moment_settles_nothing(settled: Settled, clock: Clock) -> None:
     clock.now += DAY
     settled()
     clock.now -= DAY
@@ -238,9 +257,7 @@ def test_a_jump_of_the_first_moment_settles_nothing(
         clock.now += 1
 
 
-def test_a_clock_that_is_set_back_is_followed_at_once(
-    settled: Callable[[], float], clock: Clock
-) -> None:
+def test_a_clock_that_is_set_back_is_followed_at_once(settled: Settled, clock: Clock) -> None:
     for _ in range(150):
         clock.now += 1
         settled()

@@ -64,7 +64,7 @@ def test_what_is_too_new_is_refused_with_the_fix(path: Path, package: str) -> No
     for one in open_all(path):
         one.create_schema()
     running, _ = open_all(path)
-    running.store_time()
+    running.store_clock()
     set_versions(path, oldest=3, package=package)
     shown = "0.9.0" if package == "0.9.0" else r"\?"
     fix = rf"all\.db: its \w+ are of schema version 9, .* knows 2: upgrade .* to {shown} or later"

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import islice
-from typing import Any, Final, TypeVar, cast, get_args
+from typing import Any, Final, TypeVar, cast
 
 from redis import Redis, ResponseError
 
@@ -41,7 +41,6 @@ from .server import RedisServer
 T = TypeVar("T")
 
 _PAGE_SIZE: Final = 500
-_KINDS: Final[Mapping[str, Kind]] = {kind: kind for kind in get_args(Kind)}
 _TEXTS: Final = ("subject", "auth", "scope", "ac_type")
 _TIMES: Final = ("created_at", "used_at", "expires_at", "ends_at", "tokens_until")
 _MAX_LIFETIME_SECONDS: Final = 10**10  # some 300 years; a server counts milliseconds in 63 bits
@@ -95,7 +94,7 @@ class RedisSessions:
         self._server = RedisServer(url)
         # The braces make the slot of a cluster depend on nothing else of a key.
         self._at = f"{{{prefix}}}"
-        self._clock = StoreClock(self._ask_time, store=str(self._server))
+        self.store_clock: StoreClock = StoreClock(self._ask_time, store=str(self._server))
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self._server)!r})"
@@ -124,13 +123,9 @@ class RedisSessions:
         if abs(off) > MAX_SKEW_SECONDS:
             yield f"the server's clock is {off:+.0f} s from this host's: set both by NTP"
 
-    def store_time(self) -> float:
-        """Return the server's time, as :class:`StoreClock` knows it."""
-        return self._clock()
-
     def seconds_ahead(self) -> float:
         """Return how far this host's clock is ahead of the server's; asks it."""
-        return self._clock.seconds_ahead()
+        return self.store_clock.seconds_ahead()
 
     def schema_version(self) -> int:
         """Return the version of what is stored, once the first use has written it."""
@@ -389,7 +384,7 @@ def _changes(answer: tuple[bytes, bytes, bytes, int]) -> Changes:
 
 def _revocation(entry: str) -> Revocation:
     revoked_at, expires_at, kind, key = entry.split(":", 3)
-    return Revocation(_KINDS[kind], key, int(revoked_at), int(expires_at))
+    return Revocation(cast(Kind, kind), key, int(revoked_at), int(expires_at))
 
 
 def _nothing(_: object) -> None:

@@ -188,7 +188,9 @@ class SQLSessions:
             timeout_seconds=TIMEOUT_SECONDS,
             creates_tables=creates_tables,
         )
-        self._clock = StoreClock(self._database.time, store=f"database {self._database}")
+        self.store_clock: StoreClock = StoreClock(
+            self._database.time, store=f"database {self._database}"
+        )
         self._follower = Follower(self._database)
         self._attempts = Attempts(self._database)
 
@@ -203,13 +205,9 @@ class SQLSessions:
         """Close this process's idle connections.  The next use connects again."""
         self._database.close()
 
-    def store_time(self) -> float:
-        """Return the database's time, as :class:`StoreClock` knows it."""
-        return self._clock()
-
     def seconds_ahead(self) -> float:
         """Return how far this host's clock is ahead of the database's; asks it."""
-        return self._clock.seconds_ahead()
+        return self.store_clock.seconds_ahead()
 
     def schema_version(self) -> int:
         """Return the version of the tables."""
