@@ -301,7 +301,8 @@ class Pool:
     At most *size* connections, made on demand; threads get one in the order of their arrival.
 
     A connection is checked when it is taken and when it comes back; one that is broken, or was left
-    inside a transaction, is closed.
+    inside a transaction, is closed.  So are all that are idle then: they lead to the same server,
+    and each would cost an operation.
 
     Args:
         connect: Makes a connection by a deadline.
@@ -327,11 +328,14 @@ class Pool:
         """
         self._enter(deadline)
         try:
-            while (connection := self._pop()) is not None:
-                connection.deadline = deadline
+            if (connection := self._pop()) is not None:
+                now = time.monotonic()
+                connection.deadline = now + (deadline - now) / 2  # the rest is for a new one
                 if connection.is_usable():
+                    connection.deadline = deadline
                     return connection
                 connection.close()
+                self.close()
             return self._connect(deadline)
         except BaseException:
             self._leave()
@@ -344,6 +348,7 @@ class Pool:
                 self._idle.append(connection)
             else:
                 connection.close()
+                self.close()
         finally:
             self._leave()
 
