@@ -187,7 +187,7 @@ class SQLSessions:
             timeout_seconds=TIMEOUT_SECONDS,
             creates_tables=creates_tables,
         )
-        self._follower = Follower(self._database)
+        self._follower = Follower(self._database, creates_tables=creates_tables)
         self._attempts = Attempts(self._database)
 
     def __repr__(self) -> str:
