@@ -21,18 +21,15 @@ needs_chromium: Final = pytest.mark.skipif(
 )
 
 
-class Page:
-    """
-    One page.
+_KEYS: Final = {"Tab": (9, ""), "Enter": (13, "\r"), " ": (32, " ")}
 
-    Attributes:
-        complaints: What it logged as an error: scripts that failed, what its policy blocked.
-    """
+
+class Page:
+    """One page."""
 
     def __init__(self, send: Callable[..., Any], events: deque[dict[str, Any]]) -> None:
         self._send = send
         self._events = events
-        self.complaints: list[str] = []
         for domain in ("Page", "Runtime", "Log"):
             self._send(f"{domain}.enable")
 
@@ -62,18 +59,31 @@ class Page:
             returnByValue=True,
             userGesture=True,
         )
-        for event in self._events:
-            entry = event["params"].get("entry", {})
-            if entry.get("level") == "error":
-                self.complaints.append(entry["text"])
-            elif event["method"] == "Runtime.exceptionThrown":
-                self.complaints.append(json.dumps(event["params"]["exceptionDetails"]))
         if "exceptionDetails" in answer:
             raise AssertionError(answer["exceptionDetails"])
         return answer["result"].get("value")
 
-    def press(self, key: str, code: int, text: str = "") -> None:
+    @property
+    def complaints(self) -> list[str]:
+        """What it has logged since it was opened: scripts that failed, what its policy blocked."""
+        logged = [event["params"] for event in self._events if event["method"] == "Log.entryAdded"]
+        thrown = [
+            json.dumps(event["params"])
+            for event in self._events
+            if event["method"] == "Runtime.exceptionThrown"
+        ]
+        return [one["entry"]["text"] for one in logged if one["entry"]["level"] == "error"] + thrown
+
+    def wait(self, condition: str) -> None:
+        """Wait until *condition*, a script, is true."""
+        self.run(
+            "new Promise(done => { const look = () => "
+            f"({condition}) ? done() : requestAnimationFrame(look); look() }})"
+        )
+
+    def press(self, key: str) -> None:
         """Press and release a key."""
+        code, text = _KEYS[key]
         for kind in ("keyDown", "keyUp"):
             self._send(
                 "Input.dispatchKeyEvent",
@@ -83,10 +93,6 @@ class Page:
                 windowsVirtualKeyCode=code,
                 text=text if kind == "keyDown" else "",
             )
-
-    def type(self, text: str) -> None:
-        """Type into what has the focus."""
-        self._send("Input.insertText", text=text)
 
     def look(self, *, width: int, scheme: str = "light", language: str = "en") -> None:
         """Take on a width, a colour scheme and a language."""
