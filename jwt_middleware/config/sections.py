@@ -27,7 +27,14 @@ from .reading import (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuleSettings(Section):
-    """One of ``[[rules]]``."""
+    """
+    One of ``[[rules]]``.
+
+    Attributes:
+        preflight: Answer real CORS preflights without a token: as ``[cors]`` says, or else by the
+            CORS headers of the app's answer.
+        basic: Accept a token as the password of HTTP Basic as well.
+    """
 
     path: str = setting(text, example='path = "/admin/*"')
     methods: tuple[str, ...] | None = setting(texts, None)

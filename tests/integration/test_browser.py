@@ -62,7 +62,7 @@ class Quiet(WSGIRequestHandler):
 @contextmanager
 def serving(app: WSGIApplication) -> Iterator[str]:
     server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=Quiet)
-    thread = Thread(target=server.serve_forever)
+    thread = Thread(target=server.serve_forever, args=(0.02,))  # looks for its end so often
     thread.start()
     try:
         yield f"http://127.0.0.1:{server.port}"
