@@ -71,6 +71,8 @@ class CORS:
         max_age_seconds: int = DEFAULT_MAX_AGE_SECONDS,
         credentials: bool = False,
     ) -> None:
+        if type(credentials) is not bool:
+            raise ConfigurationError("credentials must be true or false")
         _check_origins(origins, credentials=credentials)
         _check_names("methods", methods)
         for method in methods:
@@ -170,7 +172,7 @@ def _compiled(patterns: Iterable[str]) -> re.Pattern[str] | None:
 
 
 def _check_origins(origins: Collection[str], *, credentials: bool) -> None:
-    if isinstance(origins, str) or not origins or not all(isinstance(one, str) for one in origins):
+    if not origins or not _are_texts(origins):
         raise ConfigurationError('origins must be a list, as in ["https://app.example.com"]')
     for one in origins:
         if one in {"*", "null"}:
@@ -200,7 +202,13 @@ def _is_origin(origin: str) -> bool:
 
 
 def _check_names(setting: str, names: Collection[str]) -> None:
-    if isinstance(names, str) or not all(
-        isinstance(name, str) and _TOKEN.fullmatch(name) for name in names
-    ):
+    if not _are_texts(names) or not all(map(_TOKEN.fullmatch, names)):
         raise ConfigurationError(f"{setting} must be a list of names, without *")
+
+
+def _are_texts(values: object) -> bool:
+    return (
+        isinstance(values, Collection)
+        and not isinstance(values, str)
+        and all(isinstance(one, str) for one in values)
+    )

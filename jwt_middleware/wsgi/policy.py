@@ -132,6 +132,8 @@ class Rule:
                 f"{name}: access {self.access!r} needs no token, so it cannot ask for scopes or "
                 'claims: use "required", or leave them out'
             )
+        if type(self.basic) is not bool:
+            raise ConfigurationError(f"{name}: basic must be true or false")
         if self.access == "passthrough" and self.basic:
             raise ConfigurationError(
                 f'{name}: access "passthrough" leaves Authorization to the app: leave basic out'

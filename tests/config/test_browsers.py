@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from base64 import b64encode
 from collections.abc import Callable
 from pathlib import Path
@@ -65,6 +66,14 @@ def test_basic_reaches_the_rule(write: Write, issue_token: IssueToken) -> None:
     value = b64encode(f"__token__:{issue_token()}".encode()).decode()
     site.get("/simple/x", headers={"Authorization": f"Basic {value}"}, status=200)
     site.get("/other", headers={"Authorization": f"Basic {value}"}, status=401)
+
+
+def test_examples_of_the_documentation_are_valid(write: Write) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "browsers.md").read_text("utf-8")
+    examples = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
+    assert len(examples) == 2
+    for example in examples:
+        wrap(write(example), app)
 
 
 @pytest.mark.parametrize(

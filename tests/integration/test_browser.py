@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -106,6 +107,7 @@ class API:
             policy=Policy(
                 [
                     Rule("/items/*", preflight=True),
+                    Rule("/api/*", preflight=True),
                     Rule("/admin", scopes=["admin"], preflight=True),
                     Rule("/simple/*", basic=True),
                 ]
@@ -202,6 +204,16 @@ def test_page_of_a_named_origin_reads_why_it_is_refused(site: Site) -> None:
         pass
     assert limited["status"] == 429
     assert int(limited["retry"]) > 0
+
+
+def test_script_of_the_documentation_runs(site: Site) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "browsers.md").read_text("utf-8")
+    (script,) = re.findall(r"```js\n(.*?)```", text, re.DOTALL)
+    site.page.open(site.named)
+    given = {"api": site.url, "account": "ann@example.com", "secret": "right"}
+    values = "".join(f"const {name} = {json.dumps(value)};" for name, value in given.items())
+    assert site.page.run(f"(async () => {{ {values} {script} return me.status }})()") == 200
+    assert site.api.calls == [("GET", "/api/me")]
 
 
 def test_what_a_preflight_may_not_ask_for_is_not_sent(site: Site) -> None:

@@ -361,6 +361,8 @@ def test_one_token_each_time(site: Site) -> None:
 def test_passthrough_and_basic_contradict_each_other() -> None:
     with pytest.raises(ConfigurationError, match="leave basic out"):
         Rule("/git/*", access="passthrough", basic=True)
+    with pytest.raises(ConfigurationError, match="basic must be true or false"):
+        Rule("/git/*", basic="false")  # type: ignore[arg-type]
 
 
 def test_preflight_of_a_basic_rule_needs_no_password() -> None:

@@ -326,6 +326,10 @@ def test_start_says_nothing_of_preflights_that_do_not_reach_the_app(
         pytest.param({"origins": APP}, "origins must be a list", id="a-string"),
         pytest.param({"origins": []}, "origins must be a list", id="none"),
         pytest.param({"origins": [1]}, "origins must be a list", id="a-number"),
+        pytest.param({"origins": None}, "origins must be a list", id="nothing"),
+        pytest.param({"origins": iter([APP])}, "origins must be a list", id="an-iterator"),
+        pytest.param({"headers": None}, "headers must be a list", id="no-headers"),
+        pytest.param({"credentials": "false"}, "credentials must be true", id="a-text"),
         *(
             pytest.param({"origins": [one]}, "must be as browsers send it", id=one)
             for one in (
