@@ -29,6 +29,7 @@ from .errors import (
     JWTMiddlewareError,
     UnavailableError,
 )
+from .wsgi.cors import CORS
 from .wsgi.environ import get_claims, get_scopes
 from .wsgi.middleware import JWTMiddleware
 from .wsgi.policy import Policy, Rule
@@ -105,6 +106,7 @@ else:
 
 
 __all__ = [
+    "CORS",
     "AccountLookup",
     "AccountVerifier",
     "AuthError",

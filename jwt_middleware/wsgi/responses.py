@@ -21,6 +21,7 @@ from ..errors import (
     BadCredentialsError,
     BodyTooLargeError,
     ConfigurationError,
+    CrossSiteError,
     ExpiredTokenError,
     InsufficientScopeError,
     InvalidFormError,
@@ -39,6 +40,7 @@ from ..errors import (
     UnsupportedMediaTypeError,
     UnsupportedTokenTypeError,
 )
+from .basic import challenge_basic
 from .bearer import challenge
 from .refusals import tell_refusal
 
@@ -72,6 +74,7 @@ _ANSWERS: Final[Mapping[type[JWTMiddlewareError], Answer]] = {
     AuthError: Answer(401, 1005, oauth_error="invalid_client"),
     MissingTokenError: Answer(401, 1005),
     BadCredentialsError: Answer(401, 1005, oauth_error="invalid_client"),
+    CrossSiteError: Answer(403, 1000),
     InvalidTokenError: Answer(401, 1002, "invalid_token"),
     ExpiredTokenError: Answer(401, 1003, "invalid_token"),
     InsufficientScopeError: Answer(403, 1004, "insufficient_scope"),
@@ -186,6 +189,7 @@ class Responses:
         start_response: StartResponse,
         *,
         rules: str = "",
+        basic: bool = False,
     ) -> Iterable[bytes]:
         """
         Answer *error* as a WSGI app would, and tell it as an event.
@@ -195,10 +199,13 @@ class Responses:
             environ: Of the request.
             start_response: Of the request.
             rules: Paths of the rules that decided, for the event.
+            basic: Whether the token may come as the password of Basic: a 401 says so.
         """
         tell_refusal(error, environ, rules=rules)
         answer = self.answer_to(error)
         headers = [*self._headers(error, answer, environ), *_further_headers(error)]
+        if basic and answer.status == 401:  # the first: some clients of Basic read no further
+            headers.insert(0, ("WWW-Authenticate", challenge_basic(self.realm)))
         media_type, make = _BODIES[self.style]
         body = make(error, answer, environ)
         return send_json(environ, start_response, answer.status, headers, body, media_type)
@@ -240,8 +247,7 @@ class Responses:
             yield "Pragma", "no-cache"
             if answer.status == 401:
                 # Of all ways to authenticate this is the one that HTTP has a challenge for.
-                challenged = f'Basic realm="{self.realm}", charset="UTF-8"'  # RFC 7617 §2.1
-                yield "WWW-Authenticate", challenged
+                yield "WWW-Authenticate", challenge_basic(self.realm)
             return
         yield "Content-Language", preferred_language(environ)
         yield "Vary", "Accept-Language"

@@ -111,6 +111,16 @@ def test_sessions_are_refreshed_and_ended(tmp_path: Path, monkeypatch: pytest.Mo
     found["store"].close()
 
 
+def test_any_app_can_be_read_by_a_named_origin() -> None:
+    site = TestApp(run(example("With Python code"), verifier=first_example()["verifier"])["app"])
+    asked = {"Origin": "https://app.example.com", "Access-Control-Request-Method": "PUT"}
+    site.options("/api/me", headers=asked, status=204)
+    for status in (401, 404):
+        answer = site.get("/api/me", headers=asked, status=status)
+        assert answer.headers["Access-Control-Allow-Origin"] == "https://app.example.com"
+        site.authorization = token()
+
+
 @pytest.fixture
 def url(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """Return the URL of a server that the service "billing" can log in to."""
@@ -218,6 +228,7 @@ def test_every_python_example_is_run_here() -> None:
         "issue",
         "##",
         "The",
+        "With",
         "`[logging]",
         *frameworks,
         "A",
