@@ -4,6 +4,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 from wsgiref.validate import validator
 
@@ -122,13 +123,18 @@ class TestReadiness:
         slow.join(10)
         assert probed.asked == 2
 
-    def test_a_part_after_the_deadline_is_not_asked(
-        self, verifier: TokenVerifier, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr("jwt_middleware.wsgi.health.remaining", iter([1.0, -0.1]).__next__)
-        probed = Probed(verifier)
-        assert probed.ready(503).json["ldap"] == "unavailable"
-        assert probed.asked == 0
+    def test_a_part_after_the_deadline_is_not_asked(self, verifier: TokenVerifier) -> None:
+        times = iter([100.0, 100.0, 100.0, 100.5, 101.0])
+        asked: list[str] = []
+        health = Health(
+            verifier=verifier,
+            parts={name: partial(asked.append, name) for name in ("ldap", "mail")},
+            monotonic=lambda: next(times, 102.0),
+        )
+        app = TestApp(JWTMiddleware(show_identity, verifier=verifier, health=health))
+        answer = app.get("/health", status=503)
+        assert (answer.json["ldap"], answer.json["mail"]) == ("ok", "unavailable")
+        assert asked == ["ldap"]
 
     def test_is_of_each_process(self, probed: Probed, monkeypatch: pytest.MonkeyPatch) -> None:
         probed.ready()
