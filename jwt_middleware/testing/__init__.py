@@ -22,12 +22,14 @@ if TYPE_CHECKING:
     from .clock import frozen as frozen
     from .find import find_middleware as find_middleware
     from .issuer_server import IssuerServer as IssuerServer
+    from .tokens import Tokens as Tokens
 else:
     _ON_DEMAND = {
         "BadToken": ".bad_tokens",
         "FrozenClock": ".clock",
         "IssuerServer": ".issuer_server",
         "TestApp": ".app",
+        "Tokens": ".tokens",
         "find_middleware": ".find",
         "frozen": ".clock",
     }
@@ -41,4 +43,12 @@ else:
         return sorted({*globals(), *_ON_DEMAND})
 
 
-__all__ = ["BadToken", "FrozenClock", "IssuerServer", "TestApp", "find_middleware", "frozen"]
+__all__ = [
+    "BadToken",
+    "FrozenClock",
+    "IssuerServer",
+    "TestApp",
+    "Tokens",
+    "find_middleware",
+    "frozen",
+]

@@ -130,7 +130,7 @@ class BadToken(Enum):
         def test_me_refuses(bad):
             bad.check(client.get("/me", headers={"Authorization": f"Bearer {bad.token(issuer)}"}))
 
-    ``REVOKED`` has :class:`~jwt_middleware.testing.TestApp` make the token: the sessions have to be
+    ``REVOKED`` has :meth:`Tokens.bad` make the token: the sessions have to be
     told.  ``UNDER_SCOPED`` is refused only where a scope is needed.
 
     Attributes:
@@ -180,7 +180,7 @@ class BadToken(Enum):
             ConfigurationError: It is :attr:`REVOKED`.
         """
         if self._spoil is None:
-            raise ConfigurationError("REVOKED: use TestApp.with_token(BadToken.REVOKED)")
+            raise ConfigurationError("REVOKED: use Tokens(app).bad(BadToken.REVOKED)")
         token = issuer.issue(JWTPayload(uid, scope=scope)).token
         jws = split(token)
         header = decode_object(jws.header, "header")

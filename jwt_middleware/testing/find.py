@@ -9,7 +9,7 @@ from ..errors import ConfigurationError
 from ..wsgi.middleware import JWTMiddleware
 
 # Where WSGI middleware and frameworks have the app behind: Flask, ProxyFix, others.
-_BEHIND: Final = ("middleware", "wsgi_app", "app", "application", "_app")
+_BEHIND: Final = ("middleware", "tokens", "wsgi_app", "app", "application", "_app")
 _LOOKED_AT_MOST: Final = 100
 
 

@@ -18,7 +18,7 @@ from ..errors import (
 )
 from ..events import Name, tells_allowed
 from .bearer import AUTHORIZATION, TokenHeaders, environ_key, parse_authorization
-from .environ import ERROR, IDENTITY_KEYS, ClaimKeys, clear_identity, describe, publish
+from .environ import ERROR, IDENTITY_KEYS, RESPONSES, ClaimKeys, clear_identity, describe, publish
 from .metrics import FIRST_SEEN, REMEMBERED, WITHOUT_TOKEN, Metrics
 from .policy import PREFLIGHT, Mode, Policy, Requirement, check_mode
 from .preflight import answer_preflight
@@ -176,6 +176,7 @@ class JWTMiddleware:
                 self._counts.slots[_kind_of(verified)] += 1
             if tells_allowed:
                 self._tell_allowed(environ, requirement, verified)
+        environ[RESPONSES] = self.responses
         if requirement is PREFLIGHT:
             return answer_preflight(self.app, environ, start_response)
         return self._call_app(environ, start_response)

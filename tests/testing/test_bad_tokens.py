@@ -4,7 +4,7 @@ import pytest
 
 from jwt_middleware import ConfigurationError, JWTMiddleware, TokenIssuer
 from jwt_middleware.errors import AuthError
-from jwt_middleware.testing import BadToken, TestApp
+from jwt_middleware.testing import BadToken, TestApp, Tokens
 
 
 @pytest.mark.parametrize("bad", BadToken)
@@ -33,15 +33,15 @@ def test_every_other_check_finds_the_difference(app: JWTMiddleware) -> None:
 
 
 def test_an_issuer_alone_makes_all_but_a_revoked_one(app: JWTMiddleware) -> None:
-    issuer: TokenIssuer = TestApp(app).issuer
+    issuer: TokenIssuer = Tokens(app).issuer
     for bad in set(BadToken) - {BadToken.REVOKED, BadToken.UNDER_SCOPED}:
         with pytest.raises(AuthError) as caught:
             app.verifier.verify(bad.token(issuer))
         assert type(caught.value) is bad.error
-    with pytest.raises(ConfigurationError, match="with_token"):
+    with pytest.raises(ConfigurationError, match="Tokens"):
         BadToken.REVOKED.token(issuer)
 
 
 def test_tokens_are_otherwise_as_good_as_any(app: JWTMiddleware) -> None:
-    token = BadToken.UNDER_SCOPED.token(TestApp(app).issuer, uid=7)
+    token = BadToken.UNDER_SCOPED.token(Tokens(app).issuer, uid=7)
     assert app.verifier.verify(token).claims["uid"] == 7
