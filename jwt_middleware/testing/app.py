@@ -78,16 +78,16 @@ class TestApp(webtest.TestApp):  # type: ignore[misc]  # WebTest has no types
         answer = self.post_json(endpoint.path, body, status=200).json
         return self.with_token(answer.get("access_token") or answer["msg"])  # or the envelope's
 
-    def with_token(self, token: str | BadToken | None, *, scope: str = "") -> Self:
+    def with_token(self, token: str | BadToken | None, **options: Any) -> Self:
         """
         Return a client that sends this token, and has no cookies.
 
         Args:
             token: The token, the kind of a bad one, or ``None`` to send none.
-            scope: What a bad token says that it allows.
+            options: Of a bad one: *uid* and *scope*, as for :meth:`Tokens.bad`.
         """
         if isinstance(token, BadToken):
-            token = self.tokens.bad(token, scope=scope)
+            token = self.tokens.bad(token, **options)
         client = copy.copy(self)
         client.extra_environ = dict(self.extra_environ)
         client.cookiejar = type(self.cookiejar)(policy=webtest.app.CookiePolicy())
@@ -95,7 +95,13 @@ class TestApp(webtest.TestApp):  # type: ignore[misc]  # WebTest has no types
         return client
 
     def check_refuses(
-        self, path: str, *, method: str = "GET", scope: str = "", **options: Any
+        self,
+        path: str,
+        *,
+        method: str = "GET",
+        uid: int | str = 42,
+        scope: str = "",
+        **options: Any,
     ) -> None:
         """
         Check that a request needs a good token, and is refused with each kind of bad one.
@@ -103,6 +109,7 @@ class TestApp(webtest.TestApp):  # type: ignore[misc]  # WebTest has no types
         Args:
             path: Of the request.
             method: Of the request.
+            uid: Of an account that gets an answer.
             scope: What a token must allow for it; without any, ``UNDER_SCOPED`` is left out.
             options: As for the method of that name in WebTest: ``params``, ``headers``.
 
@@ -114,7 +121,7 @@ class TestApp(webtest.TestApp):  # type: ignore[misc]  # WebTest has no types
         def send(client: Self) -> Any:
             return getattr(client, method.lower())(path, expect_errors=True, **options)
 
-        good = send(self.as_account(42, scope=scope))
+        good = send(self.as_account(uid, scope=scope))
         if good.status_int in (401, 403):
             raise AssertionError(f"a good token is refused as well: {good.status}")
         without = send(self.with_token(None))
@@ -122,4 +129,4 @@ class TestApp(webtest.TestApp):  # type: ignore[misc]  # WebTest has no types
             raise AssertionError(f"no token is needed: {without.status}")
         for bad in self.tokens.bad_kinds:
             if scope or bad is not BadToken.UNDER_SCOPED:
-                bad.check(send(self.with_token(bad, scope=scope)))
+                bad.check(send(self.with_token(bad, uid=uid, scope=scope)))

@@ -109,23 +109,24 @@ class Tokens:
             return list(BadToken)
         return [bad for bad in BadToken if bad is not BadToken.REVOKED]
 
-    def bad(self, bad: BadToken, *, scope: str = "") -> str:
+    def bad(self, bad: BadToken, *, uid: int | str = 42, scope: str = "") -> str:
         """
         Return a bad token of this kind.
 
         Args:
             bad: The kind.
+            uid: Whose it says to be.
             scope: What it says that it allows.
 
         Raises:
             ConfigurationError: It is ``REVOKED``, and the app has no sessions.
         """
         if bad is not BadToken.REVOKED:
-            return bad.token(self.issuer, scope=scope)
+            return bad.token(self.issuer, uid=uid, scope=scope)
         endpoint = self.endpoint
         if endpoint is None or endpoint.sessions is None:
             raise ConfigurationError("only an app with sessions can revoke a token")
-        token = endpoint.issuer.issue(JWTPayload(42, scope=scope)).token
+        token = endpoint.issuer.issue(JWTPayload(uid, scope=scope)).token
         endpoint.sessions.revoke_token(self.middleware.verifier.verify(token).claims)
         return token
 
