@@ -52,7 +52,7 @@ _ACCOUNTS: Final = """\
 # codes = { ldap = 300 }                       # example: a number that a form may send as its type
 # client_id = "web"                    # example: of logins that send none; default: tokens say JWT
 # audience = ["api", "files"]          # example: aud of what is issued; default: the first above
-# nbf_early_seconds = 5                # for verifiers whose clock is behind, 0 to 60
+# nbf_early_seconds = 60               # for verifiers whose clock is behind, 0 to 60
 # max_body_bytes = 65536
 
 [accounts]                             # pip install 'wsgi-jwt-middleware[sql]'
