@@ -20,7 +20,7 @@ from ..events import Name, tells_allowed
 from .basic import find_password, is_cross_site
 from .bearer import AUTHORIZATION, TokenHeaders, environ_key, parse_authorization
 from .cors import CORS
-from .environ import ERROR, IDENTITY_KEYS, ClaimKeys, clear_identity, describe, publish
+from .environ import ERROR, IDENTITY_KEYS, RESPONSES, ClaimKeys, clear_identity, describe, publish
 from .metrics import FIRST_SEEN, REMEMBERED, WITHOUT_TOKEN, Metrics
 from .policy import PREFLIGHT, Mode, Policy, Requirement, check_mode
 from .preflight import answer_preflight
@@ -79,7 +79,7 @@ class JWTMiddleware:
         ConfigurationError: *app* is no WSGI callable, or a part is of another kind.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  one for each part
         self,
         app: WSGIApplication,
         *,
@@ -186,6 +186,7 @@ class JWTMiddleware:
                 self._counts.slots[_kind_of(verified)] += 1
             if tells_allowed:
                 self._tell_allowed(environ, requirement, verified)
+        environ[RESPONSES] = self.responses
         if requirement is PREFLIGHT:
             return self._answer_preflight(environ, start_response)
         return self._call_app(environ, start_response)

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import re
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from threading import Thread
-from types import ModuleType
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, make_server
 
-import django
 import pytest
-from django.conf import settings
-from django.urls import path
 from webtest import TestApp
 
 from jwt_middleware import (
@@ -34,6 +29,8 @@ ROOT = Path(__file__).parents[2]
 EXAMPLES = [
     found
     for file in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    # Those are run by tests/frameworks and tests/testing.
+    if "frameworks" not in file.relative_to(ROOT).as_posix() and file.name != "testing.md"
     for found in re.findall(
         r"^(?P<before>[^\n]*)\n\n```python\n(?P<code>.*?)^```",
         file.read_text("utf-8"),
@@ -192,37 +189,8 @@ def test_a_payload_may_be_a_mapping(monkeypatch: pytest.MonkeyPatch) -> None:
     assert run(code, **names)["shown"] == "Ann"
 
 
-@pytest.fixture
-def django_urls(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], None]:
-    """Configure Django round one view, as a project's settings and urls would."""
-    urls: Any = ModuleType("readme_urls")
-    monkeypatch.setitem(sys.modules, "readme_urls", urls)
-    if not settings.configured:
-        settings.configure(ROOT_URLCONF="readme_urls", ALLOWED_HOSTS=["*"], SECRET_KEY="x")
-        django.setup()
-
-    def serve(view: Any) -> None:
-        urls.urlpatterns = [path("me", view)]
-
-    return serve
-
-
-@pytest.mark.parametrize("framework", ["Flask", "Django", "Bottle", "Falcon", "Pyramid"])
-def test_framework_reads_the_claims(framework: str, django_urls: Callable[[Any], None]) -> None:
-    verifier = first_example()["verifier"]
-    namespace = run(example(framework), verifier=verifier, JWTMiddleware=JWTMiddleware)
-    if framework == "Django":
-        django_urls(namespace["me"])
-    app = TestApp(namespace["application" if framework == "Django" else "app"])
-    app.get("/me", status=401)
-    app.authorization = token(scope="read")
-    answer = app.get("/me")
-    assert (answer.json["uid"], answer.json["scope"]) == (42, "read")
-
-
 def test_every_python_example_is_run_here() -> None:
     befores = [before.split()[0] for before, _ in EXAMPLES]
-    frameworks = ["Flask:", "Django,", "Bottle:", "Falcon:", "Pyramid:"]
     # That of events.md is run in test_service_docs.py.
     assert befores == [
         "issue",
@@ -230,7 +198,6 @@ def test_every_python_example_is_run_here() -> None:
         "The",
         "With",
         "`[logging]",
-        *frameworks,
         "A",
         "In",
         "An",
