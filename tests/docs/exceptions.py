@@ -45,6 +45,7 @@ EXCEPTIONS: Final[tuple[tuple[str, str, str, str], ...]] = (
         "",
         ".ci/run: --quick, in a clone with the extra bench; others take minutes",
     ),
+    ("docs/moving/oauth2-proxy.md", "cfg", "", "oauth2-proxy is no Python package"),
     ("docs/providers/*.md", "json", "", "tests/providers/test_providers.py: tokens that it issues"),
 )
 

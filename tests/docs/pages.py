@@ -58,9 +58,9 @@ class Block(NamedTuple):
         return None if found is None else found[1]
 
     @property
-    def first(self) -> str:
-        """Its first line."""
-        return self.text.partition("\n")[0]
+    def calls_the_server(self) -> bool:
+        """Whether it needs what the page's commands have started."""
+        return "127.0.0.1:8000" in self.text
 
 
 class Command(NamedTuple):
@@ -93,9 +93,11 @@ def blocks(page: str) -> list[Block]:
 
 
 def commands(block: Block) -> list[Command]:
-    """Return the commands of a block of ``sh`` or ``console``."""
+    """Return the commands of a block; those of ``sh`` and ``console`` have some."""
     if block.language == "sh":
         return [Command(one, None) for one in _statements(block.text.splitlines())]
+    if block.language != "console":
+        return []
     parts = re.split(r"^\$ ", block.text, flags=re.MULTILINE)
     return [_with_output(part) for part in parts[1:]]
 

@@ -20,11 +20,15 @@ from io import StringIO
 from pathlib import Path
 from typing import Any, Final
 
+from cryptography.hazmat.primitives.asymmetric import ec
+from jwt.algorithms import ECAlgorithm
+
 from jwt_middleware.config import load
 from jwt_middleware.keysources.ring import rotation
 
 from ..tls import Authority
-from .pages import ROOT, SECRET, Block, Command
+from .exceptions import exception
+from .pages import ROOT, SECRET, Block, Command, blocks
 
 START_SECONDS: Final = 60
 STOP_SECONDS: Final = 30
@@ -59,18 +63,35 @@ def make_folder(folder: Path) -> None:
 # --- Python ---------------------------------------------------------------------------------------
 
 
+def run_page(page: str) -> None:
+    """Execute the Python of a page in the working directory, but for what needs its commands."""
+    namespace: dict[str, Any] = {"__name__": "page"}
+    for block in blocks(page):
+        if exception(block) is not None:
+            continue
+        if block.language == "toml" and block.file is not None:
+            write(block)
+        elif block.language == "python" and not block.calls_the_server:
+            run_python(block, namespace)
+
+
+def write(block: Block) -> None:
+    """Write a block to the file that it names."""
+    Path(str(block.file)).write_text(block.text, encoding="utf-8")
+
+
 def run_python(block: Block, namespace: dict[str, Any], *, text: str = "") -> None:
     """
     Execute a block, and compare what it says of its expressions.
 
     Args:
-        block: The block; its file, if it names one, is written to the working directory.
+        block: Is written to the file that it names, if it names one.
         namespace: Of the page.
         text: What to execute in its place.
     """
     text = text or block.text
     if block.file is not None:
-        Path(block.file).write_text(text, encoding="utf-8")
+        write(block)
     name = f"{block.page}:{block.line}"
     told = _literal_comments(text)
     for statement in ast.parse(text, name).body:
@@ -159,7 +180,12 @@ def _make_file(file: Path, setting: str) -> None:
         if setting == "ca_file":
             Authority(file.parent).ca_file.rename(file)
         else:
-            file.write_text('{"keys": []}' if setting == "jwks_file" else _secret(file.name))
+            file.write_text(_jwk_set() if setting == "jwks_file" else _secret(file.name))
+
+
+def _jwk_set() -> str:
+    public = ECAlgorithm.to_jwk(ec.generate_private_key(ec.SECP256R1()).public_key())
+    return f'{{"keys": [{public}]}}'
 
 
 def _secret(name: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,20 +13,24 @@ import pytest
 
 from .exceptions import EXCEPTIONS, exception
 from .pages import ROOT, Block, blocks, commands, pages
-from .running import build, completed, make_folder, run_python, shell
+from .running import build, completed, make_folder, run_page, run_python, shell, write
 
 BLOCKS = [block for page in pages() for block in blocks(page) if exception(block) is None]
 LANGUAGES = {"python", "toml", "sh", "console", "json"}
 
 
-def is_python(block: Block) -> bool:
-    return block.language == "python" and "127.0.0.1:8000" not in block.text
-
-
 def has_commands(page: str) -> bool:
-    return any(
-        not is_python(block) and block.language != "toml" for block in BLOCKS if block.page == page
-    )
+    found = [block for block in BLOCKS if block.page == page]
+    return any(one.language in {"sh", "console"} or one.calls_the_server for one in found)
+
+
+def python_pages(*, with_django: bool) -> list[str]:
+    """Return the pages with Python; Django can be configured once in a process."""
+    texts: dict[str, str] = {}
+    for block in BLOCKS:
+        if block.language == "python":
+            texts[block.page] = texts.get(block.page, "") + block.text
+    return [page for page, text in texts.items() if ("django" in text) == with_django]
 
 
 def named(block: Block) -> str:
@@ -53,19 +59,28 @@ def _modules_of_the_page(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
             del sys.modules[name]
 
 
-@pytest.mark.parametrize("page", sorted({one.page for one in BLOCKS if is_python(one)}))
+@pytest.mark.parametrize("page", python_pages(with_django=False))
 def test_python_is_executed(page: str, folder: Path) -> None:
-    namespace: dict[str, Any] = {"__name__": "page"}
-    for block in blocks(page):
-        if is_python(block) and exception(block) is None:
-            run_python(block, namespace)
+    run_page(page)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", python_pages(with_django=True))
+def test_python_with_django_is_executed(page: str, folder: Path) -> None:
+    code = "import sys; from tests.docs.running import run_page; run_page(sys.argv[1])"
+    subprocess.run(
+        [sys.executable, "-c", code, page],
+        env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{folder}"},
+        check=True,
+        timeout=120,
+    )
 
 
 @pytest.mark.parametrize("page", sorted({one.page for one in BLOCKS if one.language == "toml"}))
 def test_configurations_are_built(page: str, folder: Path) -> None:
     for block in blocks(page):
-        if block.language == "python" and block.file is not None:
-            Path(block.file).write_text(block.text, encoding="utf-8")
+        if block.file is not None:
+            write(block)
         if block.language == "toml" and exception(block) is None:
             build(completed(block.text), folder)
 
@@ -84,7 +99,7 @@ def test_commands_do_what_the_page_shows(page: str, folder: Path) -> None:
                 run.compare(block.text)
             elif block.language == "toml" and block.file is not None:
                 Path(block.file).write_text(block.text, encoding="utf-8")
-            for command in commands(block) if block.language in {"sh", "console"} else ():
+            for command in commands(block):
                 run.run(command)
 
 
