@@ -52,7 +52,7 @@ _ACCOUNTS: Final = """\
 # codes = { ldap = 300 }                       # example: a number that a form may send as its type
 # client_id = "web"                    # example: of logins that send none; default: tokens say JWT
 # audience = ["api", "files"]          # example: aud of what is issued; default: the first above
-# nbf_early_seconds = 5                # for verifiers whose clock is behind, 0 to 60
+# nbf_early_seconds = 60               # for verifiers whose clock is behind, 0 to 60
 # max_body_bytes = 65536
 
 [accounts]                             # pip install 'wsgi-jwt-middleware[sql]'
@@ -180,6 +180,10 @@ _TAIL: Final = """\
 # access = "required"                  # or "public"
 # scopes = ["metrics"]                 # example; default: none
 # directory = "metrics"                # example, for several processes; serve makes one itself
+
+# [health]                             # example: probes, without a token; without it none
+# path = "/health"                     # readiness: 503 names the parts that are unavailable
+# live_path = "/health/live"           # default: path and "/live"
 
 # [serve]                              # what `jwt-middleware serve` does
 # bind = "127.0.0.1:8000"

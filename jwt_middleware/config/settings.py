@@ -31,6 +31,7 @@ from .accounts import AccountSettings
 from .reading import Section, choice, flag, setting, table, tables, text, whole
 from .sections import RequestSettings, ResponseSettings, RuleSettings
 from .service import (
+    HealthSettings,
     LoggingSettings,
     MetricsSettings,
     ServeSettings,
@@ -145,6 +146,7 @@ class Settings(TokenSettings):
     environ: Mapping[str, ClaimName | bool] | None = setting(own_environ, None)
     logging: LoggingSettings | None = setting(table(LoggingSettings), None)
     metrics: MetricsSettings | None = setting(table(MetricsSettings), None)
+    health: HealthSettings | None = setting(table(HealthSettings), None)
     serve: ServeSettings | None = setting(table(ServeSettings), None)
 
     def start_logging(self) -> None:
@@ -304,6 +306,8 @@ class Settings(TokenSettings):
         )
         if self.metrics is not None and metrics is not None:
             self.metrics.connect(metrics, protected, revocations)
+        if self.health is not None:
+            self.health.connect(protected, sessions, revocations)
         return protected
 
     def _check_login(self) -> None:
