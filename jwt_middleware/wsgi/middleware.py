@@ -17,7 +17,14 @@ from ..errors import (
     UnavailableError,
 )
 from ..events import Name, tells_allowed
-from .bearer import AUTHORIZATION, TokenHeaders, environ_key, parse_authorization
+from .bearer import (
+    AUTHORIZATION,
+    TokenHeaders,
+    environ_key,
+    hint_of,
+    missing_token,
+    parse_authorization,
+)
 from .environ import ERROR, IDENTITY_KEYS, ClaimKeys, clear_identity, describe, publish
 from .metrics import FIRST_SEEN, REMEMBERED, WITHOUT_TOKEN, Metrics
 from .policy import PREFLIGHT, Mode, Policy, Requirement, check_mode
@@ -212,7 +219,7 @@ class JWTMiddleware:
                 self.claim_keys.publish(environ, verified)
             requirement.check(verified)
         elif requirement.access == "required":
-            raise MissingTokenError
+            raise missing_token(environ, self._headers)
         elif requirement.access == "optional":
             environ[ERROR] = MissingTokenError.code
         return verified
@@ -236,7 +243,11 @@ class JWTMiddleware:
         if found is None:
             return None
         key, token = found
-        verified = self.verifier.verify(token)
+        try:
+            verified = self.verifier.verify(token)
+        except InvalidTokenError as error:
+            error.hint = hint_of(key, token)
+            raise
         if environ_key(verified.trusted.header) != key:
             raise InvalidTokenError("tokens of its issuer come in another header")
         return verified

@@ -40,7 +40,7 @@ from ..errors import (
     UnsupportedTokenTypeError,
 )
 from .bearer import challenge
-from .refusals import tell_refusal
+from .refusals import look_for_mistake, tell_refusal
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -196,6 +196,7 @@ class Responses:
             start_response: Of the request.
             rules: Paths of the rules that decided, for the event.
         """
+        look_for_mistake(error, environ)
         tell_refusal(error, environ, rules=rules)
         answer = self.answer_to(error)
         headers = [*self._headers(error, answer, environ), *_further_headers(error)]
@@ -249,7 +250,7 @@ class Responses:
             challenged = challenge(
                 self.realm,
                 error=answer.bearer_error,
-                description=error.sentence if answer.bearer_error else None,
+                description=_description(error) if answer.bearer_error else None,
                 scope=error.scope if isinstance(error, InsufficientScopeError) else (),
                 resource_metadata=self.resource_metadata,
             )
@@ -299,10 +300,17 @@ _BODIES: Final[
 
 
 def _sentence(error: JWTMiddlewareError, language: Language) -> str:
-    parameter = error.parameter if isinstance(error, InvalidRequestError) else None
+    hint = error.hint if isinstance(error, AuthError) else None
     if language == "zh":
-        return error.sentence_zh if parameter is None else f"{error.sentence_zh}：{parameter}"
-    return error.sentence if parameter is None else f"{error.sentence[:-1]}: {error}."
+        shown = error.parameter if isinstance(error, InvalidRequestError) else None
+        return f"{error.sentence_zh}：{shown or hint}" if hint else error.sentence_zh
+    return f"{error.sentence[:-1]}: {hint}." if hint else error.sentence
+
+
+def _description(error: JWTMiddlewareError) -> str:
+    """Return the sentence where it can be quoted, as RFC 6750 §3 has it, with the hint."""
+    sentence = _sentence(error, "en")
+    return sentence if _can_be_quoted(sentence) else error.sentence
 
 
 def _check_error_codes(error_codes: Mapping[str, int]) -> None:
