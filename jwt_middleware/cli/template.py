@@ -110,6 +110,12 @@ _TAIL: Final = """\
 # claims_prefix = { sub = "repo:octo-org/" }        # what the claim begins with, or any of a list
 # claims_absent = ["act"]              # claims that the token must not have
 
+# What the app behind may act on besides method and path.
+# [request]
+# prefix = "/api"                      # example: what your proxy cuts off each path; default: none
+# form_method_override = false         # the app takes a method from a form field
+# recursive_methods = true             # DELETE, COPY, MOVE, … act on all below a path
+
 # [responses]
 # style = "problem"                    # or "envelope": {"error_code", "msg", "request"}
 # realm = "api"                        # in every WWW-Authenticate
@@ -123,7 +129,7 @@ _TAIL: Final = """\
 # tenants = ["8c1f..."]                # example, for {tid}; default: none
 # audience = "api"                     # or a list
 # audience_claim = "client_id"         # example, where tokens have no aud; default: aud
-# discovery = true                     # or one of the following six
+# discovery = true                     # example; or one of the following six
 # discovery_url = "https://..."        # example: the metadata are not below issuer
 # jwks_url = "https://..."             # example
 # jwks_file = "keys.json"              # example: a JWK set, a JWK, PEM or certificates
@@ -146,6 +152,7 @@ _TAIL: Final = """\
 # allow_http = false                   # plain HTTP from another machine than this
 # ca_file = "ca.pem"                   # default: the system's authorities
 # bearer_token_file = "token"          # example: sent to the keys' origin; default: none
+# environ = { HTTP_X_FORWARDED_EMAIL = "email" }  # example, as [environ] below, for its tokens
 
 # Publishes, without a token, /.well-known/jwks.json and metadata; without this table nothing.
 # [metadata]                           # example

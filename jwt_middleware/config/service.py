@@ -41,13 +41,13 @@ MAX_PER_SECOND: Final = 10_000
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoggingSettings(Section):
     """
-    ``[logging]``.
+    ``[logging]``: where the application has not configured logging; see docs/events.md.
 
     Attributes:
-        format: Of the lines that are written where the application has not configured logging.
-        level: The lowest that is logged, in the same case.
-        max_per_second: Of each event; the rest is counted.
-        on_event: Called with each event, ``"module:attr"``.
+        format: A line, or an object, for each event.
+        level: The lowest that is logged.
+        max_per_second: Lines of each event, 1 to 10,000; the rest is counted.
+        on_event: Called with each event, ``"myapp.audit:record"``.
     """
 
     format: Format = setting(choice("line", "json"), "line")
@@ -75,14 +75,14 @@ class LoggingSettings(Section):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetricsSettings(Section):
     """
-    ``[metrics]``: without this table nothing is counted.
+    ``[metrics]``: counts for Prometheus; needs the extra ``metrics``; see docs/metrics.md.
 
     Attributes:
-        path: Where they are exported; ``None`` leaves that to the application.
-        access: Of *path*.
-        scopes: That *path* asks for.
-        directory: A folder for the integers of several processes, relative to the file; by default
-            what ``PROMETHEUS_MULTIPROC_DIR`` names.
+        path: Where they are exported; by default that is left to the application's registry.
+        access: Whether ``path`` needs a token.
+        scopes: Scopes that ``path`` asks for.
+        directory: A folder for the counts of several processes, by default what
+            ``PROMETHEUS_MULTIPROC_DIR`` names; ``jwt-middleware serve`` makes one.
     """
 
     path: str | None = setting(text, None)
@@ -226,9 +226,12 @@ class ServeSettings(Section):
     ``[serve]``: what ``jwt-middleware serve`` does where its options do not say.
 
     Attributes:
-        access_log: One line for each request, with the subject of its token.
+        bind: Address and port, or ``unix:`` and the path of a socket.
+        workers: Processes, up to 1,024.
+        threads: Of each worker, up to 1,024.
+        access_log: A line for each request, with the subject of its token.
         preload: Build the app once, before the workers are forked: less memory, quicker starts.
-        gunicorn: Further settings, by gunicorn's names.
+        gunicorn: Further settings, by gunicorn's names, ``{ timeout = 30 }``.
     """
 
     bind: str = setting(text, "127.0.0.1:8000")

@@ -50,14 +50,15 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetadataSettings(Section):
     """
-    ``[metadata]``: without this table nothing is published.
+    ``[metadata]``: publishes keys and metadata without a token; without this table nothing.
 
     Attributes:
         jwks: Publish the public keys.
-        authorization_server: Publish RFC 8414 metadata; the *issuer* must be a URL.
+        authorization_server: Publish RFC 8414 metadata; ``issuer`` must be a URL.
         openid_configuration: Have them at the path of OpenID Connect Discovery as well, for clients
             that know no other.
         resource: URL of this resource; with it, RFC 9728 metadata are published.
+        max_age_seconds: How long clients may cache what is published.
     """
 
     jwks: bool = setting(flag, default=True)
@@ -125,7 +126,15 @@ class MetadataSettings(Section):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings(TokenSettings):
-    """The whole file."""
+    """
+    The whole file; its own settings stand before the first table.
+
+    Attributes:
+        mode: ``"report"`` refuses nothing and logs what it would; see docs/events.md#report-only.
+        environ: Claims as keys of the environ, ``HTTP_X_FORWARDED_EMAIL = "email"``, for
+            tokens of ``issuer``; each is removed from what comes in.
+            ``keep_authorization = false`` removes the header with an accepted token before the app.
+    """
 
     accounts: AccountSettings | None = setting(table(AccountSettings), None)
     login: LoginSettings | None = setting(table(LoginSettings), None)

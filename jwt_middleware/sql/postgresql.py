@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any, Final, Self, TypeVar
+import time
+from collections.abc import Generator, Mapping, Sequence
+from typing import Any, Final, TypeVar
 
 import psycopg
-from psycopg.conninfo import make_conninfo
+from psycopg import generators, waiting
+from psycopg.conninfo import conninfo_attempts, conninfo_to_dict, make_conninfo
 from psycopg.pq import TransactionStatus
 
-from .deadline import remaining
-from .pool import Pool
-from .statement import Connection, Statement
+from .statement import Statement
 from .urls import DatabaseURL, bad_query
 
 CONNECT_TIMEOUT_SECONDS: Final = 2
 """The least that libpq knows."""
 
-# Each is held for a moment, and a server takes a hundred for all workers of all hosts.
-_POOL_SIZE: Final = 5
-
-# Any number that every process of ours agrees on.
-_SCHEMA_LOCK: Final = 0x6A77745F6D77
-_LOCK: Final = Statement("SELECT pg_advisory_xact_lock(:number)")
+_LOOK_SECONDS: Final = 0.05
 
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
 _LOCKED: Final = "is locked by another transaction"
@@ -56,43 +50,45 @@ class PostgreSQL:
     """
 
     error: Final = psycopg.Error
+    # Each is held for a moment, and a server takes a hundred for all workers of all hosts.
+    max_connections: Final = 5
+    is_file: Final = False
 
     def __init__(self, url: DatabaseURL, *, timeout_seconds: float) -> None:
         conninfo = _to_conninfo({**_libpq_defaults(timeout_seconds), **url.libpq})
         if conninfo is None:  # raised here, chained to nothing that may quote the URL
             raise bad_query()
         self._conninfo = conninfo
-        self._pool = Pool(self._connect, size=_POOL_SIZE)
 
-    @contextmanager
-    def reading(self) -> Iterator[Connection]:
-        """Lend a connection on which each statement sees what is committed by then."""
-        with self._pool.connection() as connection:
-            yield connection
+    def connect(self, deadline: float) -> BoundedConnection:
+        """
+        Connect to the first address that answers; each gets its share of the time that is left.
 
-    @contextmanager
-    def writing(self, *, durable: bool) -> Iterator[Connection]:
-        """Lend a connection in a transaction."""
-        with self._pool.connection() as connection, connection.transaction():
-            yield connection
+        Raises:
+            psycopg.Error: None does.
+        """
+        attempts = conninfo_attempts(conninfo_to_dict(self._conninfo))
+        for number, attempt in enumerate(attempts):
+            now = time.monotonic()
+            share = (deadline - now) / (len(attempts) - number)
+            try:
+                connecting = generators.connect(make_conninfo("", **attempt))
+                pgconn = waiting.wait_conn(_until(now + share, connecting), interval=_LOOK_SECONDS)
+            except psycopg.Error as error:
+                failure = error
+                continue
+            connection = BoundedConnection(pgconn)
+            connection.deadline = deadline
+            connection.autocommit = True
+            return connection
+        raise failure
 
-    @contextmanager
-    def creating(self) -> Iterator[Connection]:
-        """Lend a connection in a transaction that no other process of ours has at the same time."""
-        with self.writing(durable=True) as connection:
-            connection.run(_LOCK, {"number": _SCHEMA_LOCK})
-            yield connection
+    def create(self, deadline: float) -> None:
+        """Do nothing: the database is there, or an operator has to create it."""
 
     def incarnation(self) -> str:
         """Return nothing: the server's address tells of no replacement."""
         return ""
-
-    def version(self) -> None:
-        """Return that a query is the only way to notice a change."""
-
-    def close(self) -> None:
-        """Close the idle connections."""
-        self._pool.close()
 
     def explain(self, error: Exception, *, fix: str) -> str:
         """Say why an operation failed, quoting nothing of the error."""
@@ -113,11 +109,8 @@ class PostgreSQL:
         """Tell whether a row was refused because its key exists already."""
         return isinstance(error, psycopg.errors.UniqueViolation)
 
-    def _connect(self) -> _BoundedConnection:
-        return _BoundedConnection.connect(self._conninfo, autocommit=True)
 
-
-class _BoundedConnection(psycopg.Connection[Any]):
+class BoundedConnection(psycopg.Connection[Any]):
     """
     A connection that is closed, and raises, if an answer is not complete by the deadline.
 
@@ -127,6 +120,7 @@ class _BoundedConnection(psycopg.Connection[Any]):
     at least 2 s.
     """
 
+    deadline: float
     is_wrong_server = False
 
     def run(self, statement: Statement, parameters: Mapping[str, object] = {}, /) -> Any:
@@ -137,6 +131,13 @@ class _BoundedConnection(psycopg.Connection[Any]):
         """Execute a statement once for each of *rows*."""
         with self.cursor() as cursor:
             cursor.executemany(statement.postgresql, rows)
+
+    def begin(self, *, durable: bool) -> None:
+        """Begin a transaction."""
+        self.execute("BEGIN")
+
+    def version(self) -> None:
+        """Return nothing: a query is the only way to notice a change."""
 
     def is_idle(self) -> bool:
         """Tell whether it is open, outside a transaction, and leads to the right server."""
@@ -154,7 +155,7 @@ class _BoundedConnection(psycopg.Connection[Any]):
     def wait(self, gen: Generator[Any, Any, Result], *args: Any, **kwargs: Any) -> Result:
         """Wait as psycopg does, until the deadline at most."""
         try:
-            return super().wait(_until_deadline(gen), *args, **kwargs)
+            return super().wait(_until(self.deadline, gen), *args, **kwargs)
         except psycopg.errors.ConnectionTimeout:
             # A late answer would be taken for that of the next statement.
             self.close()
@@ -163,10 +164,6 @@ class _BoundedConnection(psycopg.Connection[Any]):
             if error.sqlstate in _WRONG_SERVER:
                 self.is_wrong_server = True
             raise
-
-    @classmethod
-    def _connect_gen(cls, *args: Any, **kwargs: Any) -> Generator[Any, Any, Self]:
-        return (yield from _until_deadline(super()._connect_gen(*args, **kwargs)))
 
 
 def _libpq_defaults(timeout_seconds: float) -> dict[str, str]:
@@ -188,12 +185,12 @@ def _to_conninfo(parameters: Mapping[str, str]) -> str | None:
         return None
 
 
-def _until_deadline(gen: Generator[Any, Any, Result]) -> Generator[Any, Any, Result]:
-    # psycopg resumes what waits every tenth of a second, if only to notice Ctrl-C; and for each
-    # piece that has come, however small: the deadline is for the whole answer.
+def _until(deadline: float, gen: Generator[Any, Any, Result]) -> Generator[Any, Any, Result]:
+    # psycopg resumes what waits now and then, if only to notice Ctrl-C; and for each piece that has
+    # come, however small: the deadline is for the whole answer.
     try:
         wanted = next(gen)
-        while remaining() > 0:
+        while time.monotonic() < deadline:
             wanted = gen.send((yield wanted))
     except StopIteration as stop:
         result: Result = stop.value
