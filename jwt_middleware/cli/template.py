@@ -181,6 +181,10 @@ _TAIL: Final = """\
 # scopes = ["metrics"]                 # example; default: none
 # directory = "metrics"                # example, for several processes; serve makes one itself
 
+# [health]                             # example: answers probes, without a token
+# path = "/ready"                      # readiness: 200, or 503 and which part is unavailable
+# live_path = "/live"                  # example: liveness; default: path and /live
+
 # [serve]                              # what `jwt-middleware serve` does
 # bind = "127.0.0.1:8000"
 # workers = 2
