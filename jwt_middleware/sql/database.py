@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ..errors import ConfigurationError, DuplicateRowError, PoolExhaustedError, UnavailableError
+from ..events import Outage
 from ..fork import PerProcess
 from .sqlite import SQLite, Version
 from .statement import Connection, Statement, Table
@@ -89,6 +90,7 @@ class Database:
         self._timeout_seconds = timeout_seconds
         self._creates_tables = creates_tables
         self._pools = PerProcess(lambda: _Pools(self._driver))
+        self._outage = Outage(str(self))
 
     def __str__(self) -> str:
         """Return the file, or the URL without what may be secret: password and query."""
@@ -104,7 +106,7 @@ class Database:
                 why and never holds a password or a parameter.
         """
         deadline = time.monotonic() + self._timeout_seconds
-        with self._errors_explained():
+        with self._outage.watched("reading"), self._errors_explained():
             pool = self._prepared_pools(deadline).readers
             connection = pool.take(deadline)
             try:
@@ -128,7 +130,7 @@ class Database:
             UnavailableError: As for :meth:`reading`.  What was written may be there or not.
         """
         deadline = time.monotonic() + self._timeout_seconds
-        with self._errors_explained():
+        with self._outage.watched("writing"), self._errors_explained():
             pool = self._prepared_pools(deadline).writers
             with self._transaction(pool, deadline, durable=durable) as connection:
                 yield connection
@@ -148,7 +150,7 @@ class Database:
             UnavailableError: As for :meth:`reading`.
         """
         deadline = time.monotonic() + self._timeout_seconds
-        with self._errors_explained():
+        with self._outage.watched("reading"), self._errors_explained():
             pool = self._prepared_pools(deadline).watchers
             if pool is None:
                 return None
