@@ -177,7 +177,8 @@ class JWTMiddleware:
             rules = "" if requirement is None else self.policy.paths_of(requirement)
             if not self.only_reports(requirement):
                 return self.responses.refuse(error, environ, start_response, rules=rules)
-            report(error, environ, rules=rules)
+            proxies = self.responses.trusted_proxies
+            report(error, environ, rules=rules, trusted_proxies=proxies)
         else:
             if self._counts is not None:
                 self._counts.slots[_kind_of(verified)] += 1
@@ -227,7 +228,7 @@ class JWTMiddleware:
     def _tell_allowed(
         self, environ: WSGIEnvironment, requirement: Requirement, verified: VerifiedToken | None
     ) -> None:
-        fields = describe(environ)
+        fields = describe(environ, self.responses.trusted_proxies)
         fields["rule"] = self.policy.paths_of(requirement)
         if verified is not None:
             fields["issuer"] = verified.trusted.issuer

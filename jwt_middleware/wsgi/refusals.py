@@ -31,7 +31,11 @@ def look_for_mistake(error: AuthError | UnavailableError, environ: WSGIEnvironme
 
 
 def tell_refusal(
-    error: AuthError | UnavailableError, environ: WSGIEnvironment, *, rules: str = ""
+    error: AuthError | UnavailableError,
+    environ: WSGIEnvironment,
+    *,
+    rules: str = "",
+    trusted_proxies: int = 0,
 ) -> None:
     """
     Emit why a request is refused.
@@ -42,29 +46,38 @@ def tell_refusal(
         error: Why.
         environ: Of the request.
         rules: Paths of the rules that decided.
+        trusted_proxies: As for :func:`.client_address`.
     """
     if isinstance(error, UnavailableError):
-        _tell(Name.REQUEST_UNAVAILABLE, error, environ, rules)
+        _tell(Name.REQUEST_UNAVAILABLE, error, environ, rules, trusted_proxies)
     elif not isinstance(error, BadCredentialsError | TooManyAttemptsError):
-        _tell(Name.REQUEST_REFUSED, error, environ, rules)
+        _tell(Name.REQUEST_REFUSED, error, environ, rules, trusted_proxies)
     if isinstance(error, ImmatureTokenError):  # and of a good signature
         events.emit(Name.CLOCK_SKEW, lambda: _claimed(environ), detail=str(error))
 
 
 def report(
-    error: AuthError | UnavailableError, environ: WSGIEnvironment, *, rules: str = ""
+    error: AuthError | UnavailableError,
+    environ: WSGIEnvironment,
+    *,
+    rules: str = "",
+    trusted_proxies: int = 0,
 ) -> None:
     """Emit why a request would be refused, and leave the code to the app."""
     environ[ERROR] = error.code
     look_for_mistake(error, environ)
-    _tell(Name.REQUEST_REPORTED, error, environ, rules)
+    _tell(Name.REQUEST_REPORTED, error, environ, rules, trusted_proxies)
 
 
 def _tell(
-    name: Name, error: AuthError | UnavailableError, environ: WSGIEnvironment, rules: str
+    name: Name,
+    error: AuthError | UnavailableError,
+    environ: WSGIEnvironment,
+    rules: str,
+    trusted_proxies: int,
 ) -> None:
     def more() -> Fields:
-        fields = describe(environ)
+        fields = describe(environ, trusted_proxies)
         fields.update(_claimed(environ))
         fields["rule"] = rules
         if isinstance(error, UnknownKeyError) and error.kid:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 from werkzeug.datastructures import LanguageAccept
 from werkzeug.http import HTTP_STATUS_CODES, parse_accept_header
 
+from ..bounds import check_whole
 from ..errors import (
     AuthError,
     BadCredentialsError,
@@ -39,6 +40,7 @@ from ..errors import (
     UnsupportedMediaTypeError,
     UnsupportedTokenTypeError,
 )
+from .address import MAX_TRUSTED_PROXIES
 from .bearer import challenge
 from .refusals import look_for_mistake, tell_refusal
 
@@ -149,6 +151,8 @@ class Responses:
         resource_metadata: URL of this resource's RFC 9728 metadata, named in every challenge.
         error_codes: An error's *code* to the number that the envelope shows.  It is that of all
             errors below it in the tree of :mod:`jwt_middleware.errors` as well.
+        trusted_proxies: How many proxies of your own each request has passed, up to 16: the events
+            of refusals name the client behind them.
 
     Raises:
         ConfigurationError: One of them is something else.
@@ -161,6 +165,7 @@ class Responses:
         realm: str = "api",
         resource_metadata: str | None = None,
         error_codes: Mapping[str, int] = MappingProxyType({}),
+        trusted_proxies: int = 0,
     ) -> None:
         if style not in _BODIES:
             raise ConfigurationError('style must be "problem" or "envelope"')
@@ -170,14 +175,16 @@ class Responses:
                     f"{name} must be printable ASCII without quote or backslash"
                 )
         _check_error_codes(error_codes)
+        check_whole("trusted_proxies", trusted_proxies, 0, MAX_TRUSTED_PROXIES)
         self.style = style
         self.realm = realm
         self.resource_metadata = resource_metadata
         self.error_codes: dict[str, int] = dict(error_codes)
+        self.trusted_proxies = trusted_proxies
 
     def for_oauth(self) -> Responses:
         """Return the same in the style of OAuth."""
-        return Responses(style="oauth", realm=self.realm)
+        return Responses(style="oauth", realm=self.realm, trusted_proxies=self.trusted_proxies)
 
     def refuse(
         self,
@@ -197,7 +204,7 @@ class Responses:
             rules: Paths of the rules that decided, for the event.
         """
         look_for_mistake(error, environ)
-        tell_refusal(error, environ, rules=rules)
+        tell_refusal(error, environ, rules=rules, trusted_proxies=self.trusted_proxies)
         answer = self.answer_to(error)
         headers = [*self._headers(error, answer, environ), *_further_headers(error)]
         media_type, make = _BODIES[self.style]
