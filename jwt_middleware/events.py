@@ -315,7 +315,8 @@ def clean(value: object) -> str | float:
         return value
     text = str(value)
     cut = text[:MAX_FIELD_CHARS]
-    shown = cut if cut.isascii() and cut.isprintable() else _escaped(cut)
+    is_plain = cut.isascii() and cut.isprintable() and '"' not in cut and "\\" not in cut
+    shown = cut if is_plain else _escaped(cut)
     return shown + "…" if len(text) > MAX_FIELD_CHARS else shown
 
 
@@ -328,13 +329,14 @@ def _log(event: Event) -> None:
     left_out = _bound.take_left_out(event.name)
     if left_out:
         fields["left_out"] = left_out
-    line = " ".join((str(event.name), *(f"{key}={_quoted(one)}" for key, one in fields.items())))
+    line = " ".join((str(event.name), *(f"{key}={quoted(one)}" for key, one in fields.items())))
     logger.log(LEVELS[event.name], "%s", line, extra={"event": str(event.name), **fields})
 
 
-def _quoted(value: str | float) -> str:
+def quoted(value: str | float) -> str:
+    """Return what :func:`clean` has escaped as one word of a line."""
     text = str(value)
-    return f'"{text}"' if " " in text or "=" in text else text
+    return f'"{text}"' if " " in text or "=" in text or '"' in text else text
 
 
 class LineFormatter(logging.Formatter):

@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import shlex
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -75,6 +76,15 @@ class TestEmit:
             assert text.isascii()
             assert text.isprintable()
             assert len(text) < 2000
+
+    @pytest.mark.parametrize("value", ['/x" sub="admin', 'x\\" sub=admin', '"', "a=b c"])
+    def test_no_value_can_be_taken_for_another_field(
+        self, caplog: pytest.LogCaptureFixture, value: str
+    ) -> None:
+        with caplog.at_level(logging.INFO, "jwt_middleware"):
+            emit(Name.REQUEST_REFUSED, path=value, kid="k")
+        [record] = caplog.records
+        assert shlex.split(record.getMessage()) == ["request.refused", f"path={value}", "kid=k"]
 
     def test_no_field_is_an_attribute_of_log_records(self) -> None:
         record = logging.LogRecord("n", 0, "p", 0, "m", None, None)

@@ -31,8 +31,8 @@ def client_address(environ: WSGIEnvironment, trusted_proxies: int) -> Address | 
 
 
 def shown_client(environ: WSGIEnvironment, trusted_proxies: int) -> str:
-    """Return the same for a log, where a peer without an address is named as the server does."""
-    address = client_address(environ, trusted_proxies)
+    """Return the same for a log, where a peer is named as the server does."""
+    address = client_address(environ, trusted_proxies) if trusted_proxies else None
     return str(environ.get("REMOTE_ADDR") or "") if address is None else str(address)
 
 
