@@ -182,9 +182,9 @@ _TAIL: Final = """\
 # scopes = ["metrics"]                 # example; default: none
 # directory = "metrics"                # example, for several processes; serve makes one itself
 
-# [health]                             # example: answers probes, without a token
-# path = "/ready"                      # readiness: 200, or 503 and which part is unavailable
-# live_path = "/live"                  # example: liveness; default: path and /live
+# [health]                             # example: probes, without a token; without it none
+# path = "/health"                     # readiness: 503 names the parts that are unavailable
+# live_path = "/health/live"           # default: path and "/live"
 
 # [serve]                              # what `jwt-middleware serve` does
 # bind = "127.0.0.1:8000"
