@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from ..errors import ConfigurationError, DuplicateRowError, PoolExhaustedError, UnavailableError
 from ..events import Outage
+from ..files import diagnose
 from ..fork import PerProcess
 from .sqlite import SQLite, Version
 from .statement import Connection, Statement, Table
@@ -241,9 +242,8 @@ class Database:
             reason = self._driver.explain(error, fix=self._schema.fix)
             raise kind(f"database {self} {reason}") from error
         except OSError as error:
-            raise UnavailableError(
-                f"database {self} cannot be created: {error.strerror}"
-            ) from error
+            said, fix = diagnose(error, fix="make its folder", to="create")
+            raise UnavailableError(f"database {self} cannot be created: {said}: {fix}") from error
 
 
 class Pool:
