@@ -89,7 +89,7 @@ url = "sqlite:///sessions.db"          # or postgresql://user@host/database, red
 # max_known = 16                       # known addresses of an account
 # trusted_networks = ["10.0.0.0/8"]    # example: count as known addresses
 # # max_per_account, max_per_address and window_seconds of version 0.1 replace these limits.
-# trusted_proxies = 0                  # of your own, which each add to X-Forwarded-For
+# trusted_proxies = 0                  # as that of [request], where that is left out
 """
 
 _TAIL: Final = """\
@@ -116,6 +116,7 @@ _TAIL: Final = """\
 # prefix = "/api"                      # example: what your proxy cuts off each path; default: none
 # form_method_override = false         # the app takes a method from a form field
 # recursive_methods = true             # DELETE, COPY, MOVE, … act on all below a path
+# trusted_proxies = 0                  # of your own, which each add to X-Forwarded-For
 
 # [responses]
 # style = "problem"                    # or "envelope": {"error_code", "msg", "request"}

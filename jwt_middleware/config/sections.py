@@ -107,11 +107,14 @@ class RequestSettings(Section):
             wrappers): a form counts as every method that the rules name.
         recursive_methods: DELETE, COPY, MOVE, LOCK, PROPFIND and unknown methods act on all below a
             path.
+        trusted_proxies: How many proxies of your own each request has passed, up to 16: for logins,
+            and for the addresses of clients in events and in the access log.
     """
 
     prefix: str = setting(text, "")
     form_method_override: bool = setting(flag, default=False)
     recursive_methods: bool = setting(flag, default=True)
+    trusted_proxies: int = setting(whole, 0)
 
     def build(self, rules: Iterable[Rule]) -> Policy:
         """
@@ -144,12 +147,13 @@ class ResponseSettings(Section):
     realm: str = setting(text, "api")
     error_codes: Mapping[str, int] | None = setting(whole_members, None)
 
-    def build(self, resource_metadata: str | None) -> Responses:
+    def build(self, resource_metadata: str | None, *, trusted_proxies: int = 0) -> Responses:
         """
         Make the responses.
 
         Args:
             resource_metadata: URL of this resource's metadata, if they are published.
+            trusted_proxies: For the addresses of clients in events.
 
         Raises:
             ConfigurationError: The realm is unusable.
@@ -160,6 +164,7 @@ class ResponseSettings(Section):
                 realm=self.realm,
                 resource_metadata=resource_metadata,
                 error_codes=self.error_codes or {},
+                trusted_proxies=trusted_proxies,
             )
 
 

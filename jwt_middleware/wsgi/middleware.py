@@ -18,7 +18,14 @@ from ..errors import (
 )
 from ..events import Name, tells_allowed
 from .basic import find_password, is_cross_site
-from .bearer import AUTHORIZATION, TokenHeaders, environ_key, parse_authorization
+from .bearer import (
+    AUTHORIZATION,
+    TokenHeaders,
+    environ_key,
+    hint_of,
+    missing_token,
+    parse_authorization,
+)
 from .cors import CORS
 from .environ import ERROR, IDENTITY_KEYS, RESPONSES, ClaimKeys, clear_identity, describe, publish
 from .metrics import FIRST_SEEN, REMEMBERED, WITHOUT_TOKEN, Metrics
@@ -180,7 +187,8 @@ class JWTMiddleware:
         except (AuthError, UnavailableError) as error:
             if not self.only_reports(requirement):
                 return self._refuse(error, environ, start_response, requirement)
-            report(error, environ, rules=self._rules_of(requirement))
+            proxies = self.responses.trusted_proxies
+            report(error, environ, rules=self._rules_of(requirement), trusted_proxies=proxies)
         else:
             if self._counts is not None:
                 self._counts.slots[_kind_of(verified)] += 1
@@ -256,7 +264,7 @@ class JWTMiddleware:
                 self.claim_keys.publish(environ, verified)
             requirement.check(verified)
         elif requirement.access == "required":
-            raise MissingTokenError
+            raise missing_token(environ, self._headers)
         elif requirement.access == "optional":
             environ[ERROR] = MissingTokenError.code
         return verified
@@ -264,7 +272,7 @@ class JWTMiddleware:
     def _tell_allowed(
         self, environ: WSGIEnvironment, requirement: Requirement, verified: VerifiedToken | None
     ) -> None:
-        fields = describe(environ)
+        fields = describe(environ, self.responses.trusted_proxies)
         fields["rule"] = self.policy.paths_of(requirement)
         if verified is not None:
             fields["issuer"] = verified.trusted.issuer
@@ -280,7 +288,11 @@ class JWTMiddleware:
         if found is None:
             return None
         key, token = found
-        verified = self.verifier.verify(token)
+        try:
+            verified = self.verifier.verify(token)
+        except InvalidTokenError as error:
+            error.hint = hint_of(key, token)
+            raise
         if environ_key(verified.trusted.header) != key:
             raise InvalidTokenError("tokens of its issuer come in another header")
         return verified
