@@ -49,6 +49,7 @@ class Name(StrEnum):
     RING_ROTATED = "ring.rotated"
     STORE_LOST = "store.lost"
     STORE_BACK = "store.back"
+    REVOCATIONS_LOST = "revocations.lost"
     CLOCK_SKEW = "clock.skew"
     CONFIGURATION_LOADED = "configuration.loaded"
 
@@ -62,6 +63,7 @@ LEVELS: Final[Mapping[Name, int]] = dict.fromkeys(Name, logging.INFO) | {
     Name.TOKEN_REPLAYED: logging.WARNING,
     Name.KEYS_FAILED: logging.WARNING,
     Name.STORE_LOST: logging.ERROR,
+    Name.REVOCATIONS_LOST: logging.ERROR,
     Name.CLOCK_SKEW: logging.WARNING,
 }
 """The level at which each is logged."""
