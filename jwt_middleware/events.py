@@ -64,7 +64,7 @@ LEVELS: Final[Mapping[Name, int]] = dict.fromkeys(Name, logging.INFO) | {
     Name.KEYS_FAILED: logging.WARNING,
     Name.STORE_LOST: logging.ERROR,
     Name.REVOCATIONS_LOST: logging.ERROR,
-    Name.CLOCK_SKEW: logging.WARNING,
+    Name.CLOCK_SKEW: logging.ERROR,
 }
 """The level at which each is logged."""
 

@@ -8,6 +8,7 @@ import threading
 import time
 from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Final, NamedTuple
 
 from ...bounds import check_seconds
@@ -15,6 +16,7 @@ from ...core.revocation import RevocationSource
 from ...errors import UnavailableError
 from ...events import Name, emit
 from ...fork import PerProcess
+from ..clock import Clock, ClockSetError, SettledTime, TimedStore, clock_of
 from ..store import TIMEOUT_SECONDS, Changes, Cursor, Kind, Revocation, SessionStore
 from .live import LiveRevocations
 
@@ -57,7 +59,8 @@ class Revocations(RevocationSource):
             the store are followed.
         max_delay_seconds: How late this process may learn of a revocation, 0 to 60; 0 asks the
             store for every request.
-        clock: Returns seconds since the Unix epoch.
+        clock: Returns seconds since the Unix epoch; a store that hosts share has its own, which
+            decides.
         monotonic: Returns seconds that never go back, the same for all processes of a machine.
 
     Raises:
@@ -76,7 +79,9 @@ class Revocations(RevocationSource):
         check_seconds("max_delay_seconds", max_delay_seconds, maximum=60)
         self.store = store
         self._max_delay_seconds = max_delay_seconds
-        self._clock = clock
+        self._clock = clock_of(store, clock)
+        self._now = 0.0
+        self._settled = SettledTime()
         self._monotonic = monotonic
         # All of it may be inherited by a fork; only locks may not, which another thread may hold.
         self._lock = PerProcess(threading.Lock)
@@ -114,6 +119,11 @@ class Revocations(RevocationSource):
     def covers(self, claims: Mapping[str, object], /) -> bool:
         """Tell the same by what :meth:`current` has just read."""
         return self._live.covers(claims)
+
+    def token_clock(self, host_clock: Clock) -> Clock:
+        """Return what tells the time without waiting for the store, once it has been asked."""
+        store = self.store
+        return store.store_clock.latest if isinstance(store, TimedStore) else host_clock
 
     def current(self) -> object:
         """
@@ -198,6 +208,8 @@ class Revocations(RevocationSource):
         if begun < self._retry_at:
             raise UnavailableError(self._down)
         try:
+            with suppress(ClockSetError):
+                self._now = self._clock()
             asked_at = self._read_on(until=begun + seconds)
         except UnavailableError as error:
             if self._down is None:
@@ -216,7 +228,7 @@ class Revocations(RevocationSource):
         if asked_at <= self._changed_at:  # it may have been asked just before the change
             self._ask_at = -math.inf
         with self._updating.get():
-            self._live.forget_expired(self._clock())
+            self._live.forget_expired(self._now, before=self._settled(self._now))
         return True
 
     def _read_on(self, *, until: float) -> float | None:
@@ -262,11 +274,10 @@ class Revocations(RevocationSource):
             changes = self.store.changes(self._read[parted - 1].cursor, limit=_PAGE_SIZE)
         parted_at = self._read[parted - 1].asked_at if parted else -math.inf
         del self._read[parted:]
-        now = self._clock()
         self._missing = {
             name: own.revocation
             for name, own in [*self._own.items()]
-            if own.at >= parted_at and own.revocation.expires_at > now
+            if own.at >= parted_at and own.revocation.expires_at > self._now
         }
         emit(Name.REVOCATIONS_LOST, store=repr(self.store), detail=_LOST)
         return changes
