@@ -208,9 +208,9 @@ class Revocations(RevocationSource):
         if begun < self._retry_at:
             raise UnavailableError(self._down)
         try:
+            asked_at = self._read_on(until=begun + seconds)
             with suppress(ClockSetError):
                 self._now = self._clock()
-            asked_at = self._read_on(until=begun + seconds)
         except UnavailableError as error:
             if self._down is None:
                 emit(Name.STORE_LOST, store=repr(self.store), detail=str(error))
@@ -295,7 +295,7 @@ class Revocations(RevocationSource):
         except UnavailableError as error:
             logger.warning("what %r has lost is not recorded again yet: %s", self.store, error)
         if recorded:
-            logger.warning("%r had lost %d revocations made here: recorded", self.store, recorded)
+            logger.warning("%r had lost what was revoked here: %d recorded", self.store, recorded)
 
 
 def _record(store: SessionStore, revocation: Revocation) -> None:
