@@ -11,6 +11,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from ..files import obstacle
 from .statement import Statement
 
 # SQLite itself, if it is let, looks again after a tenth of a second in the end, and finds that
@@ -22,12 +23,16 @@ _LOCKED: Final = "is locked by another process"
 _REASONS: Final = {
     sqlite3.SQLITE_BUSY: _LOCKED,
     sqlite3.SQLITE_LOCKED: _LOCKED,
-    sqlite3.SQLITE_FULL: "disk full",
+    sqlite3.SQLITE_FULL: "disk full: free some space",
     sqlite3.SQLITE_IOERR: "its disk cannot be read or written; it may be full",
-    sqlite3.SQLITE_READONLY: "permission denied to write it; check the owner of file and folder",
+    sqlite3.SQLITE_READONLY: "it cannot be written; check the owner of file and folder",
     sqlite3.SQLITE_NOTADB: "the file is no SQLite database",
     sqlite3.SQLITE_CORRUPT: "the file is damaged",
     sqlite3.SQLITE_CONSTRAINT: "its tables refuse the row; a newer version may have changed them",
+}
+_OF_THE_SYSTEM: Final = {
+    *(sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_PERM),
+    *(sqlite3.SQLITE_AUTH, sqlite3.SQLITE_NOTADB),
 }
 _DUPLICATE: Final = {sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY}
 
@@ -74,7 +79,11 @@ class SQLite:
 
     def explain(self, error: Exception, *, fix: str) -> str:
         """Say why an operation failed, quoting nothing of the error."""
+        if isinstance(error, sqlite3.DataError):
+            return "unavailable: a parameter cannot be stored"
         code = primary_code(error)
+        if code in _OF_THE_SYSTEM and (found := obstacle(self._path)):
+            return f"unavailable: {found}"
         if code == sqlite3.SQLITE_CANTOPEN:
             return f"cannot be opened; if it is not there, {fix}"
         # SQLite has no code of its own for a missing table or column; from statements that never
@@ -105,7 +114,10 @@ class FileConnection(sqlite3.Connection):
 
     def run_many(self, statement: Statement, rows: Sequence[Mapping[str, object]], /) -> None:
         """Execute a statement once for each of *rows*."""
-        self.executemany(statement.sqlite, rows)
+        try:
+            self.executemany(statement.sqlite, rows)
+        except (ValueError, OverflowError):
+            raise sqlite3.DataError("a parameter cannot be stored") from None
 
     def begin(self, *, durable: bool) -> None:
         """Begin a transaction that has the write lock: taken later, it would fail at once."""
@@ -146,6 +158,8 @@ class FileConnection(sqlite3.Connection):
         while True:
             try:
                 return self.execute(sql, parameters)
+            except (ValueError, OverflowError):  # a surrogate, quoted by the error; over 63 bits
+                raise sqlite3.DataError("a parameter cannot be stored") from None
             except sqlite3.OperationalError as error:
                 if primary_code(error) != sqlite3.SQLITE_BUSY or time.monotonic() >= self.deadline:
                     raise
