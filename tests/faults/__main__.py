@@ -17,6 +17,7 @@ from .outages import FAULTS, suffer
 from .propagation import crowd, measure
 from .skew import compare, jump, serve
 from .stores import STORES, opened, running
+from .upgrade import last_version, upgrade
 from .worker_kills import kill_workers
 
 
@@ -67,6 +68,11 @@ def _results(name: str, given: argparse.Namespace) -> Iterator[tuple[str, object
             served = serve(store.url, Path(folder), skew)
             good = not served.wrong and len(served.logged) == 1
             yield f"servers {skew:+} s apart", served, good
+    with running(name) as store, tempfile.TemporaryDirectory() as folder:
+        source = last_version(Path(folder))
+        if source is not None:
+            upgraded = upgrade(store.url, Path(folder), source, seconds=given.seconds)
+            yield "rolling upgrade", upgraded, not upgraded.wrong
 
 
 if __name__ == "__main__":
