@@ -37,7 +37,9 @@ class SessionSettings(Section):
     ``[sessions]``: without this table tokens cannot be refreshed or revoked.
 
     Attributes:
-        url: Of the store; an SQLite file is relative to the configuration file's folder.
+        url: Of the store: SQLite, PostgreSQL (several hosts with ``target_session_attrs``), Redis
+            or Valkey (``redis+sentinel://`` where sentinels name the primary), or ``memory://``; an
+            SQLite file is relative to the configuration file's folder.
         issuer: Whose sessions they are; by default the file's own issuer.
         max_lifetime_seconds: Of a session, however often it is refreshed.
         grace_seconds: How long a refresh token may be used twice.
@@ -221,7 +223,7 @@ class LoginSettings(Section):
 
 URL_FORMS: Final = (
     "sqlite:///sessions.db, postgresql://user@host/database, redis://host:6379/0 (or rediss://, "
-    "unix://) or memory://"
+    "unix://, redis+sentinel://host1:26379,host2:26379/service/0) or memory://"
 )
 
 # scheme = ALPHA *( ALPHA / DIGIT / "+" / "-" / "." )                             RFC 3986 §3.1
@@ -298,7 +300,7 @@ def _redis(url: str, *_: object, key_prefix: str | None, **__: object) -> Sessio
 
 
 def _is_redis(url: str) -> bool:
-    return url.partition("://")[0].lower() in {"redis", "rediss", "unix"}
+    return _STORES.get(url.partition("://")[0].lower(), ("",))[0] == "redis"
 
 
 _STORES: Final[Mapping[str, tuple[str, Callable[..., SessionStore]]]] = {
@@ -309,5 +311,7 @@ _STORES: Final[Mapping[str, tuple[str, Callable[..., SessionStore]]]] = {
     "postgresql+psycopg": ("postgresql", _sql),
     "redis": ("redis", _redis),
     "rediss": ("redis", _redis),
+    "redis+sentinel": ("redis", _redis),
+    "rediss+sentinel": ("redis", _redis),
     "unix": ("redis", _redis),
 }
