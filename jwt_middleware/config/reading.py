@@ -190,10 +190,12 @@ class Section:
 
 
 @overload
-def setting(read: Reader[T], default: T) -> T: ...
+def setting(read: Reader[T], default: T, *, unset: object = None) -> T: ...
 @overload
 def setting(read: Reader[T], *, example: str) -> T: ...
-def setting(read: Reader[Any], default: Any = MISSING, *, example: str = "") -> Any:
+def setting(
+    read: Reader[Any], default: Any = MISSING, *, example: str = "", unset: object = None
+) -> Any:
     """
     Declare a setting of a :class:`Section`.
 
@@ -201,8 +203,9 @@ def setting(read: Reader[Any], default: Any = MISSING, *, example: str = "") -> 
         read: Its reader.
         default: What it is when the file leaves it out.
         example: For one that must not be left out: what to add.
+        unset: What ``None``, as the default, makes of it elsewhere; for the documentation alone.
     """
-    return field(default=default, metadata={"read": read, "example": example})
+    return field(default=default, metadata={"read": read, "example": example, "unset": unset})
 
 
 def read_table(section: type[S], members: object, place: Place) -> S:

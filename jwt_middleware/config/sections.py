@@ -15,7 +15,29 @@ from .reading import Section, choice, flag, items, json_members, setting, text, 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuleSettings(Section):
-    """One of ``[[rules]]``."""
+    """
+    ``[[rules]]``: the first that matches decides; see docs/rules.md.
+
+    A path that no rule names needs a token.
+
+    Attributes:
+        path: Exact; ``*`` is one segment, ``/admin/*`` is ``/admin`` and all below, ``/admin*`` all
+            that begins so.
+        methods: By default all; ``GET`` covers ``HEAD``.
+        access: Whether a token is needed, possible, or not looked for; ``"passthrough"`` leaves the
+            ``Authorization`` header to the app.
+        scopes: Scopes that the token must have, all of them.  Roles are scopes where
+            ``scopes_from`` names them.
+        scopes_any: Scopes of which the token must have one.
+        claims: Claim to the value, or list of values, that fits; a table descends into an object:
+            ``{ realm_access.roles = "admin" }``.
+        claims_all: The same, and all of a list must fit.
+        claims_prefix: Claim to the prefix, or list of prefixes, that it begins with.
+        claims_absent: Claims that the token must not have, ``["act", ["realm_access", "roles"]]``.
+        preflight: Let CORS preflights through without a token; of the app's answer only the CORS
+            headers pass.
+        mode: ``"report"`` refuses nothing on this path; see docs/events.md#report-only.
+    """
 
     path: str = setting(text, example='path = "/admin/*"')
     methods: tuple[str, ...] | None = setting(texts, None)
@@ -61,7 +83,16 @@ class RuleSettings(Section):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestSettings(Section):
-    """``[request]``: what the app behind may act on besides method and path."""
+    """
+    ``[request]``: what the app behind may act on besides method and path.
+
+    Attributes:
+        prefix: What your own proxy cuts off each path and says in a header, ``"/api"``.
+        form_method_override: The app takes a method from a form field (Pecan, method-override
+            wrappers): a form counts as every method that the rules name.
+        recursive_methods: DELETE, COPY, MOVE, LOCK, PROPFIND and unknown methods act on all below a
+            path.
+    """
 
     prefix: str = setting(text, "")
     form_method_override: bool = setting(flag, default=False)
@@ -85,7 +116,14 @@ class RequestSettings(Section):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResponseSettings(Section):
-    """``[responses]``."""
+    """
+    ``[responses]``: how a request is refused; see docs/answers.md.
+
+    Attributes:
+        style: RFC 9457 problem details, or the envelope ``{"error_code", "msg", "request"}``.
+        realm: Named in every ``WWW-Authenticate``.
+        error_codes: Numbers of the envelope, by code: ``{ bad_credentials = 1004 }``.
+    """
 
     style: Style = setting(choice("problem", "envelope"), "problem")
     realm: str = setting(text, "api")

@@ -31,6 +31,7 @@ from .accounts import AccountSettings
 from .reading import Section, choice, flag, setting, table, tables, text, whole
 from .sections import RequestSettings, ResponseSettings, RuleSettings
 from .service import (
+    HealthSettings,
     LoggingSettings,
     MetricsSettings,
     ServeSettings,
@@ -49,14 +50,15 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetadataSettings(Section):
     """
-    ``[metadata]``: without this table nothing is published.
+    ``[metadata]``: publishes keys and metadata without a token; without this table nothing.
 
     Attributes:
         jwks: Publish the public keys.
-        authorization_server: Publish RFC 8414 metadata; the *issuer* must be a URL.
+        authorization_server: Publish RFC 8414 metadata; ``issuer`` must be a URL.
         openid_configuration: Have them at the path of OpenID Connect Discovery as well, for clients
             that know no other.
         resource: URL of this resource; with it, RFC 9728 metadata are published.
+        max_age_seconds: How long clients may cache what is published.
     """
 
     jwks: bool = setting(flag, default=True)
@@ -124,7 +126,15 @@ class MetadataSettings(Section):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings(TokenSettings):
-    """The whole file."""
+    """
+    The whole file; its own settings stand before the first table.
+
+    Attributes:
+        mode: ``"report"`` refuses nothing and logs what it would; see docs/events.md#report-only.
+        environ: Claims as keys of the environ, ``HTTP_X_FORWARDED_EMAIL = "email"``, for
+            tokens of ``issuer``; each is removed from what comes in.
+            ``keep_authorization = false`` removes the header with an accepted token before the app.
+    """
 
     accounts: AccountSettings | None = setting(table(AccountSettings), None)
     login: LoginSettings | None = setting(table(LoginSettings), None)
@@ -136,6 +146,7 @@ class Settings(TokenSettings):
     environ: Mapping[str, ClaimName | bool] | None = setting(own_environ, None)
     logging: LoggingSettings | None = setting(table(LoggingSettings), None)
     metrics: MetricsSettings | None = setting(table(MetricsSettings), None)
+    health: HealthSettings | None = setting(table(HealthSettings), None)
     serve: ServeSettings | None = setting(table(ServeSettings), None)
 
     def start_logging(self) -> None:
@@ -295,6 +306,8 @@ class Settings(TokenSettings):
         )
         if self.metrics is not None and metrics is not None:
             self.metrics.connect(metrics, protected, revocations)
+        if self.health is not None:
+            self.health.connect(protected, sessions, revocations)
         return protected
 
     def _check_login(self) -> None:

@@ -4,7 +4,7 @@ Where sessions, revocations and login attempts are kept: one Protocol for all st
 Every method is atomic, for all processes and hosts that share the store, and ends within about
 :data:`TIMEOUT_SECONDS`.  Each raises :class:`~jwt_middleware.errors.UnavailableError` while the
 store is unavailable; what was to be written may then be lost.  Times are seconds since the Unix
-epoch, UTC, by the caller's clock.
+epoch, UTC: the caller's *now* is by :func:`~.clock.clock_of` the store, one clock for all hosts.
 
 Several issuers can share a store: sessions, revocations and attempts name theirs.
 """
@@ -17,6 +17,7 @@ from enum import Enum
 from typing import Final, Literal, NamedTuple, Protocol
 
 from .attempts import Attempt, Reservation
+from .clock import MAX_AHEAD_SECONDS
 from .session import Session
 
 TIMEOUT_SECONDS: Final = 1.0
@@ -158,7 +159,8 @@ class Rotation:
 
     def is_in_grace(self, rotated_at: float) -> bool:
         """Tell whether a use of the token before, at *rotated_at*, was only a moment ago."""
-        return self.grace_seconds > 0 and self.now < rotated_at + self.grace_seconds
+        since = self.now - rotated_at
+        return self.grace_seconds > 0 and -MAX_AHEAD_SECONDS <= since < self.grace_seconds
 
 
 class SessionStore(Protocol):

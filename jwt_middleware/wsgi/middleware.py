@@ -29,6 +29,7 @@ from .responses import Responses
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
+    from .health import Health
     from .metadata import WellKnown
 
 
@@ -68,6 +69,7 @@ class JWTMiddleware:
         mode: ``"report"`` refuses nothing at all: the app is called without an identity, and an
             event says what the answer would have been.
         metrics: Counts the decisions.
+        health: Answers probes at its own paths, without a token.
 
     Raises:
         ConfigurationError: *app* is no WSGI callable, or a part is of another kind.
@@ -85,6 +87,7 @@ class JWTMiddleware:
         claim_keys: ClaimKeys | None = None,
         mode: Mode = "enforce",
         metrics: Metrics | None = None,
+        health: Health | None = None,
     ) -> None:
         _check_app(app)
         if not isinstance(verifier, TokenVerifier):
@@ -114,9 +117,10 @@ class JWTMiddleware:
         self._mounted: dict[str, WSGIApplication] = {}
         if well_known is not None:
             self._mounted.update(dict.fromkeys(well_known.paths, well_known))
-        if endpoint is not None:
-            for path in endpoint.paths:
-                self.mount(path, endpoint)
+        for one in (endpoint, health):
+            if one is not None:
+                for path in one.paths:
+                    self.mount(path, one)
         _warn_of_openings(self.policy, mode)
 
     @property
@@ -137,7 +141,9 @@ class JWTMiddleware:
             ConfigurationError: Something else answers there.
         """
         if path in self._mounted:
-            raise ConfigurationError(f"path {path!r} is that of a public document")
+            is_document = self._mounted[path] is self.well_known
+            whose = "that of a public document" if is_document else "taken: choose another"
+            raise ConfigurationError(f"path {path!r} is {whose}")
         self._mounted[path] = app
 
     @property

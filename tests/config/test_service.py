@@ -54,6 +54,33 @@ class TestMetrics:
         assert "/metrics" not in wrapped.mounted
 
 
+class TestHealth:
+    def test_is_off_by_default(self, folder: Path) -> None:
+        assert not [path for path in wrap(write(folder, ""), app).mounted if "health" in path]
+
+    def test_checks_all_parts(self, folder: Path) -> None:
+        sessions = "[sessions]\nurl = 'sqlite:///s.db'\n"
+        config = write(folder, ENDPOINT + sessions + "[health]\npath = '/health'\n")
+        protected = TestApp(wrap(config, app))
+        parts = {"keys": "ok", "revocations": "ok", "sessions": "ok", "revocations_age_seconds": 0}
+        assert protected.get("/health/live").json == {"status": "live"}
+        assert protected.get("/health", status=503).json == {
+            "status": "unavailable", **parts, "accounts": "unavailable",
+        }  # fmt: skip
+        load(config).build_accounts().create_schema()
+        protected = TestApp(wrap(config, app))
+        assert protected.get("/health").json == {"status": "ready", **parts, "accounts": "ok"}
+
+    def test_of_a_follower_is_that_of_its_revocations(self, folder: Path) -> None:
+        sessions = "[sessions]\nurl = 'sqlite:///s.db'\n"
+        config = write(folder, sessions + "[health]\npath = '/ready'\nlive_path = '/live'\n")
+        answer = TestApp(wrap(config, app)).get("/ready", status=503)
+        assert answer.json == {
+            "status": "unavailable", "keys": "ok", "revocations": "unavailable",
+            "revocations_age_seconds": None,
+        }  # fmt: skip
+
+
 class TestEnviron:
     def test_maps_claims_of_each_issuer(self, folder: Path) -> None:
         (folder / "jwks.json").write_text(jwks(TRUSTED_KEY))
@@ -95,6 +122,13 @@ class TestEnviron:
             ENDPOINT + "[metrics]\npath = '/token'", ["metrics.path '/token'"], id="taken"
         ),
         pytest.param("[metrics]\ndirectory = 'no'", ["metrics.directory", "folder"], id="folder"),
+        pytest.param("[health]", ["health.path: is missing"], id="no health"),
+        pytest.param("[health]\npath = '/h*'", ["health.path '/h*' must be one"], id="health"),
+        pytest.param(
+            ENDPOINT + "[health]\npath = '/h'\nlive_path = '/token'",
+            ["health.live_path: path '/token' is taken"],
+            id="taken by logins",
+        ),
         pytest.param("[environ]\nREMOTE_USER = 'a'", ["environ: REMOTE_USER: must"], id="key"),
         pytest.param("[environ]\nHTTP_X_A = 1", ["environ.HTTP_X_A: must be"], id="claim"),
         pytest.param("environ = 1", ["environ: must be a table"], id="no table"),

@@ -177,7 +177,7 @@ def test_threads_share_it(store: RedisSessions) -> None:
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_a_forked_child_connects_by_itself(store: RedisSessions, client: redis.Redis) -> None:
     store.add(a_session())
-    before = client.info("clients")
+    before = {one["id"] for one in client.client_list()}
     child = os.fork()
     if child == 0:
         try:
@@ -186,7 +186,7 @@ def test_a_forked_child_connects_by_itself(store: RedisSessions, client: redis.R
             os._exit(0)
     assert os.waitpid(child, 0)[1] == 0
     assert sorted(one.sid for one in store.list()) == ["child", "sid"]
-    assert client.info("clients") == before
+    assert before <= {one["id"] for one in client.client_list()}  # the child's may still be there
 
 
 # --- What is new, after a past that may come back ------------------------------------------------

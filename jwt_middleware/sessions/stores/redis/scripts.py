@@ -2,16 +2,17 @@
 What the Redis server does in one step each: Lua, run atomically.
 
 A script gets one key, the prefix in braces: all keys begin with it, and so share one slot of a
-cluster.  Times that a script compares or computes are the caller's, in decimal; only lifetimes are
-left to the server's clock.  A session is named ``sid``.  A subject is an *iss* and a *sub* with a
-line break between them, and so is what is revoked.
+cluster.  Times that a script compares or computes are the caller's, who has them from CLOCK, in
+decimal; only lifetimes are left to the server itself.  A session is named ``sid``.  A subject is an
+*iss* and a *sub* with a line break between them, and so is what is revoked.
 
 =========================  ======  ==============================================================
 ``:session:<sid>``         hash    one session; expires with it, some leeway later
 ``:sessions``              zset    every *sid* by expiry
 ``:of:<subject>``          zset    the *sids* of one subject by creation; expires with the last
 ``:to_clear``              set     subjects whose sessions have been ended and are still there
-``:head``                  hash    ``id`` of this content, ``number`` of the latest revocation
+``:head``                  hash    ``id`` of this content, ``number`` of the latest revocation,
+                                   ``schema``, ``oldest``, ``package``: as :class:`SchemaVersion`
 ``:log``                   zset    revocations, ``revoked_at:expires_at:kind:key``, by number
 ``:numbers``               hash    number of the revocation of each ``kind:key``
 ``:expiries``              zset    numbers by the revocation's expiry
@@ -47,6 +48,7 @@ local SESSIONS, HEAD, LOG = at .. ':sessions', at .. ':head', at .. ':log'
 local NUMBERS, EXPIRIES = at .. ':numbers', at .. ':expiries'
 
 local TO_CLEAR = at .. ':to_clear'
+local AHEAD = 60  -- MAX_AHEAD_SECONDS of sessions/clock.py
 
 local function session_key(sid) return at .. ':session:' .. sid end
 local function old_key(sub) return at .. ':subject:' .. sub end
@@ -254,7 +256,8 @@ if presented ~= '' and presented == token then
     return {'rotated', salt, before}
 end
 if presented ~= '' and presented == previous
-    and tonumber(grace) > 0 and tonumber(now) < rotated_at + grace then
+    and tonumber(grace) > 0 and tonumber(now) < rotated_at + grace
+    and tonumber(now) >= rotated_at - AHEAD then
     redis.call('HSET', key, 'used_at', now, 'tokens_until', tokens_until)
     return {'repeated', last_salt, before}
 end
@@ -309,6 +312,17 @@ end
 return {id, number, cjson.encode(found), complete}
 """)
 
+CLOCK: Final = Script("""
+local version, oldest, package = unpack(ARGV)
+local stored = redis.call('HMGET', HEAD, 'schema', 'oldest', 'package')
+if tonumber(stored[1] or '1') < tonumber(version) then
+    -- Where nothing can be written at the moment, the next one does it.
+    redis.pcall('HSET', HEAD, 'schema', version, 'oldest', oldest, 'package', package)
+end
+local clock = redis.call('TIME')
+return {clock[1], clock[2], stored[1] or '1', stored[2] or '1', stored[3] or ''}
+""")
+
 PRUNE: Final = Script("""
 local now, leeway, limit, named_seconds = unpack(ARGV)
 -- By the earlier of two clocks: a host whose own is fast must not remove what counts for others.
@@ -348,6 +362,7 @@ for i = 8, #ARGV, 4 do
         local key, burst, interval = ARGV[i + 1], tonumber(ARGV[i + 2]), tonumber(ARGV[i + 3])
         local empty_at, checked, checked_until = level_of(key)
         local checking = checked > 0 and now < checked_until
+            and checked_until <= now + checked_seconds + AHEAD
         empty_at = math.min(math.max(empty_at, now), now + burst * interval)
             + math.min(cost, burst) * interval
         local excess = empty_at - burst * interval - now

@@ -7,7 +7,10 @@ from hashlib import sha256
 from typing import Final
 
 from ....sql.statement import Connection, Statement, Table
+from ....sql.versions import FIRST, SchemaVersion
 from ...store import qualified
+
+VERSION: Final = SchemaVersion("sessions", 2, oldest=FIRST, package="0.1.0")
 
 # Names that no application has for its own tables in the same database.
 TABLES: Final = [
