@@ -60,7 +60,7 @@ LEVELS: Final[Mapping[Name, int]] = dict.fromkeys(Name, logging.INFO) | {
     Name.LOGIN_LIMITED: logging.WARNING,
     Name.TOKEN_REPEATED: logging.WARNING,
     Name.TOKEN_REPLAYED: logging.WARNING,
-    Name.KEYS_FAILED: logging.WARNING,
+    Name.KEYS_FAILED: logging.ERROR,
     Name.STORE_LOST: logging.ERROR,
     Name.CLOCK_SKEW: logging.ERROR,
 }

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from ..disk import explain as explain_disk
 from ..errors import AuthError, JWTMiddlewareError
 from .account import account
 from .check import check
@@ -33,7 +34,7 @@ class OneLineErrors(click.Group):
             raise
         except OSError as error:
             where = "" if error.filename is None else f"{error.filename}: "
-            raise click.ClickException(f"{where}{error.strerror}") from error
+            raise click.ClickException(f"{where}{explain_disk(error)}") from error
 
 
 @click.group(cls=OneLineErrors, context_settings={"help_option_names": ["-h", "--help"]})

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from ..disk import explain
 from ..errors import ConfigurationError, DuplicateRowError, PoolExhaustedError, UnavailableError
 from ..fork import PerProcess
 from .sqlite import SQLite, Version
@@ -292,7 +293,7 @@ class Database:
             raise kind(f"database {self} {reason}") from error
         except OSError as error:
             raise UnavailableError(
-                f"database {self} cannot be created: {error.strerror}"
+                f"database {self} cannot be created: {explain(error)}"
             ) from error
 
 
