@@ -12,6 +12,7 @@ JWTMiddlewareError                      each can be copied and pickled
 └─ AuthError
    ├─ MissingTokenError                 the request has no bearer token
    ├─ BadCredentialsError               the account or the secret is wrong
+   ├─ CrossSiteError                    a browser sent a token by itself, for another site
    ├─ TooManyAttemptsError .retry_after_seconds
    ├─ InvalidGrantError                 the refresh token is not accepted
    ├─ InvalidRequestError               the request is malformed
@@ -176,6 +177,14 @@ class BadCredentialsError(AuthError):
     code = "bad_credentials"
     sentence = "The account or the secret is wrong."
     sentence_zh = "账号或密码错误"
+
+
+class CrossSiteError(AuthError):
+    """A browser sent Basic credentials by itself, in a request that another site's page made."""
+
+    code = "cross_site"
+    sentence = "Basic credentials are not accepted in a request that another site made."
+    sentence_zh = "跨站请求不接受 Basic 凭据"
 
 
 class TooManyAttemptsError(AuthError):

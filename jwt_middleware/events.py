@@ -66,7 +66,7 @@ LEVELS: Final[Mapping[Name, int]] = dict.fromkeys(Name, logging.INFO) | {
     Name.TOKEN_REPLAYED: logging.WARNING,
     Name.KEYS_FAILED: logging.WARNING,
     Name.STORE_LOST: logging.ERROR,
-    Name.CLOCK_SKEW: logging.WARNING,
+    Name.CLOCK_SKEW: logging.ERROR,
 }
 """The level at which each is logged."""
 

@@ -197,6 +197,8 @@ def _explain(protected: JWTMiddleware, environ: WSGIEnvironment) -> _Explanation
         ]
         requirement = protected.policy.requirement(environ)
         _describe_rules(protected, requirement, found)
+        if requirement.basic:
+            found.asks["basic"] = protected.policy.takes_basic(environ)
         token = parse_authorization(environ.get(AUTHORIZATION))
         if token is not None and requirement.access != "passthrough":
             verified = protected.verifier.verify(token)
@@ -220,6 +222,8 @@ def _describe_rules(
         members: dict[str, Any] = {"number": number, "path": rule.path, "access": rule.access}
         if rule.methods is not None:
             members["methods"] = sorted(rule.methods)
+        if rule.basic:
+            members["basic"] = True
         if rule.mode != "enforce":
             members["mode"] = rule.mode
         found.rules.append(members)
@@ -256,5 +260,6 @@ def _answer(protected: JWTMiddleware, environ: WSGIEnvironment, found: _Explanat
             found.headers = {"REMOTE_USER": environ["REMOTE_USER"]}
         return
     found.status = status
-    found.headers = dict(headers)
+    for name, value in headers:  # of two challenges both are shown
+        found.headers[name] = f"{found.headers[name]}, {value}" if name in found.headers else value
     found.body = body.decode("utf-8", "replace")

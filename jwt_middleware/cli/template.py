@@ -52,7 +52,7 @@ _ACCOUNTS: Final = """\
 # codes = { ldap = 300 }                       # example: a number that a form may send as its type
 # client_id = "web"                    # example: of logins that send none; default: tokens say JWT
 # audience = ["api", "files"]          # example: aud of what is issued; default: the first above
-# nbf_early_seconds = 5                # for verifiers whose clock is behind, 0 to 60
+# nbf_early_seconds = 60               # for verifiers whose clock is behind, 0 to 60
 # max_body_bytes = 65536
 
 [accounts]                             # pip install 'wsgi-jwt-middleware[sql]'
@@ -99,7 +99,8 @@ _TAIL: Final = """\
 # path = "/health"                     # exact; * for one segment; /admin/* for all below as well
 # access = "public"                    # or "optional"; default "required"
 # mode = "enforce"                     # or "report": nothing is refused on this path
-# preflight = true                     # let CORS preflights through; default false
+# preflight = true                     # answer CORS preflights without a token; default false
+# basic = true                         # a token also as the password of Basic; default false
 # [[rules]]                            # example
 # path = "/admin/*"
 # methods = ["POST", "DELETE"]         # default: all; GET covers HEAD
@@ -121,6 +122,15 @@ _TAIL: Final = """\
 # style = "problem"                    # or "envelope": {"error_code", "msg", "request"}
 # realm = "api"                        # in every WWW-Authenticate
 # error_codes = { bad_credentials = 1004 }     # example: numbers of the envelope, by code
+
+# Pages of other origins that may log in and read refusals; without this table none.
+# [cors]                               # example
+# origins = ["https://app.example.com", "https://*.example.org"]
+# methods = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]  # what a preflight may ask for
+# headers = ["X-Request-Id"]           # besides Authorization and Content-Type; default: none
+# exposed_headers = ["WWW-Authenticate", "Retry-After"]        # that scripts may read
+# max_age_seconds = 600                # how long a browser remembers a preflight
+# credentials = false                  # let scripts send cookies
 
 # Further issuers, whose tokens are accepted beside our own.  Without [endpoint], issuer, audience
 # and [keys] above can then be left out.

@@ -31,7 +31,7 @@ from ..wsgi.policy import Mode, Policy
 from ..wsgi.responses import Responses
 from .accounts import AccountSettings
 from .reading import Place, Section, choice, flag, setting, table, tables, text, whole
-from .sections import RequestSettings, ResponseSettings, RuleSettings
+from .sections import CORSSettings, RequestSettings, ResponseSettings, RuleSettings
 from .service import (
     HealthSettings,
     LoggingSettings,
@@ -143,6 +143,7 @@ class Settings(TokenSettings):
     rules: tuple[RuleSettings, ...] = setting(tables(RuleSettings), ())
     request: RequestSettings | None = setting(table(RequestSettings), None)
     responses: ResponseSettings | None = setting(table(ResponseSettings), None)
+    cors: CORSSettings | None = setting(table(CORSSettings), None)
     metadata: MetadataSettings | None = setting(table(MetadataSettings), None)
     mode: Mode = setting(choice("enforce", "report"), "enforce")
     environ: Mapping[str, ClaimName | bool] | None = setting(own_environ, None)
@@ -323,6 +324,7 @@ class Settings(TokenSettings):
             claim_keys=claim_keys,
             mode=self.mode,
             metrics=metrics,
+            cors=None if self.cors is None else self.cors.build(),
         )
         if self.metrics is not None and metrics is not None:
             self.metrics.connect(metrics, protected, revocations)

@@ -17,6 +17,7 @@ from ..accounts.client_type import fold_account
 from ..bounds import check_seconds, check_whole
 from ..errors import ConfigurationError, TooManyAttemptsError
 from ..sessions.attempts import Attempt, Drip, Reservation
+from ..sessions.clock import clock_of
 from ..sessions.pruning import Pruning
 from ..sessions.store import SessionStore
 from ..wsgi.address import MAX_TRUSTED_PROXIES, Address, client_address
@@ -150,7 +151,8 @@ class LoginThrottle:
         max_per_account: Instead of *limits*; see :meth:`LoginLimits.of_window`.
         max_per_address: The same.
         window_seconds: The same.
-        clock: Returns seconds since the Unix epoch, the same ones for all that share the store.
+        clock: Returns seconds since the Unix epoch; a store that hosts share has its own, which
+            decides.
 
     Raises:
         ConfigurationError: A limit is unusable.
@@ -174,8 +176,8 @@ class LoginThrottle:
         self.limits = limits
         self._trusted = [_network(one) for one in limits.trusted_networks]
         self._store = store
-        self._clock = clock
-        self._pruning = Pruning(store, clock)
+        self._clock = clock_of(store, clock)
+        self._pruning = Pruning(store, self._clock)
 
     def attempt(
         self,

@@ -18,6 +18,7 @@ from ..fork import PerProcess
 from .sqlite import SQLite, Version
 from .statement import Connection, Statement, Table
 from .urls import DatabaseURL, parse_url
+from .versions import VERSIONS, SchemaVersion, record_version, stored_version
 
 if TYPE_CHECKING:
     from .postgresql import BoundedConnection, PostgreSQL
@@ -36,6 +37,10 @@ _HAS_COLUMN: Final = Statement("""
     SELECT 1 FROM {pragma_table_info(:table) WHERE name = :column|
         pg_attribute WHERE attrelid = to_regclass(:table) AND attname = :column}
 """)
+_TIME: Final = Statement("""
+    SELECT {(JULIANDAY('now') - 2440587.5) * 86400.0|
+        CAST(EXTRACT(EPOCH FROM CLOCK_TIMESTAMP()) AS DOUBLE PRECISION)}
+""")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,11 +50,13 @@ class Schema:
 
     Attributes:
         tables: All of them.
+        version: Of these tables.
         fill: Called in the transaction that creates them, to write what has to be in them.
         fix: What an operator can do where they are missing.
     """
 
     tables: Sequence[Table]
+    version: SchemaVersion
     fill: Callable[[Connection], None] | None = None
     fix: str
 
@@ -136,6 +143,29 @@ class Database:
             with self._transaction(pool, deadline, durable=durable) as connection:
                 yield connection
 
+    def time(self) -> float:
+        """
+        Return the database's own time, in seconds since the Unix epoch; of a file, the host's.
+
+        Raises:
+            UnavailableError: As for :meth:`reading`, and if a newer version of the package has made
+                the tables too new for this one.
+        """
+        with self.reading() as connection:
+            self._check_version(connection)
+            (seconds,) = connection.run(_TIME).fetchone()
+        return float(seconds)
+
+    def schema_version(self) -> int:
+        """
+        Return the version of the tables.
+
+        Raises:
+            UnavailableError: As for :meth:`reading`.
+        """
+        with self.reading() as connection:
+            return stored_version(connection, self._schema.version.part).version
+
     def incarnation(self) -> str:
         """Return what is another for an SQLite file in the place of one before; else nothing."""
         return self._driver.incarnation()
@@ -182,22 +212,34 @@ class Database:
 
     def _prepared_pools(self, deadline: float) -> _Pools:
         pools = self._pools.get()
-        if self._creates_tables and not pools.have_tables:
+        if not pools.is_prepared:
             # Its own lock, left at the deadline: each of many threads would wait for all before it.
             if not pools.creating.acquire(timeout=max(0, deadline - time.monotonic())):
                 raise UnavailableError(f"database {self} unavailable: its tables are being created")
             try:
-                if not pools.have_tables:
-                    self._create(pools, deadline)
+                if not pools.is_prepared:
+                    self._prepare(pools, deadline)
             finally:
                 pools.creating.release()
         return pools
+
+    def _prepare(self, pools: _Pools, deadline: float) -> None:
+        if self._creates_tables:
+            self._create(pools, deadline)
+            return
+        connection = pools.readers.take(deadline)
+        try:
+            self._check_version(connection)
+        finally:
+            pools.readers.put_back(connection)
+        pools.is_prepared = True
 
     def _create(self, pools: _Pools, deadline: float) -> None:
         self._driver.create(deadline)
         with self._transaction(pools.writers, deadline, durable=True) as connection:
             connection.run(_LOCK_SCHEMA, {"number": _SCHEMA_LOCK})
-            for table in self._schema.tables:
+            stored = self._check_version(connection)
+            for table in (VERSIONS, *self._schema.tables):
                 # CREATE TABLE IF NOT EXISTS needs a right that a worker's user may not have.
                 if connection.run(_HAS_TABLE, {"name": table.name}).fetchone() is None:
                     for statement in table.statements:
@@ -209,7 +251,17 @@ class Database:
                         connection.run(statement)
             if self._schema.fill is not None:
                 self._schema.fill(connection)
-        pools.have_tables = True
+            if stored.version < self._schema.version.version:
+                record_version(connection, self._schema.version)
+        pools.is_prepared = True
+
+    def _check_version(self, connection: Connection) -> SchemaVersion:
+        stored = stored_version(connection, self._schema.version.part)
+        try:
+            self._schema.version.check(stored)
+        except UnavailableError as error:
+            raise UnavailableError(f"database {self}: {error}") from None
+        return stored
 
     @contextmanager
     def _transaction(
@@ -251,7 +303,8 @@ class Pool:
     At most *size* connections, made on demand; threads get one in the order of their arrival.
 
     A connection is checked when it is taken and when it comes back; one that is broken, or was left
-    inside a transaction, is closed.
+    inside a transaction, is closed.  So are all that are idle then: they lead to the same server,
+    and each would cost an operation.
 
     Args:
         connect: Makes a connection by a deadline.
@@ -277,11 +330,14 @@ class Pool:
         """
         self._enter(deadline)
         try:
-            while (connection := self._pop()) is not None:
-                connection.deadline = deadline
+            if (connection := self._pop()) is not None:
+                now = time.monotonic()
+                connection.deadline = now + (deadline - now) / 2  # the rest is for a new one
                 if connection.is_usable():
+                    connection.deadline = deadline
                     return connection
                 connection.close()
+                self.close()
             return self._connect(deadline)
         except BaseException:
             self._leave()
@@ -294,6 +350,7 @@ class Pool:
                 self._idle.append(connection)
             else:
                 connection.close()
+                self.close()
         finally:
             self._leave()
 
@@ -356,7 +413,7 @@ class _Pools:
         self.writers = Pool(driver.connect, size=1) if driver.is_file else self.readers
         self.watchers = Pool(driver.connect, size=1) if driver.is_file else None
         self.creating = threading.Lock()
-        self.have_tables = False
+        self.is_prepared = False
 
 
 def _driver(url: DatabaseURL, timeout_seconds: float) -> Driver:

@@ -11,11 +11,9 @@ from psycopg import generators, waiting
 from psycopg.conninfo import conninfo_attempts, conninfo_to_dict, make_conninfo
 from psycopg.pq import TransactionStatus
 
+from ..lookup import look_up
 from .statement import Statement
 from .urls import DatabaseURL, bad_query
-
-CONNECT_TIMEOUT_SECONDS: Final = 2
-"""The least that libpq knows."""
 
 _LOOK_SECONDS: Final = 0.05
 
@@ -26,13 +24,19 @@ _REASONS: Final = {
     "55P03": _LOCKED,
     "57014": _LOCKED,  # query_canceled: what statement_timeout does
     "42501": "permission denied to its user",
-    "25006": "it is read-only",
+    "25006": "it is read-only: the url must lead to the primary; among several hosts,"
+    " target_session_attrs=read-write finds it",
     "57P01": "it is being shut down",
     "57P02": "it has crashed",
     "57P03": "it is starting up",
 }
-_WRONG_SERVER: Final = frozenset({"25006", "57P01", "57P02", "57P03"})
-"""A demoted primary, or a server that stops or starts: a new connection may find a better one."""
+_WRONG_SERVER: Final = ("08", "25006", "53", "57P", "58", "F0", "XX")
+"""
+What says that a statement would do better on another server, or on none.
+
+A demoted primary, one that stops, starts or has crashed, no resources, a broken disk, damaged
+files: a connection to it is not used again, since a new one may lead elsewhere.
+"""
 
 Result = TypeVar("Result")
 
@@ -59,6 +63,7 @@ class PostgreSQL:
         if conninfo is None:  # raised here, chained to nothing that may quote the URL
             raise bad_query()
         self._conninfo = conninfo
+        self._latest: object = None
 
     def connect(self, deadline: float) -> BoundedConnection:
         """
@@ -67,7 +72,7 @@ class PostgreSQL:
         Raises:
             psycopg.Error: None does.
         """
-        attempts = conninfo_attempts(conninfo_to_dict(self._conninfo))
+        attempts = self._attempts(deadline)
         for number, attempt in enumerate(attempts):
             now = time.monotonic()
             share = (deadline - now) / (len(attempts) - number)
@@ -80,8 +85,20 @@ class PostgreSQL:
             connection = BoundedConnection(pgconn)
             connection.deadline = deadline
             connection.autocommit = True
+            self._latest = _address(attempt)
             return connection
         raise failure
+
+    def _attempts(self, deadline: float) -> list[dict[str, Any]]:
+        """Return what to connect to, in turn; first what could be connected to the last time."""
+        parameters = conninfo_to_dict(self._conninfo)
+        try:
+            found = look_up(
+                self._conninfo, lambda: conninfo_attempts(parameters), deadline=deadline
+            )
+        except TimeoutError:
+            raise psycopg.errors.ConnectionTimeout("no address in time") from None
+        return sorted(found, key=lambda one: _address(one) != self._latest)
 
     def create(self, deadline: float) -> None:
         """Do nothing: the database is there, or an operator has to create it."""
@@ -97,6 +114,8 @@ class PostgreSQL:
             return f"lacks the tables of this version; {fix}"
         if state and state.startswith("23"):
             return "unavailable: its tables refuse the row; a newer version may have changed them"
+        if isinstance(error, psycopg.DataError):
+            return "unavailable: a parameter cannot be stored"
         if state in _REASONS:
             return f"unavailable: {_REASONS[state]}"
         if state or not isinstance(error, psycopg.OperationalError):
@@ -116,8 +135,7 @@ class BoundedConnection(psycopg.Connection[Any]):
 
     A server that was paused, or a network that drops everything, leaves a client waiting for ever:
     the kernel still accepts what is sent.  ``statement_timeout`` is kept by the server, which then
-    does not run; libpq's ``tcp_user_timeout`` knows no Unix socket, and its ``connect_timeout`` is
-    at least 2 s.
+    does not run; libpq's ``tcp_user_timeout`` knows no Unix socket.
     """
 
     deadline: float
@@ -125,12 +143,18 @@ class BoundedConnection(psycopg.Connection[Any]):
 
     def run(self, statement: Statement, parameters: Mapping[str, object] = {}, /) -> Any:
         """Execute a statement."""
-        return self.execute(statement.postgresql, parameters)
+        try:
+            return self.execute(statement.postgresql, parameters)
+        except ValueError:  # a surrogate; quoted by the error
+            raise psycopg.DataError("a parameter is no text of a database") from None
 
     def run_many(self, statement: Statement, rows: Sequence[Mapping[str, object]], /) -> None:
         """Execute a statement once for each of *rows*."""
-        with self.cursor() as cursor:
-            cursor.executemany(statement.postgresql, rows)
+        try:
+            with self.cursor() as cursor:
+                cursor.executemany(statement.postgresql, rows)
+        except ValueError:
+            raise psycopg.DataError("a parameter is no text of a database") from None
 
     def begin(self, *, durable: bool) -> None:
         """Begin a transaction."""
@@ -145,12 +169,12 @@ class BoundedConnection(psycopg.Connection[Any]):
         return is_idle and not self.is_wrong_server
 
     def is_usable(self) -> bool:
-        """Tell whether the server still answers; it may have been restarted."""
+        """Tell whether the server still answers, and takes writes: it may have been demoted."""
         try:
-            self.execute("")
+            found = self.execute("SHOW transaction_read_only").fetchone()
         except psycopg.Error:
             return False
-        return True
+        return bool(found == ("off",))
 
     def wait(self, gen: Generator[Any, Any, Result], *args: Any, **kwargs: Any) -> Result:
         """Wait as psycopg does, until the deadline at most."""
@@ -161,15 +185,13 @@ class BoundedConnection(psycopg.Connection[Any]):
             self.close()
             raise
         except psycopg.Error as error:
-            if error.sqlstate in _WRONG_SERVER:
-                self.is_wrong_server = True
+            self.is_wrong_server = (error.sqlstate or "").startswith(_WRONG_SERVER)
             raise
 
 
 def _libpq_defaults(timeout_seconds: float) -> dict[str, str]:
     milliseconds = int(timeout_seconds * 1_000)
     return {
-        "connect_timeout": str(CONNECT_TIMEOUT_SECONDS),
         "tcp_user_timeout": str(milliseconds),
         # Before we give up, so that the server can say why it took so long; and a process that was
         # stopped in a transaction must not hold its locks.
@@ -181,8 +203,12 @@ def _libpq_defaults(timeout_seconds: float) -> dict[str, str]:
 def _to_conninfo(parameters: Mapping[str, str]) -> str | None:
     try:
         return make_conninfo("", **parameters)
-    except psycopg.Error:
+    except (psycopg.Error, ValueError):  # ValueError: a surrogate
         return None
+
+
+def _address(attempt: Mapping[str, Any]) -> tuple[object, object]:
+    return attempt.get("hostaddr", attempt.get("host")), attempt.get("port")
 
 
 def _until(deadline: float, gen: Generator[Any, Any, Result]) -> Generator[Any, Any, Result]:

@@ -79,6 +79,8 @@ class SQLite:
 
     def explain(self, error: Exception, *, fix: str) -> str:
         """Say why an operation failed, quoting nothing of the error."""
+        if isinstance(error, sqlite3.DataError):
+            return "unavailable: a parameter cannot be stored"
         code = primary_code(error)
         if code in _OF_THE_SYSTEM and (found := obstacle(self._path)):
             return f"unavailable: {found}"
@@ -112,7 +114,10 @@ class FileConnection(sqlite3.Connection):
 
     def run_many(self, statement: Statement, rows: Sequence[Mapping[str, object]], /) -> None:
         """Execute a statement once for each of *rows*."""
-        self.executemany(statement.sqlite, rows)
+        try:
+            self.executemany(statement.sqlite, rows)
+        except (ValueError, OverflowError):
+            raise sqlite3.DataError("a parameter cannot be stored") from None
 
     def begin(self, *, durable: bool) -> None:
         """Begin a transaction that has the write lock: taken later, it would fail at once."""
@@ -153,6 +158,8 @@ class FileConnection(sqlite3.Connection):
         while True:
             try:
                 return self.execute(sql, parameters)
+            except (ValueError, OverflowError):  # a surrogate, quoted by the error; over 63 bits
+                raise sqlite3.DataError("a parameter cannot be stored") from None
             except sqlite3.OperationalError as error:
                 if primary_code(error) != sqlite3.SQLITE_BUSY or time.monotonic() >= self.deadline:
                     raise

@@ -22,6 +22,7 @@ from ..errors import (
     BadCredentialsError,
     BodyTooLargeError,
     ConfigurationError,
+    CrossSiteError,
     ExpiredTokenError,
     InsufficientScopeError,
     InvalidFormError,
@@ -41,6 +42,7 @@ from ..errors import (
     UnsupportedTokenTypeError,
 )
 from .address import MAX_TRUSTED_PROXIES
+from .basic import challenge_basic
 from .bearer import challenge
 from .refusals import look_for_mistake, tell_refusal
 
@@ -74,6 +76,7 @@ _ANSWERS: Final[Mapping[type[JWTMiddlewareError], Answer]] = {
     AuthError: Answer(401, 1005, oauth_error="invalid_client"),
     MissingTokenError: Answer(401, 1005),
     BadCredentialsError: Answer(401, 1005, oauth_error="invalid_client"),
+    CrossSiteError: Answer(403, 1000),
     InvalidTokenError: Answer(401, 1002, "invalid_token"),
     ExpiredTokenError: Answer(401, 1003, "invalid_token"),
     InsufficientScopeError: Answer(403, 1004, "insufficient_scope"),
@@ -193,6 +196,7 @@ class Responses:
         start_response: StartResponse,
         *,
         rules: str = "",
+        basic: bool = False,
     ) -> Iterable[bytes]:
         """
         Answer *error* as a WSGI app would, and tell it as an event.
@@ -202,11 +206,14 @@ class Responses:
             environ: Of the request.
             start_response: Of the request.
             rules: Paths of the rules that decided, for the event.
+            basic: Whether the token may come as the password of Basic: a 401 says so.
         """
         look_for_mistake(error, environ)
         tell_refusal(error, environ, rules=rules, trusted_proxies=self.trusted_proxies)
         answer = self.answer_to(error)
         headers = [*self._headers(error, answer, environ), *_further_headers(error)]
+        if basic and answer.status == 401:  # the first: some clients of Basic read no further
+            headers.insert(0, ("WWW-Authenticate", challenge_basic(self.realm)))
         media_type, make = _BODIES[self.style]
         body = make(error, answer, environ)
         return send_json(environ, start_response, answer.status, headers, body, media_type)
@@ -248,8 +255,7 @@ class Responses:
             yield "Pragma", "no-cache"
             if answer.status == 401:
                 # Of all ways to authenticate this is the one that HTTP has a challenge for.
-                challenged = f'Basic realm="{self.realm}", charset="UTF-8"'  # RFC 7617 §2.1
-                yield "WWW-Authenticate", challenged
+                yield "WWW-Authenticate", challenge_basic(self.realm)
             return
         yield "Content-Language", preferred_language(environ)
         yield "Vary", "Accept-Language"
