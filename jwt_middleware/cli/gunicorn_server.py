@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -125,7 +125,8 @@ class _AccessLog(Logger):  # type: ignore[misc]  # gunicorn ships no types
         }
         owner = {name: clean(value) for name, value in _owner(environ).items()}
         if self.is_json:
-            line = json.dumps({"time": self.now(), "event": "access", **fields, **owner})
+            at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+            line = json.dumps({"time": at, "event": "access", **fields, **owner})
         else:
             line = '{client} "{method} {path}" {status} {bytes}B {milliseconds}ms'.format(**fields)
             words = (f"{name}={quoted(value)}" for name, value in owner.items())
