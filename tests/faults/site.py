@@ -73,6 +73,7 @@ def site(
     max_delay_seconds: float = 1,
     accounts: Path | None = None,
     environ: Mapping[str, str] | None = None,
+    settings: str = "",
 ) -> Iterator[Gunicorn]:
     """
     Serve the app from *folder*, with sessions at *url*.
@@ -94,7 +95,7 @@ def site(
     (folder / "secret").chmod(0o600)
     add_account(accounts)
     served = f"jwt_middleware:wrap({str(config)!r}, 'tests.faults.site:app')"
-    settings = SETTINGS.format(workers=workers)
+    settings = SETTINGS.format(workers=workers) + settings
     with gunicorn(served, folder=folder, settings=settings, environ=environ) as server:
         yield server
 

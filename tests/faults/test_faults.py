@@ -12,6 +12,7 @@ from .outages import FAULTS, Fault, suffer
 from .propagation import crowd, measure
 from .skew import SKEWS, compare, jump, serve
 from .stores import STORES, Store, opened, running
+from .upgrade import LAST_VERSION, last_version, upgrade
 from .worker_kills import kill_workers
 
 
@@ -115,3 +116,13 @@ def test_a_server_whose_clock_is_off_is_right_and_named(
     (line,) = served.logged
     assert " ERROR clock.skew " in line
     assert f"600 s {'ahead of' if skew > 0 else 'behind'} the store's" in line
+
+
+@over(["redis"])
+def test_the_last_version_and_this_one_work_on_one_store(store: Store, tmp_path: Path) -> None:
+    source = last_version(tmp_path)
+    if source is None:
+        pytest.skip(f"the commit {LAST_VERSION} is not here: fetch the whole history")
+    upgraded = upgrade(store.url, tmp_path, source, seconds=1)
+    assert not upgraded.wrong, upgraded
+    assert {*upgraded.requests} == {"old", "both", "new"}
