@@ -21,7 +21,7 @@ _FIXES: Final = {
     errno.EMFILE: "raise the limit of open files (ulimit -n)",
     errno.ENFILE: "raise the limit of open files (fs.file-max)",
     errno.EISDIR: "name a file, not a folder",
-    errno.ENOTDIR: "name a folder, where its path names a file",
+    errno.ENOTDIR: "a part of its path is a file",
 }
 
 

@@ -123,8 +123,7 @@ class TestFiles:
         result = init("--directory", "file/below")
         assert (result.exit_code, result.stderr) == (
             1,
-            "Error: 'file/below' cannot be written: Not a directory: name a folder, where its path "
-            "names a file\n",
+            "Error: 'file/below' cannot be written: Not a directory: a part of its path is a file\n",
         )
 
 
