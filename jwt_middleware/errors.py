@@ -149,11 +149,18 @@ class InvalidSecretError(JWTMiddlewareError, ValueError):
 
 
 class AuthError(JWTMiddlewareError):
-    """The request is refused; each subclass says why."""
+    """
+    The request is refused; each subclass says why.
+
+    Attributes:
+        hint: What the client is told beyond the sentence, for its developer; it quotes nothing that
+            the client sent.  ``None`` until it was looked for.
+    """
 
     code = "unauthorized"
     sentence = "Authentication is required."
     sentence_zh = "需要身份认证"
+    hint: str | None = None
 
 
 class MissingTokenError(AuthError):
@@ -220,6 +227,8 @@ class InvalidRequestError(AuthError):
     def __init__(self, detail: str | None = None, *, parameter: str | None = None) -> None:
         super().__init__(detail)
         self.parameter = parameter
+        if parameter is not None:
+            self.hint = str(self)
 
 
 class InvalidFormError(InvalidRequestError):

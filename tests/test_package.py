@@ -16,7 +16,7 @@ import pytest
 import jwt_middleware
 
 ROOT = Path(__file__).parents[1]
-OPTIONAL = ["argon2", "psycopg", "redis", "gunicorn"]
+OPTIONAL = ["argon2", "psycopg", "redis", "gunicorn", "webtest", "flask", "django"]
 
 
 def run(*command: str | Path, cwd: Path) -> str:

@@ -22,6 +22,7 @@ from ..wsgi.environ import ERROR
 from ..wsgi.middleware import JWTMiddleware
 from ..wsgi.paths import read_path
 from ..wsgi.policy import Requirement
+from ..wsgi.refusals import look_for_mistake
 from .terminal import read_token
 
 if TYPE_CHECKING:
@@ -205,7 +206,8 @@ def _explain(protected: JWTMiddleware, environ: WSGIEnvironment) -> _Explanation
             found.lacks = requirement.lacks(verified)
             requirement.check(verified)
     except (AuthError, UnavailableError) as error:
-        found.reason, found.detail = error.code, str(error)
+        look_for_mistake(error, environ)
+        found.reason, found.detail = error.code, getattr(error, "hint", None) or str(error)
     _answer(protected, environ, found)
     if environ.get("explain.called") and protected.only_reports(requirement):
         found.would_be = environ.get(ERROR)

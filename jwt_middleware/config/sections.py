@@ -28,12 +28,28 @@ from .reading import (
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuleSettings(Section):
     """
-    One of ``[[rules]]``.
+    ``[[rules]]``: the first that matches decides; see docs/rules.md.
+
+    A path that no rule names needs a token.
 
     Attributes:
+        path: Exact; ``*`` is one segment, ``/admin/*`` is ``/admin`` and all below, ``/admin*`` all
+            that begins so.
+        methods: By default all; ``GET`` covers ``HEAD``.
+        access: Whether a token is needed, possible, or not looked for; ``"passthrough"`` leaves the
+            ``Authorization`` header to the app.
+        scopes: Scopes that the token must have, all of them.  Roles are scopes where
+            ``scopes_from`` names them.
+        scopes_any: Scopes of which the token must have one.
+        claims: Claim to the value, or list of values, that fits; a table descends into an object:
+            ``{ realm_access.roles = "admin" }``.
+        claims_all: The same, and all of a list must fit.
+        claims_prefix: Claim to the prefix, or list of prefixes, that it begins with.
+        claims_absent: Claims that the token must not have, ``["act", ["realm_access", "roles"]]``.
         preflight: Answer real CORS preflights without a token: as ``[cors]`` says, or else by the
             CORS headers of the app's answer.
         basic: Accept a token as the password of HTTP Basic as well.
+        mode: ``"report"`` refuses nothing on this path; see docs/events.md#report-only.
     """
 
     path: str = setting(text, example='path = "/admin/*"')
@@ -82,11 +98,23 @@ class RuleSettings(Section):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestSettings(Section):
-    """``[request]``: what the app behind may act on besides method and path."""
+    """
+    ``[request]``: what the app behind may act on besides method and path.
+
+    Attributes:
+        prefix: What your own proxy cuts off each path and says in a header, ``"/api"``.
+        form_method_override: The app takes a method from a form field (Pecan, method-override
+            wrappers): a form counts as every method that the rules name.
+        recursive_methods: DELETE, COPY, MOVE, LOCK, PROPFIND and unknown methods act on all below a
+            path.
+        trusted_proxies: How many proxies of your own each request has passed, up to 16: for logins,
+            and for the addresses of clients in events and in the access log.
+    """
 
     prefix: str = setting(text, "")
     form_method_override: bool = setting(flag, default=False)
     recursive_methods: bool = setting(flag, default=True)
+    trusted_proxies: int = setting(whole, 0)
 
     def build(self, rules: Iterable[Rule]) -> Policy:
         """
@@ -106,18 +134,26 @@ class RequestSettings(Section):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResponseSettings(Section):
-    """``[responses]``."""
+    """
+    ``[responses]``: how a request is refused; see docs/answers.md.
+
+    Attributes:
+        style: RFC 9457 problem details, or the envelope ``{"error_code", "msg", "request"}``.
+        realm: Named in every ``WWW-Authenticate``.
+        error_codes: Numbers of the envelope, by code: ``{ bad_credentials = 1004 }``.
+    """
 
     style: Style = setting(choice("problem", "envelope"), "problem")
     realm: str = setting(text, "api")
     error_codes: Mapping[str, int] | None = setting(whole_members, None)
 
-    def build(self, resource_metadata: str | None) -> Responses:
+    def build(self, resource_metadata: str | None, *, trusted_proxies: int = 0) -> Responses:
         """
         Make the responses.
 
         Args:
             resource_metadata: URL of this resource's metadata, if they are published.
+            trusted_proxies: For the addresses of clients in events.
 
         Raises:
             ConfigurationError: The realm is unusable.
@@ -128,6 +164,7 @@ class ResponseSettings(Section):
                 realm=self.realm,
                 resource_metadata=resource_metadata,
                 error_codes=self.error_codes or {},
+                trusted_proxies=trusted_proxies,
             )
 
 

@@ -18,9 +18,16 @@ from ..errors import (
 )
 from ..events import Name, tells_allowed
 from .basic import find_password, is_cross_site
-from .bearer import AUTHORIZATION, TokenHeaders, environ_key, parse_authorization
+from .bearer import (
+    AUTHORIZATION,
+    TokenHeaders,
+    environ_key,
+    hint_of,
+    missing_token,
+    parse_authorization,
+)
 from .cors import CORS
-from .environ import ERROR, IDENTITY_KEYS, ClaimKeys, clear_identity, describe, publish
+from .environ import ERROR, IDENTITY_KEYS, RESPONSES, ClaimKeys, clear_identity, describe, publish
 from .metrics import FIRST_SEEN, REMEMBERED, WITHOUT_TOKEN, Metrics
 from .policy import PREFLIGHT, Mode, Policy, Requirement, check_mode
 from .preflight import answer_preflight
@@ -31,6 +38,7 @@ from .responses import Responses
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
+    from .health import Health
     from .metadata import WellKnown
 
 
@@ -72,12 +80,13 @@ class JWTMiddleware:
         mode: ``"report"`` refuses nothing at all: the app is called without an identity, and an
             event says what the answer would have been.
         metrics: Counts the decisions.
+        health: Answers probes at its own paths, without a token.
 
     Raises:
         ConfigurationError: *app* is no WSGI callable, or a part is of another kind.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  one for each part
         self,
         app: WSGIApplication,
         *,
@@ -89,6 +98,7 @@ class JWTMiddleware:
         claim_keys: ClaimKeys | None = None,
         mode: Mode = "enforce",
         metrics: Metrics | None = None,
+        health: Health | None = None,
         cors: CORS | None = None,
     ) -> None:
         _check_app(app)
@@ -126,6 +136,9 @@ class JWTMiddleware:
             readable = self._readable(endpoint)
             for path in endpoint.paths:
                 self.mount(path, readable)
+        if health is not None:
+            for path in health.paths:
+                self.mount(path, health)
         _warn_of_openings(self.policy, mode, cors)
 
     @property
@@ -146,7 +159,9 @@ class JWTMiddleware:
             ConfigurationError: Something else answers there.
         """
         if path in self._mounted:
-            raise ConfigurationError(f"path {path!r} is that of a public document")
+            is_document = self._mounted[path] is self.well_known
+            whose = "that of a public document" if is_document else "taken: choose another"
+            raise ConfigurationError(f"path {path!r} is {whose}")
         self._mounted[path] = app
 
     @property
@@ -172,12 +187,14 @@ class JWTMiddleware:
         except (AuthError, UnavailableError) as error:
             if not self.only_reports(requirement):
                 return self._refuse(error, environ, start_response, requirement)
-            report(error, environ, rules=self._rules_of(requirement))
+            proxies = self.responses.trusted_proxies
+            report(error, environ, rules=self._rules_of(requirement), trusted_proxies=proxies)
         else:
             if self._counts is not None:
                 self._counts.slots[_kind_of(verified)] += 1
             if tells_allowed:
                 self._tell_allowed(environ, requirement, verified)
+        environ[RESPONSES] = self.responses
         if requirement is PREFLIGHT:
             return self._answer_preflight(environ, start_response)
         return self._call_app(environ, start_response)
@@ -249,7 +266,7 @@ class JWTMiddleware:
                 self.claim_keys.publish(environ, verified)
             requirement.check(verified)
         elif requirement.access == "required":
-            raise MissingTokenError
+            raise missing_token(environ, self._headers)
         elif requirement.access == "optional":
             environ[ERROR] = MissingTokenError.code
         return verified
@@ -257,7 +274,7 @@ class JWTMiddleware:
     def _tell_allowed(
         self, environ: WSGIEnvironment, requirement: Requirement, verified: VerifiedToken | None
     ) -> None:
-        fields = describe(environ)
+        fields = describe(environ, self.responses.trusted_proxies)
         fields["rule"] = self.policy.paths_of(requirement)
         if verified is not None:
             fields["issuer"] = verified.trusted.issuer
@@ -273,7 +290,11 @@ class JWTMiddleware:
         if found is None:
             return self._verify_password(environ, requirement)
         key, token = found
-        verified = self.verifier.verify(token)
+        try:
+            verified = self.verifier.verify(token)
+        except InvalidTokenError as error:
+            error.hint = hint_of(key, token)
+            raise
         if environ_key(verified.trusted.header) != key:
             raise InvalidTokenError("tokens of its issuer come in another header")
         return verified

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 from werkzeug.datastructures import LanguageAccept
 from werkzeug.http import HTTP_STATUS_CODES, parse_accept_header
 
+from ..bounds import check_whole
 from ..errors import (
     AuthError,
     BadCredentialsError,
@@ -40,9 +41,10 @@ from ..errors import (
     UnsupportedMediaTypeError,
     UnsupportedTokenTypeError,
 )
+from .address import MAX_TRUSTED_PROXIES
 from .basic import challenge_basic
 from .bearer import challenge
-from .refusals import tell_refusal
+from .refusals import look_for_mistake, tell_refusal
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -152,6 +154,8 @@ class Responses:
         resource_metadata: URL of this resource's RFC 9728 metadata, named in every challenge.
         error_codes: An error's *code* to the number that the envelope shows.  It is that of all
             errors below it in the tree of :mod:`jwt_middleware.errors` as well.
+        trusted_proxies: How many proxies of your own each request has passed, up to 16: the events
+            of refusals name the client behind them.
 
     Raises:
         ConfigurationError: One of them is something else.
@@ -164,6 +168,7 @@ class Responses:
         realm: str = "api",
         resource_metadata: str | None = None,
         error_codes: Mapping[str, int] = MappingProxyType({}),
+        trusted_proxies: int = 0,
     ) -> None:
         if style not in _BODIES:
             raise ConfigurationError('style must be "problem" or "envelope"')
@@ -173,14 +178,16 @@ class Responses:
                     f"{name} must be printable ASCII without quote or backslash"
                 )
         _check_error_codes(error_codes)
+        check_whole("trusted_proxies", trusted_proxies, 0, MAX_TRUSTED_PROXIES)
         self.style = style
         self.realm = realm
         self.resource_metadata = resource_metadata
         self.error_codes: dict[str, int] = dict(error_codes)
+        self.trusted_proxies = trusted_proxies
 
     def for_oauth(self) -> Responses:
         """Return the same in the style of OAuth."""
-        return Responses(style="oauth", realm=self.realm)
+        return Responses(style="oauth", realm=self.realm, trusted_proxies=self.trusted_proxies)
 
     def refuse(
         self,
@@ -201,7 +208,8 @@ class Responses:
             rules: Paths of the rules that decided, for the event.
             basic: Whether the token may come as the password of Basic: a 401 says so.
         """
-        tell_refusal(error, environ, rules=rules)
+        look_for_mistake(error, environ)
+        tell_refusal(error, environ, rules=rules, trusted_proxies=self.trusted_proxies)
         answer = self.answer_to(error)
         headers = [*self._headers(error, answer, environ), *_further_headers(error)]
         if basic and answer.status == 401:  # the first: some clients of Basic read no further
@@ -255,7 +263,7 @@ class Responses:
             challenged = challenge(
                 self.realm,
                 error=answer.bearer_error,
-                description=error.sentence if answer.bearer_error else None,
+                description=_description(error) if answer.bearer_error else None,
                 scope=error.scope if isinstance(error, InsufficientScopeError) else (),
                 resource_metadata=self.resource_metadata,
             )
@@ -305,10 +313,17 @@ _BODIES: Final[
 
 
 def _sentence(error: JWTMiddlewareError, language: Language) -> str:
-    parameter = error.parameter if isinstance(error, InvalidRequestError) else None
+    hint = error.hint if isinstance(error, AuthError) else None
     if language == "zh":
-        return error.sentence_zh if parameter is None else f"{error.sentence_zh}：{parameter}"
-    return error.sentence if parameter is None else f"{error.sentence[:-1]}: {error}."
+        shown = error.parameter if isinstance(error, InvalidRequestError) else None
+        return f"{error.sentence_zh}：{shown or hint}" if hint else error.sentence_zh
+    return f"{error.sentence[:-1]}: {hint}." if hint else error.sentence
+
+
+def _description(error: JWTMiddlewareError) -> str:
+    """Return the sentence where it can be quoted, as RFC 6750 §3 has it, with the hint."""
+    sentence = _sentence(error, "en")
+    return sentence if _can_be_quoted(sentence) else error.sentence
 
 
 def _check_error_codes(error_codes: Mapping[str, int]) -> None:
