@@ -308,7 +308,11 @@ class JWTMiddleware:
         token = find_password(environ)
         if token is None:
             return None
-        verified = self.verifier.verify(token)
+        try:
+            verified = self.verifier.verify(token)
+        except InvalidTokenError as error:
+            error.hint = hint_of("HTTP_BASIC_PASSWORD", token)  # that of no header
+            raise
         if environ_key(verified.trusted.header) != AUTHORIZATION:
             raise InvalidTokenError("tokens of its issuer come in another header")
         environ[AUTHORIZATION] = f"Bearer {token}"

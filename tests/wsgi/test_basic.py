@@ -91,6 +91,7 @@ def test_account_passwords_and_other_texts_are_no_tokens(site: Site, password: s
     answer = ask(site, HTTP_AUTHORIZATION=basic(password, "ann"))
     assert answer.status_int == 401
     assert answer.json["code"] == "malformed_token"
+    assert "Authorization" not in answer.text
     assert challenges(answer) == [BASIC, BEARER]
     assert not site.calls
 
