@@ -41,6 +41,7 @@ from ..errors import (
 )
 from .bearer import challenge
 from .refusals import tell_refusal
+from .unread import skip_body
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -121,13 +122,13 @@ def send_json(
             *headers,
         ],
     )
-    return [] if environ["REQUEST_METHOD"] == "HEAD" else [octets]
+    return skip_body(environ, [] if environ["REQUEST_METHOD"] == "HEAD" else [octets])
 
 
-def send_nothing(start_response: StartResponse) -> Iterable[bytes]:
+def send_nothing(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
     """Answer that it is done."""
     start_response("204 No Content", [("Cache-Control", "no-store")])
-    return []
+    return skip_body(environ, [])
 
 
 Style = Literal["problem", "envelope", "oauth"]
