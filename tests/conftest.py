@@ -20,6 +20,8 @@ from jwt_middleware.accounts.hashing import SecretHasher
 
 from .faults.stores import running
 
+pytest_plugins = ["jwt_middleware.testing.plugin"]
+
 SECRET = "a secret of thirty-two bytes or more"
 START_SECONDS = 60
 STOP_SECONDS = 30
@@ -52,8 +54,10 @@ class Running(NamedTuple):
     log: Path
 
 
-# Without a deadline: it would measure what else the machine does.
-settings.register_profile("default", deadline=None, max_examples=50)
+# Without a deadline: it would measure what else the machine does.  --hypothesis-profile=thorough
+# looks longer.
+settings.register_profile("default", deadline=None, max_examples=30)
+settings.register_profile("thorough", deadline=None, max_examples=2_000)
 settings.load_profile("default")
 
 Serving = Callable[..., AbstractContextManager[Running]]

@@ -27,6 +27,7 @@ from ..errors import (
 from ..sql.database import Database, Schema
 from ..sql.statement import Statement, Table
 from ..sql.urls import DatabaseURL
+from ..sql.versions import FIRST, SchemaVersion
 from .client_type import check_client_type, normalise_account
 from .hashing import DEFAULT_MIN_SECRET_CHARS, MAX_SECRET_CHARS, SecretHasher, check_secret
 from .identity import DEFAULT_AUTH, AccountLookup, AccountVerifier, Identity, NumberedAccounts
@@ -62,6 +63,7 @@ _TABLE: Final = Table(
 )
 _SCHEMA: Final = Schema(
     tables=[_TABLE],
+    version=SchemaVersion("accounts", 2, oldest=FIRST, package="0.1.0"),
     fix="call create_schema(), or add an account with `jwt-middleware account add`",
 )
 
@@ -172,6 +174,10 @@ class SQLAccounts(NumberedAccounts):
         A new SQLite file gets the mode 0600 and write-ahead logging.
         """
         self._database.create()
+
+    def schema_version(self) -> int:
+        """Return the version of the table."""
+        return self._database.schema_version()
 
     def close(self) -> None:
         """Close this process's idle connections.  The next use connects again."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shlex
-import time
 from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
@@ -18,6 +17,7 @@ from ..config.endpoint import CLIENT_TYPES
 from ..core.encoding import parse_json
 from ..endpoint.limits import LoginThrottle
 from ..errors import JWTMiddlewareError
+from ..sessions.clock import clock_of
 from ..sessions.sessions import end_subject
 from .terminal import read_secret, shown
 
@@ -343,7 +343,7 @@ def _end_all(settings: Settings, subject: str) -> int:
             store,
             issuer=sessions.whose(settings.issuer),
             subject=subject,
-            now=time.time(),
+            now=clock_of(store)(),
             max_lifetime_seconds=sessions.max_lifetime_seconds,
             clearing_seconds=_CLEARING_SECONDS,
         )

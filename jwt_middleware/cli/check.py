@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import closing
 from http import HTTPStatus
@@ -23,6 +22,7 @@ from ..core.keys import KeySet
 from ..core.trust import TrustedIssuer
 from ..endpoint.app import TokenEndpoint
 from ..errors import UnavailableError
+from ..sessions.clock import clock_of
 from ..wsgi.middleware import JWTMiddleware
 from .explain import uncounted
 from .findings import findings
@@ -76,7 +76,7 @@ def _notable(settings: Settings, protected: JWTMiddleware) -> Iterator[str]:
     for opened in protected.policy.rules:
         if opened.access == "passthrough":
             yield f"rule {opened.path!r}: passthrough: Authorization is left to the app"
-        if opened.preflight:
+        if opened.preflight and settings.cors is None:
             yield opened.describe_preflight()
 
 
@@ -149,7 +149,7 @@ def _ask_store(settings: Settings) -> None:
         try:
             store.changes(None, limit=1)
             if settings.endpoint is not None:  # which also writes
-                store.prune(now=time.time(), limit=1)
+                store.prune(now=clock_of(store)(), limit=1)
         except UnavailableError as error:
             raise click.ClickException(
                 f"sessions: {error}: until that is fixed, requests with a token would get 503"

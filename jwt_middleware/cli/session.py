@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import closing
 from itertools import chain
 from pathlib import Path
@@ -12,6 +11,7 @@ import click
 
 from ..config import load
 from ..sessions import SessionStore
+from ..sessions.clock import clock_of
 from .terminal import shown
 
 _PRUNED_AT_ONCE: Final = 500
@@ -31,8 +31,9 @@ def session() -> None:
 @click.pass_obj
 def list_(config: Path, uid: str | None) -> None:
     """List the sessions that go on, tab-separated, in no order; times are UTC."""
-    now, issuer = time.time(), _issuer(config)
+    issuer = _issuer(config)
     with _store(config) as store:
+        now = clock_of(store)()
         sessions = store.list(issuer=issuer, subject=uid)
         found = (one for one in sessions if one.expires_at > now)
         first = next(found, None)  # so that a store that is down prints no heading
@@ -50,8 +51,8 @@ def list_(config: Path, uid: str | None) -> None:
 def show(config: Path, sid: str) -> None:
     """Show the session SID, the claim sid of its tokens, tab-separated; times are UTC."""
     with _store(config) as store:
-        found = store.find(sid)
-    if found is None or found.expires_at <= time.time() or not found.is_of(_issuer(config)):
+        found, now = store.find(sid), clock_of(store)()
+    if found is None or found.expires_at <= now or not found.is_of(_issuer(config)):
         raise _unknown(sid)
     for name, value in (
         ("sid", found.sid),
@@ -74,7 +75,7 @@ def show(config: Path, sid: str) -> None:
 def revoke(config: Path, sid: str) -> None:
     """End the session SID: its refresh token and all its access tokens."""
     with _store(config) as store:
-        if not store.end(sid, issuer=_issuer(config), now=time.time()):
+        if not store.end(sid, issuer=_issuer(config), now=clock_of(store)()):
             raise _unknown(sid)
     click.echo(f"ended session {sid}")
 
@@ -89,7 +90,7 @@ def prune(config: Path) -> None:
     """
     pruned = 0
     with _store(config) as store:
-        while removed := store.prune(now=time.time(), limit=_PRUNED_AT_ONCE):
+        while removed := store.prune(now=clock_of(store)(), limit=_PRUNED_AT_ONCE):
             pruned += removed
     click.echo(f"removed {pruned} expired entries")
 

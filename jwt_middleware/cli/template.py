@@ -52,7 +52,7 @@ _ACCOUNTS: Final = """\
 # codes = { ldap = 300 }                       # example: a number that a form may send as its type
 # client_id = "web"                    # example: of logins that send none; default: tokens say JWT
 # audience = ["api", "files"]          # example: aud of what is issued; default: the first above
-# nbf_early_seconds = 5                # for verifiers whose clock is behind, 0 to 60
+# nbf_early_seconds = 60               # for verifiers whose clock is behind, 0 to 60
 # max_body_bytes = 65536
 
 [accounts]                             # pip install 'wsgi-jwt-middleware[sql]'
@@ -89,7 +89,7 @@ url = "sqlite:///sessions.db"          # or postgresql://user@host/database, red
 # max_known = 16                       # known addresses of an account
 # trusted_networks = ["10.0.0.0/8"]    # example: count as known addresses
 # # max_per_account, max_per_address and window_seconds of version 0.1 replace these limits.
-# trusted_proxies = 0                  # of your own, which each add to X-Forwarded-For
+# trusted_proxies = 0                  # as that of [request], where that is left out
 """
 
 _TAIL: Final = """\
@@ -99,7 +99,8 @@ _TAIL: Final = """\
 # path = "/health"                     # exact; * for one segment; /admin/* for all below as well
 # access = "public"                    # or "optional"; default "required"
 # mode = "enforce"                     # or "report": nothing is refused on this path
-# preflight = true                     # let CORS preflights through; default false
+# preflight = true                     # answer CORS preflights without a token; default false
+# basic = true                         # a token also as the password of Basic; default false
 # [[rules]]                            # example
 # path = "/admin/*"
 # methods = ["POST", "DELETE"]         # default: all; GET covers HEAD
@@ -110,10 +111,26 @@ _TAIL: Final = """\
 # claims_prefix = { sub = "repo:octo-org/" }        # what the claim begins with, or any of a list
 # claims_absent = ["act"]              # claims that the token must not have
 
+# What the app behind may act on besides method and path.
+# [request]
+# prefix = "/api"                      # example: what your proxy cuts off each path; default: none
+# form_method_override = false         # the app takes a method from a form field
+# recursive_methods = true             # DELETE, COPY, MOVE, … act on all below a path
+# trusted_proxies = 0                  # of your own, which each add to X-Forwarded-For
+
 # [responses]
 # style = "problem"                    # or "envelope": {"error_code", "msg", "request"}
 # realm = "api"                        # in every WWW-Authenticate
 # error_codes = { bad_credentials = 1004 }     # example: numbers of the envelope, by code
+
+# Pages of other origins that may log in and read refusals; without this table none.
+# [cors]                               # example
+# origins = ["https://app.example.com", "https://*.example.org"]
+# methods = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]  # what a preflight may ask for
+# headers = ["X-Request-Id"]           # besides Authorization and Content-Type; default: none
+# exposed_headers = ["WWW-Authenticate", "Retry-After"]        # that scripts may read
+# max_age_seconds = 600                # how long a browser remembers a preflight
+# credentials = false                  # let scripts send cookies
 
 # Further issuers, whose tokens are accepted beside our own.  Without [endpoint], issuer, audience
 # and [keys] above can then be left out.
@@ -123,7 +140,7 @@ _TAIL: Final = """\
 # tenants = ["8c1f..."]                # example, for {tid}; default: none
 # audience = "api"                     # or a list
 # audience_claim = "client_id"         # example, where tokens have no aud; default: aud
-# discovery = true                     # or one of the following six
+# discovery = true                     # example; or one of the following six
 # discovery_url = "https://..."        # example: the metadata are not below issuer
 # jwks_url = "https://..."             # example
 # jwks_file = "keys.json"              # example: a JWK set, a JWK, PEM or certificates
@@ -146,6 +163,7 @@ _TAIL: Final = """\
 # allow_http = false                   # plain HTTP from another machine than this
 # ca_file = "ca.pem"                   # default: the system's authorities
 # bearer_token_file = "token"          # example: sent to the keys' origin; default: none
+# environ = { HTTP_X_FORWARDED_EMAIL = "email" }  # example, as [environ] below, for its tokens
 
 # Publishes, without a token, /.well-known/jwks.json and metadata; without this table nothing.
 # [metadata]                           # example
@@ -173,6 +191,10 @@ _TAIL: Final = """\
 # access = "required"                  # or "public"
 # scopes = ["metrics"]                 # example; default: none
 # directory = "metrics"                # example, for several processes; serve makes one itself
+
+# [health]                             # example: probes, without a token; without it none
+# path = "/health"                     # readiness: 503 names the parts that are unavailable
+# live_path = "/health/live"           # default: path and "/live"
 
 # [serve]                              # what `jwt-middleware serve` does
 # bind = "127.0.0.1:8000"

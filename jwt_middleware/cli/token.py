@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Mapping
 from contextlib import closing, nullcontext
 from pathlib import Path
 
 import click
 
-from ..config import load
+from ..config import Settings, load
 from ..core.jws import decode_object, split
 from ..core.payload import JWTPayload
-from ..errors import InvalidGrantError
+from ..errors import InvalidGrantError, UnavailableError
 from ..sessions import SessionStore
+from ..sessions.clock import clock_of
 from ..sessions.refresh_token import RefreshToken
 from ..sessions.revocation.live import token_revocation
 from .terminal import read_token, shown
@@ -53,7 +53,8 @@ def issue(
         payload = JWTPayload(uid=_uid(uid), auth=auth, scope=scope, ac_type=client_type)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
-    click.echo(issuer.issue(payload, lifetime_seconds=lifetime_seconds).token)
+    now = _shared_time(settings)
+    click.echo(issuer.issue(payload, lifetime_seconds=lifetime_seconds, now=now).token)
 
 
 @token.command()
@@ -91,8 +92,9 @@ def revoke(
     """
     settings = load(config)
     sessions = settings.require_sessions()
-    whose, now = sessions.whose(settings.issuer), time.time()
+    whose = sessions.whose(settings.issuer)
     with closing(sessions.build_shared_store()) as store:
+        now = clock_of(store)()
         if jti is not None:
             exp = now + (lifetime_seconds or sessions.max_lifetime_seconds)
             claims: Mapping[str, object] = {"iss": issuer or whose, "jti": jti, "exp": exp}
@@ -107,6 +109,17 @@ def revoke(
         revocation = token_revocation(claims, now=now)
         store.revoke(revocation)
     click.echo(f"revoked token {claims['jti']!a}, until {shown(revocation.expires_at)}")
+
+
+def _shared_time(settings: Settings) -> float | None:
+    """Return the time of the sessions' store, which tells tokens from later ones."""
+    if settings.sessions is None:
+        return None
+    with closing(settings.sessions.build_store(creates_tables=False)) as store:
+        try:
+            return clock_of(store)()
+        except UnavailableError:
+            return None
 
 
 def _sid_of_refresh_token(text: str, issuer: str) -> str | None:

@@ -15,7 +15,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HasherSettings(Section):
-    """``[accounts.hasher]``, the parameters of ``SecretHasher``."""
+    """
+    ``[accounts.hasher]``: Argon2id; when it changes, secrets are hashed anew at the next login.
+
+    Attributes:
+        time_cost: Passes over the memory, 1 to 1,000.
+        memory_cost_kib: Memory of one hash in KiB, at least 8 for each lane, up to 4 GiB.
+        parallelism: Lanes, each computed by a thread of its own, 1 to 64.
+        max_concurrent: Hashes computed at the same time in each process, 1 to 1,024.
+        max_waiting: Logins that wait for their turn in each process, up to 1,024; one more is
+            answered 503.
+        max_wait_seconds: How long each waits before it is answered 503, up to 60.
+    """
 
     time_cost: int = setting(whole, 2)
     memory_cost_kib: int = setting(whole, 19_456)
@@ -28,13 +39,13 @@ class HasherSettings(Section):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountSettings(Section):
     """
-    ``[accounts]``.
+    ``[accounts]``: who may log in; needs the extra ``sql``.
 
     Attributes:
-        url: ``sqlite:///`` or ``postgresql://``; an SQLite file is relative to the configuration
-            file's folder.
-        min_secret_chars: How long new secrets are at least.
-        hasher: ``None`` leaves everything at its default.
+        url: An SQLite file, or ``postgresql://user@host/database`` with the password in
+            ``~/.pgpass``.
+        min_secret_chars: The fewest characters of a new secret, 1 to 1,024; the commonest secrets
+            are refused at any length.
     """
 
     url: str = setting(text, example='url = "sqlite:///accounts.db"')

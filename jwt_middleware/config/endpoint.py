@@ -12,6 +12,7 @@ from ..core.issuer import DEFAULT_LIFETIME_SECONDS, DEFAULT_NBF_EARLY_SECONDS, T
 from ..core.verifier import TokenVerifier
 from ..endpoint.app import DEFAULT_MAX_BODY_BYTES, TokenEndpoint
 from ..sessions import Sessions
+from ..sessions.session import DEFAULT_REFRESH_LIFETIME_SECONDS
 from ..wsgi.responses import Responses
 from .callables import find
 from .reading import (
@@ -44,25 +45,42 @@ def _lifetimes(value: object, place: Place) -> dict[str, dict[str, int]]:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndpointSettings(Section):
     """
-    ``[endpoint]``: without this table no token endpoint is mounted.
+    ``[endpoint]``: mounts the token endpoint; needs ``[accounts]`` or ``verifiers``.
+
+    Client types are names for kinds of account: ``email``, ``mobile``, ``username``, ``service``,
+    or names of your own.
 
     Attributes:
-        refresh_lifetime_seconds: Of a refresh token; ``None`` for the default.
-        client_types: Those of the accounts that may log in; by default all four.
-        verifiers: Client type to an account verifier of the app's own, ``"module:attr"``.
-        lookups: Client type to what finds such an account again at a refresh, or ``"none"``.
-        subjects: Client type to the template of its subjects, ``"ldap:{uid}"``.
-        lifetimes: Client type to those of the two lifetimes that are other ones for it.
-        forms: Client type to a form of its own, ``"module:Class"``.
-        codes: Client type of the app's own to the number that a form may send for it.
-        client_id: Of tokens for logins that name none; without one they are of the type ``JWT``.
-        audience: What tokens are issued for; by default the first of the file's.
+        path: Where logins are posted to; answered with a slash at its end and without.
+        lifetime_seconds: Of an access token.
+        refresh_lifetime_seconds: Of a refresh token, from each use on; needs ``[sessions]``.
+        client_types: The client types of ``[accounts]`` that may log in.
+        verifiers: Client type to an account verifier of your own,
+            ``{ ldap = "myapp.users:verify" }``.
+        lookups: Client type to the function that finds such an account by its ``uid`` at each
+            refresh, ``{ ldap = "myapp.users:lookup" }``; ``"none"`` accepts it as it was.
+        subjects: Client type to what ``sub`` is, ``{ ldap = "ldap:{uid}" }``; needed where accounts
+            come from several sources.  By default ``"{uid}"``.
+        lifetimes: Client type to lifetimes of its own,
+            ``{ service = { lifetime_seconds = 600, refresh_lifetime_seconds = 86400 } }``.
+        forms: Client type to a subclass of ``ClientForm``, ``{ ldap = "myapp.forms:LDAPForm" }``.
+        codes: Client type of your own to the number that a form may send for it,
+            ``{ ldap = 300 }``.
+        client_id: ``client_id`` of tokens for logins that send none; without one, the ``typ`` of
+            their tokens is ``JWT``.
+        audience: ``aud`` of every token that is issued; by default the first ``audience`` of the
+            file.
+        nbf_early_seconds: How long before its issue a token is good, for verifiers whose clock is
+            behind, up to 60.
+        max_body_bytes: A longer body of a request is answered 413.
     """
 
     path: str = setting(text, "/token")
     lifetime_seconds: int = setting(whole, DEFAULT_LIFETIME_SECONDS)
-    refresh_lifetime_seconds: int | None = setting(whole, None)
-    client_types: tuple[str, ...] | None = setting(texts, None)
+    refresh_lifetime_seconds: int | None = setting(
+        whole, None, unset=DEFAULT_REFRESH_LIFETIME_SECONDS
+    )
+    client_types: tuple[str, ...] | None = setting(texts, None, unset=CLIENT_TYPES)
     verifiers: Mapping[str, str] | None = setting(text_members, None)
     lookups: Mapping[str, str] | None = setting(text_members, None)
     subjects: Mapping[str, str] | None = setting(text_members, None)
@@ -101,7 +119,12 @@ class EndpointSettings(Section):
         options = self._options(accounts)
         with self.place.named_by_member():
             return TokenEndpoint(
-                issuer=issuer, responses=responses, resources=resources, prefix=prefix, **options
+                issuer=issuer,
+                responses=responses,
+                trusted_proxies=responses.trusted_proxies,
+                resources=resources,
+                prefix=prefix,
+                **options,
             )
 
     def build_with_sessions(
@@ -135,7 +158,7 @@ class EndpointSettings(Section):
                 verifier=verifier,
                 lookups=lookups,
                 throttle=throttle,
-                trusted_proxies=login.trusted_proxies,
+                trusted_proxies=responses.trusted_proxies,
                 resources=resources,
                 prefix=prefix,
                 **options,

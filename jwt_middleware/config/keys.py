@@ -13,6 +13,7 @@ from typing import Final
 from ..core.jws import ALGORITHMS
 from ..core.keys import Key, KeySet
 from ..errors import ConfigurationError
+from ..files import diagnose
 from ..keysources.ring.ring import KeyRing
 from .reading import Place, Section, choice, setting, tables, text
 
@@ -25,17 +26,22 @@ _SOURCES: Final = ("secret_env", "secret_file", "private_key_file", "public_key_
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeySettings(Section):
     """
-    One key, from one source.  What is held here are names and paths, never material.
+    ``[[keys.previous]]``: keys that still verify until the last token they signed has expired.
+
+    They sign nothing.  Exactly one of the sources is named; the file holds names and paths, never
+    the secret itself.
 
     Attributes:
         secret_env: Environment variable with an HMAC secret.
-        secret_file: File with an HMAC secret; one trailing newline is not part of it.
-        private_key_file: PEM; needs *alg*.
-        public_key_file: PEM, a key or a certificate, for an app that only verifies; needs *alg*.
+        secret_file: File with an HMAC secret of at least 32 bytes for HS256, 48 for HS384, 64 for
+            HS512; a newline at its end is not part of it.
+        private_key_file: PEM of a private key; needs ``alg``.
+        public_key_file: PEM of a public key or a certificate, for an app that only verifies; needs
+            ``alg``.
         jwk_file: One JWK: a secret, a private or a public key.
-        password_env: Environment variable with the password of an encrypted *private_key_file*.
-        alg: JWA name; ``HS256`` for a secret, the JWK's own for a JWK.
-        kid: By default derived from the key.
+        password_env: Environment variable with the password of an encrypted ``private_key_file``.
+        alg: What the key is for; by default ``HS256`` for a secret, and the JWK's own for a JWK.
+        kid: Name of the key in token headers; by default derived from the key.
     """
 
     secret_env: str | None = setting(text, None)
@@ -108,11 +114,10 @@ class KeySettings(Section):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeySetSettings(KeySettings):
     """
-    The key in use and those before it, or a key ring.
+    ``[keys]``: the key that signs and verifies, or a key ring.
 
     Attributes:
-        directory: Of a key ring, instead of everything else.
-        previous: Accepted until the tokens they signed have expired; they sign nothing.
+        directory: Folder of a key ring, instead of all other settings; see docs/keys.md.
     """
 
     directory: str | None = setting(text, None)
@@ -198,11 +203,8 @@ def _read_file(name: str, place: Place) -> bytes:
     try:
         return path.read_bytes()
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        reason = getattr(error, "strerror", None) or "not a file name"
-        fix = "paths are relative to the configuration file"
-        if isinstance(error, PermissionError):
-            fix = "let the user of this process read it"
-        raise place.error(f"{str(path)!r} cannot be read ({reason}): {fix}") from error
+        said, fix = diagnose(error, fix="paths are relative to the configuration file")
+        raise place.error(f"{str(path)!r} cannot be read ({said}): {fix}") from error
 
 
 def _warn_if_exposed(name: str, place: Place) -> None:

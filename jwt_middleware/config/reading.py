@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar, overload
 
 from ..errors import ConfigurationError
+from ..files import diagnose
 from ..wsgi.environ import ClaimKeys, ClaimName
 
 T = TypeVar("T")
@@ -104,9 +105,9 @@ def parse(file: Path) -> dict[str, object]:
     try:
         octets = file.read_bytes()
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        reason = getattr(error, "strerror", None) or "not a file name"
+        said, fix = diagnose(error, fix="name another, or make one with `jwt-middleware init`")
         raise ConfigurationError(
-            f"{_shown(file)}: the configuration file cannot be read ({reason}): {_fix_of(error)}"
+            f"{_shown(file)}: the configuration file cannot be read ({said}): {fix}"
         ) from error
     if len(octets) > MAX_FILE_BYTES:
         raise ConfigurationError(f"{file}: is longer than {MAX_FILE_BYTES} bytes")
@@ -123,12 +124,6 @@ def parse(file: Path) -> dict[str, object]:
 
 def _shown(file: Path) -> str:
     return str(file) if str(file).isprintable() else ascii(str(file))
-
-
-def _fix_of(error: Exception) -> str:
-    if isinstance(error, PermissionError):
-        return "permission denied: let the user of this process read it"
-    return "name another, or make one with `jwt-middleware init`"
 
 
 def _parse_text(text: str, file: Path) -> dict[str, object]:
@@ -190,10 +185,12 @@ class Section:
 
 
 @overload
-def setting(read: Reader[T], default: T) -> T: ...
+def setting(read: Reader[T], default: T, *, unset: object = None) -> T: ...
 @overload
 def setting(read: Reader[T], *, example: str) -> T: ...
-def setting(read: Reader[Any], default: Any = MISSING, *, example: str = "") -> Any:
+def setting(
+    read: Reader[Any], default: Any = MISSING, *, example: str = "", unset: object = None
+) -> Any:
     """
     Declare a setting of a :class:`Section`.
 
@@ -201,8 +198,9 @@ def setting(read: Reader[Any], default: Any = MISSING, *, example: str = "") -> 
         read: Its reader.
         default: What it is when the file leaves it out.
         example: For one that must not be left out: what to add.
+        unset: What ``None``, as the default, makes of it elsewhere; for the documentation alone.
     """
-    return field(default=default, metadata={"read": read, "example": example})
+    return field(default=default, metadata={"read": read, "example": example, "unset": unset})
 
 
 def read_table(section: type[S], members: object, place: Place) -> S:

@@ -1,4 +1,4 @@
-"""``[logging]``, ``[metrics]``, ``[serve]`` and ``[environ]``: the service that is run."""
+"""``[logging]``, ``[metrics]``, ``[health]``, ``[serve]``, ``[environ]``: a running service."""
 
 # ruff: noqa: RUF009  setting() is dataclasses.field(), which makes no value
 
@@ -6,16 +6,18 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 from .. import events
+from ..accounts.identity import NumberedAccounts
 from ..bounds import check_whole
 from ..endpoint.app import TokenEndpoint
 from ..errors import ConfigurationError
 from ..events import DEFAULT_MAX_PER_SECOND, Format, Name
 from ..wsgi.environ import ClaimKeys, ClaimName
+from ..wsgi.health import Health
 from ..wsgi.metrics import Metrics
 from ..wsgi.middleware import JWTMiddleware
 from ..wsgi.policy import Policy, Rule
@@ -23,7 +25,8 @@ from .callables import find
 from .reading import Place, Section, choice, environ_keys, flag, setting, text, texts, whole
 
 if TYPE_CHECKING:
-    from ..sessions import Revocations
+    from ..accounts.sql import SQLAccounts
+    from ..sessions import Revocations, Sessions
     from .settings import Settings
 
 Level = Literal["debug", "info", "warning", "error"]
@@ -38,13 +41,13 @@ MAX_PER_SECOND: Final = 10_000
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoggingSettings(Section):
     """
-    ``[logging]``.
+    ``[logging]``: where the application has not configured logging; see docs/events.md.
 
     Attributes:
-        format: Of the lines that are written where the application has not configured logging.
-        level: The lowest that is logged, in the same case.
-        max_per_second: Of each event; the rest is counted.
-        on_event: Called with each event, ``"module:attr"``.
+        format: A line, or an object, for each event.
+        level: The lowest that is logged.
+        max_per_second: Lines of each event, 1 to 10,000; the rest is counted.
+        on_event: Called with each event, ``"myapp.audit:record"``.
     """
 
     format: Format = setting(choice("line", "json"), "line")
@@ -72,14 +75,14 @@ class LoggingSettings(Section):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetricsSettings(Section):
     """
-    ``[metrics]``: without this table nothing is counted.
+    ``[metrics]``: counts for Prometheus; needs the extra ``metrics``; see docs/metrics.md.
 
     Attributes:
-        path: Where they are exported; ``None`` leaves that to the application.
-        access: Of *path*.
-        scopes: That *path* asks for.
-        directory: A folder for the integers of several processes, relative to the file; by default
-            what ``PROMETHEUS_MULTIPROC_DIR`` names.
+        path: Where they are exported; by default that is left to the application's registry.
+        access: Whether ``path`` needs a token.
+        scopes: Scopes that ``path`` asks for.
+        directory: A folder for the counts of several processes, by default what
+            ``PROMETHEUS_MULTIPROC_DIR`` names; ``jwt-middleware serve`` makes one.
     """
 
     path: str | None = setting(text, None)
@@ -128,11 +131,12 @@ class MetricsSettings(Section):
         Raises:
             ConfigurationError: *path* is taken, or unusable.
         """
+        accounts = _accounts_of(protected.endpoint)
         metrics.watch(
             protected.verifier,
             lag=None if revocations is None else revocations.seconds_behind,
             held=None if revocations is None else revocations.__len__,
-            waiting=_hasher_queue(protected.endpoint),
+            waiting=None if accounts is None else lambda: accounts.waiting,
         )
         if self.path is None:
             return
@@ -146,19 +150,56 @@ class MetricsSettings(Section):
             protected.mount(self.path, guarded)
 
 
-class _Accounts(Protocol):
-    @property
-    def waiting(self) -> int: ...
-
-
-def _hasher_queue(endpoint: object) -> Callable[[], int] | None:
-    """Return what tells how many logins wait for the hasher of ``[accounts]``, if there is one."""
+def _accounts_of(endpoint: object) -> SQLAccounts | None:
+    """Return the accounts of ``[accounts]``, if they log in here."""
     verifiers = endpoint.verifiers.values() if isinstance(endpoint, TokenEndpoint) else ()
     for verify in verifiers:
-        accounts: _Accounts | None = getattr(getattr(verify, "func", None), "__self__", None)
-        if accounts is not None and hasattr(accounts, "waiting"):
-            return lambda: accounts.waiting
+        accounts = getattr(getattr(verify, "func", None), "__self__", None)
+        if isinstance(accounts, NumberedAccounts):
+            return cast("SQLAccounts", accounts)
     return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HealthSettings(Section):
+    """
+    ``[health]``: without this table no probe is answered.
+
+    Attributes:
+        path: Of readiness: 200 if requests and logins can be decided now, else 503; which part is
+            unavailable is in its JSON.
+        live_path: Of liveness, which checks nothing; by default *path* and ``/live``.
+    """
+
+    path: str = setting(text, example='path = "/health"')
+    live_path: str | None = setting(text, None)
+
+    def connect(
+        self,
+        protected: JWTMiddleware,
+        sessions: Sessions | None,
+        revocations: Revocations | None,
+    ) -> None:
+        """
+        Mount what answers probes.
+
+        Raises:
+            ConfigurationError: A path is taken, or unusable.
+        """
+        accounts = _accounts_of(protected.endpoint)
+        with self.place.named_by_member():
+            health = Health(
+                verifier=protected.verifier,
+                sessions=sessions,
+                revocations=revocations,
+                parts={} if accounts is None else {"accounts": lambda: accounts.find(0)},
+                path=self.path,
+                live_path=self.live_path,
+                responses=protected.responses,
+            )
+        for name, path in (("path", health.path), ("live_path", health.live_path)):
+            with self.place.member(name).named():
+                protected.mount(path, health)
 
 
 _OPTION: Final = re.compile("[a-z][a-z_]*")
@@ -185,9 +226,12 @@ class ServeSettings(Section):
     ``[serve]``: what ``jwt-middleware serve`` does where its options do not say.
 
     Attributes:
-        access_log: One line for each request, with the subject of its token.
+        bind: Address and port, or ``unix:`` and the path of a socket.
+        workers: Processes, up to 1,024.
+        threads: Of each worker, up to 1,024.
+        access_log: A line for each request, with the subject of its token.
         preload: Build the app once, before the workers are forked: less memory, quicker starts.
-        gunicorn: Further settings, by gunicorn's names.
+        gunicorn: Further settings, by gunicorn's names, ``{ timeout = 30 }``.
     """
 
     bind: str = setting(text, "127.0.0.1:8000")

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from ..endpoint.limits import DEFAULT_ACCOUNT_DRIP, ClientAddresses, LoginLimits, LoginThrottle
+from ..endpoint.limits import DEFAULT_ACCOUNT_DRIP, LoginLimits, LoginThrottle
 from ..sessions import MemorySessions, Revocations, Sessions, SessionStore
 from ..sessions.attempts import Drip
 from ..sessions.revocation.follower import DEFAULT_MAX_DELAY_SECONDS
@@ -29,21 +29,24 @@ if TYPE_CHECKING:
 logger: logging.Logger = logging.getLogger(__name__)
 
 BUCKETS: Final = ("known", "account", "leaf", "net", "wide", "address", "site")
+_DEFAULTS: Final = LoginLimits()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionSettings(Section):
     """
-    ``[sessions]``: without this table tokens cannot be refreshed or revoked.
+    ``[sessions]``: refresh tokens, revocation and login limits; see docs/sessions.md.
 
     Attributes:
-        url: Of the store; an SQLite file is relative to the configuration file's folder.
-        issuer: Whose sessions they are; by default the file's own issuer.
+        url: Picks the store: ``sqlite:///sessions.db``, ``postgresql://user@host/database``,
+            ``redis://host:6379/0`` (also ``rediss://`` and ``unix://``) or ``memory://``.
+        issuer: Whose sessions they are; by default the ``issuer`` of the file.
         max_lifetime_seconds: Of a session, however often it is refreshed.
-        grace_seconds: How long a refresh token may be used twice.
-        max_delay_seconds: How late a process may learn of a revocation.
-        max_per_subject: Sessions of one subject at the same time.
-        key_prefix: What all keys in Redis begin with; ``None`` for the default.
+        grace_seconds: How long a refresh token may be used twice; 0 for never.
+        max_delay_seconds: How late a process may learn of a revocation, up to 60; 0 reads the store
+            for each request.
+        max_per_subject: Sessions of one subject; another login ends the oldest.
+        key_prefix: What all keys in Redis begin with.
     """
 
     url: str = setting(text, example='url = "sqlite:///sessions.db"')
@@ -52,7 +55,7 @@ class SessionSettings(Section):
     grace_seconds: float = setting(number, DEFAULT_GRACE_SECONDS)
     max_delay_seconds: float = setting(number, DEFAULT_MAX_DELAY_SECONDS)
     max_per_subject: int = setting(whole, DEFAULT_MAX_PER_SUBJECT)
-    key_prefix: str | None = setting(text, None)
+    key_prefix: str | None = setting(text, None, unset="jwt_middleware")
 
     def build_store(self, *, creates_tables: bool = True) -> SessionStore:
         """
@@ -161,24 +164,37 @@ class SessionSettings(Section):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoginSettings(Section):
     """
-    ``[login]``: how many logins may fail.
+    ``[login]``: how many logins may fail; see docs/sessions.md#logins.
+
+    ``[burst, seconds]`` are the attempts at once, and the seconds until one more.
 
     Attributes:
-        known: And the others up to *site*: as for ``LoginLimits``, ``[burst, seconds]``; the
-            seconds are those until one more.
-        max_per_account: The limits of version 0.1, which set all buckets of an account.
-        trusted_proxies: How many proxies of one's own stand before the server.
+        known: Of an account, from an address where it has logged in.
+        account: Of an account, from all other addresses together.
+        leaf: Of an account, from one other address (IPv4, or IPv6 /64).
+        net: Of an account, from one /24 (IPv6: /48).
+        wide: Of an account, from one /16 (IPv6: /32).
+        address: From one address, over all accounts.
+        site: From one IPv6 /48, over all accounts.
+        known_days: How long an address stays known after a login, up to 365.
+        max_known: How many addresses of an account are known.
+        trusted_networks: Addresses that count as known, ``["10.0.0.0/8"]``.
+        max_per_account: Of version 0.1: sets all buckets of an account, and gives up the default
+            guarantee.
+        max_per_address: Of version 0.1: sets ``address`` and ``site``.
+        window_seconds: Of version 0.1: in which these two are counted; by default 60.
+        trusted_proxies: The same as that of ``[request]``, where that is left out.
     """
 
-    known: tuple[int, float] | None = setting(drip, None)
-    account: tuple[int, float] | None = setting(drip, None)
-    leaf: tuple[int, float] | None = setting(drip, None)
-    net: tuple[int, float] | None = setting(drip, None)
-    wide: tuple[int, float] | None = setting(drip, None)
-    address: tuple[int, float] | None = setting(drip, None)
-    site: tuple[int, float] | None = setting(drip, None)
-    known_days: float | None = setting(number, None)
-    max_known: int | None = setting(whole, None)
+    known: tuple[int, float] | None = setting(drip, None, unset=_DEFAULTS.known)
+    account: tuple[int, float] | None = setting(drip, None, unset=_DEFAULTS.account)
+    leaf: tuple[int, float] | None = setting(drip, None, unset=_DEFAULTS.leaf)
+    net: tuple[int, float] | None = setting(drip, None, unset=_DEFAULTS.net)
+    wide: tuple[int, float] | None = setting(drip, None, unset=_DEFAULTS.wide)
+    address: tuple[int, float] | None = setting(drip, None, unset=_DEFAULTS.address)
+    site: tuple[int, float] | None = setting(drip, None, unset=_DEFAULTS.site)
+    known_days: float | None = setting(number, None, unset=_DEFAULTS.known_days)
+    max_known: int | None = setting(whole, None, unset=_DEFAULTS.max_known)
     trusted_networks: tuple[str, ...] | None = setting(texts, None)
     max_per_account: int | None = setting(whole, None)
     max_per_address: int | None = setting(whole, None)
@@ -193,7 +209,6 @@ class LoginSettings(Section):
             ConfigurationError: A setting is unusable.
         """
         with self.place.named_by_member():
-            ClientAddresses(self.trusted_proxies)  # the endpoint's, and no setting of its table
             limits = LoginLimits.of_window(
                 self.max_per_account, self.max_per_address, self.window_seconds
             )

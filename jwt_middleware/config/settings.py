@@ -8,10 +8,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ..bounds import check_whole
 from ..core.trust import KeySource
 from ..core.verifier import TokenVerifier
 from ..endpoint.app import TokenEndpoint
 from ..sessions import Sessions
+from ..wsgi.address import MAX_TRUSTED_PROXIES
 from ..wsgi.environ import ClaimName
 from ..wsgi.metadata import (
     DEFAULT_MAX_AGE_SECONDS,
@@ -28,9 +30,10 @@ from ..wsgi.middleware import JWTMiddleware
 from ..wsgi.policy import Mode, Policy
 from ..wsgi.responses import Responses
 from .accounts import AccountSettings
-from .reading import Section, choice, flag, setting, table, tables, text, whole
-from .sections import RequestSettings, ResponseSettings, RuleSettings
+from .reading import Place, Section, choice, flag, setting, table, tables, text, whole
+from .sections import CORSSettings, RequestSettings, ResponseSettings, RuleSettings
 from .service import (
+    HealthSettings,
     LoggingSettings,
     MetricsSettings,
     ServeSettings,
@@ -49,14 +52,15 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetadataSettings(Section):
     """
-    ``[metadata]``: without this table nothing is published.
+    ``[metadata]``: publishes keys and metadata without a token; without this table nothing.
 
     Attributes:
         jwks: Publish the public keys.
-        authorization_server: Publish RFC 8414 metadata; the *issuer* must be a URL.
+        authorization_server: Publish RFC 8414 metadata; ``issuer`` must be a URL.
         openid_configuration: Have them at the path of OpenID Connect Discovery as well, for clients
             that know no other.
         resource: URL of this resource; with it, RFC 9728 metadata are published.
+        max_age_seconds: How long clients may cache what is published.
     """
 
     jwks: bool = setting(flag, default=True)
@@ -124,18 +128,28 @@ class MetadataSettings(Section):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings(TokenSettings):
-    """The whole file."""
+    """
+    The whole file; its own settings stand before the first table.
+
+    Attributes:
+        mode: ``"report"`` refuses nothing and logs what it would; see docs/events.md#report-only.
+        environ: Claims as keys of the environ, ``HTTP_X_FORWARDED_EMAIL = "email"``, for
+            tokens of ``issuer``; each is removed from what comes in.
+            ``keep_authorization = false`` removes the header with an accepted token before the app.
+    """
 
     accounts: AccountSettings | None = setting(table(AccountSettings), None)
     login: LoginSettings | None = setting(table(LoginSettings), None)
     rules: tuple[RuleSettings, ...] = setting(tables(RuleSettings), ())
     request: RequestSettings | None = setting(table(RequestSettings), None)
     responses: ResponseSettings | None = setting(table(ResponseSettings), None)
+    cors: CORSSettings | None = setting(table(CORSSettings), None)
     metadata: MetadataSettings | None = setting(table(MetadataSettings), None)
     mode: Mode = setting(choice("enforce", "report"), "enforce")
     environ: Mapping[str, ClaimName | bool] | None = setting(own_environ, None)
     logging: LoggingSettings | None = setting(table(LoggingSettings), None)
     metrics: MetricsSettings | None = setting(table(MetricsSettings), None)
+    health: HealthSettings | None = setting(table(HealthSettings), None)
     serve: ServeSettings | None = setting(table(ServeSettings), None)
 
     def start_logging(self) -> None:
@@ -166,7 +180,25 @@ class Settings(TokenSettings):
         """
         url = None if self.metadata is None else self.metadata.resource_metadata_url()
         settings = self.responses or ResponseSettings(place=self.place.member("responses"))
-        return settings.build(url)
+        return settings.build(url, trusted_proxies=self.trusted_proxies())
+
+    def trusted_proxies(self) -> int:
+        """
+        Return how many proxies of one's own each request has passed.
+
+        Raises:
+            ConfigurationError: It is out of bounds, or two settings differ.
+        """
+        given: dict[int, Place] = {}
+        for section in (self.request, self.login):
+            if section is not None and section.trusted_proxies:
+                with section.place.named_by_member():
+                    check_whole("trusted_proxies", section.trusted_proxies, 0, MAX_TRUSTED_PROXIES)
+                given.setdefault(section.trusted_proxies, section.place)
+        if len(given) > 1:
+            place = [*given.values()][-1].member("trusted_proxies")
+            raise place.error("differs from that of [request]: leave it out here")
+        return next(iter(given), 0)
 
     def build_accounts(self) -> SQLAccounts:
         """
@@ -292,9 +324,12 @@ class Settings(TokenSettings):
             claim_keys=claim_keys,
             mode=self.mode,
             metrics=metrics,
+            cors=None if self.cors is None else self.cors.build(),
         )
         if self.metrics is not None and metrics is not None:
             self.metrics.connect(metrics, protected, revocations)
+        if self.health is not None:
+            self.health.connect(protected, sessions, revocations)
         return protected
 
     def _check_login(self) -> None:

@@ -43,8 +43,15 @@ class TokenSettings(TermSettings):
     What tokens are verified, issued and ended by.
 
     Attributes:
-        audience: A token must name one of these; the endpoint issues for the first.
-        token_type: ``None`` accepts ``JWT``, ``at+jwt`` and no *typ*.
+        issuer: ``iss`` of the tokens issued and accepted; required, but for ``[[trusted]]`` without
+            ``[endpoint]``.
+        audience: ``aud``; of a list all are accepted, and the first is issued; required as
+            ``issuer`` is.
+        leeway_seconds: Clock skew forgiven, up to 300.
+        token_type: ``"at+jwt"`` accepts no other ``typ``; by default ``JWT``, ``at+jwt`` and none
+            are.
+        cache_size: Verified tokens remembered in each process; 0 for none.
+        cache_bytes: Memory that remembered tokens may take in each process, estimated; 0 for none.
     """
 
     leeway_seconds: float = setting(number, 0.0)

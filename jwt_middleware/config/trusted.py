@@ -14,6 +14,7 @@ from ..core.keys import Key, KeySet
 from ..core.trust import DEFAULT_LEEWAY_SECONDS, KeySource, Kind, Terms, TrustedIssuer
 from ..keysources.file.keyfile import KeyFile
 from ..keysources.remote.discovery import DiscoveredJWKS
+from ..keysources.remote.refreshing import Timing
 from ..keysources.remote.remote import RemoteJWKS
 from ..wsgi.environ import ClaimName
 from .keys import read_secret_source
@@ -45,18 +46,31 @@ class TermSettings(Section):
     How the tokens of an issuer are read: see :class:`~jwt_middleware.TrustedIssuer`.
 
     What these settings hold is checked there.
+
+    Attributes:
+        kind: Which of access and ID tokens are accepted.
+        audience_claim: The claim that stands in for ``aud``, which is then not read.
+        subject_from: Where the subject is; the first that is there counts.  Another claim than
+            ``sub`` gets a prefix: ``["sub", { claim = "client_id", prefix = "client:" }]``.
+        scopes_from: Where scopes are, all of these together:
+            ``["scope", ["realm_access", "roles"], { claim = "projects", keys = true }]``.  By
+            default ``scope``, or else ``scp``.
+        require_any: Claims one of which must be there and not empty.
+        max_token_lifetime_seconds: The longest time from ``iat`` to ``exp``; by default no limit.
+        header: The request header that the tokens come in, and nowhere else.
+        accept_sender_constrained: Accept tokens bound to a key (``cnf``) as plain bearer tokens.
     """
 
     issuer: str | None = setting(text, None)
     audience: tuple[str, ...] | None = setting(text_or_texts, None)
-    kind: Kind | None = setting(choice("access", "id"), None)
-    audience_claim: str | list[Any] | None = setting(text_or_items, None)
-    subject_from: list[Any] | None = setting(items, None)
+    kind: Kind | None = setting(choice("access", "id"), None, unset="access")
+    audience_claim: str | list[Any] | None = setting(text_or_items, None, unset="aud")
+    subject_from: list[Any] | None = setting(items, None, unset=["sub"])
     scopes_from: list[Any] | None = setting(items, None)
     require_any: list[Any] | None = setting(items, None)
     max_token_lifetime_seconds: float | None = setting(number, None)
-    header: str | None = setting(text, None)
-    accept_sender_constrained: bool | None = setting(flag, None)
+    header: str | None = setting(text, None, unset="Authorization")
+    accept_sender_constrained: bool | None = setting(flag, None, unset=False)
 
     def terms(self) -> Terms:
         """Return the settings that the file has."""
@@ -67,24 +81,39 @@ class TermSettings(Section):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrustedSettings(TermSettings):
     """
-    One of ``[[trusted]]``.
+    ``[[trusted]]``: another issuer whose tokens are accepted, each in a table of its own.
+
+    Without ``[endpoint]``, the ``issuer``, ``audience`` and ``[keys]`` of the file can be left out.
+    One of ``discovery``, ``discovery_url``, ``jwks_url``, ``jwks_file``, ``secret_file`` and
+    ``secret_env`` says where its keys are, and no other.
 
     Attributes:
-        tenants: The tenants whose *tid* may stand for ``{tid}`` in *issuer*.
-        discovery: Its metadata say where its keys are.
-        discovery_url: Where its metadata are, if not below *issuer*.
-        jwks_url: Where its keys are.
-        jwks_file: A JWK set, a JWK or a PEM, read again when it changes.
-        remote_user: What ``REMOTE_USER`` is for its tokens, ``"partner:{sub}"``.
+        issuer: ``iss`` of its tokens, compared character by character.
+        audience: ``aud``; of a list, a token must name one.
+        tenants: Tenants of Entra ID, each of which may stand for ``{tid}`` in ``issuer``.
+        discovery: Its metadata, below ``issuer``, say where its keys are.
+        discovery_url: Where its metadata are, if not below ``issuer``.
+        jwks_url: URL of its keys: a JWK set, or a map of kids to PEM.
+        jwks_file: File of its keys: a JWK set, a JWK, PEM or certificates; read again when it
+            changes.
         secret_file: File with the HMAC secret that it shares with this service.
         secret_env: Environment variable with that secret.
-        kid: Name of the key in token headers, for one PEM or a secret.
-        algorithms: The algs accepted of it.
-        max_stale_seconds: How old keys may grow while their URL cannot be fetched.
-        allow_http: Whether its URLs may be plain HTTP on another machine than this.
-        ca_file: PEM of the authorities to trust, instead of the system's.
-        bearer_token_file: File with a bearer token for the URL, read for each fetch.
-        environ: Keys of the environ that hold claims of its tokens.
+        kid: Name of the key in token headers, for one PEM or a secret; by default derived from it.
+        algorithms: The algs accepted of it; by default what its keys are for, and ``HS256`` for a
+            secret.
+        leeway_seconds: Clock skew forgiven, up to 300.
+        token_type: ``"at+jwt"`` accepts no other ``typ``; by default ``JWT``, ``at+jwt`` and none
+            are.
+        profile: ``"at+jwt"`` asks for all of RFC 9068.
+        remote_user: What ``REMOTE_USER`` is for its tokens, ``"partner:{sub}"``; by default it is
+            ``sub`` where no other issuer is trusted, and else not set.
+        max_stale_seconds: How old its keys may grow while they cannot be fetched; then 503.
+        allow_http: Allow plain HTTP from another machine.
+        ca_file: PEM of the authorities to trust; by default the system's.
+        bearer_token_file: File with a bearer token for the URL, read for each fetch and sent to its
+            origin alone.
+        environ: Claims of its tokens as keys of the environ,
+            ``{ HTTP_X_FORWARDED_EMAIL = "email" }``.
     """
 
     issuer: str = setting(text, example='issuer = "https://login.example.org"')
@@ -102,7 +131,7 @@ class TrustedSettings(TermSettings):
     token_type: Literal["at+jwt"] | None = setting(choice("at+jwt"), None)
     profile: Literal["at+jwt"] | None = setting(choice("at+jwt"), None)
     remote_user: str | None = setting(text, None)
-    max_stale_seconds: float | None = setting(number, None)
+    max_stale_seconds: float | None = setting(number, None, unset=Timing().max_stale_seconds)
     allow_http: bool = setting(flag, default=False)
     ca_file: str | None = setting(text, None)
     bearer_token_file: str | None = setting(text, None)

@@ -18,8 +18,8 @@ from .payload import JWTPayload, checked_claims
 from .trust import KeySource, is_key_source
 
 DEFAULT_LIFETIME_SECONDS: Final = 7200
-DEFAULT_NBF_EARLY_SECONDS: Final = 5
 MAX_NBF_EARLY_SECONDS: Final = NBF_ALLOWANCE_SECONDS
+DEFAULT_NBF_EARLY_SECONDS: Final = MAX_NBF_EARLY_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +121,7 @@ class TokenIssuer:
         lifetime_seconds: int | None = None,
         session_id: str | None = None,
         claims: Mapping[str, Any] | None = None,
+        now: float | None = None,
     ) -> IssuedToken:
         """
         Issue one token.
@@ -131,6 +132,8 @@ class TokenIssuer:
                 expired already, for tests.
             session_id: The claim *sid*: ending this session revokes the token.
             claims: Claims of one's own, beside those of the payload and before them.
+            now: When, by a clock that hosts share, in seconds since the Unix epoch; by default by
+                the clock of the issuer.
 
         Raises:
             ConfigurationError: *lifetime_seconds* is not a whole number.
@@ -149,15 +152,15 @@ class TokenIssuer:
         client_id = payload.client_id or self.client_id
         audiences = payload.audience or self.audiences
         signer = self._current_signer()
-        now = int(self._clock())
+        issued_at = int(self._clock() if now is None else now)
         jti = secrets.token_urlsafe(16)
         members: dict[str, object] = {
             "iss": self.issuer,
             "aud": audiences[0] if len(audiences) == 1 else list(audiences),
             "sub": payload.sub,
-            "iat": now,
-            "nbf": now - self.nbf_early_seconds,
-            "exp": now + lifetime,
+            "iat": issued_at,
+            "nbf": issued_at - self.nbf_early_seconds,
+            "exp": issued_at + lifetime,
             "jti": jti,
             "uid": payload.uid,
             "auth": payload.auth,

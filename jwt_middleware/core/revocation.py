@@ -43,6 +43,15 @@ class RevocationSource(ABC):
             UnavailableError: The revocations are unavailable.
         """
 
+    def token_clock(self, host_clock: Callable[[], float]) -> Callable[[], float]:
+        """
+        Return what tells the time for the tokens that it is asked about; never waits for long.
+
+        Args:
+            host_clock: By default that; a source that hosts share may know better.
+        """
+        return host_clock
+
     def covers(self, claims: Mapping[str, object], /) -> bool:
         """Return what a call does, by what :meth:`current` has just found; never waits."""
         return self(claims)

@@ -29,7 +29,7 @@ from .jws import (
     read_payload,
 )
 from .keys import Key, KeySet
-from .revocation import Revocation, RevocationCheck
+from .revocation import Revocation, RevocationCheck, RevocationSource
 from .trust import Found, KeySource, Profile, Terms, TrustedIssuer, by_issuer, checked_keys
 
 DEFAULT_CACHE_SIZE: Final = 10_000
@@ -223,7 +223,7 @@ class TokenVerifier:
             :class:`~.revocation.RevocationSource` once a token while nothing is revoked.
         cache_size: Verified tokens remembered at most; 0 remembers none.
         cache_bytes: Memory that they may take, as estimated; 0 remembers none.
-        clock: Returns seconds since the Unix epoch.
+        clock: Returns seconds since the Unix epoch; a source of revocations may have a better one.
         terms: Further parameters of :class:`TrustedIssuer`, for its own issuer.
 
     Raises:
@@ -270,6 +270,8 @@ class TokenVerifier:
         self._sole = issuers.pop() if len(issuers) == 1 else None
         self._revocation = None if is_revoked is None else Revocation(is_revoked)
         self._clock = clock
+        if isinstance(is_revoked, RevocationSource):
+            self._clock = is_revoked.token_clock(clock)
         self._cache = TokenCache(cache_size, cache_bytes)
         self.observe: Callable[[float], object] | None = None
 

@@ -10,11 +10,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
+from .clock import MAX_AHEAD_SECONDS
+
 CHECKED_WITHIN_SECONDS: Final = 10.0
 """How long an attempt may take to be checked; then its process is taken for crashed."""
 
 # Of binary fractions of a second since the epoch: a whole bucket must hold exactly its burst.
 _ROUNDING_SECONDS: Final = 0.001
+
+_CHECKED_AHEAD_SECONDS: Final = CHECKED_WITHIN_SECONDS + MAX_AHEAD_SECONDS
 
 
 class Drip(NamedTuple):
@@ -128,7 +132,7 @@ def reserve(
         # No bucket is fuller than full: a clock that is ahead elsewhere closes none for longer.
         empty_at = min(max(level.empty_at, now), now + whole) + min(cost, burst) * interval
         excess = empty_at - whole - now
-        is_checking = level.checked > 0 and now < level.checked_until
+        is_checking = level.checked > 0 and 0 < level.checked_until - now <= _CHECKED_AHEAD_SECONDS
         if excess > _ROUNDING_SECONDS:
             wait = max(wait, min(excess, 1.0) if is_checking else excess)
         checked = level.checked if is_checking else 0

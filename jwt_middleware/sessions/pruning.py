@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Final
 
 from ..errors import UnavailableError
+from .clock import SettledTime
 from .store import SessionStore
 
 logger: logging.Logger = logging.getLogger(__name__)
@@ -19,7 +20,7 @@ PRUNED_AT_ONCE: Final = 400
 
 class Pruning:
     """
-    Prunes a store once in every 50 uses.
+    Prunes a store once in every 50 uses, of what has expired a minute ago or longer.
 
     Args:
         store: The store.
@@ -29,6 +30,7 @@ class Pruning:
     def __init__(self, store: SessionStore, clock: Callable[[], float]) -> None:
         self._store = store
         self._clock = clock
+        self._settled = SettledTime()
         self._uses = itertools.count(1)
 
     def count_use(self) -> None:
@@ -36,6 +38,6 @@ class Pruning:
         if next(self._uses) % _PRUNE_EVERY:
             return
         try:
-            self._store.prune(now=self._clock(), limit=PRUNED_AT_ONCE)
+            self._store.prune(now=self._settled(self._clock()), limit=PRUNED_AT_ONCE)
         except UnavailableError as error:
             logger.warning("expired sessions and attempts were not pruned: %s", error)

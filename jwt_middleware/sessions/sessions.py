@@ -21,6 +21,7 @@ from ..errors import (
     UnavailableError,
 )
 from ..events import Name, emit
+from .clock import clock_of
 from .pruning import PRUNED_AT_ONCE, Pruning
 from .refresh_token import SALT_BYTES, RefreshToken
 from .revocation.follower import DEFAULT_MAX_DELAY_SECONDS, Revocations
@@ -68,7 +69,8 @@ class Sessions:
         max_delay_seconds: As for :class:`Revocations`.
         max_per_subject: How many sessions a subject has at the same time, 1 to 1,000,000; another
             login ends the oldest.
-        clock: Returns seconds since the Unix epoch.
+        clock: Returns seconds since the Unix epoch; a store that hosts share has its own, which
+            decides.
 
     Attributes:
         revocations: What to give to a verifier as its *is_revoked*.
@@ -102,8 +104,8 @@ class Sessions:
             store, issuer=issuer.issuer, max_delay_seconds=max_delay_seconds, clock=clock
         )
         self._max_per_subject = max_per_subject
-        self._clock = clock
-        self._pruning = Pruning(store, clock)
+        self._clock = clock_of(store, clock)
+        self._pruning = Pruning(store, self._clock)
 
     def start(
         self, payload: JWTPayload, *, credential: str = "", recheck: Recheck | None = None
@@ -384,7 +386,9 @@ class Sessions:
     ) -> IssuedToken:
         lifetimes = self.lifetimes.of(payload)
         lifetime_seconds = lifetimes.token_seconds(now=now, expires_at=expires_at)
-        return self.issuer.issue(payload, lifetime_seconds=lifetime_seconds, session_id=sid)
+        return self.issuer.issue(
+            payload, lifetime_seconds=lifetime_seconds, session_id=sid, now=now
+        )
 
 
 class Recheck(Protocol):

@@ -1,29 +1,45 @@
-"""One SQL database, SQLite or PostgreSQL: connected on first use, within a deadline."""
+"""One SQL database, SQLite or PostgreSQL: its connections, lent to one operation at a time."""
 
 from __future__ import annotations
 
+import threading
+import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ..errors import ConfigurationError, DuplicateRowError, PoolExhaustedError, UnavailableError
+from ..events import Outage
+from ..files import diagnose
 from ..fork import PerProcess
-from .deadline import within
 from .sqlite import SQLite, Version
 from .statement import Connection, Statement, Table
 from .urls import DatabaseURL, parse_url
+from .versions import VERSIONS, SchemaVersion, record_version, stored_version
 
 if TYPE_CHECKING:
-    from .postgresql import PostgreSQL
+    from .postgresql import BoundedConnection, PostgreSQL
+    from .sqlite import FileConnection
 
+    Driver = SQLite | PostgreSQL
+    PooledConnection = FileConnection | BoundedConnection
+
+# Of those that create tables at the same time, PostgreSQL would let one fail.
+_LOCK_SCHEMA: Final = Statement("{|SELECT pg_advisory_xact_lock(:number)}")
+_SCHEMA_LOCK: Final = 0x6A77745F6D77  # any number that every process of ours agrees on
 _HAS_TABLE: Final = Statement(
     "SELECT 1 FROM {sqlite_master|pg_class} WHERE {name = :name|oid = to_regclass(:name)}"
 )
 _HAS_COLUMN: Final = Statement("""
     SELECT 1 FROM {pragma_table_info(:table) WHERE name = :column|
         pg_attribute WHERE attrelid = to_regclass(:table) AND attname = :column}
+""")
+_TIME: Final = Statement("""
+    SELECT {(JULIANDAY('now') - 2440587.5) * 86400.0|
+        CAST(EXTRACT(EPOCH FROM CLOCK_TIMESTAMP()) AS DOUBLE PRECISION)}
 """)
 
 
@@ -34,11 +50,13 @@ class Schema:
 
     Attributes:
         tables: All of them.
+        version: Of these tables.
         fill: Called in the transaction that creates them, to write what has to be in them.
         fix: What an operator can do where they are missing.
     """
 
     tables: Sequence[Table]
+    version: SchemaVersion
     fill: Callable[[Connection], None] | None = None
     fix: str
 
@@ -75,12 +93,12 @@ class Database:
     ) -> None:
         parsed = url if isinstance(url, DatabaseURL) else parse_url(url)
         self._url = parsed.beside(Path.cwd())
+        self._driver = _driver(self._url, timeout_seconds)
         self._schema = schema
         self._timeout_seconds = timeout_seconds
         self._creates_tables = creates_tables
-        self._driver = PerProcess(self._make_driver)
-        self._prepared = PerProcess(self._prepare)
-        self._driver.get()  # connects nothing, and refuses what is wrong with the URL
+        self._pools = PerProcess(lambda: _Pools(self._driver))
+        self._outage = Outage(str(self))
 
     def __str__(self) -> str:
         """Return the file, or the URL without what may be secret: password and query."""
@@ -95,8 +113,14 @@ class Database:
             UnavailableError: The database does not answer in time, or with an error; the text says
                 why and never holds a password or a parameter.
         """
-        with self._operation(), self._prepared.get().reading() as connection:
-            yield connection
+        deadline = time.monotonic() + self._timeout_seconds
+        with self._outage.watched("reading"), self._errors_explained():
+            pool = self._prepared_pools(deadline).readers
+            connection = pool.take(deadline)
+            try:
+                yield connection
+            finally:
+                pool.put_back(connection)
 
     @contextmanager
     def writing(self, *, durable: bool = True) -> Iterator[Connection]:
@@ -113,12 +137,38 @@ class Database:
             DuplicateRowError: A row has the key of another one.
             UnavailableError: As for :meth:`reading`.  What was written may be there or not.
         """
-        with self._operation(), self._prepared.get().writing(durable=durable) as connection:
-            yield connection
+        deadline = time.monotonic() + self._timeout_seconds
+        with self._outage.watched("writing"), self._errors_explained():
+            pool = self._prepared_pools(deadline).writers
+            with self._transaction(pool, deadline, durable=durable) as connection:
+                yield connection
+
+    def time(self) -> float:
+        """
+        Return the database's own time, in seconds since the Unix epoch; of a file, the host's.
+
+        Raises:
+            UnavailableError: As for :meth:`reading`, and if a newer version of the package has made
+                the tables too new for this one.
+        """
+        with self.reading() as connection:
+            self._check_version(connection)
+            (seconds,) = connection.run(_TIME).fetchone()
+        return float(seconds)
+
+    def schema_version(self) -> int:
+        """
+        Return the version of the tables.
+
+        Raises:
+            UnavailableError: As for :meth:`reading`.
+        """
+        with self.reading() as connection:
+            return stored_version(connection, self._schema.version.part).version
 
     def incarnation(self) -> str:
         """Return what is another for an SQLite file in the place of one before; else nothing."""
-        return self._driver.get().incarnation()
+        return self._driver.incarnation()
 
     def version(self) -> Version | None:
         """
@@ -130,8 +180,16 @@ class Database:
         Raises:
             UnavailableError: As for :meth:`reading`.
         """
-        with self._operation():
-            return self._prepared.get().version()
+        deadline = time.monotonic() + self._timeout_seconds
+        with self._outage.watched("reading"), self._errors_explained():
+            pool = self._prepared_pools(deadline).watchers
+            if pool is None:
+                return None
+            connection = pool.take(deadline)
+            try:
+                return connection.version()
+            finally:
+                pool.put_back(connection)
 
     def create(self) -> None:
         """
@@ -142,8 +200,46 @@ class Database:
         Raises:
             UnavailableError: As for :meth:`reading`, and if the file cannot be created.
         """
-        with self._operation(), self._driver.get().creating() as connection:
-            for table in self._schema.tables:
+        with self._errors_explained():
+            self._create(self._pools.get(), time.monotonic() + self._timeout_seconds)
+
+    def close(self) -> None:
+        """Close this process's idle connections.  The next use connects again."""
+        pools = self._pools.get()
+        for pool in (pools.readers, pools.writers, pools.watchers):
+            if pool is not None:
+                pool.close()
+
+    def _prepared_pools(self, deadline: float) -> _Pools:
+        pools = self._pools.get()
+        if not pools.is_prepared:
+            # Its own lock, left at the deadline: each of many threads would wait for all before it.
+            if not pools.creating.acquire(timeout=max(0, deadline - time.monotonic())):
+                raise UnavailableError(f"database {self} unavailable: its tables are being created")
+            try:
+                if not pools.is_prepared:
+                    self._prepare(pools, deadline)
+            finally:
+                pools.creating.release()
+        return pools
+
+    def _prepare(self, pools: _Pools, deadline: float) -> None:
+        if self._creates_tables:
+            self._create(pools, deadline)
+            return
+        connection = pools.readers.take(deadline)
+        try:
+            self._check_version(connection)
+        finally:
+            pools.readers.put_back(connection)
+        pools.is_prepared = True
+
+    def _create(self, pools: _Pools, deadline: float) -> None:
+        self._driver.create(deadline)
+        with self._transaction(pools.writers, deadline, durable=True) as connection:
+            connection.run(_LOCK_SCHEMA, {"number": _SCHEMA_LOCK})
+            stored = self._check_version(connection)
+            for table in (VERSIONS, *self._schema.tables):
                 # CREATE TABLE IF NOT EXISTS needs a right that a worker's user may not have.
                 if connection.run(_HAS_TABLE, {"name": table.name}).fetchone() is None:
                     for statement in table.statements:
@@ -155,44 +251,179 @@ class Database:
                         connection.run(statement)
             if self._schema.fill is not None:
                 self._schema.fill(connection)
+            if stored.version < self._schema.version.version:
+                record_version(connection, self._schema.version)
+        pools.is_prepared = True
 
-    def close(self) -> None:
-        """Close this process's idle connections.  The next use connects again."""
-        self._driver.get().close()
-
-    def _make_driver(self) -> SQLite | PostgreSQL:
-        if self._url.path is not None:
-            return SQLite(self._url.path, timeout_seconds=self._timeout_seconds)
+    def _check_version(self, connection: Connection) -> SchemaVersion:
+        stored = stored_version(connection, self._schema.version.part)
         try:
-            from .postgresql import PostgreSQL  # noqa: PLC0415  needs psycopg, an extra
-        except ImportError as error:
-            raise ConfigurationError(
-                "the database url is for PostgreSQL, whose driver is missing:"
-                " pip install 'wsgi-jwt-middleware[postgresql]'"
-            ) from error
-        return PostgreSQL(self._url, timeout_seconds=self._timeout_seconds)
-
-    def _prepare(self) -> SQLite | PostgreSQL:
-        if self._creates_tables:
-            self.create()
-        return self._driver.get()
+            self._schema.version.check(stored)
+        except UnavailableError as error:
+            raise UnavailableError(f"database {self}: {error}") from None
+        return stored
 
     @contextmanager
-    def _operation(self) -> Iterator[None]:
-        driver = self._driver.get()
+    def _transaction(
+        self, pool: Pool, deadline: float, *, durable: bool
+    ) -> Iterator[PooledConnection]:
+        connection = pool.take(deadline)
         try:
-            with within(self._timeout_seconds):
-                yield
+            connection.begin(durable=durable)
+            try:
+                yield connection
+                connection.commit()
+            except BaseException:
+                with suppress(self._driver.error):
+                    connection.rollback()
+                raise
+        finally:
+            pool.put_back(connection)
+
+    @contextmanager
+    def _errors_explained(self) -> Iterator[None]:
+        try:
+            yield
         except PoolExhaustedError as error:
             raise UnavailableError(
                 f"database {self} unavailable: connection pool exhausted,"
                 " too many threads of this process are using it"
             ) from error
-        except driver.error as error:
-            kind = DuplicateRowError if driver.is_duplicate(error) else UnavailableError
-            reason = driver.explain(error, fix=self._schema.fix)
+        except self._driver.error as error:
+            kind = DuplicateRowError if self._driver.is_duplicate(error) else UnavailableError
+            reason = self._driver.explain(error, fix=self._schema.fix)
             raise kind(f"database {self} {reason}") from error
         except OSError as error:
-            raise UnavailableError(
-                f"database {self} cannot be created: {error.strerror}"
-            ) from error
+            said, fix = diagnose(error, fix="make its folder", to="create")
+            raise UnavailableError(f"database {self} cannot be created: {said}: {fix}") from error
+
+
+class Pool:
+    """
+    At most *size* connections, made on demand; threads get one in the order of their arrival.
+
+    A connection is checked when it is taken and when it comes back; one that is broken, or was left
+    inside a transaction, is closed.  So are all that are idle then: they lead to the same server,
+    and each would cost an operation.
+
+    Args:
+        connect: Makes a connection by a deadline.
+        size: How many there may be at a time.
+    """
+
+    def __init__(self, connect: Callable[[float], PooledConnection], *, size: int) -> None:
+        self._connect = connect
+        self._idle: list[PooledConnection] = []  # append() and pop() are atomic
+        self._free = size
+        # A semaphore of the standard library serves a thread that releases it and comes back at
+        # once before one that waits has woken up: with few microseconds in between, some would wait
+        # for ever.
+        self._lock = threading.Lock()
+        self._waiting: deque[threading.Lock] = deque()
+
+    def take(self, deadline: float) -> PooledConnection:
+        """
+        Return a connection, to be put back.
+
+        Raises:
+            PoolExhaustedError: None came back before the deadline.
+        """
+        self._enter(deadline)
+        try:
+            if (connection := self._pop()) is not None:
+                now = time.monotonic()
+                connection.deadline = now + (deadline - now) / 2  # the rest is for a new one
+                if connection.is_usable():
+                    connection.deadline = deadline
+                    return connection
+                connection.close()
+                self.close()
+            return self._connect(deadline)
+        except BaseException:
+            self._leave()
+            raise
+
+    def put_back(self, connection: PooledConnection) -> None:
+        """Keep a connection for the next one that takes it, or close it if it cannot be used."""
+        try:
+            if connection.is_idle():
+                self._idle.append(connection)
+            else:
+                connection.close()
+                self.close()
+        finally:
+            self._leave()
+
+    def close(self) -> None:
+        """Close all idle connections."""
+        while (connection := self._pop()) is not None:
+            connection.close()
+
+    def _pop(self) -> PooledConnection | None:
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return None
+
+    def _enter(self, deadline: float) -> None:
+        with self._lock:
+            if self._free:
+                self._free -= 1
+                return
+            turn = threading.Lock()
+            turn.acquire()
+            self._waiting.append(turn)
+        try:
+            came = turn.acquire(timeout=max(0, deadline - time.monotonic()))
+        except BaseException:
+            if not self._give_up(turn):
+                self._leave()
+            raise
+        if not came and self._give_up(turn):
+            raise PoolExhaustedError
+
+    def _give_up(self, turn: threading.Lock) -> bool:
+        """Stop waiting; tell whether that was before the turn came."""
+        with self._lock:
+            try:
+                self._waiting.remove(turn)
+            except ValueError:
+                return False
+            return True
+
+    def _leave(self) -> None:
+        with self._lock:
+            if self._waiting:
+                self._waiting.popleft().release()
+            else:
+                self._free += 1
+
+
+class _Pools:
+    """
+    The connections of one process.
+
+    Its threads write to a file in turns, over one connection: those that wait for one another go
+    on at once, and those that wait for the file's lock, after a few milliseconds.  One more never
+    writes, so that every commit shows there.
+    """
+
+    def __init__(self, driver: Driver) -> None:
+        self.readers = Pool(driver.connect, size=driver.max_connections)
+        self.writers = Pool(driver.connect, size=1) if driver.is_file else self.readers
+        self.watchers = Pool(driver.connect, size=1) if driver.is_file else None
+        self.creating = threading.Lock()
+        self.is_prepared = False
+
+
+def _driver(url: DatabaseURL, timeout_seconds: float) -> Driver:
+    if url.path is not None:
+        return SQLite(url.path)
+    try:
+        from .postgresql import PostgreSQL  # noqa: PLC0415  needs psycopg, an extra
+    except ImportError as error:
+        raise ConfigurationError(
+            "the database url is for PostgreSQL, whose driver is missing:"
+            " pip install 'wsgi-jwt-middleware[postgresql]'"
+        ) from error
+    return PostgreSQL(url, timeout_seconds=timeout_seconds)

@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any, Final, Self, TypeVar
+import time
+from collections.abc import Generator, Mapping, Sequence
+from typing import Any, Final, TypeVar
 
 import psycopg
-from psycopg.conninfo import make_conninfo
+from psycopg import generators, waiting
+from psycopg.conninfo import conninfo_attempts, conninfo_to_dict, make_conninfo
 from psycopg.pq import TransactionStatus
 
-from .deadline import remaining
-from .pool import Pool
-from .statement import Connection, Statement
+from ..lookup import look_up
+from .statement import Statement
 from .urls import DatabaseURL, bad_query
 
-CONNECT_TIMEOUT_SECONDS: Final = 2
-"""The least that libpq knows."""
-
-# Each is held for a moment, and a server takes a hundred for all workers of all hosts.
-_POOL_SIZE: Final = 5
-
-# Any number that every process of ours agrees on.
-_SCHEMA_LOCK: Final = 0x6A77745F6D77
-_LOCK: Final = Statement("SELECT pg_advisory_xact_lock(:number)")
+_LOOK_SECONDS: Final = 0.05
 
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
 _LOCKED: Final = "is locked by another transaction"
@@ -32,13 +24,19 @@ _REASONS: Final = {
     "55P03": _LOCKED,
     "57014": _LOCKED,  # query_canceled: what statement_timeout does
     "42501": "permission denied to its user",
-    "25006": "it is read-only",
+    "25006": "it is read-only: the url must lead to the primary; among several hosts,"
+    " target_session_attrs=read-write finds it",
     "57P01": "it is being shut down",
     "57P02": "it has crashed",
     "57P03": "it is starting up",
 }
-_WRONG_SERVER: Final = frozenset({"25006", "57P01", "57P02", "57P03"})
-"""A demoted primary, or a server that stops or starts: a new connection may find a better one."""
+_WRONG_SERVER: Final = ("08", "25006", "53", "57P", "58", "F0", "XX")
+"""
+What says that a statement would do better on another server, or on none.
+
+A demoted primary, one that stops, starts or has crashed, no resources, a broken disk, damaged
+files: a connection to it is not used again, since a new one may lead elsewhere.
+"""
 
 Result = TypeVar("Result")
 
@@ -56,43 +54,58 @@ class PostgreSQL:
     """
 
     error: Final = psycopg.Error
+    # Each is held for a moment, and a server takes a hundred for all workers of all hosts.
+    max_connections: Final = 5
+    is_file: Final = False
 
     def __init__(self, url: DatabaseURL, *, timeout_seconds: float) -> None:
         conninfo = _to_conninfo({**_libpq_defaults(timeout_seconds), **url.libpq})
         if conninfo is None:  # raised here, chained to nothing that may quote the URL
             raise bad_query()
         self._conninfo = conninfo
-        self._pool = Pool(self._connect, size=_POOL_SIZE)
+        self._latest: object = None
 
-    @contextmanager
-    def reading(self) -> Iterator[Connection]:
-        """Lend a connection on which each statement sees what is committed by then."""
-        with self._pool.connection() as connection:
-            yield connection
+    def connect(self, deadline: float) -> BoundedConnection:
+        """
+        Connect to the first address that answers; each gets its share of the time that is left.
 
-    @contextmanager
-    def writing(self, *, durable: bool) -> Iterator[Connection]:
-        """Lend a connection in a transaction."""
-        with self._pool.connection() as connection, connection.transaction():
-            yield connection
+        Raises:
+            psycopg.Error: None does.
+        """
+        attempts = self._attempts(deadline)
+        for number, attempt in enumerate(attempts):
+            now = time.monotonic()
+            share = (deadline - now) / (len(attempts) - number)
+            try:
+                connecting = generators.connect(make_conninfo("", **attempt))
+                pgconn = waiting.wait_conn(_until(now + share, connecting), interval=_LOOK_SECONDS)
+            except psycopg.Error as error:
+                failure = error
+                continue
+            connection = BoundedConnection(pgconn)
+            connection.deadline = deadline
+            connection.autocommit = True
+            self._latest = _address(attempt)
+            return connection
+        raise failure
 
-    @contextmanager
-    def creating(self) -> Iterator[Connection]:
-        """Lend a connection in a transaction that no other process of ours has at the same time."""
-        with self.writing(durable=True) as connection:
-            connection.run(_LOCK, {"number": _SCHEMA_LOCK})
-            yield connection
+    def _attempts(self, deadline: float) -> list[dict[str, Any]]:
+        """Return what to connect to, in turn; first what could be connected to the last time."""
+        parameters = conninfo_to_dict(self._conninfo)
+        try:
+            found = look_up(
+                self._conninfo, lambda: conninfo_attempts(parameters), deadline=deadline
+            )
+        except TimeoutError:
+            raise psycopg.errors.ConnectionTimeout("no address in time") from None
+        return sorted(found, key=lambda one: _address(one) != self._latest)
+
+    def create(self, deadline: float) -> None:
+        """Do nothing: the database is there, or an operator has to create it."""
 
     def incarnation(self) -> str:
         """Return nothing: the server's address tells of no replacement."""
         return ""
-
-    def version(self) -> None:
-        """Return that a query is the only way to notice a change."""
-
-    def close(self) -> None:
-        """Close the idle connections."""
-        self._pool.close()
 
     def explain(self, error: Exception, *, fix: str) -> str:
         """Say why an operation failed, quoting nothing of the error."""
@@ -101,6 +114,8 @@ class PostgreSQL:
             return f"lacks the tables of this version; {fix}"
         if state and state.startswith("23"):
             return "unavailable: its tables refuse the row; a newer version may have changed them"
+        if isinstance(error, psycopg.DataError):
+            return "unavailable: a parameter cannot be stored"
         if state in _REASONS:
             return f"unavailable: {_REASONS[state]}"
         if state or not isinstance(error, psycopg.OperationalError):
@@ -113,30 +128,40 @@ class PostgreSQL:
         """Tell whether a row was refused because its key exists already."""
         return isinstance(error, psycopg.errors.UniqueViolation)
 
-    def _connect(self) -> _BoundedConnection:
-        return _BoundedConnection.connect(self._conninfo, autocommit=True)
 
-
-class _BoundedConnection(psycopg.Connection[Any]):
+class BoundedConnection(psycopg.Connection[Any]):
     """
     A connection that is closed, and raises, if an answer is not complete by the deadline.
 
     A server that was paused, or a network that drops everything, leaves a client waiting for ever:
     the kernel still accepts what is sent.  ``statement_timeout`` is kept by the server, which then
-    does not run; libpq's ``tcp_user_timeout`` knows no Unix socket, and its ``connect_timeout`` is
-    at least 2 s.
+    does not run; libpq's ``tcp_user_timeout`` knows no Unix socket.
     """
 
+    deadline: float
     is_wrong_server = False
 
     def run(self, statement: Statement, parameters: Mapping[str, object] = {}, /) -> Any:
         """Execute a statement."""
-        return self.execute(statement.postgresql, parameters)
+        try:
+            return self.execute(statement.postgresql, parameters)
+        except ValueError:  # a surrogate; quoted by the error
+            raise psycopg.DataError("a parameter is no text of a database") from None
 
     def run_many(self, statement: Statement, rows: Sequence[Mapping[str, object]], /) -> None:
         """Execute a statement once for each of *rows*."""
-        with self.cursor() as cursor:
-            cursor.executemany(statement.postgresql, rows)
+        try:
+            with self.cursor() as cursor:
+                cursor.executemany(statement.postgresql, rows)
+        except ValueError:
+            raise psycopg.DataError("a parameter is no text of a database") from None
+
+    def begin(self, *, durable: bool) -> None:
+        """Begin a transaction."""
+        self.execute("BEGIN")
+
+    def version(self) -> None:
+        """Return nothing: a query is the only way to notice a change."""
 
     def is_idle(self) -> bool:
         """Tell whether it is open, outside a transaction, and leads to the right server."""
@@ -144,35 +169,29 @@ class _BoundedConnection(psycopg.Connection[Any]):
         return is_idle and not self.is_wrong_server
 
     def is_usable(self) -> bool:
-        """Tell whether the server still answers; it may have been restarted."""
+        """Tell whether the server still answers, and takes writes: it may have been demoted."""
         try:
-            self.execute("")
+            found = self.execute("SHOW transaction_read_only").fetchone()
         except psycopg.Error:
             return False
-        return True
+        return bool(found == ("off",))
 
     def wait(self, gen: Generator[Any, Any, Result], *args: Any, **kwargs: Any) -> Result:
         """Wait as psycopg does, until the deadline at most."""
         try:
-            return super().wait(_until_deadline(gen), *args, **kwargs)
+            return super().wait(_until(self.deadline, gen), *args, **kwargs)
         except psycopg.errors.ConnectionTimeout:
             # A late answer would be taken for that of the next statement.
             self.close()
             raise
         except psycopg.Error as error:
-            if error.sqlstate in _WRONG_SERVER:
-                self.is_wrong_server = True
+            self.is_wrong_server = (error.sqlstate or "").startswith(_WRONG_SERVER)
             raise
-
-    @classmethod
-    def _connect_gen(cls, *args: Any, **kwargs: Any) -> Generator[Any, Any, Self]:
-        return (yield from _until_deadline(super()._connect_gen(*args, **kwargs)))
 
 
 def _libpq_defaults(timeout_seconds: float) -> dict[str, str]:
     milliseconds = int(timeout_seconds * 1_000)
     return {
-        "connect_timeout": str(CONNECT_TIMEOUT_SECONDS),
         "tcp_user_timeout": str(milliseconds),
         # Before we give up, so that the server can say why it took so long; and a process that was
         # stopped in a transaction must not hold its locks.
@@ -184,16 +203,20 @@ def _libpq_defaults(timeout_seconds: float) -> dict[str, str]:
 def _to_conninfo(parameters: Mapping[str, str]) -> str | None:
     try:
         return make_conninfo("", **parameters)
-    except psycopg.Error:
+    except (psycopg.Error, ValueError):  # ValueError: a surrogate
         return None
 
 
-def _until_deadline(gen: Generator[Any, Any, Result]) -> Generator[Any, Any, Result]:
-    # psycopg resumes what waits every tenth of a second, if only to notice Ctrl-C; and for each
-    # piece that has come, however small: the deadline is for the whole answer.
+def _address(attempt: Mapping[str, Any]) -> tuple[object, object]:
+    return attempt.get("hostaddr", attempt.get("host")), attempt.get("port")
+
+
+def _until(deadline: float, gen: Generator[Any, Any, Result]) -> Generator[Any, Any, Result]:
+    # psycopg resumes what waits now and then, if only to notice Ctrl-C; and for each piece that has
+    # come, however small: the deadline is for the whole answer.
     try:
         wanted = next(gen)
-        while remaining() > 0:
+        while time.monotonic() < deadline:
             wanted = gen.send((yield wanted))
     except StopIteration as stop:
         result: Result = stop.value

@@ -6,33 +6,33 @@ import os
 import secrets
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
-from functools import partial
+from collections.abc import Mapping, Sequence
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from .deadline import remaining
-from .pool import Pool
-from .statement import Connection, Statement
-
-_READERS: Final = 15
+from ..files import obstacle
+from .statement import Statement
 
 # SQLite itself, if it is let, looks again after a tenth of a second in the end, and finds that
-# others were faster: some would wait for ever.
-_LOOK_AGAIN_SECONDS: Final = 0.004
+# others were faster: some would wait for ever.  And it counts for each statement anew.
+_BUSY_SECONDS: Final = 0.004
 
 # https://www.sqlite.org/rescode.html
 _LOCKED: Final = "is locked by another process"
 _REASONS: Final = {
     sqlite3.SQLITE_BUSY: _LOCKED,
     sqlite3.SQLITE_LOCKED: _LOCKED,
-    sqlite3.SQLITE_FULL: "disk full",
+    sqlite3.SQLITE_FULL: "disk full: free some space",
     sqlite3.SQLITE_IOERR: "its disk cannot be read or written; it may be full",
-    sqlite3.SQLITE_READONLY: "permission denied to write it; check the owner of file and folder",
+    sqlite3.SQLITE_READONLY: "it cannot be written; check the owner of file and folder",
     sqlite3.SQLITE_NOTADB: "the file is no SQLite database",
     sqlite3.SQLITE_CORRUPT: "the file is damaged",
     sqlite3.SQLITE_CONSTRAINT: "its tables refuse the row; a newer version may have changed them",
+}
+_OF_THE_SYSTEM: Final = {
+    *(sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_PERM),
+    *(sqlite3.SQLITE_AUTH, sqlite3.SQLITE_NOTADB),
 }
 _DUPLICATE: Final = {sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY}
 
@@ -52,77 +52,38 @@ class Version(NamedTuple):
 
 class SQLite:
     """
-    One file, as one process uses it.
-
-    Its threads write in turns, over one connection: those that wait for one another here go on at
-    once, and those that wait for the file's lock, after a few milliseconds.
+    One file.
 
     Args:
         path: The file, which has to be there when it is connected.
-        timeout_seconds: How long a reader waits for another's lock.
     """
 
     error: Final = sqlite3.Error
+    max_connections: Final = 15
+    is_file: Final = True
 
-    def __init__(self, path: Path, *, timeout_seconds: float) -> None:
+    def __init__(self, path: Path) -> None:
         self._path = path
-        connect = partial(_open, path, timeout_seconds=timeout_seconds)
-        self._readers = Pool(connect, size=_READERS)
-        self._writer = Pool(partial(_open, path, timeout_seconds=_LOOK_AGAIN_SECONDS), size=1)
-        # It never writes, so that every commit of others shows.
-        self._watcher = Pool(connect, size=1)
 
-    @contextmanager
-    def reading(self) -> Iterator[Connection]:
-        """Lend a connection on which each statement sees what is committed by then."""
-        with self._readers.connection() as connection:
-            yield connection
+    def connect(self, deadline: float) -> FileConnection:
+        """Open the file."""
+        return _open(self._path, deadline)
 
-    @contextmanager
-    def writing(self, *, durable: bool) -> Iterator[Connection]:
-        """Lend a connection in a transaction that has the write lock from the beginning."""
-        with self._writer.connection() as connection:
-            connection.synchronise("FULL" if durable else "NORMAL")
-            # A lock that is taken at the first write, after a read, fails under contention instead
-            # of waiting.
-            connection.wait_for("BEGIN IMMEDIATE")
-            try:
-                yield connection
-                connection.wait_for("COMMIT")
-            except BaseException:
-                with suppress(sqlite3.Error):
-                    connection.rollback()
-                raise
-
-    @contextmanager
-    def creating(self) -> Iterator[Connection]:
-        """Lend a connection in a transaction, to a file that is created if it is not there."""
-        create_file(self._path)
-        with self.writing(durable=True) as connection:
-            yield connection
+    def create(self, deadline: float) -> None:
+        """Create the file, if it is not there."""
+        create_file(self._path, deadline)
 
     def incarnation(self) -> str:
         """Return what is another for a file that takes this one's place."""
         return str(identity(self._path))
 
-    def version(self) -> Version:
-        """Return what is equal to an earlier one only if nothing was committed in between."""
-        with self._watcher.connection() as connection:
-            try:
-                (number,) = connection.execute("PRAGMA data_version").fetchone()
-            except sqlite3.Error:
-                connection.close()
-                raise
-            return Version(connection.opening, number)
-
-    def close(self) -> None:
-        """Close the idle connections."""
-        for pool in (self._readers, self._writer, self._watcher):
-            pool.close()
-
     def explain(self, error: Exception, *, fix: str) -> str:
         """Say why an operation failed, quoting nothing of the error."""
+        if isinstance(error, sqlite3.DataError):
+            return "unavailable: a parameter cannot be stored"
         code = primary_code(error)
+        if code in _OF_THE_SYSTEM and (found := obstacle(self._path)):
+            return f"unavailable: {found}"
         if code == sqlite3.SQLITE_CANTOPEN:
             return f"cannot be opened; if it is not there, {fix}"
         # SQLite has no code of its own for a missing table or column; from statements that never
@@ -137,9 +98,10 @@ class SQLite:
         return getattr(error, "sqlite_errorcode", 0) in _DUPLICATE
 
 
-class _FileConnection(sqlite3.Connection):
+class FileConnection(sqlite3.Connection):
     """A connection to a file; not to the one that took its place since."""
 
+    deadline: float
     path: Path
     file: tuple[int, int] | None
     opening: object
@@ -148,28 +110,35 @@ class _FileConnection(sqlite3.Connection):
 
     def run(self, statement: Statement, parameters: Mapping[str, object] = {}, /) -> sqlite3.Cursor:
         """Execute a statement."""
-        return self.execute(statement.sqlite, parameters)
+        return self._execute(statement.sqlite, parameters)
 
     def run_many(self, statement: Statement, rows: Sequence[Mapping[str, object]], /) -> None:
         """Execute a statement once for each of *rows*."""
-        self.executemany(statement.sqlite, rows)
+        try:
+            self.executemany(statement.sqlite, rows)
+        except (ValueError, OverflowError):
+            raise sqlite3.DataError("a parameter cannot be stored") from None
 
-    def synchronise(self, mode: str) -> None:
-        """Set how a commit waits for the disk: ``FULL`` outlasts a loss of power."""
+    def begin(self, *, durable: bool) -> None:
+        """Begin a transaction that has the write lock: taken later, it would fail at once."""
+        mode = "FULL" if durable else "NORMAL"  # FULL outlasts a loss of power
         if self.synchronous != mode:
             self.execute(f"PRAGMA synchronous={mode}")
             self.synchronous = mode
+        self._execute("BEGIN IMMEDIATE")
 
-    def wait_for(self, statement: str) -> None:
-        """Execute a statement as soon as others let go of the lock it needs."""
-        while True:
-            try:
-                self.execute(statement)
-            except sqlite3.OperationalError as error:
-                if primary_code(error) != sqlite3.SQLITE_BUSY or remaining() <= 0:
-                    raise
-            else:
-                return
+    def commit(self) -> None:
+        """Commit the transaction."""
+        self._execute("COMMIT")
+
+    def version(self) -> Version:
+        """Return what is equal to an earlier one only if nothing was committed in between."""
+        try:
+            (number,) = self._execute("PRAGMA data_version").fetchone()
+        except sqlite3.Error:
+            self.close()
+            raise
+        return Version(self.opening, number)
 
     def is_idle(self) -> bool:
         """Tell whether it is open, and outside a transaction."""
@@ -184,23 +153,34 @@ class _FileConnection(sqlite3.Connection):
         self.is_open = False
         super().close()
 
+    def _execute(self, sql: str, parameters: Mapping[str, object] = {}) -> sqlite3.Cursor:
+        """Execute *sql* as soon as others release the lock it needs."""
+        while True:
+            try:
+                return self.execute(sql, parameters)
+            except (ValueError, OverflowError):  # a surrogate, quoted by the error; over 63 bits
+                raise sqlite3.DataError("a parameter cannot be stored") from None
+            except sqlite3.OperationalError as error:
+                if primary_code(error) != sqlite3.SQLITE_BUSY or time.monotonic() >= self.deadline:
+                    raise
+
     def __del__(self) -> None:
         # Python closes it as well, but from 3.13 on warns of that: a store that is dropped is done.
         with suppress(sqlite3.Error):
             super().close()
 
 
-def create_file(path: Path) -> None:
+def create_file(path: Path, deadline: float) -> None:
     """Create the file, for its owner only, unless it is there; and switch it to WAL."""
     if not path.exists():
         _create_empty(path)
-    with closing(_open(path, timeout_seconds=0)) as connection:
+    with closing(_open(path, deadline)) as connection:
         # SQLite does not wait for the lock this needs, whatever the busy timeout.
         while True:
             try:
                 connection.execute("PRAGMA journal_mode=WAL").close()
             except sqlite3.OperationalError as error:
-                if primary_code(error) != sqlite3.SQLITE_BUSY or remaining() <= 0:
+                if primary_code(error) != sqlite3.SQLITE_BUSY or time.monotonic() >= deadline:
                     raise
                 time.sleep(0.01)
             else:
@@ -223,17 +203,18 @@ def primary_code(error: object) -> int:
     return code & 0xFF
 
 
-def _open(path: Path, *, timeout_seconds: float) -> _FileConnection:
+def _open(path: Path, deadline: float) -> FileConnection:
     file = identity(path)
     connection = sqlite3.connect(
         # mode=rw: without it, to open a missing file makes an empty one with the umask's mode.
         f"{path.as_uri()}?mode=rw",
         uri=True,
-        timeout=timeout_seconds,
+        timeout=_BUSY_SECONDS,
         isolation_level=None,  # sqlite3 itself begins no transaction
         check_same_thread=False,
-        factory=_FileConnection,
+        factory=FileConnection,
     )
+    connection.deadline = deadline
     connection.path, connection.file, connection.opening = path, file, object()
     return connection
 

@@ -30,8 +30,10 @@ _URL: Final = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 # host [ ":" port ], the host a name, an IPv4 address or an IPv6 address in brackets
-_HOST: Final = re.compile(r"(?:\[(?P<ipv6>[^\]]+)\]|(?P<host>[^:\[\]]*))(?::(?P<port>[0-9]*))?")
+_HOST: Final = re.compile(r"(?:\[(?P<ipv6>[^\]]+)\]|(?P<host>[^:\[\]]*))(?::(?P<port>[0-9]{0,5}))?")
 _HOST_AND_PORT: Final = re.compile(r"([A-Za-z0-9.-]*)(?::([0-9]*))?")
+_MAX_PORT: Final = 65_535
+_SESSION_ATTRS: Final = {"any", "read-write", "read-only", "primary", "standby", "prefer-standby"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +70,7 @@ def parse_url(url: str) -> DatabaseURL:
             (SQLite), or has a password that would show (PostgreSQL).  The text quotes none of it.
     """
     found = _URL.fullmatch(url) if isinstance(url, str) else None
-    if found is None:
+    if found is None or not _is_text(unquote(url)):
         raise ConfigurationError(f"the database url cannot be read; write {URL_FORMS}")
     scheme = found["scheme"]
     if scheme in _SQLITE:
@@ -92,7 +94,8 @@ def _parse_sqlite(found: re.Match[str]) -> DatabaseURL:
 
 def _parse_postgresql(found: re.Match[str]) -> DatabaseURL:
     hosts = [one for one in map(_HOST.fullmatch, found["hosts"].split(",")) if one]
-    if len(hosts) <= found["hosts"].count(","):
+    ports = [int(one["port"]) for one in hosts if one["port"]]
+    if len(hosts) <= found["hosts"].count(",") or not all(0 < one <= _MAX_PORT for one in ports):
         raise ConfigurationError(f"the database url cannot be read; write {URL_FORMS}")
     # The rest of a password with a bare "@" would be taken for the host, and shown.
     if found.string.count("@") > 1:
@@ -103,7 +106,14 @@ def _parse_postgresql(found: re.Match[str]) -> DatabaseURL:
         "dbname": found["database"] or "",
     } | _join_hosts([(one["ipv6"] or one["host"], one["port"] or "") for one in hosts])
     libpq = {name: value for name, value in given.items() if value}
-    return DatabaseURL(shown=_shown(found), libpq=libpq | _parse_query(found["query"] or ""))
+    libpq |= _parse_query(found["query"] or "")
+    several = {1, libpq.get("host", "").count(",") + 1}
+    if (
+        libpq.get("port", "").count(",") + 1 not in several
+        or libpq.get("target_session_attrs", "any") not in _SESSION_ATTRS
+    ):
+        raise bad_query()
+    return DatabaseURL(shown=_shown(found), libpq=libpq)
 
 
 def _parse_query(query: str) -> dict[str, str]:
@@ -119,6 +129,11 @@ def _join_hosts(hosts: list[tuple[str, str]]) -> dict[str, str]:
     if any(port for _, port in hosts):
         joined["port"] = ",".join(port for _, port in hosts)
     return joined
+
+
+def _is_text(url: str) -> bool:
+    """Tell whether files and servers could be named so: no NUL, no surrogate."""
+    return "\0" not in url and not re.search(r"[\ud800-\udfff]", url)
 
 
 def bad_query() -> ConfigurationError:

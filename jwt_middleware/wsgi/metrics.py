@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from .. import events
 from ..errors import AuthError, ConfigurationError, JWTMiddlewareError, UnavailableError
 from ..events import Fields, Name
+from .unread import skip_body
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -348,8 +349,7 @@ class Metrics:
         registry = CollectorRegistry()
         registry.register(self)
         app = make_wsgi_app(registry, disable_compression=True)
-        answer: Iterable[bytes] = app(environ, start_response)
-        return answer
+        return skip_body(environ, app(environ, start_response))
 
 
 _BUCKETS: Final = tuple(

@@ -40,6 +40,8 @@ class _Skipping:
         from cheroot.errors import MaxSizeExceeded  # noqa: PLC0415  it is there: the body is its
         from cheroot.server import SizeCheckWrapper  # noqa: PLC0415
 
+        if hasattr(self._answer, "close"):
+            self._answer.close()
         body = self._body
         # Both: one bounds lines, the other chunks, which are read whole.
         body.rfile = SizeCheckWrapper(body.rfile, MAX_SKIPPED_BYTES)

@@ -240,11 +240,7 @@ class TestInspect:
         assert (result.exit_code, result.stdout) == (1, "")
         assert result.stderr.startswith("Error: malformed_token: ")
 
-    @settings(
-        max_examples=50,
-        deadline=None,
-        suppress_health_check=[HealthCheck.function_scoped_fixture],
-    )
+    @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(st.binary(max_size=300) | st.binary(max_size=300).map(lambda b: forged(b).encode()))
     def test_fails_with_one_line_whatever_it_reads(self, invoke: Invoke, stdin: bytes) -> None:
         result = invoke("token", "inspect", stdin=stdin)

@@ -9,7 +9,7 @@ from webtest import TestApp
 from jwt_middleware import events, wrap
 from jwt_middleware.config import load
 from jwt_middleware.errors import ConfigurationError
-from jwt_middleware.events import Name
+from jwt_middleware.events import Event, Name
 
 from .writing import TRUSTED_FILE, TRUSTED_KEY, app, assert_one_line, jwks, token, write
 
@@ -54,6 +54,71 @@ class TestMetrics:
         assert "/metrics" not in wrapped.mounted
 
 
+class TestProxies:
+    CONFIG = ENDPOINT + "[sessions]\nurl = 'sqlite:///s.db'\n"
+    HOPS = "203.0.113.9, 192.0.2.7, 10.0.0.2"
+
+    @pytest.mark.parametrize(
+        ("text", "client"),
+        [
+            ("", "127.0.0.1"),
+            ("[request]\ntrusted_proxies = 1\n", "10.0.0.2"),
+            ("[login]\ntrusted_proxies = 2\n", "192.0.2.7"),
+            ("[request]\ntrusted_proxies = 2\n[login]\ntrusted_proxies = 2\n", "192.0.2.7"),
+        ],
+    )
+    def test_count_in_all_events(self, folder: Path, text: str, client: str) -> None:
+        config = write(folder, self.CONFIG + text)
+        load(config).build_accounts().create_schema()
+        protected = TestApp(
+            wrap(config, app),
+            extra_environ={"REMOTE_ADDR": "127.0.0.1", "HTTP_X_FORWARDED_FOR": self.HOPS},
+        )
+        heard: list[Event] = []
+        end = events.listen(heard.append)
+        try:
+            protected.get("/", status=401)
+            protected.get("/", headers={"Authorization": f"Bearer {token()}"})
+            login = {"account": "ann@example.com", "secret": "wrong", "type": "email"}
+            protected.post_json("/token", login, status=401)
+            protected.post_json("/token", {}, status=400)
+        finally:
+            end()
+        assert [one.fields["client"] for one in heard if "client" in one.fields] == [client] * 4
+
+    def test_are_not_two_numbers(self, folder: Path) -> None:
+        text = "[request]\ntrusted_proxies = 1\n[login]\ntrusted_proxies = 2\n"
+        with pytest.raises(ConfigurationError, match=r"login\.trusted_proxies: differs"):
+            wrap(write(folder, self.CONFIG + text), app)
+
+
+class TestHealth:
+    def test_is_off_by_default(self, folder: Path) -> None:
+        assert not [path for path in wrap(write(folder, ""), app).mounted if "health" in path]
+
+    def test_checks_all_parts(self, folder: Path) -> None:
+        sessions = "[sessions]\nurl = 'sqlite:///s.db'\n"
+        config = write(folder, ENDPOINT + sessions + "[health]\npath = '/health'\n")
+        protected = TestApp(wrap(config, app))
+        parts = {"keys": "ok", "revocations": "ok", "sessions": "ok", "revocations_age_seconds": 0}
+        assert protected.get("/health/live").json == {"status": "live"}
+        assert protected.get("/health", status=503).json == {
+            "status": "unavailable", **parts, "accounts": "unavailable",
+        }  # fmt: skip
+        load(config).build_accounts().create_schema()
+        protected = TestApp(wrap(config, app))
+        assert protected.get("/health").json == {"status": "ready", **parts, "accounts": "ok"}
+
+    def test_of_a_follower_is_that_of_its_revocations(self, folder: Path) -> None:
+        sessions = "[sessions]\nurl = 'sqlite:///s.db'\n"
+        config = write(folder, sessions + "[health]\npath = '/ready'\nlive_path = '/live'\n")
+        answer = TestApp(wrap(config, app)).get("/ready", status=503)
+        assert answer.json == {
+            "status": "unavailable", "keys": "ok", "revocations": "unavailable",
+            "revocations_age_seconds": None,
+        }  # fmt: skip
+
+
 class TestEnviron:
     def test_maps_claims_of_each_issuer(self, folder: Path) -> None:
         (folder / "jwks.json").write_text(jwks(TRUSTED_KEY))
@@ -95,9 +160,19 @@ class TestEnviron:
             ENDPOINT + "[metrics]\npath = '/token'", ["metrics.path '/token'"], id="taken"
         ),
         pytest.param("[metrics]\ndirectory = 'no'", ["metrics.directory", "folder"], id="folder"),
+        pytest.param("[health]", ["health.path: is missing"], id="no health"),
+        pytest.param("[health]\npath = '/h*'", ["health.path '/h*' must be one"], id="health"),
+        pytest.param(
+            ENDPOINT + "[health]\npath = '/h'\nlive_path = '/token'",
+            ["health.live_path: path '/token' is taken"],
+            id="taken by logins",
+        ),
         pytest.param("[environ]\nREMOTE_USER = 'a'", ["environ: REMOTE_USER: must"], id="key"),
         pytest.param("[environ]\nHTTP_X_A = 1", ["environ.HTTP_X_A: must be"], id="claim"),
         pytest.param("environ = 1", ["environ: must be a table"], id="no table"),
+        pytest.param(
+            "[request]\ntrusted_proxies = 17", ["request.trusted_proxies must"], id="proxies"
+        ),
         pytest.param("[serve]\nworker = 1", ["serve.worker: ", "workers?"], id="serve"),
     ],
 )

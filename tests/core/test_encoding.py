@@ -297,7 +297,6 @@ JSON_FRAGMENTS = [
 _FRAGMENTS = st.lists(st.sampled_from(JSON_FRAGMENTS), max_size=12).map(b"".join)
 
 
-@settings(max_examples=1_000, deadline=None)
 @given(_DOCUMENTS | _damaged() | _FRAGMENTS | st.binary(max_size=40))
 @example(b"[" * 33)
 @example(rb'{"\ud800":1}')
@@ -317,7 +316,6 @@ def test_agrees_with_a_slow_reader(document: bytes) -> None:
     assert outcome(parse_json, document) == outcome(reference, document)
 
 
-@settings(max_examples=500, deadline=None)
 @given(st.floats(allow_nan=False, allow_infinity=False))
 def test_reads_each_float_exactly(number: float) -> None:
     for text in (repr(number), f"{number:.17e}", f"{number:.30e}", f"{number:.3f}"):

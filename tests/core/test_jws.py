@@ -8,7 +8,7 @@ from typing import Any
 
 import jwt
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from jwt_middleware.core.encoding import encode_base64url
@@ -322,7 +322,6 @@ headers = st.dictionaries(
 )
 
 
-@settings(max_examples=200, deadline=None)
 @given(st.one_of(st.text(), st.text(alphabet="ab.-_=é\ud800"), json_values, st.binary()))
 def test_splits_or_raises_malformed(token: Any) -> None:
     try:
@@ -332,7 +331,6 @@ def test_splits_or_raises_malformed(token: Any) -> None:
     assert b".".join((jws.header, jws.payload, jws.signature)).decode() == token
 
 
-@settings(max_examples=200, deadline=None)
 @given(st.one_of(st.binary(), st.binary().map(encode_base64url), headers.map(header_segment)))
 def test_parses_a_header_or_raises_invalid_token(segment: bytes) -> None:
     try:
@@ -342,7 +340,6 @@ def test_parses_a_header_or_raises_invalid_token(segment: bytes) -> None:
     assert header.alg in ALGORITHMS
 
 
-@settings(max_examples=200, deadline=None)
 @given(st.one_of(st.binary(), st.binary().map(encode_base64url), json_values.map(header_segment)))
 def test_decodes_an_object_or_raises_malformed(segment: bytes) -> None:
     try:

@@ -93,17 +93,18 @@ class TestHitRatio:
         assert hit_ratio(TokenCache(self.SIZE, UNBOUNDED), in_turn(tokens, 4)) == 1
 
     @pytest.mark.parametrize(
-        "requests",
+        "draw",
         [
-            pytest.param(zipf(100_000, 1.0, 200_000), id="zipf 1.0 of 100,000"),
-            pytest.param(zipf(100_000, 0.8, 200_000), id="zipf 0.8 of 100,000"),
-            pytest.param(zipf(11_000, 0.8, 100_000), id="zipf 0.8 of 11,000"),
-            pytest.param(zipf(11_000, 0.0, 100_000), id="uniform of 11,000"),
-            pytest.param(with_scans(zipf(20_000, 1.0, 60_000), 50, 50), id="zipf and scans"),
-            pytest.param(in_turn(11_000, 3), id="11,000 in turn"),
+            pytest.param(lambda: zipf(100_000, 1.0, 100_000), id="zipf 1.0 of 100,000"),
+            pytest.param(lambda: zipf(100_000, 0.8, 100_000), id="zipf 0.8 of 100,000"),
+            pytest.param(lambda: zipf(11_000, 0.8, 60_000), id="zipf 0.8 of 11,000"),
+            pytest.param(lambda: zipf(11_000, 0.0, 60_000), id="uniform of 11,000"),
+            pytest.param(lambda: with_scans(zipf(20_000, 1.0, 40_000), 50, 50), id="zipf, scans"),
+            pytest.param(lambda: in_turn(11_000, 3), id="11,000 in turn"),
         ],
     )
-    def test_is_at_most_two_hundredths_below_lru(self, requests: Sequence[str]) -> None:
+    def test_is_at_most_two_hundredths_below_lru(self, draw: Callable[[], list[str]]) -> None:
+        requests = draw()
         ratio = hit_ratio(TokenCache(self.SIZE, UNBOUNDED), requests)
         assert ratio >= lru_hit_ratio(self.SIZE, requests) - 0.02
 

@@ -16,7 +16,10 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 from prometheus_client import CollectorRegistry
+from webtest import TestApp
+from werkzeug.exceptions import NotFound
 
+from jwt_middleware import wrap
 from jwt_middleware.cli import gunicorn_server, main
 from jwt_middleware.config import load
 from jwt_middleware.events import LEVELS, Fields, Name, emit
@@ -132,6 +135,13 @@ class TestDeploy:
         assert invoke(*shlex.split(before[1])).exit_code == 0
         assert invoke(*shlex.split(command[1])).exit_code == 0
         assert given["bind"] == "unix:/run/myapp/socket"
+
+    def test_the_answer_of_a_probe_is_that_of_an_app(self, invoke: Invoke) -> None:
+        [table] = [one for one in blocks("deploy.md", "toml") if "[health]" in one]
+        config = Path("jwt.toml")
+        config.write_text(config.read_text() + table)
+        answer = TestApp(wrap(config, NotFound())).get("/health", status=503)
+        assert f"\n{answer.text}\n" in (DOCS / "deploy.md").read_text()
 
     def test_systemd_knows_the_unit(self, tmp_path: Path) -> None:
         if shutil.which("systemd-analyze") is None:

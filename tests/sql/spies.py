@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from jwt_middleware.sql.pool import Pool
-from jwt_middleware.sql.postgresql import _BoundedConnection
-from jwt_middleware.sql.sqlite import _FileConnection
+from jwt_middleware.sql.database import Pool
+from jwt_middleware.sql.postgresql import BoundedConnection
+from jwt_middleware.sql.sqlite import FileConnection
 from jwt_middleware.sql.statement import Statement
 
 
@@ -29,7 +29,7 @@ def counted_statements() -> Iterator[list[str]]:
         return counted
 
     with pytest.MonkeyPatch.context() as patch:
-        for kind in (_BoundedConnection, _FileConnection):
+        for kind in (BoundedConnection, FileConnection):
             for name in ("run", "run_many"):
                 patch.setattr(kind, name, counting(getattr(kind, name)))
         yield words
@@ -39,19 +39,19 @@ def counted_statements() -> Iterator[list[str]]:
 def counted_connections() -> Iterator[Callable[[], int]]:
     """Tell how many connections are lent at a moment in the block."""
     lent = 0
-    take, put_back = Pool._take, Pool._put_back
+    take, put_back = Pool.take, Pool.put_back
 
-    def counted_take(self: Pool[Any]) -> Any:
+    def counted_take(self: Pool, deadline: float) -> Any:
         nonlocal lent
         lent += 1
-        return take(self)
+        return take(self, deadline)
 
-    def counted_put_back(self: Pool[Any], connection: Any) -> None:
+    def counted_put_back(self: Pool, connection: Any) -> None:
         nonlocal lent
         lent -= 1
         put_back(self, connection)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Pool, "_take", counted_take)
-        patch.setattr(Pool, "_put_back", counted_put_back)
+        patch.setattr(Pool, "take", counted_take)
+        patch.setattr(Pool, "put_back", counted_put_back)
         yield lambda: lent

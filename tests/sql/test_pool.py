@@ -1,18 +1,23 @@
 from __future__ import annotations
 
 import threading
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
+from typing import Any, cast
 
 import pytest
 
 from jwt_middleware.errors import PoolExhaustedError
-from jwt_middleware.sql.deadline import within
-from jwt_middleware.sql.pool import Pool
+from jwt_middleware.sql.database import Pool
 
 
 class Connection:
-    def __init__(self) -> None:
+    deadline = 0.0
+
+    def __init__(self, deadline: float) -> None:
+        self.made_by = deadline
         self.works = True
         self.closed = False
 
@@ -26,74 +31,95 @@ class Connection:
         self.closed = True
 
 
+def a_pool(size: int, connect: Callable[[float], Connection] = Connection) -> Pool:
+    return Pool(cast(Any, connect), size=size)
+
+
+@contextmanager
+def lent(pool: Pool, seconds: float = 30) -> Iterator[Connection]:
+    connection = pool.take(time.monotonic() + seconds)
+    try:
+        yield cast(Connection, connection)
+    finally:
+        pool.put_back(connection)
+
+
 def test_lends_the_last_used_one_first() -> None:
-    pool = Pool(Connection, size=2)
-    with pool.connection() as first, pool.connection() as second:
+    pool = a_pool(2)
+    with lent(pool) as first, lent(pool) as second:
         assert first is not second
-    with pool.connection() as again:
+    with lent(pool) as again:
         assert again is first
 
 
+def test_every_operation_has_a_deadline_of_its_own() -> None:
+    pool = a_pool(1)
+    first = cast(Connection, pool.take(5.0))
+    assert first.made_by == 5.0
+    pool.put_back(cast(Any, first))
+    assert pool.take(7.0).deadline == 7.0
+
+
 def test_closes_what_came_back_broken() -> None:
-    pool = Pool(Connection, size=1)
-    with pool.connection() as broken:
+    pool = a_pool(1)
+    with lent(pool) as broken:
         broken.works = False
     assert broken.closed
-    with pool.connection() as another:
+    with lent(pool) as another:
         assert another is not broken
 
 
 def test_closes_what_broke_while_it_was_idle() -> None:
-    pool = Pool(Connection, size=1)
-    with pool.connection() as broken:
+    pool = a_pool(1)
+    with lent(pool) as broken:
         pass
     broken.works = False
-    with pool.connection() as another:
+    with lent(pool) as another:
         assert another is not broken
     assert broken.closed
 
 
 def test_lends_no_more_than_its_size_until_the_deadline() -> None:
-    pool = Pool(Connection, size=2)
+    pool = a_pool(2)
     with ExitStack() as held:
         for _ in range(2):
-            held.enter_context(pool.connection())
-        with within(0.01), pytest.raises(PoolExhaustedError):
-            held.enter_context(pool.connection())
-    with pool.connection(), pool.connection():
+            held.enter_context(lent(pool))
+        with pytest.raises(PoolExhaustedError):
+            held.enter_context(lent(pool, 0.01))
+    with lent(pool, 0), lent(pool, 0):
         pass
 
 
 def test_a_place_comes_back_when_connecting_fails() -> None:
     errors = [OSError("down")]
 
-    def connect() -> Connection:
+    def connect(deadline: float) -> Connection:
         if errors:
             raise errors.pop()
-        return Connection()
+        return Connection(deadline)
 
-    pool = Pool(connect, size=1)
-    with pytest.raises(OSError, match="down"), pool.connection():
+    pool = a_pool(1, connect)
+    with pytest.raises(OSError, match="down"), lent(pool):
         pass
-    with within(0), pool.connection():
+    with lent(pool, 0):
         pass
 
 
 def test_threads_are_served_in_the_order_of_their_arrival() -> None:
-    pool = Pool(Connection, size=1)
+    pool = a_pool(1)
     served: list[int] = []
 
     def use(number: int) -> None:
-        with within(30), pool.connection():
+        with lent(pool):
             served.append(number)
 
     threads = [threading.Thread(target=use, args=[number]) for number in range(8)]
-    with pool.connection():
+    with lent(pool):
         for waiting, thread in enumerate(threads, 1):
             thread.start()
-            while len(pool._places._waiting) < waiting:
+            while len(pool._waiting) < waiting:
                 pass
-    with within(30), pool.connection():  # it comes back at once, and has to wait for the others
+    with lent(pool):  # it comes back at once, and has to wait for the others
         served.append(8)
     for thread in threads:
         thread.join()
@@ -101,11 +127,11 @@ def test_threads_are_served_in_the_order_of_their_arrival() -> None:
 
 
 def test_places_that_many_threads_give_up_are_not_lost() -> None:
-    pool = Pool(Connection, size=2)
+    pool = a_pool(2)
 
     def use(number: int) -> bool:
         try:
-            with within(0.0001 * (number % 7)), pool.connection():
+            with lent(pool, 0.0001 * (number % 7)):
                 return True
         except PoolExhaustedError:
             return False
@@ -113,17 +139,17 @@ def test_places_that_many_threads_give_up_are_not_lost() -> None:
     with ThreadPoolExecutor(16) as threads:
         outcomes = [*threads.map(use, range(2_000))]
     assert any(outcomes)
-    with within(0), pool.connection(), pool.connection():
+    with lent(pool, 0), lent(pool, 0):
         pass
 
 
 def test_closes_what_is_idle() -> None:
-    pool = Pool(Connection, size=2)
-    with pool.connection() as held:
-        with pool.connection() as idle:
+    pool = a_pool(2)
+    with lent(pool) as held:
+        with lent(pool) as idle:
             pass
         pool.close()
         assert idle.closed
         assert not held.closed
-    with pool.connection() as again:
+    with lent(pool) as again:
         assert again is held

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import gc
+import math
 import os
 import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,6 @@ from typing import Any
 import pytest
 
 from jwt_middleware.sessions.stores.sql.store import SQLSessions
-from jwt_middleware.sql.deadline import within
 from jwt_middleware.sql.sqlite import create_file
 
 LOCKS = """if True:
@@ -46,8 +47,8 @@ def test_who_opens_the_file_while_it_is_created_keeps_the_locks(
     monkeypatch.setattr(os, "open", open_slowly)
     other = threading.Thread(target=lock_as_soon_as_it_is_there)
     other.start()
-    with suppress(sqlite3.OperationalError), within(0.1):  # it is locked, as it should be
-        create_file(path)
+    with suppress(sqlite3.OperationalError):  # it is locked, as it should be
+        create_file(path, time.monotonic() + 0.1)
     assert locked.wait(30)
     try:
         ended = subprocess.run(
@@ -60,8 +61,8 @@ def test_who_opens_the_file_while_it_is_created_keeps_the_locks(
 
 
 def test_a_file_is_created_for_its_owner_and_leaves_no_other(tmp_path: Path) -> None:
-    create_file(tmp_path / "sessions.db")
-    create_file(tmp_path / "sessions.db")
+    create_file(tmp_path / "sessions.db", math.inf)
+    create_file(tmp_path / "sessions.db", math.inf)
     assert [one.name for one in tmp_path.iterdir()] == ["sessions.db"]
     assert (tmp_path / "sessions.db").stat().st_mode & 0o777 == 0o600
 
@@ -77,7 +78,7 @@ def test_a_file_that_somebody_else_creates_first_is_left_alone(
         create(new, name)
 
     monkeypatch.setattr(os, "link", link)
-    create_file(path)
+    create_file(path, math.inf)
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute("SELECT name FROM sqlite_master").fetchall() == [("theirs",)]
     assert [one.name for one in tmp_path.iterdir()] == ["sessions.db"]

@@ -11,7 +11,7 @@ from jwt_middleware.sql.urls import parse_url
 
 
 @pytest.mark.parametrize(
-    ("url", "mend"),
+    ("url", "fix"),
     [
         pytest.param("", "write sqlite:///accounts.db", id="empty"),
         pytest.param("accounts.db", "write sqlite:///accounts.db", id="path"),
@@ -34,10 +34,19 @@ from jwt_middleware.sql.urls import parse_url
         pytest.param("sqlite://ann:hunter2@/a.db", "bad query", id="user-of-a-file"),
         pytest.param("postgresql://ann:hunter2@h/db?hunter2=1", "bad query", id="libpq-unknown"),
         pytest.param("postgresql://ann:hunter2@[::1/db", "write sqlite", id="open-bracket"),
+        pytest.param("postgresql://ann:hunter2@h:0/db", "write sqlite", id="port-0"),
+        pytest.param("postgresql://ann:hunter2@h:65536/db", "write sqlite", id="port-too-high"),
+        pytest.param("postgresql://ann:hunter2@h,/db?port=1,2,3", "bad query", id="ports"),
+        pytest.param("postgresql://ann:hunter2@h\0/db", "write sqlite", id="nul"),
+        pytest.param("postgresql://ann:hunter2@h/\udc80", "write sqlite", id="surrogate"),
+        pytest.param("postgresql://ann:hunter2%00@h/db", "write sqlite", id="escaped-nul"),
+        pytest.param("postgresql://h/db?password=hunter2%00", "write sqlite", id="nul-in-query"),
+        pytest.param("postgresql://h/db?target_session_attrs=x", "bad query", id="attrs"),
+        pytest.param("sqlite:///a\0b.db", "write sqlite", id="nul-in-a-path"),
     ],
 )
-def test_a_bad_url_names_the_mend_and_not_the_password(url: Any, mend: str) -> None:
-    with pytest.raises(ConfigurationError, match=mend) as raised:
+def test_a_bad_url_names_the_fix_and_not_the_password(url: Any, fix: str) -> None:
+    with pytest.raises(ConfigurationError, match=fix) as raised:
         SQLAccounts(url)
     assert "hunter2" not in str(raised.value)
     assert "ter2" not in repr(raised.value.__context__)

@@ -71,6 +71,12 @@ def test_a_longer_or_broken_body_ends_the_connection(body: bytes) -> None:
     assert connection.tell() <= MAX_SKIPPED_BYTES + io.DEFAULT_BUFFER_SIZE
 
 
+def test_the_answer_is_closed() -> None:
+    answer = io.BytesIO(b"answer")
+    skip_body(environ(b"0\r\n\r\n"), answer).close()  # type: ignore[attr-defined]
+    assert answer.closed
+
+
 @pytest.mark.parametrize(
     "given",
     [

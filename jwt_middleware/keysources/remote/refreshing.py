@@ -172,6 +172,18 @@ class RefreshedKeys:
             self._wait_for(flight)
         return self._usable_keys(flights)
 
+    def peek(self) -> KeySet:
+        """
+        Return the same as :meth:`current` without waiting, and start the fetch that is due.
+
+        Raises:
+            UnavailableError: There are no keys yet, or none that are good.
+        """
+        flights, held = self._flights.get(), self._held
+        if held is None or self._clock() >= held.refresh_at:
+            self._start(flights, flights.join_refresh(self._clock()))
+        return self._usable_keys(flights)
+
     def refreshed(self, kid: str | None) -> KeySet:
         """
         Return the keys after another look, for which there is one fetch per *cooldown_seconds*.

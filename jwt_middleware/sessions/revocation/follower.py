@@ -7,13 +7,14 @@ import math
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Final
 
 from ...bounds import check_seconds
 from ...core.revocation import RevocationSource
 from ...errors import UnavailableError
-from ...events import Name, emit
 from ...fork import PerProcess
+from ..clock import Clock, ClockSetError, SettledTime, TimedStore, clock_of
 from ..store import TIMEOUT_SECONDS, Cursor, SessionStore
 from .live import LiveRevocations
 
@@ -44,7 +45,8 @@ class Revocations(RevocationSource):
             the store are followed.
         max_delay_seconds: How late this process may learn of a revocation, 0 to 60; 0 asks the
             store for every request.
-        clock: Returns seconds since the Unix epoch.
+        clock: Returns seconds since the Unix epoch; a store that hosts share has its own, which
+            decides.
         monotonic: Returns seconds that never go back, the same for all processes of a machine.
 
     Raises:
@@ -63,7 +65,9 @@ class Revocations(RevocationSource):
         check_seconds("max_delay_seconds", max_delay_seconds, maximum=60)
         self.store = store
         self._max_delay_seconds = max_delay_seconds
-        self._clock = clock
+        self._clock = clock_of(store, clock)
+        self._now = 0.0
+        self._settled = SettledTime()
         self._monotonic = monotonic
         # All of it may be inherited by a fork; only a lock may not, which another thread may hold.
         self._lock = PerProcess(threading.Lock)
@@ -97,6 +101,11 @@ class Revocations(RevocationSource):
     def covers(self, claims: Mapping[str, object], /) -> bool:
         """Tell the same by what :meth:`current` has just read."""
         return self._live.covers(claims)
+
+    def token_clock(self, host_clock: Clock) -> Clock:
+        """Return what tells the time without waiting for the store, once it has been asked."""
+        store = self.store
+        return store.store_clock.latest if isinstance(store, TimedStore) else host_clock
 
     def current(self) -> object:
         """
@@ -146,21 +155,19 @@ class Revocations(RevocationSource):
         if begun < self._retry_at:
             raise UnavailableError(self._down)
         try:
+            with suppress(ClockSetError):
+                self._now = self._clock()
             self._asked_at = self._read_all(begun)
         except UnavailableError as error:
-            if self._down is None:
-                emit(Name.STORE_LOST, store=repr(self.store), detail=str(error))
             self._down = str(error)
             self._retry_at = self._monotonic() + _RETRY_SECONDS
             self._ask_at = min(self._retry_at, self._asked_at + self._max_delay_seconds)
             raise
-        if self._down is not None:
-            emit(Name.STORE_BACK, store=repr(self.store))
         self._down = None
         self._ask_at = self._asked_at + self._max_delay_seconds / 2
         if self._asked_at <= self._changed_at:  # it may have been asked just before the change
             self._ask_at = -math.inf
-        self._live.forget_expired(self._clock())
+        self._live.forget_expired(self._now, before=self._settled(self._now))
 
     def _read_all(self, begun: float) -> float:
         """Read until there is no more; return when the store was asked last."""

@@ -10,10 +10,11 @@ from itertools import islice
 from typing import Final
 
 from ...core.trust import MAX_LEEWAY_SECONDS
-from ...errors import ConfigurationError
+from ...errors import ConfigurationError, UnavailableError
 from ..store import Kind, Revocation, qualified
 
 _MINUTE_SECONDS: Final = 60
+_NAMED: Final = frozenset({"token", "session"})
 _PARTS_AT_ONCE: Final = 256
 _SUBJECTS_AT_ONCE: Final = 1000
 
@@ -39,13 +40,23 @@ class LiveRevocations:
         return len(self._names) + len(self._subjects)
 
     def update(self, revocations: Iterable[Revocation]) -> None:
-        """Add some, or make those that are there last longer."""
+        """
+        Add some, or make those that are there last longer.
+
+        Raises:
+            UnavailableError: One is of a kind that only a newer version knows.
+        """
         for kind, key, revoked_at, expires_at in revocations:
             if kind == "subject":
                 known_at, known_until = self._subjects.get(key, (0, 0))
                 self._subjects[key] = max(revoked_at, known_at), max(expires_at, known_until)
-            else:
+            elif kind in _NAMED:
                 self._names.add(f"{kind}:{key}", minute=expires_at // _MINUTE_SECONDS)
+            else:
+                raise UnavailableError(
+                    f"there are revocations of the kind {kind[:20]!a}, which this version does not"
+                    " know: upgrade wsgi-jwt-middleware on this host"
+                )
 
     def covers(self, claims: Mapping[str, object]) -> bool:
         """Tell whether the verified token with these claims is revoked."""
@@ -76,15 +87,22 @@ class LiveRevocations:
         # session, if it has one, tells; this is for those whose session the store has lost.
         return issued_at < revoked_at or (issued_at == revoked_at and not in_session)
 
-    def forget_expired(self, now: float) -> None:
-        """Forget some of what has expired; in small steps, and not more than once a second."""
-        if now < self._forget_at:
+    def forget_expired(self, now: float, *, before: float | None = None) -> None:
+        """
+        Forget some of what has expired; in small steps, and not more than once a second.
+
+        Args:
+            now: Seconds since the Unix epoch.
+            before: What had expired then; by default *now*.
+        """
+        before = now if before is None else before
+        if self._forget_at - 1 <= now < self._forget_at:
             return
         self._forget_at = now + 1
-        self._names.forget_before(int(now) // _MINUTE_SECONDS, parts=_PARTS_AT_ONCE)
+        self._names.forget_before(int(before) // _MINUTE_SECONDS, parts=_PARTS_AT_ONCE)
         looked_at = [*islice(self._to_look_at, _SUBJECTS_AT_ONCE)]
         for subject in looked_at:
-            if now >= self._subjects[subject][1]:
+            if before >= self._subjects[subject][1]:
                 del self._subjects[subject]
         if not looked_at:
             self._to_look_at = iter([*self._subjects])

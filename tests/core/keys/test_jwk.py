@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from jwt_middleware.core.encoding import encode_base64url
@@ -177,7 +177,6 @@ names = st.sampled_from(
 )
 
 
-@settings(max_examples=300, deadline=None)
 @given(
     st.sampled_from([OCT, RSA, EC, EC521, OKP, {}]),
     st.dictionaries(names, values, max_size=3),
@@ -195,7 +194,6 @@ def test_reads_any_jwk_or_raises_configuration_error(
     assert key.can_sign or key.can_verify
 
 
-@settings(max_examples=100, deadline=None)
 @given(st.one_of(values, st.text(), st.binary(), st.dictionaries(st.text(), values)))
 def test_reads_any_object_or_raises_configuration_error(jwk: Any) -> None:
     with pytest.raises(ConfigurationError):

@@ -10,15 +10,17 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import islice
-from typing import Any, Final, TypeVar, cast, get_args
+from typing import Any, Final, NamedTuple, TypeVar, cast
 
 from redis import Redis, ResponseError
 
 from ....core.payload import JWTPayload
 from ....core.scope import valid_scopes
 from ....core.trust import MAX_LEEWAY_SECONDS
-from ....errors import ConfigurationError
+from ....errors import ConfigurationError, UnavailableError
+from ....sql.versions import FIRST, SchemaVersion
 from ...attempts import CHECKED_WITHIN_SECONDS, Attempt, Reservation
+from ...clock import StoreClock
 from ...session import Session
 from ...store import (
     DEFAULT_MAX_PER_SUBJECT,
@@ -31,6 +33,7 @@ from ...store import (
     Revocation,
     Rotation,
     Use,
+    place,
     qualified,
 )
 from . import scripts
@@ -39,13 +42,14 @@ from .server import RedisServer
 T = TypeVar("T")
 
 _PAGE_SIZE: Final = 500
-_KINDS: Final[Mapping[str, Kind]] = {kind: kind for kind in get_args(Kind)}
 _TEXTS: Final = ("subject", "auth", "scope", "ac_type")
 _TIMES: Final = ("created_at", "used_at", "expires_at", "ends_at", "tokens_until")
 _MAX_LIFETIME_SECONDS: Final = 10**10  # some 300 years; a server counts milliseconds in 63 bits
 
 
 MAX_SKEW_SECONDS: Final = 2
+
+VERSION: Final = SchemaVersion("sessions", 2, oldest=FIRST, package="0.1.0")
 
 
 def _read_configuration(client: Redis) -> tuple[str | None, str | None, str | None, float]:
@@ -91,6 +95,7 @@ class RedisSessions:
         self._server = RedisServer(url)
         # The braces make the slot of a cluster depend on nothing else of a key.
         self._at = f"{{{prefix}}}"
+        self.store_clock: StoreClock = StoreClock(self._ask_time, store=str(self._server))
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self._server)!r})"
@@ -118,6 +123,14 @@ class RedisSessions:
             yield "nothing is persisted: a restart ends all sessions: set appendonly yes"
         if abs(off) > MAX_SKEW_SECONDS:
             yield f"the server's clock is {off:+.0f} s from this host's: set both by NTP"
+
+    def seconds_ahead(self) -> float:
+        """Return how far this host's clock is ahead of the server's; asks it."""
+        return self.store_clock.seconds_ahead()
+
+    def schema_version(self) -> int:
+        """Return the version of what is stored, once the first use has written it."""
+        return self._ask_version()[1].version
 
     def add(self, session: Session, *, max_per_subject: int = DEFAULT_MAX_PER_SUBJECT) -> None:
         """Record a new session."""
@@ -191,9 +204,11 @@ class RedisSessions:
 
     def changes(self, since: Cursor | None, *, limit: int) -> Changes:
         """Return revocations that were recorded after *since*."""
-        store, number = since or ("", 0)
-        identity = secrets.token_hex(8)
-        return self._run(scripts.CHANGES, store, number, limit, identity, read=_changes)
+        page = self._page(since, limit=limit)
+        number, lost = place(since, page.head, page.tag_then)
+        if since is not None and number != since.number:  # from the first on
+            page = self._page(None, limit=limit)
+        return Changes(page.revocations, page.cursor, page.is_last, lost)
 
     def prune(self, *, now: float, limit: int) -> int:
         """Remove some of what has expired or been ended; attempts expire by themselves."""
@@ -250,8 +265,23 @@ class RedisSessions:
         while cursor != 0:
             cursor = self._server.ask(partial(_delete_page, cursor or 0, pattern))
 
+    def _ask_time(self) -> float:
+        seconds, stored = self._ask_version()
+        try:
+            VERSION.check(stored)
+        except UnavailableError as error:
+            raise UnavailableError(f"{self._server}: {error}") from None
+        return seconds
+
+    def _ask_version(self) -> tuple[float, SchemaVersion]:
+        return self._run(scripts.CLOCK, *VERSION[1:], read=_time_and_version)
+
+    def _page(self, since: Cursor | None, *, limit: int) -> _Page:
+        number, head = (0, 0) if since is None else (since.number, since.head)
+        return self._run(scripts.CHANGES, number, head, limit, read=_page)
+
     def _run(self, script: scripts.Script, *args: str | bytes | int, read: Callable[[Any], T]) -> T:
-        return self._server.run(script, self._at, *args, read=read)
+        return self._server.run(script, self._at, *args, secrets.token_hex(8), read=read)
 
     def _find(self, sids: Sequence[str]) -> Sequence[Session | None]:
         found = self._run(scripts.FIND, *sids, read=_pairs)
@@ -339,6 +369,12 @@ def _use(answer: Sequence[bytes]) -> Use:
     return Use(Outcome(outcome.decode()), salt, _str(address))
 
 
+def _time_and_version(answer: Sequence[bytes]) -> tuple[float, SchemaVersion]:
+    seconds, microseconds, version, oldest, package = answer
+    stored = SchemaVersion(VERSION.part, int(version), int(oldest), _str(package))
+    return int(seconds) + int(microseconds) / 1e6, stored
+
+
 def _strs(answer: Sequence[bytes]) -> Sequence[str]:
     return [_str(one) for one in answer]
 
@@ -347,15 +383,34 @@ def _pairs(answer: Sequence[Sequence[bytes]]) -> Sequence[Mapping[bytes, bytes]]
     return [dict(zip(one[::2], one[1::2], strict=True)) for one in answer]
 
 
-def _changes(answer: tuple[bytes, bytes, bytes, int]) -> Changes:
-    identity, number, entries, complete = answer
-    revocations = [_revocation(entry) for entry in json.loads(_str(entries))]
-    return Changes(revocations, Cursor(identity.decode(), int(number)), complete == 1)
+class _Page(NamedTuple):
+    revocations: Sequence[Revocation]
+    head: Cursor
+    tag_then: str
+    last: int | None
+
+    @property
+    def is_last(self) -> bool:
+        return self.last is None
+
+    @property
+    def cursor(self) -> Cursor:
+        return self.head if self.last is None else self.head._replace(number=self.last)
+
+
+def _page(answer: tuple[bytes, int, bytes, bytes, bytes, bytes | None]) -> _Page:
+    identity, number, tag, tag_then, entries, last = answer
+    return _Page(
+        [_revocation(entry) for entry in json.loads(_str(entries))],
+        Cursor(identity.decode(), number, number, tag.decode()),
+        tag_then.decode(),
+        None if last is None else int(last),
+    )
 
 
 def _revocation(entry: str) -> Revocation:
     revoked_at, expires_at, kind, key = entry.split(":", 3)
-    return Revocation(_KINDS[kind], key, int(revoked_at), int(expires_at))
+    return Revocation(cast(Kind, kind), key, int(revoked_at), int(expires_at))
 
 
 def _nothing(_: object) -> None:

@@ -16,6 +16,7 @@ from ....sql.database import Database, Schema
 from ....sql.statement import Connection, Statement
 from ....sql.urls import DatabaseURL
 from ...attempts import Attempt, Reservation
+from ...clock import StoreClock
 from ...session import Session
 from ...store import (
     DEFAULT_MAX_PER_SUBJECT,
@@ -32,7 +33,7 @@ from ...store import (
 )
 from .attempts import Attempts
 from .log import Follower, record
-from .tables import TABLES, escape, fill, old_subject_hashes, subject_hash, unescape
+from .tables import TABLES, VERSION, escape, fill, old_subject_hashes, subject_hash, unescape
 
 _PAGE_SIZE: Final = 500
 _BORN: Final = 10
@@ -183,11 +184,14 @@ class SQLSessions:
         fix = _FIX if creates_tables else _FIX_FOLLOWER
         self._database = Database(
             url,
-            schema=Schema(tables=TABLES, fill=fill, fix=fix),
+            schema=Schema(tables=TABLES, version=VERSION, fill=fill, fix=fix),
             timeout_seconds=TIMEOUT_SECONDS,
             creates_tables=creates_tables,
         )
-        self._follower = Follower(self._database)
+        self.store_clock: StoreClock = StoreClock(
+            self._database.time, store=f"database {self._database}"
+        )
+        self._follower = Follower(self._database, creates_tables=creates_tables)
         self._attempts = Attempts(self._database)
 
     def __repr__(self) -> str:
@@ -200,6 +204,14 @@ class SQLSessions:
     def close(self) -> None:
         """Close this process's idle connections.  The next use connects again."""
         self._database.close()
+
+    def seconds_ahead(self) -> float:
+        """Return how far this host's clock is ahead of the database's; asks it."""
+        return self.store_clock.seconds_ahead()
+
+    def schema_version(self) -> int:
+        """Return the version of the tables."""
+        return self._database.schema_version()
 
     def add(self, session: Session, *, max_per_subject: int = DEFAULT_MAX_PER_SUBJECT) -> None:
         """Record a new session, durably."""

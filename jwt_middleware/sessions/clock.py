@@ -1,0 +1,243 @@
+"""
+What time it is for all hosts that share a store: the store's.
+
+Times that one host writes and another compares are of one clock, whatever the hosts' own say.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Final, NamedTuple, Protocol, runtime_checkable
+
+from ..errors import UnavailableError
+from ..events import Name, emit
+
+logger: logging.Logger = logging.getLogger(__name__)
+
+Clock = Callable[[], float]
+"""Returns seconds."""
+
+MAX_SKEW_SECONDS: Final = 2.0
+"""How far a host's clock may be from the store's before that is logged."""
+
+MAX_AHEAD_SECONDS: Final = 60.0
+"""How far a stored time may be ahead: what is later was written by a clock that was wrong."""
+
+_MEASURED_EVERY_SECONDS: Final = 10.0
+_SET_SECONDS: Final = 0.25  # a clock that moves as far by itself was set
+_MAX_ERROR_SECONDS: Final = 0.5
+_GOOD_ERROR_SECONDS: Final = 0.01  # a first answer has waited for a connection
+_TRIES: Final = 2
+_JUMP_SECONDS: Final = 60.0
+_JUMP_LASTS_SECONDS: Final = 10.0
+_SETTLED_SECONDS: Final = 60.0
+
+
+class ClockSetError(UnavailableError):
+    """The clock of a store was set, and which time is right will show in some seconds."""
+
+
+class _Sample(NamedTuple):
+    """
+    One measurement.
+
+    Attributes:
+        offset: Of the store's clock from this machine's monotonic one.
+        error: How far that may be off.
+        taken_at: When, by the monotonic clock.
+        host_offset: Of the host's clock from the monotonic one.
+    """
+
+    offset: float
+    error: float
+    taken_at: float
+    host_offset: float
+
+
+class StoreClock:
+    """
+    The clock of a store, as this process knows it.
+
+    It is asked every ten seconds, and at once when the host's clock was set; in between, a clock
+    counts on that no one can set.  A store's clock that jumps is followed once it has stayed there
+    for ten seconds, and until then there is no time.  A host's clock that is off is logged: once,
+    and again when that changes.
+
+    Args:
+        ask: Returns the store's time.
+        store: Its name, for the log.
+        clock: The host's.
+        monotonic: Seconds that never go back, the same for all processes of a machine.
+    """
+
+    def __init__(
+        self,
+        ask: Clock,
+        *,
+        store: str,
+        clock: Clock | None = None,
+        monotonic: Clock | None = None,
+    ) -> None:
+        self._ask = ask
+        self._store = store
+        self._clock = clock or _host_time
+        self._monotonic = monotonic or _steady
+        # May be inherited by a fork: the monotonic clock is the machine's.
+        self._sample: _Sample | None = None
+        self._jumped: _Sample | None = None  # to where, and when that was noticed
+        self._logged = 0.0
+
+    def __call__(self) -> float:
+        """
+        Return the store's time.
+
+        Raises:
+            ClockSetError: It was set just now.
+            UnavailableError: It has to be asked, and is unavailable.
+        """
+        sample, steady = self._sample, self._monotonic()
+        if sample is None or self._is_outdated(sample, steady):
+            sample = self._measure()
+            steady = self._monotonic()
+        return steady + sample.offset
+
+    def latest(self) -> float:
+        """Return the same without asking again, as long as it has been asked once."""
+        sample = self._sample
+        return self() if sample is None else self._monotonic() + sample.offset
+
+    def seconds_ahead(self) -> float:
+        """
+        Return how far the host's clock is ahead of the store's; asks it.
+
+        Raises:
+            UnavailableError: The store is unavailable.
+        """
+        sample = self._measure()
+        return sample.host_offset - sample.offset
+
+    def _is_outdated(self, sample: _Sample, steady: float) -> bool:
+        if not 0 <= steady - sample.taken_at < _MEASURED_EVERY_SECONDS:
+            return True
+        return abs(self._clock() - steady - sample.host_offset) > _SET_SECONDS
+
+    def _measure(self) -> _Sample:
+        sample = self._take_sample()
+        for _ in range(_TRIES):
+            if sample.error <= _GOOD_ERROR_SECONDS:
+                break
+            sample = min(sample, self._take_sample(), key=_error)
+        if sample.error > _MAX_ERROR_SECONDS:
+            raise UnavailableError(f"{self._store} tells its time too slowly")
+        ahead, last = sample.host_offset - sample.offset, self._sample
+        if last is not None and last.error < sample.error >= abs(last.offset - sample.offset):
+            # Nothing says that the clock was set, and the last one was measured better.
+            sample = sample._replace(offset=last.offset, error=last.error)
+        if last is not None:
+            self._check_jump(last, sample)
+        self._sample = sample
+        self._log(ahead)
+        return sample
+
+    def _check_jump(self, last: _Sample, sample: _Sample) -> None:
+        if abs(sample.offset - last.offset) <= _JUMP_SECONDS:
+            self._jumped = None
+            return
+        since = self._jumped
+        if since is None or abs(sample.offset - since.offset) > _JUMP_SECONDS:
+            since = self._jumped = sample
+        if sample.taken_at < since.taken_at + _JUMP_LASTS_SECONDS:
+            raise ClockSetError(
+                f"the clock of {self._store} was set by {sample.offset - last.offset:+.0f} s:"
+                f" it is used again once it has stayed there for {_JUMP_LASTS_SECONDS:.0f} s"
+            )
+        self._jumped = None
+
+    def _take_sample(self) -> _Sample:
+        began = self._monotonic()
+        seconds = self._ask()
+        host, ended = self._clock(), self._monotonic()
+        offset = seconds - (began + ended) / 2
+        return _Sample(offset, (ended - began) / 2, ended, host - ended)
+
+    def _log(self, ahead: float) -> None:
+        known = self._logged
+        if abs(ahead - known) <= max(MAX_SKEW_SECONDS, abs(known) / 10):
+            return
+        if abs(ahead) <= MAX_SKEW_SECONDS:
+            self._logged = 0.0
+            logger.info("the clock of %s agrees with that of %s again", _host(), self._store)
+            return
+        self._logged = ahead
+        emit(
+            Name.CLOCK_SKEW,
+            store=self._store,
+            detail=f"the clock of the host {_host()} is {abs(ahead):.0f} s"
+            f" {'ahead of' if ahead > 0 else 'behind'} the store's, which decides: set it by NTP",
+        )
+
+
+@runtime_checkable
+class TimedStore(Protocol):
+    """
+    A store that hosts share, and that has a clock of its own.
+
+    Attributes:
+        store_clock: That clock.
+    """
+
+    store_clock: StoreClock
+
+
+def clock_of(store: object, host_clock: Clock = time.time) -> Clock:
+    """
+    Return what tells the time by which all users of *store* decide.
+
+    Args:
+        store: Where what is compared with the time is kept.
+        host_clock: For a store that has no clock, because no other host shares it.
+    """
+    return store.store_clock if isinstance(store, TimedStore) else host_clock
+
+
+class SettledTime:
+    """
+    A time that a clock has told at least a minute ago, and not taken back.
+
+    For what destroys: a clock that jumps ahead for a moment removes nothing.
+    """
+
+    def __init__(self) -> None:
+        self._settled, self._pending = 0.0, float("inf")
+
+    def __call__(self, now: float) -> float:
+        """Return that time, now that the clock tells *now*; 0 in the first minute."""
+        if now < self._pending:
+            self._settled, self._pending = min(self._settled, now), now
+        elif now >= self._pending + _SETTLED_SECONDS:
+            self._settled, self._pending = self._pending, now
+        return self._settled
+
+
+def _error(sample: _Sample) -> float:
+    return sample.error
+
+
+def _host_time() -> float:
+    return time.time()
+
+
+# Seconds that never go back, and go on while the machine sleeps where the system has such a clock.
+_steady: Final[Clock] = (
+    partial(time.clock_gettime, time.CLOCK_BOOTTIME)
+    if hasattr(time, "CLOCK_BOOTTIME")
+    else time.monotonic
+)
+
+
+def _host() -> str:
+    return socket.gethostname()

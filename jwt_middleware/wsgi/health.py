@@ -1,0 +1,204 @@
+"""Health: whether a worker can serve, for the probes of proxies and orchestrators."""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from ..core.verifier import TokenVerifier
+from ..errors import ConfigurationError, MethodNotAllowedError, UnavailableError
+from ..events import clean
+from ..fork import PerProcess
+from ..keysources.remote.refreshing import RefreshedKeys
+from ..sessions import Revocations, Sessions
+from ..sessions.store import TIMEOUT_SECONDS
+from .paths import read_path
+from .responses import Responses, send_json
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+logger: logging.Logger = logging.getLogger("jwt_middleware")
+
+REMEMBERED_SECONDS: Final = 1.0
+"""How long an answer is given again: probes, of any number, load no store more than that."""
+OVERDUE_SECONDS: Final = 10.0
+"""After which a check that has not ended counts as failed."""
+
+Check = Callable[[], object]
+
+_MEMBERS: Final = frozenset({"status", "revocations_age_seconds"})
+
+
+class _Report(NamedTuple):
+    """
+    What a check has found.
+
+    Attributes:
+        reasons: Of each part, why it is unavailable; empty if it is not.
+        age_seconds: Since the revocations were read; ``None`` before that.
+        is_checked: Whether there was a check at all.
+    """
+
+    reasons: Mapping[str, str]
+    age_seconds: int | None = None
+    is_checked: bool = True
+
+
+class _Last:
+    """The last report of a process, and until when it is given again."""
+
+    def __init__(self, report: _Report) -> None:
+        self.report = report
+        self.until = -math.inf
+        self.lock = threading.Lock()
+
+
+class Health:
+    """
+    Answers probes at two paths of its own, without a token.
+
+    *path* is readiness: 200 if requests and logins can be decided now, else 503; its JSON says
+    which part is unavailable, and nothing more: why is in the log.  *live_path* is liveness: 200
+    for as long as the worker answers.  It checks nothing, as no restart brings a store back.
+
+    A worker checks once a second at most, one request at a time.  Each part ends within its own
+    deadline, and none is begun a second after the first.
+
+    Args:
+        verifier: Whose issuers must have keys.
+        sessions: Whose store must take writes, and tell its revocations.
+        revocations: What follows the store of another service instead.
+        parts: Further parts by name; each is called without arguments, and raises if it is
+            unavailable.
+        path: Of readiness.
+        live_path: Of liveness; by default *path* and ``/live``.
+        responses: Style of the answers to other methods than GET and HEAD.
+        monotonic: Returns seconds that never go back.
+
+    Raises:
+        ConfigurationError: A path is unusable, or a part no callable.
+    """
+
+    def __init__(
+        self,
+        *,
+        verifier: TokenVerifier,
+        sessions: Sessions | None = None,
+        revocations: Revocations | None = None,
+        parts: Mapping[str, Check] = MappingProxyType({}),
+        path: str = "/health",
+        live_path: str | None = None,
+        responses: Responses | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.path = path
+        self.live_path: str = f"{path.rstrip('/')}/live" if live_path is None else live_path
+        for name, one in (("path", path), ("live_path", self.live_path)):
+            if not one.isascii() or "*" in one or one == "/" or not read_path(one).canonical:
+                raise ConfigurationError(f"{name} {one!r} must be one path, like /health")
+        if path == self.live_path:
+            raise ConfigurationError("live_path must be another path than path")
+        self._verifier = verifier
+        self._revocations = revocations if sessions is None else sessions.revocations
+        self._is_of_one_process = sessions is not None and sessions.store.single_process
+        self._checks: dict[str, Check] = {"keys": self._check_keys}
+        if self._revocations is not None:
+            self._checks["revocations"] = self._revocations.current
+        if sessions is not None:
+            # A write that changes nothing; what reads is the check of the revocations.
+            self._checks["sessions"] = partial(_write_nothing, sessions)
+        for name, check in parts.items():
+            if not callable(check) or name in {*self._checks, *_MEMBERS}:
+                raise ConfigurationError(f"parts.{name} must be callable, and of a name of its own")
+            self._checks[name] = check
+        self._responses = responses if responses is not None else Responses()
+        self._monotonic = monotonic
+        self._unknown = _Report(dict.fromkeys(self._checks, "not checked"), is_checked=False)
+        self._last = PerProcess(lambda: _Last(self._unknown))
+
+    @property
+    def paths(self) -> Iterable[str]:
+        """The exact values of ``PATH_INFO`` that it answers at."""
+        return self.path, self.live_path
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer one probe."""
+        if environ["REQUEST_METHOD"] not in {"GET", "HEAD"}:
+            refused = MethodNotAllowedError(allowed=["GET", "HEAD"])
+            return self._responses.refuse(refused, environ, start_response)
+        if environ.get("PATH_INFO") == self.live_path:
+            return send_json(environ, start_response, 200, (), {"status": "live"})
+        return self._answer(self._report(), environ, start_response)
+
+    def _answer(
+        self, report: _Report, environ: WSGIEnvironment, start_response: StartResponse
+    ) -> Iterable[bytes]:
+        reasons = {**report.reasons}
+        if environ.get("wsgi.multiprocess") and self._is_of_one_process:
+            reasons["sessions"] = "sessions in memory are not shared with the other workers"
+        is_ready = not any(reasons.values())
+        members: dict[str, object] = {"status": "ready" if is_ready else "unavailable"}
+        members |= {part: "unavailable" if why else "ok" for part, why in reasons.items()}
+        if self._revocations is not None:
+            members["revocations_age_seconds"] = report.age_seconds
+        headers = [] if is_ready else [("Retry-After", "1")]
+        return send_json(environ, start_response, 200 if is_ready else 503, headers, members)
+
+    def _report(self) -> _Report:
+        """Return the last report, or a new one if that is over and no other request makes it."""
+        last, now = self._last.get(), self._monotonic()
+        if now >= last.until and last.lock.acquire(blocking=False):
+            try:
+                report = self._check()
+                _log_change(last.report, report)
+                last.report, last.until = report, self._monotonic() + REMEMBERED_SECONDS
+            finally:
+                last.lock.release()
+        return last.report if now < last.until + OVERDUE_SECONDS else self._unknown
+
+    def _check(self) -> _Report:
+        reasons = {**self._unknown.reasons}
+        deadline = self._monotonic() + TIMEOUT_SECONDS
+        for part, check in self._checks.items():
+            if self._monotonic() < deadline:  # else what is left is not checked
+                reasons[part] = _reason_of(check)
+        age = math.inf if self._revocations is None else self._revocations.seconds_behind()
+        return _Report(reasons, None if age == math.inf else int(age))
+
+    def _check_keys(self) -> None:
+        for trusted in self._verifier.trusted.values():
+            keys = trusted.keys
+            # The first fetch may take longer than a probe: the next one finds what it brought.
+            keys.peek() if isinstance(keys, RefreshedKeys) else keys.current()
+
+
+def _write_nothing(sessions: Sessions) -> None:
+    sessions.store.end("health", issuer=sessions.issuer.issuer, now=time.time())
+
+
+def _reason_of(check: Check) -> str:
+    try:
+        check()
+    except UnavailableError as error:
+        return str(error)
+    except Exception as error:  # noqa: BLE001  of the application's own parts, any
+        return type(error).__name__  # its text may hold a secret
+    return ""
+
+
+def _log_change(before: _Report, report: _Report) -> None:
+    failing = {part: why for part, why in report.reasons.items() if why}
+    if before.is_checked and failing.keys() == {p for p, why in before.reasons.items() if why}:
+        return
+    if failing:
+        lines = "; ".join(f"{part}: {clean(why)}" for part, why in failing.items())
+        logger.warning("not ready: %s", lines)
+    else:
+        logger.info("ready")
