@@ -123,4 +123,10 @@ def test_every_recipe_is_run() -> None:
         for heading, language, code in blocks(page)
         if language == "python"
     }
-    assert recipes == {*PAGES, "Factories", "Account verifiers in the app's context"}
+    assert recipes == {
+        *PAGES,
+        "Account verifiers in the app's context",
+        "Behind a proxy",
+        "Factories",
+        "Mounted below a prefix",
+    }
