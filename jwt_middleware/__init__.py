@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from .sessions import SessionStore as SessionStore
     from .sessions.stores.redis.store import RedisSessions as RedisSessions
     from .sessions.stores.sql.store import SQLSessions as SQLSessions
+    from .wsgi.cors import CORS as CORS
     from .wsgi.environ import get_claims as get_claims
     from .wsgi.environ import get_scopes as get_scopes
     from .wsgi.metadata import WellKnown as WellKnown
@@ -75,6 +76,7 @@ else:
     _ON_DEMAND = {
         "AccountLookup": ".accounts",
         "AccountVerifier": ".accounts",
+        "CORS": ".wsgi.cors",
         "ClientForm": ".endpoint.forms",
         "ClientType": ".accounts",
         "ClientTypeEnum": ".core.payload",
@@ -133,6 +135,7 @@ else:
 
 
 __all__ = [
+    "CORS",
     "AccountLookup",
     "AccountVerifier",
     "AuthError",

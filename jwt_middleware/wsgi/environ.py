@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ..core.claim_path import find_claim, parse_path, scopes_of
 from ..errors import ConfigurationError
 from ..events import Fields
+from .address import shown_client
 from .bearer import environ_key
 from .request import WATCHED_KEYS
 
@@ -80,12 +81,12 @@ def get_scopes(environ: WSGIEnvironment) -> frozenset[str]:
     return scopes_of(get_claims(environ) or {}) if scopes is None else frozenset(scopes)
 
 
-def describe(environ: WSGIEnvironment) -> Fields:
+def describe(environ: WSGIEnvironment, trusted_proxies: int = 0) -> Fields:
     """Return what an event says of a request: no query, and no header."""
     return {
         "method": environ["REQUEST_METHOD"],
         "path": environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", ""),
-        "client": environ.get("REMOTE_ADDR", ""),
+        "client": shown_client(environ, trusted_proxies),
     }
 
 
