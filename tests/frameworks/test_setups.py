@@ -15,9 +15,8 @@ from jwt_middleware import wrap
 from jwt_middleware.config.loading import from_environment
 from jwt_middleware.testing import TestApp
 
-from .pages import blocks, run
+from .pages import FLASK, FRAMEWORKS, by_heading, run
 
-FLASK = "frameworks/flask.md"
 LOGIN = {"account": "ann@example.com", "secret": "correct horse", "type": "email"}
 VERIFIERS = '\n[endpoint]\nverifiers = { email = "shop:verify" }\n'
 
@@ -69,7 +68,7 @@ def with_logins(here: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.usefixtures("with_logins")
 def test_a_mount_is_protected_inside_and_around() -> None:
-    made = run("frameworks.md", "Mounted below a prefix")
+    made = run(FRAMEWORKS, "Mounted below a prefix")
     around = wrap("jwt.toml", DispatcherMiddleware(made.site, {"/shop": made.shop}))
     for app, endpoint in ((made.app, "/shop/token"), (around, "/token")):
         client = TestApp(app)
@@ -82,17 +81,13 @@ def test_a_mount_is_protected_inside_and_around() -> None:
 
 
 def test_a_proxy_is_told_on_either_side(with_logins: Path) -> None:
-    (settings,) = [
-        code
-        for heading, language, code in blocks("frameworks.md")
-        if (heading, language) == ("Behind a proxy", "toml")
-    ]
+    settings = by_heading(FRAMEWORKS)["Behind a proxy", "toml"].text
     more = 'lookups = { email = "shop:find" }\n[sessions]\nurl = "memory://"\n'
     rule = '[[rules]]\npath = "/me"\nscopes = ["me"]\n'
     with (with_logins / "jwt.toml").open("a") as file:
         file.write(more + settings + rule)
-    inside = run("frameworks.md", "Behind a proxy")
-    bare = run("frameworks.md", "Behind a proxy").shop
+    inside = run(FRAMEWORKS, "Behind a proxy")
+    bare = run(FRAMEWORKS, "Behind a proxy").shop
     outside = ProxyFix(
         wrap("jwt.toml", bare.wsgi_app.app), x_for=1, x_proto=1, x_host=1, x_prefix=1
     )

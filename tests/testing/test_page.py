@@ -12,7 +12,9 @@ import pytest
 
 from jwt_middleware.testing import BadToken
 
-from ..frameworks.pages import DOCS, blocks
+from ..docs.pages import ROOT, blocks
+
+PAGE = "docs/testing.md"
 
 SHOP = """
 from flask import Flask
@@ -87,10 +89,9 @@ def test_the_suite_of_the_page_passes(tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.touch(mode=0o600)
     secret.write_text("a secret of thirty-two bytes or more\n")
-    for _, language, code in blocks("testing.md"):
-        if language == "python":
-            name = code.partition("\n")[0].removeprefix("# ")
-            (tmp_path / name).write_text(code)
+    for block in blocks(PAGE):
+        assert block.file is not None
+        (tmp_path / block.file).write_text(block.text)
     assert f"{10 + len(BadToken)} passed" in suite(tmp_path)
 
 
@@ -102,6 +103,6 @@ def test_a_suite_that_names_the_plugin_has_loaded_nothing(tmp_path: Path) -> Non
 
 
 def test_the_page_lists_every_bad_token() -> None:
-    page = (DOCS / "testing.md").read_text("utf-8")
+    page = (ROOT / PAGE).read_text("utf-8")
     rows = re.findall(r"^\| `([A-Z_]+)` \|.*\| (\d+) `(\w+)` \|$", page, re.MULTILINE)
     assert rows == [(bad.name, str(bad.status), bad.bearer_error) for bad in BadToken]
