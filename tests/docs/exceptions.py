@@ -37,8 +37,9 @@ EXCEPTIONS: Final[tuple[tuple[str, str, str, str], ...]] = (
     ("docs/deploy.md", "sh", "sqlite3 accounts.db", f"{_SERVICE}: in a folder that has them"),
     ("docs/events.md", "", "", f"{_SERVICE}: fields and events; the lines are of no one request"),
     ("docs/frameworks.md", "*", "", "tests/frameworks/test_recipes.py: each in an app of its own"),
-    ("docs/frameworks/flask.md", "*", "", "tests/frameworks/test_flask.py"),
+    ("docs/frameworks/flask.md", "*", "", "tests/frameworks/test_recipes.py, and test_setups.py"),
     ("docs/frameworks/django.md", "*", "", "tests/frameworks/test_django.py"),
+    ("docs/testing.md", "*", "", "tests/testing/test_page.py: as a suite of its own"),
     (
         "docs/speed.md",
         "sh",
