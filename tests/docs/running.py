@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import os
 import re
+import shlex
 import shutil
 import signal
 import socket
@@ -15,14 +16,17 @@ import tokenize
 import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from hashlib import sha256
 from io import StringIO
 from pathlib import Path
 from typing import Any, Final
 
+from click.testing import CliRunner
 from cryptography.hazmat.primitives.asymmetric import ec
 from jwt.algorithms import ECAlgorithm
 
+from jwt_middleware.cli import main
 from jwt_middleware.config import load
 from jwt_middleware.keysources.ring import rotation
 
@@ -34,6 +38,7 @@ START_SECONDS: Final = 60
 STOP_SECONDS: Final = 30
 STEP_SECONDS: Final = 0.05
 
+_SCRIPTS: Final = Path(sys.executable).parent
 _APP: Final = Path(__file__).parent / "myapp"
 # What a fragment is completed by, unless it is there: a setting or table, and its text.
 _TOP_LEVEL: Final = {
@@ -52,6 +57,8 @@ _NEEDS: Final = {
     "sessions": ("endpoint", "accounts"),
     "login": ("sessions", "endpoint", "accounts"),
 }
+# Our own command without a shell's syntax is run in this process: an import each takes longer.
+_OURS: Final = re.compile(r"jwt-middleware [^|<>$&;`\n]*")
 _PLACEHOLDER: Final = re.compile(r"([\w.-]*)…")
 
 
@@ -202,6 +209,33 @@ def _make_directory(directory: Path, *, is_ring: bool) -> None:
 # --- Commands -------------------------------------------------------------------------------------
 
 
+def _run(text: str, *, cwd: Path, env: Mapping[str, str]) -> str:
+    ran = subprocess.run(
+        ["bash", "-ec", text],
+        cwd=cwd,
+        env=env,
+        input=f"{SECRET}\n",
+        capture_output=True,
+        check=False,
+        text=True,
+        timeout=120,
+    )
+    assert ran.returncode == 0, f"{text}\n{ran.stdout}{ran.stderr}"
+    return ran.stdout
+
+
+@cache
+def _pip(text: str) -> str:
+    """Have pip resolve what it would install, from what is installed; the same once."""
+    options = {
+        "PIP_DRY_RUN": "1",
+        "PIP_NO_INDEX": "1",
+        "PIP_NO_BUILD_ISOLATION": "0",  # which pip reads as "no isolation"
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+    }
+    return _run(f"{_SCRIPTS}/{text}", cwd=ROOT, env={**os.environ, **options})
+
+
 class Shell:
     """
     Runs the commands of a page in its folder, one after another.
@@ -217,16 +251,7 @@ class Shell:
         self.output: str = ""
         self._server: subprocess.Popen[bytes] | None = None
         self._placeholders: dict[str, str] = {}
-        scripts = str(Path(sys.executable).parent)
-        self._environ = {
-            **environ,
-            "PATH": f"{scripts}{os.pathsep}{environ['PATH']}",
-            # pip resolves from what is installed, and installs nothing.
-            "PIP_DRY_RUN": "1",
-            "PIP_NO_INDEX": "1",
-            "PIP_NO_BUILD_ISOLATION": "0",  # which pip reads as "no isolation"
-            "PIP_DISABLE_PIP_VERSION_CHECK": "1",
-        }
+        self._environ = {**environ, "PATH": f"{_SCRIPTS}{os.pathsep}{environ['PATH']}"}
 
     def run(self, command: Command) -> None:
         """Run a command, and compare what it prints."""
@@ -234,20 +259,20 @@ class Shell:
         if command.serves:
             self._serve(text)
             return
-        ran = subprocess.run(
-            ["bash", "-ec", text],
-            cwd=ROOT if text.startswith("pip ") else self.folder,
-            env=self._environ,
-            input=f"{SECRET}\n",
-            capture_output=True,
-            check=False,
-            text=True,
-            timeout=120,
-        )
-        assert ran.returncode == 0, f"{text}\n{ran.stdout}{ran.stderr}"
-        self.output = ran.stdout
+        self.output = self._invoke(text) if _OURS.fullmatch(text) else self._bash(text)
         if command.output is not None:
             self.compare(command.output)
+
+    def _invoke(self, text: str) -> str:
+        arguments = shlex.split(text, comments=True)[1:]
+        result = CliRunner(catch_exceptions=False).invoke(main, arguments, input=f"{SECRET}\n")
+        assert result.exit_code == 0, f"{text}\n{result.output}"
+        return result.stdout
+
+    def _bash(self, text: str) -> str:
+        if text.startswith("pip "):
+            return _pip(text)
+        return _run(text, cwd=self.folder, env=self._environ)
 
     def compare(self, shown: str) -> None:
         """Compare the last output, and remember what placeholders stand for."""
