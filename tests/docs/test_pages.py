@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -86,6 +87,9 @@ def test_configurations_are_built(page: str, folder: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(
+    not (shutil.which("curl") and shutil.which("bash")), reason="needs curl and bash"
+)
 @pytest.mark.parametrize("page", [page for page in pages() if has_commands(page)])
 def test_commands_do_what_the_page_shows(page: str, folder: Path) -> None:
     namespace: dict[str, Any] = {"__name__": "page"}
