@@ -53,6 +53,8 @@ class Name(StrEnum):
     RING_ROTATED = "ring.rotated"
     STORE_LOST = "store.lost"
     STORE_BACK = "store.back"
+    STORE_UNSAFE = "store.unsafe"
+    REVOCATIONS_LOST = "revocations.lost"
     CLOCK_SKEW = "clock.skew"
     CONFIGURATION_LOADED = "configuration.loaded"
 
@@ -66,6 +68,8 @@ LEVELS: Final[Mapping[Name, int]] = dict.fromkeys(Name, logging.INFO) | {
     Name.TOKEN_REPLAYED: logging.WARNING,
     Name.KEYS_FAILED: logging.WARNING,
     Name.STORE_LOST: logging.ERROR,
+    Name.STORE_UNSAFE: logging.ERROR,
+    Name.REVOCATIONS_LOST: logging.ERROR,
     Name.CLOCK_SKEW: logging.ERROR,
 }
 """The level at which each is logged."""

@@ -12,10 +12,11 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from .histories import WAYS, remove_log, travel
 from .kills import Victims
 from .outages import FAULTS, suffer
 from .propagation import crowd, measure
-from .stores import STORES, opened, running
+from .stores import STORES, SQLiteStore, opened, running
 from .worker_kills import kill_workers
 
 
@@ -48,6 +49,7 @@ def _results(name: str, given: argparse.Namespace) -> Iterator[tuple[str, object
             outage = suffer(store, fault, Path(folder), seconds=given.seconds)
             good = not (outage.lost or outage.unexpected or outage.unrecorded)
             yield f"{fault} for {given.seconds:g} s", outage, good
+    yield from _histories(name)
     for grace in (10, 0):
         with running(name) as store:
             crowded = crowd(store.url, uses=50, grace_seconds=grace)
@@ -56,6 +58,19 @@ def _results(name: str, given: argparse.Namespace) -> Iterator[tuple[str, object
     with running(name) as store:
         delays = measure(name, store.url, times=given.times)
         yield "known elsewhere after", delays, delays.longest <= 1.0
+
+
+def _histories(name: str) -> Iterator[tuple[str, object, bool]]:
+    for way in WAYS[name]:
+        for busy in (False, True):
+            with running(name) as store, tempfile.TemporaryDirectory() as folder:
+                past = travel(store, way, Path(folder), busy=busy)
+                what = f"back in time: {way}{', busy' if busy else ''}"
+                yield what, past, past.ignored == 0 and past.reported > 0
+    with running(name) as store, tempfile.TemporaryDirectory() as folder:
+        if isinstance(store, SQLiteStore):
+            lost = remove_log(store, Path(folder))
+            yield "-wal removed", lost, lost.gone == 0 and lost.reported > 0
 
 
 if __name__ == "__main__":

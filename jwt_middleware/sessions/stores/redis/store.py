@@ -107,20 +107,30 @@ class RedisSessions:
         """Close this process's idle connections.  The next use connects again."""
         self._server.close()
 
-    def doubts(self) -> Iterator[str]:
+    def losses(self) -> Iterator[str]:
         """
         Yield what of the server's configuration would lose sessions or revocations.
 
         Raises:
             UnavailableError: The store is unavailable.
         """
-        began = time.time()
-        policy, saves, appends, seconds = self._server.ask(_read_configuration)
-        off = seconds - (began + time.time()) / 2
+        policy, saves, appends, _ = self._server.ask(_read_configuration)
         if policy not in {None, "noeviction"}:
             yield f"maxmemory-policy is {policy}: the server may drop sessions: set noeviction"
         if saves == "" and appends == "no":
             yield "nothing is persisted: a restart ends all sessions: set appendonly yes"
+
+    def doubts(self) -> Iterator[str]:
+        """
+        Yield :meth:`losses`, and whether the server's clock is off.
+
+        Raises:
+            UnavailableError: The store is unavailable.
+        """
+        yield from self.losses()
+        began = time.time()
+        *_, seconds = self._server.ask(_read_configuration)
+        off = seconds - (began + time.time()) / 2
         if abs(off) > MAX_SKEW_SECONDS:
             yield f"the server's clock is {off:+.0f} s from this host's: set both by NTP"
 
