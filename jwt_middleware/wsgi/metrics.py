@@ -12,7 +12,9 @@ over all files: of those of processes that ended as well, so that no counter goe
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
+import logging
 import mmap
 import os
 import re
@@ -26,6 +28,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from .. import events
 from ..errors import AuthError, ConfigurationError, JWTMiddlewareError, UnavailableError
 from ..events import Fields, Name
+from ..files import writing
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -33,6 +36,8 @@ if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
 
     from ..core.verifier import TokenVerifier
+
+logger: logging.Logger = logging.getLogger("jwt_middleware")
 
 # The first three are counted by the middleware itself.
 REMEMBERED: Final = 0
@@ -170,26 +175,36 @@ class Counts:
 
     def _open(self) -> None:
         """Begin at 0, or where an earlier process of the same number ended."""
+        self.slots = [0] * len(self.series)
         if self.directory is None:
-            self.slots = [0] * len(self.series)
             return
+        try:
+            with writing(self.directory):
+                self.slots = self._mapped(self.directory)
+        except ConfigurationError as error:  # counts are not worth a service that does not start
+            logger.error("this process is not counted: %s", error)  # noqa: TRY400  one line
+
+    def _mapped(self, directory: Path) -> MutableSequence[int]:
         head = json.dumps([[one.name, one.labels, one.kind] for one in self.series]).encode()
         head += b" " * (-(len(head) + 1) % _SLOT_BYTES) + b"\n"
-        file = self.directory / f"jwt_middleware_{os.getpid()}.counts"
+        file = directory / f"jwt_middleware_{os.getpid()}.counts"
         size = len(head) + _SLOT_BYTES * len(self.series)
         descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             if os.pread(descriptor, len(head), 0) != head:
                 os.ftruncate(descriptor, 0)
-                os.ftruncate(descriptor, size)
-                os.pwrite(descriptor, head, 0)
+                # All of it: to write where a file has a hole, on a full disk, is a SIGBUS.
+                if os.pwrite(descriptor, head.ljust(size, b"\0"), 0) < size:
+                    os.ftruncate(descriptor, 0)
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             mapped = mmap.mmap(descriptor, size)
         finally:
             os.close(descriptor)
-        self.slots = memoryview(mapped)[len(head) :].cast("Q")  # type: ignore[assignment]
+        slots = memoryview(mapped)[len(head) :].cast("Q")
         for place, one in enumerate(self.series):
             if one.kind != "counter":
-                self.slots[place] = 0
+                slots[place] = 0
+        return slots  # type: ignore[return-value]
 
 
 def _read(file: Path) -> Iterator[tuple[Series, int]]:
