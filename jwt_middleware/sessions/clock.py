@@ -85,6 +85,8 @@ class StoreClock:
         self._store = store
         self._clock = clock or _host_time
         self._monotonic = monotonic or _steady
+        self._quick = monotonic or time.monotonic  # stands while the machine sleeps
+        self._quick_offset: float | None = None
         # May be inherited by a fork: the monotonic clock is the machine's.
         self._sample: _Sample | None = None
         self._jumped: _Sample | None = None  # to where, and when that was noticed
@@ -113,14 +115,15 @@ class StoreClock:
         Args:
             ask: Called before it is, to have the store asked.
         """
-        monotonic = self._monotonic
+        quick = self._quick
 
         def latest() -> float:
-            sample = self._sample
-            if sample is None:
+            offset = self._quick_offset
+            if offset is None:
                 ask()
-                sample = self._sample or self._measure()
-            return monotonic() + sample.offset
+                self()
+                return latest()
+            return quick() + offset
 
         return latest
 
@@ -152,6 +155,7 @@ class StoreClock:
         if last is not None:
             self._check_jump(last, sample)
         self._sample = sample
+        self._quick_offset = sample.offset + self._monotonic() - self._quick()
         self._log(ahead)
         return sample
 
