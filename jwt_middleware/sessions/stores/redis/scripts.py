@@ -426,3 +426,6 @@ if succeeded == '1' and leaf ~= '' then
     redis.call('PEXPIRE', leaves, math.ceil(known_seconds * 1000))
 end
 """)
+
+READING: Final = frozenset({FIND, CHANGES, END})
+"""Those that may succeed on a server that takes no writes: an unknown session is not ended."""
