@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 
 from ..config import load
-from ..disk import writing
+from ..files import writing
 from .providers import PROVIDERS
 from .template import render
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from ..endpoint.limits import DEFAULT_ACCOUNT_DRIP, ClientAddresses, LoginLimits, LoginThrottle
+from ..endpoint.limits import DEFAULT_ACCOUNT_DRIP, LoginLimits, LoginThrottle
 from ..sessions import MemorySessions, Revocations, Sessions, SessionStore
 from ..sessions.attempts import Drip
 from ..sessions.revocation.follower import DEFAULT_MAX_DELAY_SECONDS
@@ -184,7 +184,7 @@ class LoginSettings(Section):
             guarantee.
         max_per_address: Of version 0.1: sets ``address`` and ``site``.
         window_seconds: Of version 0.1: in which these two are counted; by default 60.
-        trusted_proxies: How many proxies of your own each request has passed, up to 16.
+        trusted_proxies: The same as that of ``[request]``, where that is left out.
     """
 
     known: tuple[int, float] | None = setting(drip, None, unset=_DEFAULTS.known)
@@ -210,7 +210,6 @@ class LoginSettings(Section):
             ConfigurationError: A setting is unusable.
         """
         with self.place.named_by_member():
-            ClientAddresses(self.trusted_proxies)  # the endpoint's, and no setting of its table
             limits = LoginLimits.of_window(
                 self.max_per_account, self.max_per_address, self.window_seconds
             )

@@ -71,17 +71,30 @@ def qualified(issuer: str, name: str) -> str:
     return f"{issuer}\n{name}"
 
 
+POSITIONS: Final = 131_072
+"""How many numbers back a store can tell whether a cursor is of its history: a power of two."""
+
+
 class Cursor(NamedTuple):
     """
-    How far a reader of revocations has come.
+    How far a reader of revocations has come, and in which history.
+
+    A store that goes back in time (a copy is restored, a standby that lagged is promoted) gives
+    the numbers that it has lost to other revocations.  So each number that is given gets a random
+    tag, in the same transaction: a number and its tag are a position in one history alone.
 
     Attributes:
-        store: Identifies the store's content: another one after it was lost or made anew.
+        store: Identifies the store: another one after it was emptied or made anew.
         number: Of the last revocation read.
+        head: Of the latest revocation that there was then.
+        tag: Of that one; empty before the first.  An older version records none: then what tells
+            one run of a server, or one file, from the next.
     """
 
     store: str
     number: int
+    head: int = 0
+    tag: str = ""
 
 
 class Changes(NamedTuple):
@@ -92,11 +105,38 @@ class Changes(NamedTuple):
         revocations: In the order in which they were recorded.
         cursor: For the next call.
         complete: Whether these are all that there were when the store was asked.
+        lost: Whether the reader's cursor is of a history that the store has lost: these begin with
+            its first one.
     """
 
     revocations: Sequence[Revocation]
     cursor: Cursor
     complete: bool
+    lost: bool = False
+
+
+UNTAGGED: Final = "-"
+"""What the tag of a cursor begins with where an older version has recorded none."""
+
+
+def place(since: Cursor | None, head: Cursor, tag_then: str) -> tuple[int, bool]:
+    """
+    Return the number after which a reader goes on, and whether its history is lost.
+
+    Args:
+        since: Where it was.
+        head: The latest position of the store.
+        tag_then: The tag that the store has for the number ``since.head``.
+    """
+    if since is None:
+        return 0, False
+    if since.store != head.store or max(since.number, since.head) > head.number:
+        return 0, True
+    if since.head <= head.number - POSITIONS:  # its tag has been overwritten
+        return 0, False
+    if since.tag != tag_then and since.head:
+        return 0, not (since.tag.startswith(UNTAGGED) and tag_then.startswith(UNTAGGED))
+    return since.number, False
 
 
 class Outcome(Enum):
@@ -237,9 +277,9 @@ class SessionStore(Protocol):
         """
         Return up to *limit* revocations that were recorded after *since*.
 
-        All of them, from the first on, for ``None`` and for a cursor that is not of this store or
-        ahead of it.  A reader that goes on with the cursor it gets misses none, except those that
-        expired meanwhile.
+        All of them, from the first on, for ``None`` and for a cursor that is not of this history
+        of the store, or so old that this cannot be told.  A reader that goes on with the cursor it
+        gets misses none, except those that expired meanwhile.
         """
         ...
 

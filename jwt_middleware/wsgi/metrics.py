@@ -26,9 +26,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from .. import events
-from ..disk import writing
 from ..errors import AuthError, ConfigurationError, JWTMiddlewareError, UnavailableError
 from ..events import Fields, Name
+from ..files import writing
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment

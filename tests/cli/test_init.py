@@ -123,7 +123,7 @@ class TestFiles:
         result = init("--directory", "file/below")
         assert (result.exit_code, result.stderr) == (
             1,
-            "Error: 'file/below' cannot be written: Not a directory\n",
+            "Error: 'file/below' cannot be written (Not a directory): name another place\n",
         )
 
 

@@ -28,8 +28,8 @@ from typing import Final
 from urllib.parse import quote
 
 from ...core.keys import Key
-from ...disk import writing
 from ...errors import ConfigurationError
+from ...files import writing
 from ..file.watched import read_file, readable
 from .manifest import Manifest, RingKey, parse_manifest
 

@@ -13,7 +13,6 @@ from typing import Final
 from ...bounds import check_seconds
 from ...core.revocation import RevocationSource
 from ...errors import UnavailableError
-from ...events import Name, emit
 from ...fork import PerProcess
 from ..clock import Clock, ClockSetError, SettledTime, TimedStore, clock_of
 from ..store import TIMEOUT_SECONDS, Cursor, SessionStore
@@ -160,14 +159,10 @@ class Revocations(RevocationSource):
                 self._now = self._clock()
             self._asked_at = self._read_all(begun)
         except UnavailableError as error:
-            if self._down is None:
-                emit(Name.STORE_LOST, store=repr(self.store), detail=str(error))
             self._down = str(error)
             self._retry_at = self._monotonic() + _RETRY_SECONDS
             self._ask_at = min(self._retry_at, self._asked_at + self._max_delay_seconds)
             raise
-        if self._down is not None:
-            emit(Name.STORE_BACK, store=repr(self.store))
         self._down = None
         self._ask_at = self._asked_at + self._max_delay_seconds / 2
         if self._asked_at <= self._changed_at:  # it may have been asked just before the change

@@ -26,6 +26,7 @@ from ..store import (
     Revocation,
     Rotation,
     Use,
+    place,
     qualified,
 )
 
@@ -156,15 +157,14 @@ class MemorySessions:
     def changes(self, since: Cursor | None, *, limit: int) -> Changes:
         """Return revocations that were recorded after *since*."""
         with self._mine():
-            last = 0
-            if since is not None and since.store == self._id and since.number <= self._number:
-                last = since.number
+            head = Cursor(self._id, self._number, self._number, self._id)  # of one history alone
+            last, lost = place(since, head, self._id)
             later = filter(self._log.__contains__, range(last + 1, self._number + 1))
             numbers = [*islice(later, limit)]
             revocations = [self._log[number] for number in numbers]
             complete = len(numbers) < limit
-            cursor = Cursor(self._id, self._number if complete else numbers[-1])
-        return Changes(revocations, cursor, complete)
+            cursor = head if complete else head._replace(number=numbers[-1])
+        return Changes(revocations, cursor, complete, lost)
 
     def prune(self, *, now: float, limit: int) -> int:
         """Remove some of what has expired or been ended."""

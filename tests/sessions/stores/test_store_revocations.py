@@ -140,3 +140,60 @@ def test_a_reader_goes_on_where_what_it_read_was_pruned(store: SessionStore) -> 
     first = store.changes(None, limit=2)
     store.prune(now=AT + 2, limit=100)
     assert read_all(store, first.cursor, limit=1)[0] == [a_revocation("t3", expires_at=AT + 3)]
+
+
+def test_a_cursor_of_another_history_reads_all_and_says_so(store: SessionStore) -> None:
+    for key in "abc":
+        store.revoke(a_revocation(key))
+    _, cursor = read_all(store)
+    for foreign in (
+        cursor._replace(tag="another"),
+        cursor._replace(store="another"),
+        cursor._replace(number=cursor.number + 1),
+        cursor._replace(head=cursor.head + 1),
+    ):
+        changes = store.changes(foreign, limit=9)
+        assert [one.key for one in changes.revocations] == ["a", "b", "c"]
+        assert changes.lost
+        assert changes.cursor == cursor
+    assert not store.changes(None, limit=9).lost
+    assert not store.changes(cursor, limit=9).lost
+
+
+def test_a_page_of_another_history_begins_with_the_first(store: SessionStore) -> None:
+    for key in "abc":
+        store.revoke(a_revocation(key))
+    page = store.changes(None, limit=2)
+    changes = store.changes(page.cursor._replace(tag="another"), limit=2)
+    assert [one.key for one in changes.revocations] == ["a", "b"]
+    assert (changes.lost, changes.complete, changes.cursor) == (True, False, page.cursor)
+
+
+def test_a_cursor_is_good_whatever_became_of_the_revocation_it_names(store: SessionStore) -> None:
+    store.revoke(a_revocation("kept", expires_at=AT + 50_000))
+    store.revoke(a_revocation("pruned"))
+    _, pruned = read_all(store)
+    store.revoke(a_revocation("twice", expires_at=AT + 50_000))
+    _, moved = read_all(store)
+    for key in ("twice", "other", "twice"):
+        store.revoke(a_revocation(key, expires_at=AT + 50_000))
+    store.prune(now=AT + 20_000, limit=9)
+    for cursor in (pruned, moved):
+        changes = store.changes(cursor, limit=9)
+        assert [one.key for one in changes.revocations] == ["other", "twice"]
+        assert not changes.lost
+
+
+def test_what_no_tag_is_kept_for_any_more_is_read_again_and_not_called_lost(
+    store: SessionStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jwt_middleware.sessions.store.POSITIONS", 4)
+    store.revoke(a_revocation("a"))
+    _, cursor = read_all(store)
+    for key in "bcd":
+        store.revoke(a_revocation(key))
+    assert len(store.changes(cursor, limit=9).revocations) == 3
+    store.revoke(a_revocation("e"))
+    changes = store.changes(cursor, limit=9)
+    assert [one.key for one in changes.revocations] == [*"abcde"]
+    assert not changes.lost

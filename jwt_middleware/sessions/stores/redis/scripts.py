@@ -2,9 +2,10 @@
 What the Redis server does in one step each: Lua, run atomically.
 
 A script gets one key, the prefix in braces: all keys begin with it, and so share one slot of a
-cluster.  Times that a script compares or computes are the caller's, who has them from CLOCK, in
-decimal; only lifetimes are left to the server itself.  A session is named ``sid``.  A subject is an
-*iss* and a *sub* with a line break between them, and so is what is revoked.
+cluster.  Its last argument is a new tag, for the numbers of revocations that it gives.  Times that
+a script compares or computes are the caller's, who has them from CLOCK, in decimal; only lifetimes
+are left to the server itself.  A session is named ``sid``.  A subject is an *iss* and a *sub* with
+a line break between them, and so is what is revoked.
 
 =========================  ======  ==============================================================
 ``:session:<sid>``         hash    one session; expires with it, some leeway later
@@ -16,6 +17,7 @@ decimal; only lifetimes are left to the server itself.  A session is named ``sid
 ``:log``                   zset    revocations, ``revoked_at:expires_at:kind:key``, by number
 ``:numbers``               hash    number of the revocation of each ``kind:key``
 ``:expiries``              zset    numbers by the revocation's expiry
+``:tags``                  string  the tag of each number that was given lately, by its last bits
 ``:bucket:<key>``          string  ``empty_at checked checked_until`` of login attempts
 ``:leaves:<account>``      zset    leaves that an account is known at, by its latest login
 =========================  ======  ==============================================================
@@ -42,10 +44,20 @@ from __future__ import annotations
 from hashlib import sha1
 from typing import Final
 
+from ...store import POSITIONS, UNTAGGED
+
+# In :tags, of each number: its tag, and its last 32 bits, as the place may be of an earlier one.
+_TAG_CHARS: Final = 16
+_PLACE_CHARS: Final = _TAG_CHARS + 8
+
+_CONSTANTS: Final = f"""
+local POSITIONS, TAG_CHARS, PLACE_CHARS = {POSITIONS}, {_TAG_CHARS}, {_PLACE_CHARS}
+local UNTAGGED = '{UNTAGGED}'
+"""
 _COMMON: Final = """
-local at = KEYS[1]
+local at, TAG = KEYS[1], table.remove(ARGV)
 local SESSIONS, HEAD, LOG = at .. ':sessions', at .. ':head', at .. ':log'
-local NUMBERS, EXPIRIES = at .. ':numbers', at .. ':expiries'
+local NUMBERS, EXPIRIES, TAGS = at .. ':numbers', at .. ':expiries', at .. ':tags'
 
 local TO_CLEAR = at .. ':to_clear'
 local AHEAD = 60  -- MAX_AHEAD_SECONDS of sessions/clock.py
@@ -67,6 +79,21 @@ local function entry_of(number)
     return redis.call('ZRANGEBYSCORE', LOG, number, number)[1]
 end
 
+local function last_bits(number) return string.format('%08x', number % 4294967296) end
+
+local function tag(number)
+    redis.call('SETRANGE', TAGS, number % POSITIONS * PLACE_CHARS, TAG .. last_bits(number))
+end
+
+-- The tag of a number; nil if it was given without one, or one in its place was given since.
+local function tag_of(number)
+    local from = number % POSITIONS * PLACE_CHARS
+    local found = redis.call('GETRANGE', TAGS, from, from + PLACE_CHARS - 1)
+    if string.sub(found, TAG_CHARS + 1) == last_bits(number) then
+        return string.sub(found, 1, TAG_CHARS)
+    end
+end
+
 local function revoke(name, revoked_at, expires_at)
     local known = redis.call('HGET', NUMBERS, name)
     local entry = known and entry_of(known)
@@ -77,6 +104,7 @@ local function revoke(name, revoked_at, expires_at)
         redis.call('ZREM', EXPIRIES, known)
     end
     local number = redis.call('HINCRBY', HEAD, 'number', 1)
+    tag(number)
     redis.call('ZADD', LOG, number, revoked_at .. ':' .. expires_at .. ':' .. name)
     redis.call('HSET', NUMBERS, name, number)
     redis.call('ZADD', EXPIRIES, expires_at, number)
@@ -201,7 +229,7 @@ class Script:
     """
 
     def __init__(self, text: str) -> None:
-        self.text: str = _COMMON + text
+        self.text: str = _CONSTANTS + _COMMON + text
         self.sha: str = sha1(self.text.encode(), usedforsecurity=False).hexdigest()
 
 
@@ -285,31 +313,27 @@ CLEAR: Final = Script("return clear(ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]
 REVOKE: Final = Script("revoke(ARGV[1], ARGV[2], ARGV[3])")
 
 CHANGES: Final = Script("""
-local since_id, since_number, limit, new_id = unpack(ARGV)
--- The replication ID is another one after each restart of a primary and each promotion of a
--- replica.  Both may bring back a state in which a number that was handed out is still to come, and
--- stands for something else then.  A replica may be behind: it cannot say what is all.
+local since_number, since_head, limit = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+-- A replica may be behind: it cannot say what is all.
 local replication = redis.call('INFO', 'replication')
 if not string.find(replication, 'role:master', 1, true) then
     return redis.error_reply('READONLY a replica does not know what is new')
 end
 local id = redis.call('HGET', HEAD, 'id')
 if not id then
-    id = new_id
+    id = TAG
     redis.call('HSET', HEAD, 'id', id)
 end
-id = id .. ':' .. string.match(replication, 'master_replid:(%w+)')
-local number = redis.call('HGET', HEAD, 'number') or '0'
-local from = '-inf'
-if since_id == id and tonumber(since_number) <= tonumber(number) then from = '(' .. since_number end
-local found = redis.call('ZRANGEBYSCORE', LOG, from, '+inf', 'LIMIT', 0, limit)
-if #found == 0 then return {id, number, '[]', 1} end
-local complete = 1
-if #found == tonumber(limit) then
-    complete, number = 0, redis.call('ZSCORE', LOG, found[#found])
-end
+-- For numbers that an older version has given: another one after each restart of a primary and each
+-- promotion of a replica, either of which may bring back an earlier state.
+local untagged = UNTAGGED .. string.match(replication, 'master_replid:(%w+)')
+local number = tonumber(redis.call('HGET', HEAD, 'number') or '0')
+local tag = number > 0 and (tag_of(number) or untagged) or ''
+local found = redis.call('ZRANGEBYSCORE', LOG, '(' .. ARGV[1], '+inf', 'LIMIT', 0, limit)
+local last = #found == limit and redis.call('ZSCORE', LOG, found[#found]) or false
 -- One string: clients read ten thousand of them one by one in ten times the time.
-return {id, number, cjson.encode(found), complete}
+local entries = #found > 0 and cjson.encode(found) or '[]'
+return {id, number, tag, tag_of(since_head) or untagged, entries, last}
 """)
 
 CLOCK: Final = Script("""

@@ -32,6 +32,7 @@ from redis.exceptions import (
 )
 
 from ....errors import UnavailableError
+from ....events import Outage
 from ....fork import PerProcess
 from ...store import TIMEOUT_SECONDS
 from .connecting import NONSENSE, NoPrimaryError, parse_url, within
@@ -131,6 +132,7 @@ class RedisServer:
         self._target = parse_url(url)
         self._client = PerProcess(self._make_client)
         self._is_inspected = False
+        self._outage = Outage(str(self))
 
     def __str__(self) -> str:
         """Return the URL without user, password and query."""
@@ -153,16 +155,24 @@ class RedisServer:
                 answer = client.eval(script.text, 1, key, *args)
             return read(answer)
 
-        return self.ask(question)
+        return self.ask(question, use=script.sha)
 
-    def ask(self, question: Callable[[Redis], T]) -> T:
+    def ask(self, question: Callable[[Redis], T], *, use: str = "") -> T:
         """
         Return what *question* returns.
+
+        Args:
+            question: Asks the server.
+            use: As for :meth:`Outage.watched`.
 
         Raises:
             UnavailableError: The server is unavailable, or answers nonsense.  It is chained to
                 nothing, and quotes nothing that the server said, which may be the password.
         """
+        with self._outage.watched(use):
+            return self._ask(question)
+
+    def _ask(self, question: Callable[[Redis], T]) -> T:
         client = self._client.get()
         with within(TIMEOUT_SECONDS):
             for is_first in (True, False):

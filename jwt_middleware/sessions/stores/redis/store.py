@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import islice
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, NamedTuple, TypeVar, cast
 
 from redis import Redis, ResponseError
 
@@ -33,6 +33,7 @@ from ...store import (
     Revocation,
     Rotation,
     Use,
+    place,
     qualified,
 )
 from . import scripts
@@ -203,9 +204,11 @@ class RedisSessions:
 
     def changes(self, since: Cursor | None, *, limit: int) -> Changes:
         """Return revocations that were recorded after *since*."""
-        store, number = since or ("", 0)
-        identity = secrets.token_hex(8)
-        return self._run(scripts.CHANGES, store, number, limit, identity, read=_changes)
+        page = self._page(since, limit=limit)
+        number, lost = place(since, page.head, page.tag_then)
+        if since is not None and number != since.number:  # from the first on
+            page = self._page(None, limit=limit)
+        return Changes(page.revocations, page.cursor, page.is_last, lost)
 
     def prune(self, *, now: float, limit: int) -> int:
         """Remove some of what has expired or been ended; attempts expire by themselves."""
@@ -273,8 +276,12 @@ class RedisSessions:
     def _ask_version(self) -> tuple[float, SchemaVersion]:
         return self._run(scripts.CLOCK, *VERSION[1:], read=_time_and_version)
 
+    def _page(self, since: Cursor | None, *, limit: int) -> _Page:
+        number, head = (0, 0) if since is None else (since.number, since.head)
+        return self._run(scripts.CHANGES, number, head, limit, read=_page)
+
     def _run(self, script: scripts.Script, *args: str | bytes | int, read: Callable[[Any], T]) -> T:
-        return self._server.run(script, self._at, *args, read=read)
+        return self._server.run(script, self._at, *args, secrets.token_hex(8), read=read)
 
     def _find(self, sids: Sequence[str]) -> Sequence[Session | None]:
         found = self._run(scripts.FIND, *sids, read=_pairs)
@@ -376,10 +383,29 @@ def _pairs(answer: Sequence[Sequence[bytes]]) -> Sequence[Mapping[bytes, bytes]]
     return [dict(zip(one[::2], one[1::2], strict=True)) for one in answer]
 
 
-def _changes(answer: tuple[bytes, bytes, bytes, int]) -> Changes:
-    identity, number, entries, complete = answer
-    revocations = [_revocation(entry) for entry in json.loads(_str(entries))]
-    return Changes(revocations, Cursor(identity.decode(), int(number)), complete == 1)
+class _Page(NamedTuple):
+    revocations: Sequence[Revocation]
+    head: Cursor
+    tag_then: str
+    last: int | None
+
+    @property
+    def is_last(self) -> bool:
+        return self.last is None
+
+    @property
+    def cursor(self) -> Cursor:
+        return self.head if self.last is None else self.head._replace(number=self.last)
+
+
+def _page(answer: tuple[bytes, int, bytes, bytes, bytes, bytes | None]) -> _Page:
+    identity, number, tag, tag_then, entries, last = answer
+    return _Page(
+        [_revocation(entry) for entry in json.loads(_str(entries))],
+        Cursor(identity.decode(), number, number, tag.decode()),
+        tag_then.decode(),
+        None if last is None else int(last),
+    )
 
 
 def _revocation(entry: str) -> Revocation:

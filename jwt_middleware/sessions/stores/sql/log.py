@@ -2,23 +2,44 @@
 
 from __future__ import annotations
 
+import secrets
+import sqlite3
+import time
 from collections.abc import Sequence
 from typing import Final
 
 from ....errors import UnavailableError
 from ....sql.database import Database
-from ....sql.sqlite import Version
+from ....sql.sqlite import Version, primary_code
 from ....sql.statement import Connection, Statement
-from ...store import Changes, Cursor, Revocation
-from .tables import escape, name_hash, unescape
+from ...store import POSITIONS, UNTAGGED, Changes, Cursor, Revocation, place
+from .tables import escape, fill, name_hash, unescape
 
-_PAGE_SIZE: Final = 10_000  # what can be read in a fraction of the time that an operation has
+_PAGE_SIZE: Final = 25_000  # what can be read in a fraction of the time that an operation has
+_ABSENT_SECONDS: Final = 10.0  # a file that was moved away may come back until then
+
+_NO_TABLE: Final = "42P01"  # undefined_table
 
 # A standby may be behind its primary by any time: it cannot say what is all.
-_LATEST: Final = Statement("SELECT identity, number, {0|pg_is_in_recovery()} FROM jwt_store")
+_HEAD: Final = "SELECT identity, latest.number, {0|pg_is_in_recovery()}"
+_LATEST: Final = Statement(f"""
+    {_HEAD}, now.tag, then_.tag FROM jwt_store AS latest
+    LEFT JOIN jwt_positions AS now
+        ON now.slot = latest.number & {POSITIONS - 1} AND now.number = latest.number
+    LEFT JOIN jwt_positions AS then_ ON then_.slot = :slot AND then_.number = :head
+""")
+_UNTAGGED_LATEST: Final = Statement(f"{_HEAD}, NULL, NULL FROM jwt_store AS latest")
+_HAS_POSITIONS: Final = Statement("""
+    SELECT {COUNT(*) FROM sqlite_master WHERE name = 'jwt_positions'
+    |CASE WHEN to_regclass('jwt_positions') IS NULL THEN 0 ELSE 1 END}
+""")
 _LATER: Final = Statement("""
     SELECT kind, name, revoked_at, expires_at, number FROM jwt_revocations
     WHERE number > :since ORDER BY number LIMIT :limit
+""")
+_TAG: Final = Statement("""
+    INSERT INTO jwt_positions (slot, number, tag) VALUES (:slot, :number, :tag)
+    ON CONFLICT (slot) DO UPDATE SET number = excluded.number, tag = excluded.tag
 """)
 _COUNT: Final = Statement("UPDATE jwt_store SET number = number + :more RETURNING number")
 _RECORD: Final = Statement("""
@@ -40,7 +61,13 @@ def record(connection: Connection, found: Sequence[Revocation]) -> None:
     """
     if not found:
         return
-    (latest,) = connection.run(_COUNT, {"more": len(found)}).fetchone()
+    counted = connection.run(_COUNT, {"more": len(found)}).fetchone()
+    if counted is None:  # somebody has emptied the tables
+        fill(connection)
+        counted = connection.run(_COUNT, {"more": len(found)}).fetchone()
+    (latest,) = counted
+    tag = {"slot": latest % POSITIONS, "number": latest, "tag": secrets.token_hex(8)}
+    connection.run(_TAG, tag)
     rows = [
         {
             "number": number,
@@ -55,42 +82,51 @@ def record(connection: Connection, found: Sequence[Revocation]) -> None:
     connection.run_many(_RECORD, rows)
 
 
+class EmptiedError(UnavailableError):
+    """The tables are there, and what they always hold is not."""
+
+
 class Follower:
     """
     Reads what is new, and nothing if nothing was written.
 
     Args:
         database: Where the tables are.
+        creates_tables: Whether it may create those that are gone.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, creates_tables: bool) -> None:
         self._database = database
+        self._creates_tables = creates_tables
+        self._absent_since: float | None = None
         # The last cursor that was the store's latest, and when.  One assignment sets both.
         self._latest: tuple[Version | None, Cursor] | None = None
 
     def changes(self, since: Cursor | None, *, limit: int) -> Changes:
         """Return up to *limit* revocations that were recorded after *since*."""
+        try:
+            changes = self._changes(since, limit=limit)
+        except UnavailableError as error:
+            if not self._creates_tables or not self._is_emptied(error):
+                raise
+            # Processes go on with what they know; a restart would forget that.
+            self._database.create()
+            changes = self._changes(since, limit=limit)
+        self._absent_since = None
+        return changes
+
+    def _changes(self, since: Cursor | None, *, limit: int) -> Changes:
         limit = min(limit, _PAGE_SIZE)
         # Before the latest number is read: what is committed in between shows next time.
         version = self._database.version()
         if version is not None and since is not None and self._latest == (version, since):
             return Changes((), since, complete=True)
-        # A backup that took the file's place has the identity, and hands the same numbers out again
-        # for something else.
-        incarnation = self._database.incarnation()
         with self._database.reading() as connection:
-            identity, latest_number, is_standby = connection.run(_LATEST).fetchone()
-            if is_standby:
-                raise UnavailableError(
-                    f"database {self._database} is a standby: the url must lead to the primary"
-                )
-            latest = Cursor(f"{identity}{incarnation}", latest_number)
+            latest, tag_then = self._head(connection, since)
             self._latest = version, latest
             if since == latest:
                 return Changes((), latest, complete=True)
-            number = 0
-            if since is not None and since.store == latest.store and since.number < latest.number:
-                number = since.number
+            number, lost = place(since, latest, tag_then)
             rows = connection.run(_LATER, {"since": number, "limit": limit}).fetchall()
         if rows:
             number = rows[-1][-1]
@@ -98,7 +134,38 @@ class Follower:
         if complete:
             number = max(number, latest.number)
         found = [
-            Revocation._make((kind, unescape(name), revoked_at, expires_at))
+            Revocation(kind, unescape(name), revoked_at, expires_at)
             for kind, name, revoked_at, expires_at, _ in rows
         ]
-        return Changes(found, Cursor(latest.store, number), complete)
+        return Changes(found, latest._replace(number=number), complete, lost)
+
+    def _head(self, connection: Connection, since: Cursor | None) -> tuple[Cursor, str]:
+        """Return the latest position, and the tag of the one that *since* names."""
+        head = 0 if since is None else since.head
+        statement = _LATEST
+        # An issuer of the last version has not created it for those that only follow.
+        if not self._creates_tables and not connection.run(_HAS_POSITIONS).fetchone()[0]:
+            statement = _UNTAGGED_LATEST
+        row = connection.run(statement, {"slot": head % POSITIONS, "head": head}).fetchone()
+        if row is None:
+            raise EmptiedError(f"database {self._database} has been emptied")
+        identity, number, is_standby, tag, tag_then = row
+        if is_standby:
+            raise UnavailableError(
+                f"database {self._database} is a standby: the url must lead to the primary"
+            )
+        untagged = f"{UNTAGGED}{self._database.incarnation()}"
+        tag = (tag or untagged) if number else ""
+        return Cursor(identity, number, number, tag), tag_then or untagged
+
+    def _is_emptied(self, error: UnavailableError) -> bool:
+        """Tell whether to create what is missing: a file only after it had time to return."""
+        cause = error.__cause__
+        if isinstance(error, EmptiedError) or getattr(cause, "sqlstate", None) == _NO_TABLE:
+            return True
+        code = primary_code(cause)
+        if code != sqlite3.SQLITE_CANTOPEN:
+            return code == sqlite3.SQLITE_ERROR
+        now = time.monotonic()
+        self._absent_since = self._absent_since or now
+        return now - self._absent_since >= _ABSENT_SECONDS

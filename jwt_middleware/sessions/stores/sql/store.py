@@ -191,7 +191,7 @@ class SQLSessions:
         self.store_clock: StoreClock = StoreClock(
             self._database.time, store=f"database {self._database}"
         )
-        self._follower = Follower(self._database)
+        self._follower = Follower(self._database, creates_tables=creates_tables)
         self._attempts = Attempts(self._database)
 
     def __repr__(self) -> str:

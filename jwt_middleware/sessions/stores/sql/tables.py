@@ -100,6 +100,19 @@ TABLES: Final = [
             Statement("CREATE INDEX ix_jwt_revocations_expires_at ON jwt_revocations (expires_at)"),
         ],
     ),
+    # The tag of each number that was given out lately, by the number's last bits: see Cursor.
+    Table(
+        "jwt_positions",
+        [
+            Statement("""
+                CREATE TABLE jwt_positions (
+                    slot INTEGER NOT NULL PRIMARY KEY,
+                    number BIGINT NOT NULL,
+                    tag VARCHAR(16) NOT NULL
+                )
+            """)
+        ],
+    ),
     # The times are JSON: of a bucket its level, of an account the leaves that it is known at.
     Table(
         "jwt_attempts",
@@ -118,11 +131,15 @@ TABLES: Final = [
 
 _HASH_BYTES: Final = 16
 _IS_FILLED: Final = Statement("SELECT id FROM jwt_store")
-_FILL: Final = Statement("INSERT INTO jwt_store (id, identity, number) VALUES (1, :identity, 0)")
+_FILL: Final = Statement("""
+    INSERT INTO jwt_store (id, identity, number)
+    VALUES (1, :identity, (SELECT COALESCE(MAX(number), 0) FROM jwt_revocations))
+    ON CONFLICT (id) DO NOTHING
+""")
 
 
 def fill(connection: Connection) -> None:
-    """Give a new store its identity, while no other process does."""
+    """Give a store that is new, or has been emptied, an identity."""
     if connection.run(_IS_FILLED).fetchone() is None:
         connection.run(_FILL, {"identity": secrets.token_hex(8)})
 
