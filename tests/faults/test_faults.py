@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from .failovers import PAIRS, promoting
 from .kills import Victims
-from .outages import FAULTS, Fault, suffer
+from .outages import FAULTS, Fault, fail_over, suffer
 from .propagation import crowd, measure
 from .stores import STORES, Store, opened, running
 from .worker_kills import kill_workers
@@ -73,6 +74,23 @@ def check_outage(fault: Fault, store: Store, folder: Path, *, seconds: float) ->
     assert outage.refused > 0, str(outage)
     # The bound is 2 s; the rest is for a machine that does other things as well.
     assert outage.slowest_seconds < 4, str(outage)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param(name, marks=pytest.mark.slow if name == "redis" else pytest.mark.full)
+        for name in PAIRS
+    ],
+)
+def test_a_failover_is_over_when_it_has_ended(kind: str, tmp_path: Path) -> None:
+    with promoting(kind) as pair:
+        outage = fail_over(pair, tmp_path)
+    counts = (outage.unexpected, outage.lost, outage.unrecorded)
+    assert counts == (0, 0, 0), f"{outage} {outage.statuses}"
+    assert outage.refused > 0, str(outage)
+    # The bound is 2 s: as above.
+    assert outage.recovered_seconds < 4, str(outage)
 
 
 @over([])
