@@ -1,14 +1,18 @@
 """
 A small WSGI app that knows nothing of tokens.
 
-It has a public page, one for logged-in users and one for admins; the configuration file says which
-is which.
+It has a public page for browsers, one for logged-in users and one for admins; the configuration
+file says which is which.
 """
 
 from __future__ import annotations
 
 import json
+import re
+from base64 import b64encode
 from collections.abc import Iterable, Sequence
+from hashlib import sha256
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from markupsafe import Markup
@@ -29,30 +33,29 @@ _URLS: Final = Map(
     ]
 )
 
-_HOME: Final = Markup("""\
-<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>JWTMiddleware demo</title>
-<style>
-  :root {{ color-scheme: light dark }}
-  body {{ font: 1rem/1.6 system-ui, sans-serif; max-width: 46rem; margin: 3rem auto;
-         padding: 0 1rem }}
-  h1 {{ font-size: 1.5rem }}
-  h2 {{ font-size: 1rem; margin: 1.5rem 0 .25rem }}
-  pre {{ background: #8881; border: 1px solid #8883; border-radius: .4rem; margin: 0;
-        padding: .7rem .9rem; white-space: pre-wrap; overflow-wrap: anywhere }}
-</style>
-<h1>An ordinary WSGI app behind JWTMiddleware</h1>
-<p>This page is public. <code>/me</code> needs a token and shows the claims that the app
-received; <code>/admin</code> needs one with the scope <code>admin</code>. The app itself checks
-nothing: a configuration file says it. Try it in a shell, from top to bottom:</p>
-{steps}
-</html>
-""")
+_PAGE: Final = Path(__file__).with_name("page.html").read_text("utf-8")
 
-_STEP: Final = Markup("<h2>{title}</h2>\n<pre>{command}</pre>\n")
+
+def _hashes(element: str) -> str:
+    """Return the sources of a policy that allow what *element* has in the page, and no more."""
+    found = re.findall(f"<{element}>(.*?)</{element}>", _PAGE, re.DOTALL)
+    digests = (b64encode(sha256(text.encode()).digest()).decode() for text in found)
+    return " ".join(f"'sha256-{digest}'" for digest in digests)
+
+
+_HEADERS: Final = {
+    "Content-Security-Policy": "; ".join(
+        [
+            *("default-src 'none'", "connect-src 'self'", "img-src data:"),
+            *(f"script-src {_hashes('script')}", f"style-src {_hashes('style')}"),
+            *("base-uri 'none'", "form-action 'none'", "frame-ancestors 'none'"),
+            "require-trusted-types-for 'script'",
+        ]
+    ),
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+_STEP: Final = Markup('<h3 data-zh="{title_zh}">{title}</h3>\n<pre>{command}</pre>\n')
 
 
 def make_app(steps: Sequence[Step] = ()) -> WSGIApplication:
@@ -62,7 +65,8 @@ def make_app(steps: Sequence[Step] = ()) -> WSGIApplication:
     Args:
         steps: Commands for the public page to show.
     """
-    page = _HOME.format(steps=Markup().join(_STEP.format(**step._asdict()) for step in steps))
+    shown = Markup().join(_STEP.format(**step._asdict()) for step in steps)
+    page = _PAGE.replace("{steps}", shown)
 
     def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         return _answer(Request(environ), page)(environ, start_response)
@@ -76,7 +80,7 @@ def _answer(request: Request, page: str) -> Response | HTTPException:
     except HTTPException as error:
         return error
     if endpoint == "home":
-        return Response(page, mimetype="text/html")
+        return Response(page, mimetype="text/html", headers=_HEADERS)
     if endpoint == "me":
         return _json({"user": request.remote_user, "claims": claims_of(request)})
     return _json({"message": f"Welcome, admin {claims_of(request)['uid']}."})

@@ -18,10 +18,12 @@ class Step(NamedTuple):
 
     Attributes:
         title: What it shows.
+        title_zh: The same in Chinese, for the page.
         command: One line for bash; later ones use what earlier ones set.
     """
 
     title: str
+    title_zh: str
     command: str
 
 
@@ -39,23 +41,62 @@ def steps(url: str, config: Path) -> list[Step]:
         " --lifetime-seconds -1)"
     )
     return [
-        Step("The public page needs no token", f"curl -i {url}/"),
-        Step("A protected page without a token: 401", f"curl -i {url}/me"),
-        Step("Log in: 200, with two tokens", f"curl -i {_log_in(url, *READER)}"),
-        Step("The same, kept in variables", _keep(f"curl -s {_log_in(url, *READER)}")),
-        Step("The claims that the app receives: 200", f"curl -i {url}/me {_bearer('$TOKEN')}"),
-        Step("A scope that this token lacks: 403", f"curl -i {url}/admin {_bearer('$TOKEN')}"),
-        Step("Log in as the admin", f"ADMIN=$(curl -s {_log_in(url, *ADMIN)} | {_pick('access')})"),
-        Step("Who has the scope: 200", f"curl -i {url}/admin {_bearer('$ADMIN')}"),
-        Step("A token that expired a second ago: 401", f"curl -i {url}/me {_bearer(expired)}"),
+        Step("The public page needs no token", "公开页面不需要令牌", f"curl -i {url}/"),
+        Step("A protected page without a token: 401", "不带令牌访问：401", f"curl -i {url}/me"),
+        Step(
+            "Log in: 200, with two tokens",
+            "登录：200，得到两个令牌",
+            f"curl -i {_log_in(url, *READER)}",
+        ),
+        Step(
+            "The same, kept in variables",
+            "再登录一次，存入变量",
+            _keep(f"curl -s {_log_in(url, *READER)}"),
+        ),
+        Step(
+            "The claims that the app receives: 200",
+            "应用收到的声明：200",
+            f"curl -i {url}/me {_bearer('$TOKEN')}",
+        ),
+        Step(
+            "A scope that this token lacks: 403",
+            "令牌缺少权限：403",
+            f"curl -i {url}/admin {_bearer('$TOKEN')}",
+        ),
+        Step(
+            "Log in as the admin",
+            "以管理员身份登录",
+            f"ADMIN=$(curl -s {_log_in(url, *ADMIN)} | {_pick('access')})",
+        ),
+        Step(
+            "Who has the scope: 200",
+            "管理员有该权限：200",
+            f"curl -i {url}/admin {_bearer('$ADMIN')}",
+        ),
+        Step(
+            "A token that expired a second ago: 401",
+            "一秒前过期的令牌：401",
+            f"curl -i {url}/me {_bearer(expired)}",
+        ),
         Step(
             "Two other tokens, as any OAuth client gets them",
+            "与 OAuth 客户端一样刷新，得到两个新令牌",
             _keep(f"curl -s {_refresh(url)}"),
         ),
-        Step("The new token: 200", f"curl -i {url}/me {_bearer('$TOKEN')}"),
-        Step("Log out: 204", f"curl -i -X POST {url}/token/logout {_bearer('$TOKEN')}"),
-        Step("The token is refused in every process: 401", f"curl -i {url}/me {_bearer('$TOKEN')}"),
-        Step("And so is the refresh token: 400", f"curl -i {_refresh(url)}"),
+        Step("The new token: 200", "新令牌：200", f"curl -i {url}/me {_bearer('$TOKEN')}"),
+        Step(
+            "Log out: 204",
+            "退出：204",
+            f"curl -i -X POST {url}/token/logout {_bearer('$TOKEN')}",
+        ),
+        Step(
+            "The token is refused in every process: 401",
+            "所有进程都拒绝该令牌：401",
+            f"curl -i {url}/me {_bearer('$TOKEN')}",
+        ),
+        Step(
+            "And so is the refresh token: 400", "刷新令牌同样失效：400", f"curl -i {_refresh(url)}"
+        ),
     ]
 
 

@@ -12,13 +12,6 @@ Every name that a user needs is here.  ``SQLAccounts``, ``SecretHasher``, ``SQLS
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from .core.issuer import IssuedToken, TokenIssuer
-from .core.keys import Key, KeySet
-from .core.payload import JWTPayload
-from .core.revocation import RevocationCheck, RevocationSource
-from .core.shortcut import generate_payload
-from .core.trust import KeySource, TrustedIssuer
-from .core.verifier import TokenVerifier, VerifiedToken
 from .errors import (
     AuthError,
     BadCredentialsError,
@@ -29,10 +22,6 @@ from .errors import (
     JWTMiddlewareError,
     UnavailableError,
 )
-from .wsgi.environ import get_claims, get_scopes
-from .wsgi.middleware import JWTMiddleware
-from .wsgi.policy import Policy, Rule
-from .wsgi.responses import Responses
 
 if TYPE_CHECKING:
     from .accounts import AccountLookup as AccountLookup
@@ -44,7 +33,19 @@ if TYPE_CHECKING:
     from .config import wrap as wrap
     from .config.shortcut import generate_token as generate_token
     from .config.shortcut import verify_token as verify_token
+    from .core.issuer import IssuedToken as IssuedToken
+    from .core.issuer import TokenIssuer as TokenIssuer
+    from .core.keys import Key as Key
+    from .core.keys import KeySet as KeySet
     from .core.payload import ClientTypeEnum as ClientTypeEnum
+    from .core.payload import JWTPayload as JWTPayload
+    from .core.revocation import RevocationCheck as RevocationCheck
+    from .core.revocation import RevocationSource as RevocationSource
+    from .core.shortcut import generate_payload as generate_payload
+    from .core.trust import KeySource as KeySource
+    from .core.trust import TrustedIssuer as TrustedIssuer
+    from .core.verifier import TokenVerifier as TokenVerifier
+    from .core.verifier import VerifiedToken as VerifiedToken
     from .endpoint.app import TokenEndpoint as TokenEndpoint
     from .endpoint.forms import ClientForm as ClientForm
     from .endpoint.limits import LoginThrottle as LoginThrottle
@@ -61,27 +62,46 @@ if TYPE_CHECKING:
     from .sessions import SessionStore as SessionStore
     from .sessions.stores.redis.store import RedisSessions as RedisSessions
     from .sessions.stores.sql.store import SQLSessions as SQLSessions
+    from .wsgi.cors import CORS as CORS
+    from .wsgi.environ import get_claims as get_claims
+    from .wsgi.environ import get_scopes as get_scopes
     from .wsgi.metadata import WellKnown as WellKnown
+    from .wsgi.middleware import JWTMiddleware as JWTMiddleware
+    from .wsgi.policy import Policy as Policy
+    from .wsgi.policy import Rule as Rule
+    from .wsgi.responses import Responses as Responses
 else:
     # Imported on first use (PEP 562): an app that only verifies tokens needs neither accounts,
-    # sessions, WTForms nor the configuration.
+    # sessions, WTForms nor the configuration, and a plugin of pytest not even cryptography.
     _ON_DEMAND = {
         "AccountLookup": ".accounts",
         "AccountVerifier": ".accounts",
+        "CORS": ".wsgi.cors",
         "ClientForm": ".endpoint.forms",
-        "ClientTypeEnum": ".core.payload",
         "ClientType": ".accounts",
+        "ClientTypeEnum": ".core.payload",
         "DiscoveredJWKS": ".keysources",
         "Grant": ".sessions",
         "Identity": ".accounts",
+        "IssuedToken": ".core.issuer",
+        "JWTMiddleware": ".wsgi.middleware",
+        "JWTPayload": ".core.payload",
+        "Key": ".core.keys",
         "KeyFile": ".keysources",
         "KeyRing": ".keysources",
+        "KeySet": ".core.keys",
+        "KeySource": ".core.trust",
         "LoginThrottle": ".endpoint.limits",
         "MemorySessions": ".sessions",
+        "Policy": ".wsgi.policy",
         "Recheck": ".sessions",
         "RedisSessions": ".sessions.stores.redis.store",
         "RemoteJWKS": ".keysources",
+        "Responses": ".wsgi.responses",
+        "RevocationCheck": ".core.revocation",
+        "RevocationSource": ".core.revocation",
         "Revocations": ".sessions",
+        "Rule": ".wsgi.policy",
         "SQLAccounts": ".accounts.sql",
         "SQLSessions": ".sessions.stores.sql.store",
         "SecretHasher": ".accounts.hashing",
@@ -89,15 +109,25 @@ else:
         "SessionStore": ".sessions",
         "Sessions": ".sessions",
         "TokenEndpoint": ".endpoint.app",
+        "TokenIssuer": ".core.issuer",
+        "TokenVerifier": ".core.verifier",
+        "TrustedIssuer": ".core.trust",
+        "VerifiedToken": ".core.verifier",
         "WellKnown": ".wsgi.metadata",
+        "generate_payload": ".core.shortcut",
         "generate_token": ".config.shortcut",
+        "get_claims": ".wsgi.environ",
+        "get_scopes": ".wsgi.environ",
         "verify_token": ".config.shortcut",
         "wrap": ".config",
     }
 
     def __getattr__(name):
         if name in _ON_DEMAND:
-            return getattr(import_module(_ON_DEMAND[name], __name__), name)
+            found = globals()[name] = getattr(import_module(_ON_DEMAND[name], __name__), name)
+            return found
+        if name in {"core", "events", "wsgi"}:  # which ``import jwt_middleware`` brought once
+            return import_module(f".{name}", __name__)
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
     def __dir__():
@@ -105,6 +135,7 @@ else:
 
 
 __all__ = [
+    "CORS",
     "AccountLookup",
     "AccountVerifier",
     "AuthError",

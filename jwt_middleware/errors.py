@@ -12,6 +12,7 @@ JWTMiddlewareError                      each can be copied and pickled
 └─ AuthError
    ├─ MissingTokenError                 the request has no bearer token
    ├─ BadCredentialsError               the account or the secret is wrong
+   ├─ CrossSiteError                    a browser sent a token by itself, for another site
    ├─ TooManyAttemptsError .retry_after_seconds
    ├─ InvalidGrantError                 the refresh token is not accepted
    ├─ InvalidRequestError               the request is malformed
@@ -148,11 +149,18 @@ class InvalidSecretError(JWTMiddlewareError, ValueError):
 
 
 class AuthError(JWTMiddlewareError):
-    """The request is refused; each subclass says why."""
+    """
+    The request is refused; each subclass says why.
+
+    Attributes:
+        hint: What the client is told beyond the sentence, for its developer; it quotes nothing that
+            the client sent.  ``None`` until it was looked for.
+    """
 
     code = "unauthorized"
     sentence = "Authentication is required."
     sentence_zh = "需要身份认证"
+    hint: str | None = None
 
 
 class MissingTokenError(AuthError):
@@ -169,6 +177,14 @@ class BadCredentialsError(AuthError):
     code = "bad_credentials"
     sentence = "The account or the secret is wrong."
     sentence_zh = "账号或密码错误"
+
+
+class CrossSiteError(AuthError):
+    """A browser sent Basic credentials by itself, in a request that another site's page made."""
+
+    code = "cross_site"
+    sentence = "Basic credentials are not accepted in a request that another site made."
+    sentence_zh = "跨站请求不接受 Basic 凭据"
 
 
 class TooManyAttemptsError(AuthError):
@@ -211,6 +227,8 @@ class InvalidRequestError(AuthError):
     def __init__(self, detail: str | None = None, *, parameter: str | None = None) -> None:
         super().__init__(detail)
         self.parameter = parameter
+        if parameter is not None:
+            self.hint = str(self)
 
 
 class InvalidFormError(InvalidRequestError):

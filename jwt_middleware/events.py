@@ -12,11 +12,15 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from enum import StrEnum
 from typing import Any, Final, Literal, NamedTuple, TypedDict, TypeVar, Unpack
+
+from .errors import DuplicateRowError, PoolExhaustedError, UnavailableError
 
 logger: logging.Logger = logging.getLogger("jwt_middleware")
 
@@ -244,13 +248,79 @@ def emit(name: Name, more: Callable[[], Fields] | None = None, /, **fields: Unpa
                 logger.exception("a listener failed at the event %s", name)
 
 
+QUIET_SECONDS: Final = 60.0
+"""After so long without a failure, a store is back even if what failed was not tried again."""
+
+
+class Outage:
+    """
+    Emits that a store is lost, and that it is back: once each, however many operations fail.
+
+    A store that is read and refuses writes is lost until it takes one.
+
+    Args:
+        store: Its name, without a password.
+        monotonic: Returns seconds that never go back.
+    """
+
+    # All of it may be inherited by a fork: each step on it is atomic, and needs no lock.
+    def __init__(self, store: str, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._store = store
+        self._monotonic = monotonic
+        self._failing: set[str] = set()
+        self._failed_at = -math.inf
+        self._good_at: dict[str, float] = {}
+        self._told: dict[bool, object] = {}
+
+    @contextmanager
+    def watched(self, use: str) -> Iterator[None]:
+        """
+        Learn from an operation how the store is.
+
+        Args:
+            use: What may fail for itself, such as reading.
+        """
+        began = self._monotonic()
+        try:
+            yield
+        except DuplicateRowError:
+            raise
+        except UnavailableError as error:
+            # Of one that began before another succeeded, the reason may be over.
+            if began >= self._good_at.get(use, -math.inf) and not _is_of_this_process(error):
+                self._lose(use, error)
+            raise
+        self._good_at[use] = self._monotonic()
+        if self._told:
+            self._recover(use)
+
+    def _lose(self, use: str, error: UnavailableError) -> None:
+        self._failing.add(use)
+        self._failed_at = self._monotonic()
+        mine = object()
+        if self._told.setdefault(True, mine) is mine:
+            emit(Name.STORE_LOST, store=self._store, detail=str(error))
+
+    def _recover(self, use: str) -> None:
+        self._failing.discard(use)
+        if self._monotonic() >= self._failed_at + QUIET_SECONDS:
+            self._failing.clear()
+        if not self._failing and self._told.pop(True, None) is not None:
+            emit(Name.STORE_BACK, store=self._store)
+
+
+def _is_of_this_process(error: UnavailableError) -> bool:
+    return isinstance(error.__cause__, PoolExhaustedError)
+
+
 def clean(value: object) -> str | float:
     """Escape and cut what a client may have sent."""
     if isinstance(value, int | float):
         return value
     text = str(value)
     cut = text[:MAX_FIELD_CHARS]
-    shown = cut if cut.isascii() and cut.isprintable() else _escaped(cut)
+    is_plain = cut.isascii() and cut.isprintable() and '"' not in cut and "\\" not in cut
+    shown = cut if is_plain else _escaped(cut)
     return shown + "…" if len(text) > MAX_FIELD_CHARS else shown
 
 
@@ -263,13 +333,14 @@ def _log(event: Event) -> None:
     left_out = _bound.take_left_out(event.name)
     if left_out:
         fields["left_out"] = left_out
-    line = " ".join((str(event.name), *(f"{key}={_quoted(one)}" for key, one in fields.items())))
+    line = " ".join((str(event.name), *(f"{key}={quoted(one)}" for key, one in fields.items())))
     logger.log(LEVELS[event.name], "%s", line, extra={"event": str(event.name), **fields})
 
 
-def _quoted(value: str | float) -> str:
+def quoted(value: str | float) -> str:
+    """Return what :func:`clean` has escaped as one word of a line."""
     text = str(value)
-    return f'"{text}"' if " " in text or "=" in text else text
+    return f'"{text}"' if " " in text or "=" in text or '"' in text else text
 
 
 class LineFormatter(logging.Formatter):

@@ -20,6 +20,8 @@ from jwt_middleware.accounts.hashing import SecretHasher
 
 from .faults.stores import running
 
+pytest_plugins = ["jwt_middleware.testing.plugin"]
+
 SECRET = "a secret of thirty-two bytes or more"
 START_SECONDS = 60
 STOP_SECONDS = 30

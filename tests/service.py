@@ -24,6 +24,7 @@ from jwt_middleware import (
 )
 from jwt_middleware.errors import BadCredentialsError
 from jwt_middleware.sessions import MemorySessions, Sessions
+from jwt_middleware.wsgi.environ import RESPONSES
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -38,6 +39,7 @@ def show_identity(environ: WSGIEnvironment, start_response: StartResponse) -> It
         key: value
         for key, value in environ.items()
         if key in SHOWN or "REMOTE_USER" in key or key.startswith("jwt_middleware")
+        if key != RESPONSES  # no identity, and no JSON
     }
     body = json.dumps(shown).encode()
     start_response("200 OK", [("Content-Type", "application/json")])

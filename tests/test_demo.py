@@ -9,15 +9,17 @@ import socket
 import subprocess
 import sys
 import time
+from base64 import b64encode
 from collections.abc import Callable, Iterator
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import pytest
 from webtest import TestApp
 
-from demo.app import make_app
-from demo.steps import Step, steps
+from demo.app import _PAGE, make_app
+from demo.steps import ADMIN, READER, Step, steps
 
 ROOT = Path(__file__).parents[1]
 DEMO = [sys.executable, "-m", "demo"]
@@ -157,10 +159,32 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 class TestApplication:
     def test_has_a_public_page(self) -> None:
-        page = TestApp(make_app([Step("A <b>title", "curl '\"&")])).get("/")
+        page = TestApp(make_app([Step("A <b>title", '"标题', "curl '\"&")])).get("/")
         assert page.content_type == "text/html"
         assert "A &lt;b&gt;title" in page.text
+        assert 'data-zh="&#34;标题"' in page.text
         assert "curl &#39;&#34;&amp;" in page.text
+
+    def test_its_page_loads_and_runs_nothing_else(self) -> None:
+        page = TestApp(make_app()).get("/")
+        policy = page.headers["Content-Security-Policy"].split("; ")
+        assert {"default-src 'none'", "connect-src 'self'", "frame-ancestors 'none'"} <= set(policy)
+        assert "unsafe" not in page.headers["Content-Security-Policy"]
+        for element in ("script", "style"):
+            (text,) = re.findall(f"<{element}>(.*?)</{element}>", page.text, re.DOTALL)
+            digest = b64encode(sha256(text.encode()).digest()).decode()
+            assert f"{element}-src 'sha256-{digest}'" in policy
+        assert not re.search(r"https?://|\son[a-z]+=|\sstyle=|innerHTML|Storage|cookie", page.text)
+
+    def test_its_page_fills_in_the_demo_accounts(self) -> None:
+        for account in (READER, ADMIN):
+            assert json.dumps(account) in _PAGE
+
+    def test_its_page_is_in_two_languages(self) -> None:
+        for attribute in ("data-zh", "data-zh-label"):
+            texts = re.findall(f'{attribute}="([^"]*)"', _PAGE)
+            assert texts
+            assert not [text for text in texts if text.isascii()]
 
     def test_shows_the_claims_it_received(self) -> None:
         claims = {"uid": 7, "scope": "read"}

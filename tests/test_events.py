@@ -3,14 +3,23 @@ from __future__ import annotations
 import io
 import json
 import logging
+import shlex
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from jwt_middleware import events
-from jwt_middleware.events import Event, Fields, Name, emit, listen
+from jwt_middleware.errors import (
+    BadCredentialsError,
+    DuplicateRowError,
+    PoolExhaustedError,
+    UnavailableError,
+)
+from jwt_middleware.events import QUIET_SECONDS, Event, Fields, Name, Outage, emit, listen
 
 FORGED = 'x\r\n2026-11-25 CRITICAL "forged"=1 \x1b[31m\u2028\ud800é'
 
@@ -68,6 +77,15 @@ class TestEmit:
             assert text.isprintable()
             assert len(text) < 2000
 
+    @pytest.mark.parametrize("value", ['/x" sub="admin', 'x\\" sub=admin', '"', "a=b c"])
+    def test_no_value_can_be_taken_for_another_field(
+        self, caplog: pytest.LogCaptureFixture, value: str
+    ) -> None:
+        with caplog.at_level(logging.INFO, "jwt_middleware"):
+            emit(Name.REQUEST_REFUSED, path=value, kid="k")
+        [record] = caplog.records
+        assert shlex.split(record.getMessage()) == ["request.refused", f"path={value}", "kid=k"]
+
     def test_no_field_is_an_attribute_of_log_records(self) -> None:
         record = logging.LogRecord("n", 0, "p", 0, "m", None, None)
         assert not {*Fields.__annotations__, "event", "left_out"} & {*vars(record), "message"}
@@ -106,6 +124,83 @@ class TestEmit:
             emit(Name.REQUEST_REFUSED, lambda: pytest.fail("was called"))
         finally:
             logging.getLogger("jwt_middleware").setLevel(logging.NOTSET)
+
+
+class Store:
+    """A store whose uses fail as they are told to."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.outage = Outage("sqlite:///s.db", monotonic=lambda: self.now)
+
+    def use(self, use: str, error: Exception | None = None) -> None:
+        self.now += 1
+        with suppress(Exception), self.outage.watched(use):
+            if error is not None:
+                raise error
+
+
+DOWN = UnavailableError("disk full")
+
+
+class TestOutage:
+    @pytest.fixture
+    def store(self) -> Store:
+        return Store()
+
+    def test_is_told_once_and_its_end_as_well(self, store: Store, heard: list[Event]) -> None:
+        for _ in range(2):
+            store.use("reading")
+            for _ in range(5):
+                store.use("reading", DOWN)
+            for _ in range(3):
+                store.use("reading")
+        lost = (Name.STORE_LOST, {"store": "sqlite:///s.db", "detail": "disk full"})
+        back = (Name.STORE_BACK, {"store": "sqlite:///s.db"})
+        assert [(one.name, dict(one.fields)) for one in heard] == [lost, back, lost, back]
+
+    def test_lasts_until_what_failed_succeeds(self, store: Store, heard: list[Event]) -> None:
+        for _ in range(3):
+            store.use("reading")
+            store.use("writing", DOWN)
+        assert [one.name for one in heard] == [Name.STORE_LOST]
+        store.use("writing")
+        assert [one.name for one in heard] == [Name.STORE_LOST, Name.STORE_BACK]
+
+    def test_ends_where_what_failed_is_not_tried_again(
+        self, store: Store, heard: list[Event]
+    ) -> None:
+        store.use("writing", DOWN)
+        store.now += QUIET_SECONDS
+        store.use("reading")
+        assert [one.name for one in heard] == [Name.STORE_LOST, Name.STORE_BACK]
+
+    @pytest.mark.parametrize("exhausted", [True, False])
+    def test_is_none_where_the_store_works(
+        self, store: Store, heard: list[Event], *, exhausted: bool
+    ) -> None:
+        error: Exception = DuplicateRowError()
+        if exhausted:
+            error = UnavailableError()
+            error.__cause__ = PoolExhaustedError()
+        store.use("writing", error)
+        store.use("writing", BadCredentialsError())
+        assert not heard
+
+    def test_is_not_told_by_an_operation_that_began_before_its_end(
+        self, store: Store, heard: list[Event]
+    ) -> None:
+        with suppress(UnavailableError), store.outage.watched("reading"):
+            store.use("reading", DOWN)
+            store.use("reading")
+            raise DOWN
+        assert [one.name for one in heard] == [Name.STORE_LOST, Name.STORE_BACK]
+
+    def test_is_told_once_by_many_threads(self, store: Store, heard: list[Event]) -> None:
+        for error in (DOWN, None):
+            with ThreadPoolExecutor(8) as pool:
+                list(pool.map(store.use, ["reading", "writing"] * 100, [error] * 200))
+        assert [one.name for one in heard] == [Name.STORE_LOST, Name.STORE_BACK]
 
 
 class TestListeners:

@@ -76,7 +76,7 @@ def _notable(settings: Settings, protected: JWTMiddleware) -> Iterator[str]:
     for opened in protected.policy.rules:
         if opened.access == "passthrough":
             yield f"rule {opened.path!r}: passthrough: Authorization is left to the app"
-        if opened.preflight:
+        if opened.preflight and settings.cors is None:
             yield opened.describe_preflight()
 
 

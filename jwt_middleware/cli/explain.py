@@ -22,6 +22,7 @@ from ..wsgi.environ import ERROR
 from ..wsgi.middleware import JWTMiddleware
 from ..wsgi.paths import read_path
 from ..wsgi.policy import Requirement
+from ..wsgi.refusals import look_for_mistake
 from .terminal import read_token
 
 if TYPE_CHECKING:
@@ -196,6 +197,8 @@ def _explain(protected: JWTMiddleware, environ: WSGIEnvironment) -> _Explanation
         ]
         requirement = protected.policy.requirement(environ)
         _describe_rules(protected, requirement, found)
+        if requirement.basic:
+            found.asks["basic"] = protected.policy.takes_basic(environ)
         token = parse_authorization(environ.get(AUTHORIZATION))
         if token is not None and requirement.access != "passthrough":
             verified = protected.verifier.verify(token)
@@ -203,7 +206,8 @@ def _explain(protected: JWTMiddleware, environ: WSGIEnvironment) -> _Explanation
             found.lacks = requirement.lacks(verified)
             requirement.check(verified)
     except (AuthError, UnavailableError) as error:
-        found.reason, found.detail = error.code, str(error)
+        look_for_mistake(error, environ)
+        found.reason, found.detail = error.code, getattr(error, "hint", None) or str(error)
     _answer(protected, environ, found)
     if environ.get("explain.called") and protected.only_reports(requirement):
         found.would_be = environ.get(ERROR)
@@ -218,6 +222,8 @@ def _describe_rules(
         members: dict[str, Any] = {"number": number, "path": rule.path, "access": rule.access}
         if rule.methods is not None:
             members["methods"] = sorted(rule.methods)
+        if rule.basic:
+            members["basic"] = True
         if rule.mode != "enforce":
             members["mode"] = rule.mode
         found.rules.append(members)
@@ -254,5 +260,6 @@ def _answer(protected: JWTMiddleware, environ: WSGIEnvironment, found: _Explanat
             found.headers = {"REMOTE_USER": environ["REMOTE_USER"]}
         return
     found.status = status
-    found.headers = dict(headers)
+    for name, value in headers:  # of two challenges both are shown
+        found.headers[name] = f"{found.headers[name]}, {value}" if name in found.headers else value
     found.body = body.decode("utf-8", "replace")

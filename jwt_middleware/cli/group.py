@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from ..errors import AuthError, JWTMiddlewareError
+from ..files import diagnose
 from .account import account
 from .check import check
 from .explain import explain
@@ -32,8 +33,10 @@ class OneLineErrors(click.Group):
         except BrokenPipeError:  # the reader of our output is gone: click exits quietly
             raise
         except OSError as error:
-            where = "" if error.filename is None else f"{error.filename}: "
-            raise click.ClickException(f"{where}{error.strerror}") from error
+            said, fix = diagnose(error, fix="", to="use")
+            if error.filename is not None:  # else of our output
+                said = f"{error.filename}: {said}" + (f": {fix}" if fix else "")
+            raise click.ClickException(said) from error
 
 
 @click.group(cls=OneLineErrors, context_settings={"help_option_names": ["-h", "--help"]})

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -18,8 +19,12 @@ from gunicorn.config import Config
 from gunicorn.errors import AppImportError, ConfigError, HaltServer
 from gunicorn.glogging import Logger
 
-from ..errors import ConfigurationError
-from ..events import clean
+from ..core.jws import decode_segment, parse_object
+from ..errors import AuthError, ConfigurationError
+from ..events import clean, quoted
+from ..wsgi.address import shown_client
+from ..wsgi.bearer import AUTHORIZATION
+from ..wsgi.environ import get_claims
 from ..wsgi.middleware import JWTMiddleware
 
 if TYPE_CHECKING:
@@ -70,12 +75,13 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
 
 class _AccessLog(Logger):  # type: ignore[misc]  # gunicorn ships no types
     """
-    Gunicorn's log, with a line of our own for each request: it ends in the token's subject.
+    Gunicorn's log, with a line of our own for each request: it ends in whose token it was.
 
     Everything in it that a client sent is escaped.  There is no query in it: some hold tokens.
     """
 
     is_json = False
+    trusted_proxies = 0
 
     def access(
         self, resp: Any, req: Any, environ: WSGIEnvironment, request_time: timedelta
@@ -88,24 +94,46 @@ class _AccessLog(Logger):  # type: ignore[misc]  # gunicorn ships no types
             return
         path = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
         fields = {
-            "client": clean(environ.get("REMOTE_ADDR") or "-"),
+            "client": clean(shown_client(environ, self.trusted_proxies) or "-"),
             "method": clean(environ["REQUEST_METHOD"]),
             "path": clean(path),
             "status": str(resp.status)[:3],
             "bytes": getattr(resp, "sent", None) or 0,
             "milliseconds": round(request_time.total_seconds() * 1000, 1),
-            "sub": clean(environ.get("REMOTE_USER") or "-"),
         }
+        owner = {name: clean(value) for name, value in _owner(environ).items()}
         if self.is_json:
-            line = json.dumps({"time": self.now(), "event": "access", **fields})
+            line = json.dumps({"time": self.now(), "event": "access", **fields, **owner})
         else:
-            line = '{client} "{method} {path}" {status} {bytes}B {milliseconds}ms sub={sub}'
-            line = f"{self.now()} {line.format(**fields)}"
+            line = '{client} "{method} {path}" {status} {bytes}B {milliseconds}ms'.format(**fields)
+            words = (f"{name}={quoted(value)}" for name, value in owner.items())
+            line = " ".join((self.now(), line, *words))
         self.access_log.info("%s", line)
 
 
-class _JSONAccessLog(_AccessLog):
-    is_json = True
+def access_log(*, is_json: bool, trusted_proxies: int) -> type[Logger]:
+    """Return a class of loggers, which gunicorn makes itself."""
+    return type(
+        "AccessLog", (_AccessLog,), {"is_json": is_json, "trusted_proxies": trusted_proxies}
+    )
+
+
+def _owner(environ: WSGIEnvironment) -> dict[str, object]:
+    """Return the subject of a request, and which token said so, where it was verified."""
+    owner: dict[str, object] = {"sub": environ.get("REMOTE_USER") or "-"}
+    claims = get_claims(environ)
+    if claims is not None:
+        header = environ.get(AUTHORIZATION, "").strip(" \t")[6:].lstrip(" ").partition(".")[0]
+        owner |= {"kid": _kid_in(header), "jti": claims.get("jti")}
+    return {name: value for name, value in owner.items() if value}
+
+
+@lru_cache(maxsize=256)  # all tokens of a key have the same one
+def _kid_in(header: str) -> object:
+    octets = header.encode("utf-8", "surrogatepass")
+    with suppress(AuthError):  # the token came in another header
+        return parse_object(decode_segment(octets, "header"), "header").get("kid")
+    return None
 
 
 def parse_options(arguments: Sequence[str]) -> dict[str, Any]:
@@ -147,13 +175,20 @@ def end_on_hangup(_arbiter: Any) -> None:
     signal.signal(signal.SIGHUP, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
 
 
-def run(load: Callable[[], WSGIApplication], *, log_format: str = "line", **settings: Any) -> None:
+def run(
+    load: Callable[[], WSGIApplication],
+    *,
+    log_format: str = "line",
+    trusted_proxies: int = 0,
+    **settings: Any,
+) -> None:
     """
     Serve until a signal ends it; returns in no process.
 
     Args:
         load: Makes the app, in each worker or before they are forked.
         log_format: Of the access log: ``"line"`` or ``"json"``.
+        trusted_proxies: As for :func:`.client_address`, for the access log.
         settings: gunicorn's.
 
     Raises:
@@ -161,7 +196,7 @@ def run(load: Callable[[], WSGIApplication], *, log_format: str = "line", **sett
         SystemExit: 0 after SIGINT or SIGTERM, 1 if it could not start.
     """
     master = os.getpid()
-    logger = _JSONAccessLog if log_format == "json" else _AccessLog
+    logger = access_log(is_json=log_format == "json", trusted_proxies=trusted_proxies)
     _check(settings)
     try:
         # The socket lies under the home directory, where two servers would share it.

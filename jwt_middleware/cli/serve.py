@@ -59,6 +59,8 @@ def serve(
     given = {"bind": bind, "workers": workers, "threads": threads}
     options = _options(serving) | {name: value for name, value in given.items() if value}
     options |= parse_options(gunicorn_options)
+    if proxies := settings.trusted_proxies():
+        options["trusted_proxies"] = proxies
     if reload:
         options |= {"reload": True, "preload_app": False}
     with _environ(settings, options["workers"]) as environ:

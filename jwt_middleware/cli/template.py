@@ -89,7 +89,7 @@ url = "sqlite:///sessions.db"          # or postgresql://user@host/database, red
 # max_known = 16                       # known addresses of an account
 # trusted_networks = ["10.0.0.0/8"]    # example: count as known addresses
 # # max_per_account, max_per_address and window_seconds of version 0.1 replace these limits.
-# trusted_proxies = 0                  # of your own, which each add to X-Forwarded-For
+# trusted_proxies = 0                  # as that of [request], where that is left out
 """
 
 _TAIL: Final = """\
@@ -99,7 +99,8 @@ _TAIL: Final = """\
 # path = "/health"                     # exact; * for one segment; /admin/* for all below as well
 # access = "public"                    # or "optional"; default "required"
 # mode = "enforce"                     # or "report": nothing is refused on this path
-# preflight = true                     # let CORS preflights through; default false
+# preflight = true                     # answer CORS preflights without a token; default false
+# basic = true                         # a token also as the password of Basic; default false
 # [[rules]]                            # example
 # path = "/admin/*"
 # methods = ["POST", "DELETE"]         # default: all; GET covers HEAD
@@ -115,11 +116,21 @@ _TAIL: Final = """\
 # prefix = "/api"                      # example: what your proxy cuts off each path; default: none
 # form_method_override = false         # the app takes a method from a form field
 # recursive_methods = true             # DELETE, COPY, MOVE, … act on all below a path
+# trusted_proxies = 0                  # of your own, which each add to X-Forwarded-For
 
 # [responses]
 # style = "problem"                    # or "envelope": {"error_code", "msg", "request"}
 # realm = "api"                        # in every WWW-Authenticate
 # error_codes = { bad_credentials = 1004 }     # example: numbers of the envelope, by code
+
+# Pages of other origins that may log in and read refusals; without this table none.
+# [cors]                               # example
+# origins = ["https://app.example.com", "https://*.example.org"]
+# methods = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]  # what a preflight may ask for
+# headers = ["X-Request-Id"]           # besides Authorization and Content-Type; default: none
+# exposed_headers = ["WWW-Authenticate", "Retry-After"]        # that scripts may read
+# max_age_seconds = 600                # how long a browser remembers a preflight
+# credentials = false                  # let scripts send cookies
 
 # Further issuers, whose tokens are accepted beside our own.  Without [endpoint], issuer, audience
 # and [keys] above can then be left out.

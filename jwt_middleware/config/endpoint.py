@@ -119,7 +119,12 @@ class EndpointSettings(Section):
         options = self._options(accounts)
         with self.place.named_by_member():
             return TokenEndpoint(
-                issuer=issuer, responses=responses, resources=resources, prefix=prefix, **options
+                issuer=issuer,
+                responses=responses,
+                trusted_proxies=responses.trusted_proxies,
+                resources=resources,
+                prefix=prefix,
+                **options,
             )
 
     def build_with_sessions(
@@ -153,7 +158,7 @@ class EndpointSettings(Section):
                 verifier=verifier,
                 lookups=lookups,
                 throttle=throttle,
-                trusted_proxies=login.trusted_proxies,
+                trusted_proxies=responses.trusted_proxies,
                 resources=resources,
                 prefix=prefix,
                 **options,

@@ -13,6 +13,7 @@ from typing import Final
 from ..core.jws import ALGORITHMS
 from ..core.keys import Key, KeySet
 from ..errors import ConfigurationError
+from ..files import diagnose
 from ..keysources.ring.ring import KeyRing
 from .reading import Place, Section, choice, setting, tables, text
 
@@ -202,11 +203,8 @@ def _read_file(name: str, place: Place) -> bytes:
     try:
         return path.read_bytes()
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        reason = getattr(error, "strerror", None) or "not a file name"
-        fix = "paths are relative to the configuration file"
-        if isinstance(error, PermissionError):
-            fix = "let the user of this process read it"
-        raise place.error(f"{str(path)!r} cannot be read ({reason}): {fix}") from error
+        said, fix = diagnose(error, fix="paths are relative to the configuration file")
+        raise place.error(f"{str(path)!r} cannot be read ({said}): {fix}") from error
 
 
 def _warn_if_exposed(name: str, place: Place) -> None:

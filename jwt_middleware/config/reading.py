@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar, overload
 
 from ..errors import ConfigurationError
+from ..files import diagnose
 from ..wsgi.environ import ClaimKeys, ClaimName
 
 T = TypeVar("T")
@@ -104,9 +105,9 @@ def parse(file: Path) -> dict[str, object]:
     try:
         octets = file.read_bytes()
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        reason = getattr(error, "strerror", None) or "not a file name"
+        said, fix = diagnose(error, fix="name another, or make one with `jwt-middleware init`")
         raise ConfigurationError(
-            f"{_shown(file)}: the configuration file cannot be read ({reason}): {_fix_of(error)}"
+            f"{_shown(file)}: the configuration file cannot be read ({said}): {fix}"
         ) from error
     if len(octets) > MAX_FILE_BYTES:
         raise ConfigurationError(f"{file}: is longer than {MAX_FILE_BYTES} bytes")
@@ -123,12 +124,6 @@ def parse(file: Path) -> dict[str, object]:
 
 def _shown(file: Path) -> str:
     return str(file) if str(file).isprintable() else ascii(str(file))
-
-
-def _fix_of(error: Exception) -> str:
-    if isinstance(error, PermissionError):
-        return "permission denied: let the user of this process read it"
-    return "name another, or make one with `jwt-middleware init`"
 
 
 def _parse_text(text: str, file: Path) -> dict[str, object]:

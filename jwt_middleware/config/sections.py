@@ -1,4 +1,4 @@
-"""``[[rules]]``, ``[request]`` and ``[responses]``."""
+"""``[[rules]]``, ``[request]``, ``[responses]`` and ``[cors]``."""
 
 # ruff: noqa: RUF009  setting() is dataclasses.field(), which makes no value
 
@@ -8,9 +8,21 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ..wsgi.cors import CORS, DEFAULT_EXPOSED, DEFAULT_MAX_AGE_SECONDS, DEFAULT_METHODS
 from ..wsgi.policy import Access, Mode, Policy, Rule
 from ..wsgi.responses import Responses, Style
-from .reading import Section, choice, flag, items, json_members, setting, text, texts, whole_members
+from .reading import (
+    Section,
+    choice,
+    flag,
+    items,
+    json_members,
+    setting,
+    text,
+    texts,
+    whole,
+    whole_members,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,8 +46,9 @@ class RuleSettings(Section):
         claims_all: The same, and all of a list must fit.
         claims_prefix: Claim to the prefix, or list of prefixes, that it begins with.
         claims_absent: Claims that the token must not have, ``["act", ["realm_access", "roles"]]``.
-        preflight: Let CORS preflights through without a token; of the app's answer only the CORS
-            headers pass.
+        preflight: Answer real CORS preflights without a token: as ``[cors]`` says, or else by the
+            CORS headers of the app's answer.
+        basic: Accept a token as the password of HTTP Basic as well.
         mode: ``"report"`` refuses nothing on this path; see docs/events.md#report-only.
     """
 
@@ -49,6 +62,7 @@ class RuleSettings(Section):
     claims_prefix: Mapping[str, object] | None = setting(json_members, None)
     claims_absent: list[Any] | None = setting(items, None)
     preflight: bool = setting(flag, default=False)
+    basic: bool = setting(flag, default=False)
     mode: Mode = setting(choice("enforce", "report"), "enforce")
 
     def build(self) -> Rule:
@@ -77,6 +91,7 @@ class RuleSettings(Section):
                 claims_prefix=self.claims_prefix,
                 claims_absent=self.claims_absent,
                 preflight=self.preflight,
+                basic=self.basic,
                 mode=self.mode,
             )
 
@@ -92,11 +107,14 @@ class RequestSettings(Section):
             wrappers): a form counts as every method that the rules name.
         recursive_methods: DELETE, COPY, MOVE, LOCK, PROPFIND and unknown methods act on all below a
             path.
+        trusted_proxies: How many proxies of your own each request has passed, up to 16: for logins,
+            and for the addresses of clients in events and in the access log.
     """
 
     prefix: str = setting(text, "")
     form_method_override: bool = setting(flag, default=False)
     recursive_methods: bool = setting(flag, default=True)
+    trusted_proxies: int = setting(whole, 0)
 
     def build(self, rules: Iterable[Rule]) -> Policy:
         """
@@ -129,12 +147,13 @@ class ResponseSettings(Section):
     realm: str = setting(text, "api")
     error_codes: Mapping[str, int] | None = setting(whole_members, None)
 
-    def build(self, resource_metadata: str | None) -> Responses:
+    def build(self, resource_metadata: str | None, *, trusted_proxies: int = 0) -> Responses:
         """
         Make the responses.
 
         Args:
             resource_metadata: URL of this resource's metadata, if they are published.
+            trusted_proxies: For the addresses of clients in events.
 
         Raises:
             ConfigurationError: The realm is unusable.
@@ -145,4 +164,44 @@ class ResponseSettings(Section):
                 realm=self.realm,
                 resource_metadata=resource_metadata,
                 error_codes=self.error_codes or {},
+                trusted_proxies=trusted_proxies,
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CORSSettings(Section):
+    """
+    ``[cors]``: which pages of other origins may read the endpoint, the metadata and refusals.
+
+    Attributes:
+        origins: ``"https://app.example.com"``, or all below a domain, ``"https://*.example.com"``.
+        methods: What a preflight may ask for.
+        headers: What it may ask for besides ``Authorization`` and ``Content-Type``.
+        exposed_headers: Headers of an answer that scripts may read.
+        max_age_seconds: How long a browser may remember the answer to a preflight, up to 86400.
+        credentials: Let scripts send cookies of this site; not with ``"*"`` and ``"null"``.
+    """
+
+    origins: tuple[str, ...] = setting(texts, example='origins = ["https://app.example.com"]')
+    methods: tuple[str, ...] = setting(texts, DEFAULT_METHODS)
+    headers: tuple[str, ...] = setting(texts, ())
+    exposed_headers: tuple[str, ...] = setting(texts, DEFAULT_EXPOSED)
+    max_age_seconds: int = setting(whole, DEFAULT_MAX_AGE_SECONDS)
+    credentials: bool = setting(flag, default=False)
+
+    def build(self) -> CORS:
+        """
+        Make what answers preflights, and says who may read.
+
+        Raises:
+            ConfigurationError: A setting is unusable.
+        """
+        with self.place.named_by_member():
+            return CORS(
+                self.origins,
+                methods=self.methods,
+                headers=self.headers,
+                exposed_headers=self.exposed_headers,
+                max_age_seconds=self.max_age_seconds,
+                credentials=self.credentials,
             )

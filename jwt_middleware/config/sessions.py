@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from ..endpoint.limits import DEFAULT_ACCOUNT_DRIP, ClientAddresses, LoginLimits, LoginThrottle
+from ..endpoint.limits import DEFAULT_ACCOUNT_DRIP, LoginLimits, LoginThrottle
 from ..errors import UnavailableError
 from ..events import Name, emit
 from ..sessions import MemorySessions, Revocations, Sessions, SessionStore
@@ -186,7 +186,7 @@ class LoginSettings(Section):
             guarantee.
         max_per_address: Of version 0.1: sets ``address`` and ``site``.
         window_seconds: Of version 0.1: in which these two are counted; by default 60.
-        trusted_proxies: How many proxies of your own each request has passed, up to 16.
+        trusted_proxies: The same as that of ``[request]``, where that is left out.
     """
 
     known: tuple[int, float] | None = setting(drip, None, unset=_DEFAULTS.known)
@@ -212,7 +212,6 @@ class LoginSettings(Section):
             ConfigurationError: A setting is unusable.
         """
         with self.place.named_by_member():
-            ClientAddresses(self.trusted_proxies)  # the endpoint's, and no setting of its table
             limits = LoginLimits.of_window(
                 self.max_per_account, self.max_per_address, self.window_seconds
             )
@@ -297,7 +296,7 @@ def check_processes(store: SessionStore, environ: Mapping[str, str], place: Plac
 def prepare(revocations: Revocations) -> None:
     """Read revocations before the first request, and report a store that would lose some."""
     store = revocations.store
-    if store.single_process:
+    if store.single_process or getattr(store, "is_missing", False):  # the first use creates it
         return
     losses = getattr(store, "losses", None)
     if losses is not None:

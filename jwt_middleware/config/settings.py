@@ -8,10 +8,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ..bounds import check_whole
 from ..core.trust import KeySource
 from ..core.verifier import TokenVerifier
 from ..endpoint.app import TokenEndpoint
 from ..sessions import Sessions
+from ..wsgi.address import MAX_TRUSTED_PROXIES
 from ..wsgi.environ import ClaimName
 from ..wsgi.metadata import (
     DEFAULT_MAX_AGE_SECONDS,
@@ -28,8 +30,8 @@ from ..wsgi.middleware import JWTMiddleware
 from ..wsgi.policy import Mode, Policy
 from ..wsgi.responses import Responses
 from .accounts import AccountSettings
-from .reading import Section, choice, flag, setting, table, tables, text, whole
-from .sections import RequestSettings, ResponseSettings, RuleSettings
+from .reading import Place, Section, choice, flag, setting, table, tables, text, whole
+from .sections import CORSSettings, RequestSettings, ResponseSettings, RuleSettings
 from .service import (
     HealthSettings,
     LoggingSettings,
@@ -141,6 +143,7 @@ class Settings(TokenSettings):
     rules: tuple[RuleSettings, ...] = setting(tables(RuleSettings), ())
     request: RequestSettings | None = setting(table(RequestSettings), None)
     responses: ResponseSettings | None = setting(table(ResponseSettings), None)
+    cors: CORSSettings | None = setting(table(CORSSettings), None)
     metadata: MetadataSettings | None = setting(table(MetadataSettings), None)
     mode: Mode = setting(choice("enforce", "report"), "enforce")
     environ: Mapping[str, ClaimName | bool] | None = setting(own_environ, None)
@@ -177,7 +180,25 @@ class Settings(TokenSettings):
         """
         url = None if self.metadata is None else self.metadata.resource_metadata_url()
         settings = self.responses or ResponseSettings(place=self.place.member("responses"))
-        return settings.build(url)
+        return settings.build(url, trusted_proxies=self.trusted_proxies())
+
+    def trusted_proxies(self) -> int:
+        """
+        Return how many proxies of one's own each request has passed.
+
+        Raises:
+            ConfigurationError: It is out of bounds, or two settings differ.
+        """
+        given: dict[int, Place] = {}
+        for section in (self.request, self.login):
+            if section is not None and section.trusted_proxies:
+                with section.place.named_by_member():
+                    check_whole("trusted_proxies", section.trusted_proxies, 0, MAX_TRUSTED_PROXIES)
+                given.setdefault(section.trusted_proxies, section.place)
+        if len(given) > 1:
+            place = [*given.values()][-1].member("trusted_proxies")
+            raise place.error("differs from that of [request]: leave it out here")
+        return next(iter(given), 0)
 
     def build_accounts(self) -> SQLAccounts:
         """
@@ -308,6 +329,7 @@ class Settings(TokenSettings):
             claim_keys=claim_keys,
             mode=self.mode,
             metrics=metrics,
+            cors=None if self.cors is None else self.cors.build(),
         )
         if self.metrics is not None and metrics is not None:
             self.metrics.connect(metrics, protected, revocations)

@@ -122,7 +122,9 @@ class TokenEndpoint:
         self._bases = frozenset({self._base, prefix.rstrip("/") + self._base})
         self._forms = forms
         self._codes = codes
-        self.responses: Responses = responses if responses is not None else Responses()
+        self.responses: Responses = (
+            Responses(trusted_proxies=trusted_proxies) if responses is None else responses
+        )
         self.max_body_bytes = max_body_bytes
         self.sessions = sessions
         self._oauth = self.responses.for_oauth()

@@ -55,11 +55,14 @@ def read_octets(request: Request, *, max_bytes: int) -> bytes:
         InvalidRequestError: It cannot be read.
     """
     charset = request.mimetype_params.get("charset", "utf-8").lower()
-    if request.mimetype not in _PARSERS or charset not in {*_UTF8, *_LIKE_ASCII}:
-        raise UnsupportedMediaTypeError
+    if request.mimetype not in _PARSERS:
+        found = "is of neither" if request.mimetype else "is missing"
+        raise _unsupported(f"{found}: for JSON, send application/json")
+    if charset not in {*_UTF8, *_LIKE_ASCII}:
+        raise _unsupported("has another charset: send UTF-8")
     octets = _read_bounded(request, max_bytes)
     if charset in _LIKE_ASCII and not octets.isascii():
-        raise UnsupportedMediaTypeError
+        raise _unsupported("has a charset that the body is not in: send UTF-8")
     return octets
 
 
@@ -79,6 +82,10 @@ def parse_body(request: Request, octets: bytes) -> dict[str, object]:
     with suppress(ValueError):
         return _PARSERS[request.mimetype](octets)
     raise InvalidRequestError("the body is not what its Content-Type says")
+
+
+def _unsupported(reason: str) -> UnsupportedMediaTypeError:
+    return UnsupportedMediaTypeError(f"Content-Type {reason}", parameter="Content-Type")
 
 
 def parameter(body: Mapping[str, object], name: str) -> str | None:

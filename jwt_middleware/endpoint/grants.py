@@ -24,6 +24,7 @@ from ..errors import (
 )
 from ..sessions import Grant, Recheck, Sessions
 from ..sessions.session import SERVICE
+from ..wsgi.bearer import mistake_in
 from .body import parameter, repeated_parameter, required_parameter
 from .clients import ClientAuthentication
 from .logins import Logins
@@ -126,13 +127,18 @@ class Grants:
         audience = self._audience(body)
         client = self._clients.identify(request, body)
         address = self._logins.addresses(request.environ)
-        return sessions.refresh(
-            token,
-            scope=scope,
-            recheck=lambda session: self._narrow(self._logins.recheck(session), audience),
-            client=client,
-            address="" if address is None else str(address),
-        )
+        try:
+            return sessions.refresh(
+                token,
+                scope=scope,
+                recheck=lambda session: self._narrow(self._logins.recheck(session), audience),
+                client=client,
+                address="" if address is None else str(address),
+            )
+        except InvalidGrantError as error:
+            mistake = mistake_in(token) or (token.count(".") == 2 and "that is an access token")
+            error.hint = f"refresh_token: {mistake}" if mistake else None
+            raise
 
     def _client_credentials(self, request: Request, body: Mapping[str, object]) -> Grant:
         scope, audience = parameter(body, "scope"), self._audience(body)

@@ -6,12 +6,11 @@ from __future__ import annotations
 
 import logging
 import math
-import re
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from hashlib import sha256
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import TYPE_CHECKING, Final
 
 from ..accounts.client_type import fold_account
@@ -21,13 +20,13 @@ from ..sessions.attempts import Attempt, Drip, Reservation
 from ..sessions.clock import clock_of
 from ..sessions.pruning import Pruning
 from ..sessions.store import SessionStore
+from ..wsgi.address import MAX_TRUSTED_PROXIES, Address, client_address
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
 logger: logging.Logger = logging.getLogger(__name__)
 
-Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
 MAX_BURST: Final = 1000
@@ -323,20 +322,9 @@ def _check_drip(name: str, drip: object) -> None:
     )
 
 
-MAX_TRUSTED_PROXIES: Final = 16
-
-# Longer is no address, with port, brackets and zone.
-_MAX_CHARS: Final = 80
-_WITH_PORT: Final = re.compile(r"\[([^]]*)\](?::[0-9]+)?|([^:]*):[0-9]+")
-
-
 class ClientAddresses:
     """
-    Tells the address of a request's client.
-
-    Behind *n* proxies that each append the address of their own peer to ``X-Forwarded-For``, the
-    client is the *n*-th value from the right; values left of it are the client's own.  A value that
-    is missing, or no address, is ignored: then the client is the server's own peer.
+    Tells the address that logins of a request are limited by: :func:`.client_address`.
 
     Args:
         trusted_proxies: How many proxies every request has passed, 0 to 16.  0 ignores the header:
@@ -348,16 +336,14 @@ class ClientAddresses:
 
     def __init__(self, trusted_proxies: int = 0) -> None:
         check_whole("trusted_proxies", trusted_proxies, 0, MAX_TRUSTED_PROXIES)
-        self._trusted_proxies = trusted_proxies
+        self.trusted_proxies = trusted_proxies
         self._has_warned = False
         self._has_seen_proxy = False
 
     def __call__(self, environ: WSGIEnvironment) -> Address | None:
         """Return the address, or ``None`` if there is none, as on a Unix socket without proxies."""
-        address = parse_address(self._forwarded(environ)) or parse_address(
-            environ.get("REMOTE_ADDR") or ""
-        )
-        if not self._trusted_proxies and "HTTP_X_FORWARDED_FOR" in environ:
+        address = client_address(environ, self.trusted_proxies)
+        if not self.trusted_proxies and "HTTP_X_FORWARDED_FOR" in environ:
             self._warn_of_proxy()
         if address is None and not self._has_warned:
             self._has_warned = True
@@ -374,26 +360,3 @@ class ClientAddresses:
                 "a login came with X-Forwarded-For, and trusted_proxies is 0: behind a proxy all "
                 "logins are limited as if they came from it: set login.trusted_proxies"
             )
-
-    def _forwarded(self, environ: WSGIEnvironment) -> str:
-        count = self._trusted_proxies
-        values = environ.get("HTTP_X_FORWARDED_FOR", "").rsplit(",", count)
-        return values[-count] if 0 < count <= len(values) else ""
-
-
-def parse_address(text: str) -> Address | None:
-    """
-    Read an address as servers and proxies write it: alone, in brackets, with a port or a zone.
-
-    IPv4-mapped IPv6 addresses (RFC 4291 §2.5.5.2) are returned as IPv4.
-    """
-    text = text.strip()
-    if len(text) > _MAX_CHARS:
-        return None
-    if match := _WITH_PORT.fullmatch(text):
-        text = match[1] or match[2] or ""
-    try:
-        address = ip_address(text.partition("%")[0])
-    except ValueError:
-        return None
-    return (isinstance(address, IPv6Address) and address.ipv4_mapped) or address

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from ..accounts import Identity
 from ..errors import BadCredentialsError, TooManyAttemptsError
 from ..events import Name, emit
+from ..wsgi.address import shown_client
+from .limits import ClientAddresses
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
 P = ParamSpec("P")
-S = TypeVar("S")
+S = TypeVar("S", bound="_Located")
+
+
+class _Located(Protocol):
+    @property
+    def addresses(self) -> ClientAddresses: ...
+
 
 _Verify = Callable[Concatenate[S, str, Any, "WSGIEnvironment", P], Identity]
 
@@ -32,7 +40,7 @@ def tells(verify: _Verify[S, P]) -> _Verify[S, P]:
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> Identity:
-        client = environ.get("REMOTE_ADDR", "")
+        client = shown_client(environ, self.addresses.trusted_proxies)
         try:
             identity = verify(self, client_type, readings, environ, *args, **kwargs)
         except TooManyAttemptsError:

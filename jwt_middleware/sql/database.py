@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ..errors import ConfigurationError, DuplicateRowError, PoolExhaustedError, UnavailableError
+from ..events import Outage
+from ..files import diagnose
 from ..fork import PerProcess
 from .sqlite import SQLite, Version
 from .statement import Connection, Statement, Table
@@ -96,10 +98,16 @@ class Database:
         self._timeout_seconds = timeout_seconds
         self._creates_tables = creates_tables
         self._pools = PerProcess(lambda: _Pools(self._driver))
+        self._outage = Outage(str(self))
 
     def __str__(self) -> str:
         """Return the file, or the URL without what may be secret: password and query."""
         return self._url.shown
+
+    @property
+    def is_missing(self) -> bool:
+        """Whether it is a file that is not there."""
+        return self._url.path is not None and not self._url.path.exists()
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -111,7 +119,7 @@ class Database:
                 why and never holds a password or a parameter.
         """
         deadline = time.monotonic() + self._timeout_seconds
-        with self._errors_explained():
+        with self._outage.watched("reading"), self._errors_explained():
             pool = self._prepared_pools(deadline).readers
             connection = pool.take(deadline)
             try:
@@ -135,7 +143,7 @@ class Database:
             UnavailableError: As for :meth:`reading`.  What was written may be there or not.
         """
         deadline = time.monotonic() + self._timeout_seconds
-        with self._errors_explained():
+        with self._outage.watched("writing"), self._errors_explained():
             pool = self._prepared_pools(deadline).writers
             with self._transaction(pool, deadline, durable=durable) as connection:
                 yield connection
@@ -178,7 +186,7 @@ class Database:
             UnavailableError: As for :meth:`reading`.
         """
         deadline = time.monotonic() + self._timeout_seconds
-        with self._errors_explained():
+        with self._outage.watched("reading"), self._errors_explained():
             pool = self._prepared_pools(deadline).watchers
             if pool is None:
                 return None
@@ -291,9 +299,8 @@ class Database:
             reason = self._driver.explain(error, fix=self._schema.fix)
             raise kind(f"database {self} {reason}") from error
         except OSError as error:
-            raise UnavailableError(
-                f"database {self} cannot be created: {error.strerror}"
-            ) from error
+            said, fix = diagnose(error, fix="make its folder", to="create")
+            raise UnavailableError(f"database {self} cannot be created: {said}: {fix}") from error
 
 
 class Pool:

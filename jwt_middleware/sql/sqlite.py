@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from ..events import Name, emit
+from ..files import obstacle
 from .statement import Statement
 
 # SQLite itself, if it is let, looks again after a tenth of a second in the end, and finds that
@@ -27,12 +28,16 @@ _LOCKED: Final = "is locked by another process"
 _REASONS: Final = {
     sqlite3.SQLITE_BUSY: _LOCKED,
     sqlite3.SQLITE_LOCKED: _LOCKED,
-    sqlite3.SQLITE_FULL: "disk full",
+    sqlite3.SQLITE_FULL: "disk full: free some space",
     sqlite3.SQLITE_IOERR: "its disk cannot be read or written; it may be full",
-    sqlite3.SQLITE_READONLY: "permission denied to write it; check the owner of file and folder",
+    sqlite3.SQLITE_READONLY: "it cannot be written; check the owner of file and folder",
     sqlite3.SQLITE_NOTADB: "the file is no SQLite database",
     sqlite3.SQLITE_CORRUPT: "the file is damaged",
     sqlite3.SQLITE_CONSTRAINT: "its tables refuse the row; a newer version may have changed them",
+}
+_OF_THE_SYSTEM: Final = {
+    *(sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_PERM),
+    *(sqlite3.SQLITE_AUTH, sqlite3.SQLITE_NOTADB),
 }
 _DUPLICATE: Final = {sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY}
 
@@ -87,6 +92,8 @@ class SQLite:
         if isinstance(error, sqlite3.DataError):
             return "unavailable: a parameter cannot be stored"
         code = primary_code(error)
+        if code in _OF_THE_SYSTEM and (found := obstacle(self._path)):
+            return f"unavailable: {found}"
         if code == sqlite3.SQLITE_CANTOPEN:
             return f"cannot be opened; if it is not there, {fix}"
         # SQLite has no code of its own for a missing table or column; from statements that never

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
-from ..errors import InvalidRequestError
+from ..errors import InvalidRequestError, MissingTokenError
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -45,24 +45,79 @@ def parse_authorization(value: str | None) -> str | None:
     match = _CREDENTIALS.fullmatch(value)
     if match:
         return match[1]
-    scheme = value[:6].lower()
-    if scheme in {"", "bearer"} or _SECOND_BEARER.search(value):
-        raise InvalidRequestError(_mistake_in(value), parameter="Authorization")
+    if value[:6].lower() in {"", "bearer"} or _SECOND_BEARER.search(value):
+        error = InvalidRequestError(_mistake_in(value))
+        error.hint = str(error)
+        raise error
     return None
+
+
+# What clients send in place of a token, and what their developers are told: nothing of theirs, and
+# of the alphabet of error_description, printable ASCII without quote and backslash (RFC 6750 §3).
+_MISTAKES: Final = tuple(
+    (re.compile(pattern, re.IGNORECASE), told)
+    for pattern, told in (
+        (r"\Abearer[ :=]", "Bearer is there once too often"),
+        (r"""\A["'`]|["'`]\Z|\xe2\x80[\x98-\x9f]""", "the token is in quotes"),
+        (r"\A(?:null|undefined|none|nil|nan|true|false)\Z|\A\[object", "the token is a null value"),
+        (r"\A[<$]|\A\{\{", "the token is a placeholder that was not replaced"),
+        (r"\A[\[{]", "a whole JSON answer is no token: send its access_token"),
+        (r"(?:[\r\n]|\\[rn]|%0[ad])\Z", "the token ends in a line break"),
+        (r"%[0-9a-f]{2}", "the token is percent-encoded: send it as it was issued"),
+        (r"[,;]\Z", "the token ends in a comma or semicolon"),
+        (r"\s|\\[rnt]", "the token has white space in it"),
+        (r"=\Z", "the token ends in base64 padding, which no JWT has"),
+        (r"\.\.\.\Z|\xe2\x80\xa6|\*\*\*", "the token was abbreviated"),
+    )
+)
+_NO_JWT: Final = "a JWT has three parts, joined by dots"
+_ALPHABET: Final = re.compile(r"[A-Za-z0-9._-]+")
+_COMPACT: Final = re.compile(r"ey[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
+
+
+def mistake_in(token: str) -> str:
+    """Return what is wrong with a string that is no token; empty if nothing is known of it."""
+    return next((told for pattern, told in _MISTAKES if pattern.search(token)), "")
+
+
+def hint_of(key: str, token: str) -> str:
+    """Return what is wrong with a string that is no JWT, and in which header, else nothing."""
+    dots = token.count(".")
+    if dots == 2 and _ALPHABET.fullmatch(token):
+        return ""
+    mistake = mistake_in(token)
+    if not mistake and dots != 2:
+        mistake = "an encrypted token (JWE) is not accepted" if dots == 4 else _NO_JWT
+    name = key.removeprefix("HTTP_").replace("_", "-").title()
+    return mistake and f"{name}: {mistake}"
+
+
+def missing_token(environ: WSGIEnvironment, headers: TokenHeaders | None) -> MissingTokenError:
+    """Return the error of a request without a token, which says what it has instead of one."""
+    error, value = MissingTokenError(), environ.get(AUTHORIZATION)
+    if value is None or (headers is not None and not headers.reads_authorization):
+        return error
+    mistake = "the scheme is not Bearer"
+    if value[:1] in {'"', "'"}:
+        mistake = "the value is in quotes"
+    elif _COMPACT.match(value):
+        mistake = "the scheme is missing: write Bearer before the token"
+    error.hint = f"Authorization: {mistake}"
+    return error
 
 
 def _mistake_in(value: str) -> str:
     """Return what is wrong with bearer credentials, and quote nothing of them."""
     rest = value[6:].strip(" \t")
-    if value[6:7] == ":":
-        return "Authorization: a colon follows the scheme: write Bearer and the token"
-    if rest.lower().startswith("bearer "):
-        return "Authorization: the scheme is there twice: write Bearer once"
-    if rest.startswith("{"):
-        return "Authorization: a whole JSON answer is no token: send its access_token"
     if not rest:
-        return "Authorization: the token is missing"
-    return "Authorization does not hold exactly one bearer token"
+        told = "the token is missing"
+    elif rest[0] in ":=":
+        told = "Bearer is followed by a colon or equals sign: write one space"
+    elif _SECOND_BEARER.search(value):
+        told = "two values are joined by a comma: send one"
+    else:
+        told = mistake_in(rest) or "write Bearer, one space and one token"
+    return f"Authorization: {told}"
 
 
 class TokenHeaders:
@@ -71,11 +126,14 @@ class TokenHeaders:
 
     Args:
         names: The header of each issuer; ``None`` is ``Authorization``.
+
+    Attributes:
+        reads_authorization: Whether that is one of them.
     """
 
     def __init__(self, names: Iterable[str | None]) -> None:
         keys = {environ_key(name) for name in names}
-        self._reads_authorization = AUTHORIZATION in keys
+        self.reads_authorization: bool = AUTHORIZATION in keys
         self._others = sorted(keys - {AUTHORIZATION})
 
     def find(self, environ: WSGIEnvironment) -> tuple[str, str] | None:
@@ -87,7 +145,7 @@ class TokenHeaders:
                 values with a comma, which no token has.  Or as for :func:`parse_authorization`.
         """
         found: list[tuple[str, str]] = []
-        if self._reads_authorization:
+        if self.reads_authorization:
             token = parse_authorization(environ.get(AUTHORIZATION))
             if token is not None:
                 found.append((AUTHORIZATION, token))

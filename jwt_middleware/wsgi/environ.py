@@ -1,19 +1,20 @@
 """
 The environ contract: what the app finds there, and how it may read it.
 
-========================== ==================================================================
-key                        value
-========================== ==================================================================
-``jwt_middleware.claims``  ``dict`` of the verified claims, the app's own copy; absent when
-                           the request carries no token
-``jwt_middleware.scopes``  ``list`` of the token's scopes, sorted; only where its issuer has them
-                           in other claims than ``scope`` and ``scp``
-``jwt_middleware.error``   the code of why no claims are there, on ``optional`` rules, and of
-                           what the answer would have been where refusals are only reported
-``REMOTE_USER``            *sub*, or what the configuration makes of it; absent for an issuer
-                           beside others that the configuration does not map
-``AUTH_TYPE``              ``"Bearer"``
-========================== ==================================================================
+============================ ================================================================
+key                          value
+============================ ================================================================
+``jwt_middleware.claims``    ``dict`` of the verified claims, the app's own copy; absent when
+                             the request carries no token
+``jwt_middleware.scopes``    ``list`` of the token's scopes, sorted; only where its issuer has
+                             them in other claims than ``scope`` and ``scp``
+``jwt_middleware.error``     the code of why no claims are there, on ``optional`` rules, and of
+                             what the answer would have been where refusals are only reported
+``jwt_middleware.responses`` what :func:`jwt_middleware.views.refusal` answers by; always there
+``REMOTE_USER``              *sub*, or what the configuration makes of it; absent for an issuer
+                             beside others that the configuration does not map
+``AUTH_TYPE``                ``"Bearer"``
+============================ ================================================================
 
 All of them are removed from the environ that comes in, on every path, and with them
 ``HTTP_REMOTE_USER``: behind this middleware a client's ``Remote-User`` header is always forged.
@@ -28,6 +29,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ..core.claim_path import find_claim, parse_path, scopes_of
 from ..errors import ConfigurationError
 from ..events import Fields
+from .address import shown_client
 from .bearer import environ_key
 from .request import WATCHED_KEYS
 
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
 CLAIMS: Final = "jwt_middleware.claims"
 ERROR: Final = "jwt_middleware.error"
 SCOPES: Final = "jwt_middleware.scopes"
+RESPONSES: Final = "jwt_middleware.responses"
 IDENTITY_KEYS: Final = (CLAIMS, ERROR, SCOPES, "REMOTE_USER", "AUTH_TYPE", "HTTP_REMOTE_USER")
 
 
@@ -78,12 +81,12 @@ def get_scopes(environ: WSGIEnvironment) -> frozenset[str]:
     return scopes_of(get_claims(environ) or {}) if scopes is None else frozenset(scopes)
 
 
-def describe(environ: WSGIEnvironment) -> Fields:
+def describe(environ: WSGIEnvironment, trusted_proxies: int = 0) -> Fields:
     """Return what an event says of a request: no query, and no header."""
     return {
         "method": environ["REQUEST_METHOD"],
         "path": environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", ""),
-        "client": environ.get("REMOTE_ADDR", ""),
+        "client": shown_client(environ, trusted_proxies),
     }
 
 

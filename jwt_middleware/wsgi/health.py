@@ -68,8 +68,8 @@ class Health:
     which part is unavailable, and nothing more: why is in the log.  *live_path* is liveness: 200
     for as long as the worker answers.  It checks nothing, as no restart brings a store back.
 
-    A worker checks once a second at most, one request at a time, and begins no further check after
-    a second.
+    A worker checks once a second at most, one request at a time.  Each part ends within its own
+    deadline, and none is begun a second after the first.
 
     Args:
         verifier: Whose issuers must have keys.

@@ -17,8 +17,17 @@ from ..errors import (
     UnavailableError,
 )
 from ..events import Name, tells_allowed
-from .bearer import AUTHORIZATION, TokenHeaders, environ_key, parse_authorization
-from .environ import ERROR, IDENTITY_KEYS, ClaimKeys, clear_identity, describe, publish
+from .basic import find_password, is_cross_site
+from .bearer import (
+    AUTHORIZATION,
+    TokenHeaders,
+    environ_key,
+    hint_of,
+    missing_token,
+    parse_authorization,
+)
+from .cors import CORS
+from .environ import ERROR, IDENTITY_KEYS, RESPONSES, ClaimKeys, clear_identity, describe, publish
 from .metrics import FIRST_SEEN, REMEMBERED, WITHOUT_TOKEN, Metrics
 from .policy import PREFLIGHT, Mode, Policy, Requirement, check_mode
 from .preflight import answer_preflight
@@ -65,6 +74,8 @@ class JWTMiddleware:
         endpoint: Answers at its own paths, without a token.
         well_known: Publishes keys and metadata at their paths, without a token.
         responses: Style and realm of the answers given here.
+        cors: Which origins may read *endpoint*, *well_known* and every refusal, and what
+            preflights are answered there and on rules with ``preflight=True``.
         claim_keys: Further keys of the environ that hold claims.
         mode: ``"report"`` refuses nothing at all: the app is called without an identity, and an
             event says what the answer would have been.
@@ -75,7 +86,7 @@ class JWTMiddleware:
         ConfigurationError: *app* is no WSGI callable, or a part is of another kind.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  one for each part
         self,
         app: WSGIApplication,
         *,
@@ -88,6 +99,7 @@ class JWTMiddleware:
         mode: Mode = "enforce",
         metrics: Metrics | None = None,
         health: Health | None = None,
+        cors: CORS | None = None,
     ) -> None:
         _check_app(app)
         if not isinstance(verifier, TokenVerifier):
@@ -103,6 +115,9 @@ class JWTMiddleware:
         self.endpoint = endpoint
         self.well_known = well_known
         self.responses: Responses = responses if responses is not None else Responses()
+        if cors is not None and not isinstance(cors, CORS):
+            raise ConfigurationError("cors must be a CORS, as in CORS(['https://app.example.com'])")
+        self.cors = cors
         self.claim_keys = claim_keys
         self._identity_keys: tuple[str, ...] = IDENTITY_KEYS
         self._notable_keys = NOTABLE_KEYS
@@ -116,12 +131,15 @@ class JWTMiddleware:
         _warn_of_unmapped(verifier)
         self._mounted: dict[str, WSGIApplication] = {}
         if well_known is not None:
-            self._mounted.update(dict.fromkeys(well_known.paths, well_known))
-        for one in (endpoint, health):
-            if one is not None:
-                for path in one.paths:
-                    self.mount(path, one)
-        _warn_of_openings(self.policy, mode)
+            self._mounted.update(dict.fromkeys(well_known.paths, self._readable(well_known)))
+        if endpoint is not None:
+            readable = self._readable(endpoint)
+            for path in endpoint.paths:
+                self.mount(path, readable)
+        if health is not None:
+            for path in health.paths:
+                self.mount(path, health)
+        _warn_of_openings(self.policy, mode, cors)
 
     @property
     def app(self) -> WSGIApplication:
@@ -135,7 +153,7 @@ class JWTMiddleware:
 
     def mount(self, path: str, app: WSGIApplication) -> None:
         """
-        Have *app* answer at *path* alone, without a token.
+        Have *app* answer at *path* alone, without a token; no other origin may read it.
 
         Raises:
             ConfigurationError: Something else answers there.
@@ -167,18 +185,26 @@ class JWTMiddleware:
             if requirement.access != "passthrough":
                 verified = self._authenticate(environ, requirement)
         except (AuthError, UnavailableError) as error:
-            rules = "" if requirement is None else self.policy.paths_of(requirement)
             if not self.only_reports(requirement):
-                return self.responses.refuse(error, environ, start_response, rules=rules)
-            report(error, environ, rules=rules)
+                return self._refuse(error, environ, start_response, requirement)
+            proxies = self.responses.trusted_proxies
+            report(error, environ, rules=self._rules_of(requirement), trusted_proxies=proxies)
         else:
             if self._counts is not None:
                 self._counts.slots[_kind_of(verified)] += 1
             if tells_allowed:
                 self._tell_allowed(environ, requirement, verified)
+        environ[RESPONSES] = self.responses
         if requirement is PREFLIGHT:
-            return answer_preflight(self.app, environ, start_response)
+            return self._answer_preflight(environ, start_response)
         return self._call_app(environ, start_response)
+
+    def _answer_preflight(
+        self, environ: WSGIEnvironment, start_response: StartResponse
+    ) -> Iterable[bytes]:
+        if self.cors is None:
+            return answer_preflight(self.app, environ, start_response)
+        return self.cors.answer_preflight(environ, start_response)
 
     def _call_app_first(
         self, environ: WSGIEnvironment, start_response: StartResponse
@@ -189,9 +215,33 @@ class JWTMiddleware:
             error = UnavailableError(
                 'the app is a factory, which returned an app: write "module:create_app()"'
             )
-            return self.responses.refuse(error, environ, start_response)
+            return self._refuse(error, environ, start_response, None)
         self._call_app = self._app
         return answer
+
+    def _refuse(
+        self,
+        error: AuthError | UnavailableError,
+        environ: WSGIEnvironment,
+        start_response: StartResponse,
+        requirement: Requirement | None,
+    ) -> Iterable[bytes]:
+        basic = (
+            requirement is not None
+            and requirement.basic
+            and self.policy.takes_basic(environ)
+            and not is_cross_site(environ)  # no password prompt for another site's page
+        )
+        if self.cors is not None:
+            start_response = self.cors.readable(environ, start_response)
+        rules = self._rules_of(requirement)
+        return self.responses.refuse(error, environ, start_response, rules=rules, basic=basic)
+
+    def _rules_of(self, requirement: Requirement | None) -> str:
+        return "" if requirement is None else self.policy.paths_of(requirement)
+
+    def _readable(self, app: WSGIApplication) -> WSGIApplication:
+        return app if self.cors is None else self.cors.wrap(app)
 
     def only_reports(self, requirement: Requirement | None) -> bool:
         """Tell whether a request with this requirement is let through, whatever it brings."""
@@ -205,6 +255,8 @@ class JWTMiddleware:
             verified = None if token is None else self.verifier.verify(token)
         else:
             verified = self._verify_by_header(environ, self._headers)
+        if verified is None and requirement.basic:
+            verified = self._verify_password(environ)
         if verified is not None:
             # Before the check: who lacks a scope is known to the server's access log, too.
             publish(environ, verified)
@@ -212,7 +264,7 @@ class JWTMiddleware:
                 self.claim_keys.publish(environ, verified)
             requirement.check(verified)
         elif requirement.access == "required":
-            raise MissingTokenError
+            raise missing_token(environ, self._headers)
         elif requirement.access == "optional":
             environ[ERROR] = MissingTokenError.code
         return verified
@@ -220,7 +272,7 @@ class JWTMiddleware:
     def _tell_allowed(
         self, environ: WSGIEnvironment, requirement: Requirement, verified: VerifiedToken | None
     ) -> None:
-        fields = describe(environ)
+        fields = describe(environ, self.responses.trusted_proxies)
         fields["rule"] = self.policy.paths_of(requirement)
         if verified is not None:
             fields["issuer"] = verified.trusted.issuer
@@ -236,9 +288,24 @@ class JWTMiddleware:
         if found is None:
             return None
         key, token = found
-        verified = self.verifier.verify(token)
+        try:
+            verified = self.verifier.verify(token)
+        except InvalidTokenError as error:
+            error.hint = hint_of(key, token)
+            raise
         if environ_key(verified.trusted.header) != key:
             raise InvalidTokenError("tokens of its issuer come in another header")
+        return verified
+
+    def _verify_password(self, environ: WSGIEnvironment) -> VerifiedToken | None:
+        """Verify the token in Basic credentials, and leave it to the app as a bearer token."""
+        token = find_password(environ) if self.policy.takes_basic(environ) else None
+        if token is None:
+            return None
+        verified = self.verifier.verify(token)
+        if environ_key(verified.trusted.header) != AUTHORIZATION:
+            raise InvalidTokenError("tokens of its issuer come in another header")
+        environ[AUTHORIZATION] = f"Bearer {token}"
         return verified
 
 
@@ -248,11 +315,11 @@ def _kind_of(verified: VerifiedToken | None) -> int:
     return REMEMBERED if verified.used else FIRST_SEEN
 
 
-def _warn_of_openings(policy: Policy, mode: Mode) -> None:
+def _warn_of_openings(policy: Policy, mode: Mode, cors: CORS | None) -> None:
     if mode == "report":
         logger.warning("mode is report: no request is refused, whatever the rules say")
     for rule in policy.rules:
-        if rule.preflight:
+        if rule.preflight and cors is None:
             logger.warning("%s", rule.describe_preflight())
         if rule.mode == "report":
             logger.warning("rule %r: mode is report: no request is refused there", rule.path)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from ..core.claim_path import ClaimCondition, claim_conditions, shown_path
 from ..errors import ConfigurationError, InsufficientScopeError
 from .paths import Budget, Found, Pattern, PatternTree, folded_segments, read_path
+from .preflight import requested_method
 from .request import (
     WATCHED_KEYS,
     Target,
@@ -74,8 +75,10 @@ class Rule:
         claims_prefix: Claim name to a prefix, or a collection of prefixes, that it begins with.
         claims_absent: Claims that the token must not have: names, or lists of names for those
             inside objects.
-        preflight: Let real CORS preflights for these requests through without a token; of what
-            the app answers only the CORS headers pass.
+        preflight: Answer real CORS preflights for these requests without a token: as the
+            middleware's :class:`~.cors.CORS` says, or else by the CORS headers of the app's answer.
+        basic: A token may also come as the password of HTTP Basic, for clients that can send
+            nothing else, where *path* names that of the request exactly.
         mode: ``"report"`` refuses nothing: the app is called, and an event says what the answer
             would have been.
 
@@ -93,6 +96,7 @@ class Rule:
     claims_prefix: Mapping[str, Any] | None = field(default=None, kw_only=True)
     claims_absent: Collection[str | Sequence[str]] | None = field(default=None, kw_only=True)
     preflight: bool = field(default=False, kw_only=True)
+    basic: bool = field(default=False, kw_only=True)
     mode: Mode = field(default="enforce", kw_only=True)
 
     def __post_init__(self) -> None:
@@ -120,10 +124,19 @@ class Rule:
             conditions = self.claim_conditions()
         except ConfigurationError as error:
             raise ConfigurationError(f"{name}: {error}") from error
-        if self.access != "required" and (self.scopes or self.scopes_any or conditions):
+        self._check_contradictions(name, asks=bool(self.scopes or self.scopes_any or conditions))
+
+    def _check_contradictions(self, name: str, *, asks: bool) -> None:
+        if self.access != "required" and asks:
             raise ConfigurationError(
                 f"{name}: access {self.access!r} needs no token, so it cannot ask for scopes or "
                 'claims: use "required", or leave them out'
+            )
+        if type(self.basic) is not bool:
+            raise ConfigurationError(f"{name}: basic must be true or false")
+        if self.access == "passthrough" and self.basic:
+            raise ConfigurationError(
+                f'{name}: access "passthrough" leaves Authorization to the app: leave basic out'
             )
 
     def claim_conditions(self) -> tuple[ClaimCondition, ...]:
@@ -160,6 +173,7 @@ class Requirement:
         scopes_any: Of each of these, the token must have one.
         claims: What the claims must be, all of which must hold.
         preflight: Whether a CORS preflight for this request needs no token.
+        basic: Whether the token may be a Basic password, as far as the rules say.
         report_only: Whether the request is let through, whatever it brings.
         rules: Numbers of the rules that decided, counted from 1; empty where none did.
     """
@@ -169,6 +183,7 @@ class Requirement:
     scopes_any: tuple[tuple[str, ...], ...] = ()
     claims: tuple[ClaimCondition, ...] = ()
     preflight: bool = False
+    basic: bool = False
     report_only: bool = False
     rules: tuple[int, ...] = ()
 
@@ -321,25 +336,44 @@ class Policy:
         return self._methods_in_form if self._methods_in_form and is_form(environ) else ()
 
     def _preflight(self, target: Target, environ: WSGIEnvironment) -> Requirement | None:
-        # https://fetch.spec.whatwg.org/#cors-preflight-fetch
-        wanted = environ.get("HTTP_ACCESS_CONTROL_REQUEST_METHOD")
-        if not self._allows_preflight or target.methods != ("OPTIONS",):
+        wanted = requested_method(environ)
+        if wanted is None or not self._allows_preflight or target.methods != ("OPTIONS",):
             return None  # what is no longer OPTIONS behind us is no preflight
-        if not wanted or not environ.get("HTTP_ORIGIN"):
-            return None
         own = self._join(self._decide(target))
-        if own.access != "required":
+        if own.access != "required" and not own.preflight:
             return own
-        canonical = read_path(target.path).canonical and not target.others
         numbers = self._decide(target._replace(methods=(wanted,)))
-        # As all that relaxes: for the path itself, in its own spelling.
-        named = self._naming(read_path(target.path).texts)
-        if canonical and numbers <= set(named) and self._all_open(numbers):
+        if numbers <= self._naming_itself(target) and self._all_open(numbers):
             return PREFLIGHT
         return own
 
     def _all_open(self, numbers: frozenset[int]) -> bool:
         return all(self._requirements[number].preflight for number in numbers)
+
+    def takes_basic(self, environ: WSGIEnvironment) -> bool:
+        """
+        Tell whether a token may be a Basic password: all rules that decide say so.
+
+        As all that relaxes, for the path itself and in its own spelling: one of them names it, and
+        those for other readings of it, and for what lies below, say it as well.
+
+        Raises:
+            InvalidRequestError: As for :meth:`requirement`.
+        """
+        return all(map(self._all_basic, self.targets(environ)))
+
+    def _all_basic(self, target: Target) -> bool:
+        numbers = self._decide(target)
+        named = not numbers.isdisjoint(self._naming_itself(target))
+        return named and all(self._requirements[number].basic for number in numbers)
+
+    def _naming_itself(self, target: Target) -> frozenset[int]:
+        """Return the rules that name a target's path; none if it can be read in another way."""
+        readings = read_path(target.path)
+        if not readings.canonical or target.others:
+            return frozenset()
+        also = (read_path(one).texts[0] for one in target.also)
+        return frozenset(self._naming((readings.texts[0], *also)))
 
     def _decide(self, target: Target) -> frozenset[int]:
         if sum(map(len, (target.path, *target.methods))) > MAX_REMEMBERED_CHARS or target.others:
@@ -435,6 +469,7 @@ class _CompiledRule:
             scopes_any=() if rule.scopes_any is None else (tuple(sorted(set(rule.scopes_any))),),
             claims=rule.claim_conditions(),
             preflight=rule.preflight,
+            basic=rule.basic,
             report_only=rule.mode == "report",
             rules=(number,),
         )
@@ -458,6 +493,7 @@ def _all_of(requirements: Iterable[Requirement]) -> Requirement:
         scopes=tuple(sorted({scope for one in different for scope in one.scopes})),
         scopes_any=tuple(scopes for one in different for scopes in one.scopes_any),
         claims=tuple(condition for one in different for condition in one.claims),
+        basic=all(one.basic for one in different),
         report_only=all(one.report_only for one in different),
         rules=tuple(sorted({number for one in different for number in one.rules})),
     )

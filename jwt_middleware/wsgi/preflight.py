@@ -1,4 +1,4 @@
-"""An app's answer to a CORS preflight without a token: its CORS headers, and nothing else of it."""
+"""CORS preflights, and an app's answer to one without a token: its CORS headers alone."""
 
 from __future__ import annotations
 
@@ -13,6 +13,17 @@ if TYPE_CHECKING:
 
 _PASSING: Final = ("access-control-", "vary")
 _WITHOUT_BODY: Final = frozenset({204, 304})
+
+
+def requested_method(environ: WSGIEnvironment) -> str | None:
+    """
+    Return the method that a CORS preflight asks for, or ``None`` if the request is none.
+
+    Source: https://fetch.spec.whatwg.org/#cors-preflight-fetch
+    """
+    if environ["REQUEST_METHOD"] != "OPTIONS" or not environ.get("HTTP_ORIGIN"):
+        return None
+    return environ.get("HTTP_ACCESS_CONTROL_REQUEST_METHOD") or None
 
 
 def answer_preflight(

@@ -10,21 +10,32 @@ from ..errors import (
     AuthError,
     BadCredentialsError,
     ImmatureTokenError,
-    MalformedTokenError,
+    InvalidTokenError,
     TooManyAttemptsError,
     UnavailableError,
     UnknownKeyError,
 )
 from ..events import Fields, Name
-from .bearer import AUTHORIZATION, parse_authorization
+from .bearer import AUTHORIZATION, hint_of, parse_authorization
 from .environ import CLAIMS, ERROR, describe
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
 
+def look_for_mistake(error: AuthError | UnavailableError, environ: WSGIEnvironment) -> None:
+    """Give *error* a hint, where a header holds something else than a token."""
+    value = environ.get(AUTHORIZATION, "").strip(" \t")
+    if isinstance(error, InvalidTokenError) and error.hint is None and value:
+        error.hint = hint_of(AUTHORIZATION, value[6:].lstrip(" "))
+
+
 def tell_refusal(
-    error: AuthError | UnavailableError, environ: WSGIEnvironment, *, rules: str = ""
+    error: AuthError | UnavailableError,
+    environ: WSGIEnvironment,
+    *,
+    rules: str = "",
+    trusted_proxies: int = 0,
 ) -> None:
     """
     Emit why a request is refused.
@@ -35,28 +46,38 @@ def tell_refusal(
         error: Why.
         environ: Of the request.
         rules: Paths of the rules that decided.
+        trusted_proxies: As for :func:`.client_address`.
     """
     if isinstance(error, UnavailableError):
-        _tell(Name.REQUEST_UNAVAILABLE, error, environ, rules)
+        _tell(Name.REQUEST_UNAVAILABLE, error, environ, rules, trusted_proxies)
     elif not isinstance(error, BadCredentialsError | TooManyAttemptsError):
-        _tell(Name.REQUEST_REFUSED, error, environ, rules)
+        _tell(Name.REQUEST_REFUSED, error, environ, rules, trusted_proxies)
     if isinstance(error, ImmatureTokenError):  # and of a good signature
         events.emit(Name.CLOCK_SKEW, lambda: _claimed(environ), detail=str(error))
 
 
 def report(
-    error: AuthError | UnavailableError, environ: WSGIEnvironment, *, rules: str = ""
+    error: AuthError | UnavailableError,
+    environ: WSGIEnvironment,
+    *,
+    rules: str = "",
+    trusted_proxies: int = 0,
 ) -> None:
     """Emit why a request would be refused, and leave the code to the app."""
     environ[ERROR] = error.code
-    _tell(Name.REQUEST_REPORTED, error, environ, rules)
+    look_for_mistake(error, environ)
+    _tell(Name.REQUEST_REPORTED, error, environ, rules, trusted_proxies)
 
 
 def _tell(
-    name: Name, error: AuthError | UnavailableError, environ: WSGIEnvironment, rules: str
+    name: Name,
+    error: AuthError | UnavailableError,
+    environ: WSGIEnvironment,
+    rules: str,
+    trusted_proxies: int,
 ) -> None:
     def more() -> Fields:
-        fields = describe(environ)
+        fields = describe(environ, trusted_proxies)
         fields.update(_claimed(environ))
         fields["rule"] = rules
         if isinstance(error, UnknownKeyError) and error.kid:
@@ -64,21 +85,12 @@ def _tell(
         detail = str(error)
         if isinstance(error, UnavailableError) and error.__cause__ is not None:
             detail += f" ({type(error.__cause__).__name__})"
-        if isinstance(error, MalformedTokenError):
-            detail = _mistake_in(environ.get(AUTHORIZATION, "")) or detail
+        if isinstance(error, AuthError):
+            detail = error.hint or detail
         fields["detail"] = "" if detail == error.sentence else detail
         return fields
 
     events.emit(name, more, reason=error.code)
-
-
-def _mistake_in(value: str) -> str:
-    begin = value.partition(" ")[2].lstrip()[:1]
-    if begin in {'"', "'"}:
-        return "Authorization: the token is in quotes"
-    if begin in {"{", "["}:
-        return "Authorization: a whole JSON answer is no token: send its access_token"
-    return ""
 
 
 def _claimed(environ: WSGIEnvironment) -> Fields:

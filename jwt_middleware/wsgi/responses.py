@@ -16,11 +16,13 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 from werkzeug.datastructures import LanguageAccept
 from werkzeug.http import HTTP_STATUS_CODES, parse_accept_header
 
+from ..bounds import check_whole
 from ..errors import (
     AuthError,
     BadCredentialsError,
     BodyTooLargeError,
     ConfigurationError,
+    CrossSiteError,
     ExpiredTokenError,
     InsufficientScopeError,
     InvalidFormError,
@@ -39,8 +41,10 @@ from ..errors import (
     UnsupportedMediaTypeError,
     UnsupportedTokenTypeError,
 )
+from .address import MAX_TRUSTED_PROXIES
+from .basic import challenge_basic
 from .bearer import challenge
-from .refusals import tell_refusal
+from .refusals import look_for_mistake, tell_refusal
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -72,6 +76,7 @@ _ANSWERS: Final[Mapping[type[JWTMiddlewareError], Answer]] = {
     AuthError: Answer(401, 1005, oauth_error="invalid_client"),
     MissingTokenError: Answer(401, 1005),
     BadCredentialsError: Answer(401, 1005, oauth_error="invalid_client"),
+    CrossSiteError: Answer(403, 1000),
     InvalidTokenError: Answer(401, 1002, "invalid_token"),
     ExpiredTokenError: Answer(401, 1003, "invalid_token"),
     InsufficientScopeError: Answer(403, 1004, "insufficient_scope"),
@@ -149,6 +154,8 @@ class Responses:
         resource_metadata: URL of this resource's RFC 9728 metadata, named in every challenge.
         error_codes: An error's *code* to the number that the envelope shows.  It is that of all
             errors below it in the tree of :mod:`jwt_middleware.errors` as well.
+        trusted_proxies: How many proxies of your own each request has passed, up to 16: the events
+            of refusals name the client behind them.
 
     Raises:
         ConfigurationError: One of them is something else.
@@ -161,6 +168,7 @@ class Responses:
         realm: str = "api",
         resource_metadata: str | None = None,
         error_codes: Mapping[str, int] = MappingProxyType({}),
+        trusted_proxies: int = 0,
     ) -> None:
         if style not in _BODIES:
             raise ConfigurationError('style must be "problem" or "envelope"')
@@ -170,14 +178,16 @@ class Responses:
                     f"{name} must be printable ASCII without quote or backslash"
                 )
         _check_error_codes(error_codes)
+        check_whole("trusted_proxies", trusted_proxies, 0, MAX_TRUSTED_PROXIES)
         self.style = style
         self.realm = realm
         self.resource_metadata = resource_metadata
         self.error_codes: dict[str, int] = dict(error_codes)
+        self.trusted_proxies = trusted_proxies
 
     def for_oauth(self) -> Responses:
         """Return the same in the style of OAuth."""
-        return Responses(style="oauth", realm=self.realm)
+        return Responses(style="oauth", realm=self.realm, trusted_proxies=self.trusted_proxies)
 
     def refuse(
         self,
@@ -186,6 +196,7 @@ class Responses:
         start_response: StartResponse,
         *,
         rules: str = "",
+        basic: bool = False,
     ) -> Iterable[bytes]:
         """
         Answer *error* as a WSGI app would, and tell it as an event.
@@ -195,10 +206,14 @@ class Responses:
             environ: Of the request.
             start_response: Of the request.
             rules: Paths of the rules that decided, for the event.
+            basic: Whether the token may come as the password of Basic: a 401 says so.
         """
-        tell_refusal(error, environ, rules=rules)
+        look_for_mistake(error, environ)
+        tell_refusal(error, environ, rules=rules, trusted_proxies=self.trusted_proxies)
         answer = self.answer_to(error)
         headers = [*self._headers(error, answer, environ), *_further_headers(error)]
+        if basic and answer.status == 401:  # the first: some clients of Basic read no further
+            headers.insert(0, ("WWW-Authenticate", challenge_basic(self.realm)))
         media_type, make = _BODIES[self.style]
         body = make(error, answer, environ)
         return send_json(environ, start_response, answer.status, headers, body, media_type)
@@ -240,8 +255,7 @@ class Responses:
             yield "Pragma", "no-cache"
             if answer.status == 401:
                 # Of all ways to authenticate this is the one that HTTP has a challenge for.
-                challenged = f'Basic realm="{self.realm}", charset="UTF-8"'  # RFC 7617 §2.1
-                yield "WWW-Authenticate", challenged
+                yield "WWW-Authenticate", challenge_basic(self.realm)
             return
         yield "Content-Language", preferred_language(environ)
         yield "Vary", "Accept-Language"
@@ -249,7 +263,7 @@ class Responses:
             challenged = challenge(
                 self.realm,
                 error=answer.bearer_error,
-                description=error.sentence if answer.bearer_error else None,
+                description=_description(error) if answer.bearer_error else None,
                 scope=error.scope if isinstance(error, InsufficientScopeError) else (),
                 resource_metadata=self.resource_metadata,
             )
@@ -299,10 +313,17 @@ _BODIES: Final[
 
 
 def _sentence(error: JWTMiddlewareError, language: Language) -> str:
-    parameter = error.parameter if isinstance(error, InvalidRequestError) else None
+    hint = error.hint if isinstance(error, AuthError) else None
     if language == "zh":
-        return error.sentence_zh if parameter is None else f"{error.sentence_zh}：{parameter}"
-    return error.sentence if parameter is None else f"{error.sentence[:-1]}: {error}."
+        shown = error.parameter if isinstance(error, InvalidRequestError) else None
+        return f"{error.sentence_zh}：{shown or hint}" if hint else error.sentence_zh
+    return f"{error.sentence[:-1]}: {hint}." if hint else error.sentence
+
+
+def _description(error: JWTMiddlewareError) -> str:
+    """Return the sentence where it can be quoted, as RFC 6750 §3 has it, with the hint."""
+    sentence = _sentence(error, "en")
+    return sentence if _can_be_quoted(sentence) else error.sentence
 
 
 def _check_error_codes(error_codes: Mapping[str, int]) -> None:

@@ -23,6 +23,12 @@ claims = { ac_type = ["email"] }
 path = "/trial/*"
 scopes = ["trial"]
 mode = "report"
+[[rules]]
+path = "/simple/*"
+basic = true
+preflight = true
+[cors]
+origins = ["https://app.example.com"]
 """
 
 
@@ -61,6 +67,24 @@ class TestExplain:
         assert found["token"]["sub"] == "42"
         assert found["token"]["scopes"] == ["read"]
         assert found["headers"] == {"REMOTE_USER": "42"}
+
+    def test_a_rule_that_takes_basic_and_where_it_does_not(self, explain: Explain) -> None:
+        found = explain("GET", "/simple/x")
+        assert found["rules"][0]["basic"] is True
+        assert found["asks"] == {"access": "required", "basic": True}
+        challenge = 'Basic realm="api", charset="UTF-8", Bearer realm="api"'
+        assert found["headers"]["WWW-Authenticate"] == challenge
+        found = explain("GET", "/SIMPLE/x")
+        assert found["asks"]["basic"] is False
+        assert found["headers"]["WWW-Authenticate"] == 'Bearer realm="api"'
+
+    def test_a_preflight_that_cors_answers(self, explain: Explain) -> None:
+        asked = ("Origin: https://app.example.com", "Access-Control-Request-Method: PUT")
+        headers = [part for one in asked for part in ("--header", one)]
+        found = explain("OPTIONS", "/simple/x", *headers)
+        assert found["answered_by"] == "the middleware"
+        assert found["status"] == "204 No Content"
+        assert found["headers"]["Access-Control-Allow-Origin"] == "https://app.example.com"
 
     def test_a_token_that_lacks_a_scope(self, explain: Explain, token: str) -> None:
         found = explain("DELETE", "/admin/users?x=1", token=token)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -9,18 +10,22 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 from queue import SimpleQueue
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 from click.testing import Result
+from gunicorn.config import Config
 from gunicorn.errors import AppImportError, HaltServer
 
 from jwt_middleware import JWTMiddleware
 from jwt_middleware.cli import gunicorn_server as server
 from jwt_middleware.errors import ConfigurationError
+
+from ..site import forge, unb64
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -124,7 +129,7 @@ class TestService:
     def test_logs_who_was_served_and_why_one_was_not(
         self, folder: Path, serving: Serving, invoke: Invoke
     ) -> None:
-        configure(folder, "[logging]\nformat = 'json'\n")
+        configure(folder, "[request]\ntrusted_proxies = 1\n[logging]\nformat = 'json'\n")
         token = invoke("token", "issue", "--uid", "42").stdout.strip()
         with serving([*COMMAND, "myapp:app", "--timeout", "20"], cwd=folder) as running:
             fetch(f"{running.url}/a%0ab?access_token=x", token)
@@ -132,8 +137,11 @@ class TestService:
         lines = running.log.read_text().splitlines()
         found = [json.loads(line) for line in lines if line.startswith("{")]
         access = {one["path"]: one for one in found if one.get("event") == "access"}
-        assert access["/a\\nb"]["sub"] == "42"
+        header, payload, _ = token.split(".")
+        kid, jti = json.loads(unb64(header))["kid"], json.loads(unb64(payload))["jti"]
+        assert {"sub": "42", "kid": kid, "jti": jti}.items() <= access["/a\\nb"].items()
         assert access["/refused"]["sub"] == "-"
+        assert not {"kid", "jti"} & access["/refused"].keys()
         [refused] = [one for one in found if one.get("event") == "request.refused"]
         assert refused["reason"] == "missing_token"
         assert "access_token" not in running.log.read_text()
@@ -387,6 +395,55 @@ class TestRun:
     def test_reports_a_mistake_in_the_configuration_as_gunicorn_wants_it(self) -> None:
         with pytest.raises(AppImportError, match="Error: issuer: is missing"):
             server._Server(_app, {}).load()
+
+
+class TestAccessLog:
+    FORGED = 'a" jti="b\r\n\x1b'
+    OWNER: ClassVar[dict[str, Any]] = {
+        "REMOTE_USER": "42",
+        "jwt_middleware.claims": {"jti": FORGED},
+        "HTTP_AUTHORIZATION": "Bearer  " + forge({"alg": "HS256", "kid": FORGED}),
+    }
+
+    @pytest.mark.parametrize("is_json", [False, True])
+    def test_names_subject_and_token_escaped(self, *, is_json: bool) -> None:
+        line = logged(self.OWNER, is_json=is_json)
+        assert line.isascii()
+        assert line.isprintable()
+        if is_json:
+            members = json.loads(line)
+            escaped = json.dumps(self.FORGED)[1:-1]
+            assert [members[name] for name in ("sub", "kid", "jti")] == ["42", escaped, escaped]
+        else:
+            words = shlex.split(line.partition("] ")[2])
+            assert words[:4] == ["10.0.0.1", "GET /a", "200", "5B"]
+            assert [one.partition("=")[0] for one in words[5:]] == ["sub", "kid", "jti"]
+
+    def test_names_no_token_that_was_not_verified(self) -> None:
+        header = self.OWNER["HTTP_AUTHORIZATION"]
+        assert logged({"HTTP_AUTHORIZATION": header}).endswith("ms sub=-")
+        for odd in ("", "Bearer x", f"Basic {header}"):
+            environ = {**self.OWNER, "HTTP_AUTHORIZATION": odd, "jwt_middleware.claims": {}}
+            assert logged(environ).endswith("ms sub=42")
+
+    def test_names_the_client_behind_proxies(self) -> None:
+        forwarded = {"HTTP_X_FORWARDED_FOR": "198.51.100.7, 192.0.2.1"}
+        assert " 10.0.0.1 " in logged(forwarded)
+        assert " 192.0.2.1 " in logged(forwarded, trusted_proxies=1)
+
+
+def logged(environ: dict[str, Any], *, is_json: bool = False, trusted_proxies: int = 0) -> str:
+    """Return the line of one request."""
+    kind = server.access_log(is_json=is_json, trusted_proxies=trusted_proxies)
+    config = Config()
+    config.set("accesslog", "-")
+    log = kind(config)
+    lines: list[str] = []
+    log.access_log = SimpleNamespace(info=lambda text, *values: lines.append(text % values))
+    request = {"REQUEST_METHOD": "GET", "PATH_INFO": "/a", "REMOTE_ADDR": "10.0.0.1", **environ}
+    log.access(SimpleNamespace(status="200 OK", sent=5), None, request, timedelta(seconds=0.01))
+    [line] = lines
+    return line
 
 
 def _app() -> Any:

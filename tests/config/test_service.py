@@ -9,7 +9,7 @@ from webtest import TestApp
 from jwt_middleware import events, wrap
 from jwt_middleware.config import load
 from jwt_middleware.errors import ConfigurationError
-from jwt_middleware.events import Name
+from jwt_middleware.events import Event, Name
 
 from .writing import TRUSTED_FILE, TRUSTED_KEY, app, assert_one_line, jwks, token, write
 
@@ -52,6 +52,44 @@ class TestMetrics:
         assert wrapped.metrics is not None
         wrapped.metrics.close()
         assert "/metrics" not in wrapped.mounted
+
+
+class TestProxies:
+    CONFIG = ENDPOINT + "[sessions]\nurl = 'sqlite:///s.db'\n"
+    HOPS = "203.0.113.9, 192.0.2.7, 10.0.0.2"
+
+    @pytest.mark.parametrize(
+        ("text", "client"),
+        [
+            ("", "127.0.0.1"),
+            ("[request]\ntrusted_proxies = 1\n", "10.0.0.2"),
+            ("[login]\ntrusted_proxies = 2\n", "192.0.2.7"),
+            ("[request]\ntrusted_proxies = 2\n[login]\ntrusted_proxies = 2\n", "192.0.2.7"),
+        ],
+    )
+    def test_count_in_all_events(self, folder: Path, text: str, client: str) -> None:
+        config = write(folder, self.CONFIG + text)
+        load(config).build_accounts().create_schema()
+        protected = TestApp(
+            wrap(config, app),
+            extra_environ={"REMOTE_ADDR": "127.0.0.1", "HTTP_X_FORWARDED_FOR": self.HOPS},
+        )
+        heard: list[Event] = []
+        end = events.listen(heard.append)
+        try:
+            protected.get("/", status=401)
+            protected.get("/", headers={"Authorization": f"Bearer {token()}"})
+            login = {"account": "ann@example.com", "secret": "wrong", "type": "email"}
+            protected.post_json("/token", login, status=401)
+            protected.post_json("/token", {}, status=400)
+        finally:
+            end()
+        assert [one.fields["client"] for one in heard if "client" in one.fields] == [client] * 4
+
+    def test_are_not_two_numbers(self, folder: Path) -> None:
+        text = "[request]\ntrusted_proxies = 1\n[login]\ntrusted_proxies = 2\n"
+        with pytest.raises(ConfigurationError, match=r"login\.trusted_proxies: differs"):
+            wrap(write(folder, self.CONFIG + text), app)
 
 
 class TestHealth:
@@ -132,6 +170,9 @@ class TestEnviron:
         pytest.param("[environ]\nREMOTE_USER = 'a'", ["environ: REMOTE_USER: must"], id="key"),
         pytest.param("[environ]\nHTTP_X_A = 1", ["environ.HTTP_X_A: must be"], id="claim"),
         pytest.param("environ = 1", ["environ: must be a table"], id="no table"),
+        pytest.param(
+            "[request]\ntrusted_proxies = 17", ["request.trusted_proxies must"], id="proxies"
+        ),
         pytest.param("[serve]\nworker = 1", ["serve.worker: ", "workers?"], id="serve"),
     ],
 )

@@ -192,7 +192,7 @@ class TestEverySetting:
         assert throttle is not None
         assert throttle.limits == LoginLimits.of_window(2, 0, 9.5)
         assert throttle._store is found.store
-        assert endpoint_of(protected)._logins.addresses._trusted_proxies == 1
+        assert endpoint_of(protected)._logins.addresses.trusted_proxies == 1
 
     def test_of_limits_reaches_them(self, protect: Protect, write: Write) -> None:
         login = (

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jwt_middleware.endpoint.limits import ClientAddresses, parse_address
+from jwt_middleware.endpoint.limits import ClientAddresses
 from jwt_middleware.errors import ConfigurationError
+from jwt_middleware.wsgi.address import parse_address
 
 
 @pytest.mark.parametrize(

@@ -115,6 +115,20 @@ def test_rejects_other_media_types(content_type: str | None) -> None:
 
 
 @pytest.mark.parametrize(
+    ("content_type", "told"),
+    [
+        (None, "Content-Type is missing: for JSON, send application/json"),
+        ("text/plain;charset=UTF-8", "Content-Type is of neither: for JSON, send application/json"),
+        (f"{JSON}; charset=utf-16", "Content-Type has another charset: send UTF-8"),
+    ],
+)
+def test_says_what_media_type_to_send(content_type: str | None, told: str) -> None:
+    with pytest.raises(UnsupportedMediaTypeError) as refused:
+        read(b'{"account": "ann"}', content_type)
+    assert refused.value.hint == told
+
+
+@pytest.mark.parametrize(
     ("body", "content_type"),
     [
         pytest.param(b"", JSON, id="empty"),

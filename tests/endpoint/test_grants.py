@@ -378,3 +378,28 @@ def test_the_endpoint_alone_answers_the_same(service: Service) -> None:
     web = TestApp(service.endpoint)
     assert isinstance(service.endpoint, TokenEndpoint)
     assert web.post("/token", {**CREDENTIALS, **CLIENT}).json["token_type"] == "Bearer"
+
+
+@pytest.mark.parametrize(
+    ("form", "told"),
+    [
+        ('"{}"', "the token is in quotes"),
+        ('{{"refresh_token": "{}"}}', "a whole JSON answer is no token"),
+        ("Bearer {}", "Bearer is there once too often"),
+        ("{}\n", "the token ends in a line break"),
+        ("{}%3D", "the token is percent-encoded"),
+        ("null", "the token is a null value"),
+    ],
+)
+def test_says_what_a_refresh_token_was_wrapped_in(service: Service, form: str, told: str) -> None:
+    token = service.log_in().json["refresh_token"]
+    answer = service.refresh(form.format(token), status=400)
+    assert answer.json["error"] == "invalid_grant"
+    assert f": refresh_token: {told}" in answer.json["error_description"]
+    assert token not in answer.text
+    service.refresh(token)  # it was not used
+
+
+def test_says_that_an_access_token_is_none_to_refresh_with(service: Service) -> None:
+    answer = service.refresh(service.log_in().json["access_token"], status=400)
+    assert "refresh_token: that is an access token" in answer.json["error_description"]

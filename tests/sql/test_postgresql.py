@@ -13,6 +13,7 @@ import pytest
 from jwt_middleware.errors import UnavailableError
 from jwt_middleware.sql.database import Database, Schema
 from jwt_middleware.sql.statement import Statement, Table
+from jwt_middleware.sql.versions import SchemaVersion
 
 NOTES = Table("notes", [Statement("CREATE TABLE notes (note TEXT)")])
 WRITE = Statement("INSERT INTO notes VALUES (:note)")
@@ -22,7 +23,10 @@ RAISE = Statement("DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = '%s'; END $$")
 
 def a_database(url: str, seconds: float = 5) -> Database:
     return Database(
-        url, schema=Schema(tables=[NOTES], fix=""), timeout_seconds=seconds, creates_tables=True
+        url,
+        schema=Schema(tables=[NOTES], version=SchemaVersion("notes", 1, 1, "0.1"), fix=""),
+        timeout_seconds=seconds,
+        creates_tables=True,
     )
 
 

@@ -1,11 +1,21 @@
 from __future__ import annotations
 
+import logging
+import re
+from collections.abc import Callable
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from webtest import TestApp
 
+from jwt_middleware import JWTMiddleware, Key, KeySet, Responses, TokenVerifier, TrustedIssuer
 from jwt_middleware.errors import InvalidRequestError
 from jwt_middleware.wsgi.bearer import challenge, parse_authorization
+
+from ..service import show_identity
+
+KEYS = KeySet([Key.from_secret(b"k" * 32, kid="k")])
 
 
 @pytest.mark.parametrize(
@@ -102,17 +112,90 @@ def test_challenge_quotes_every_parameter() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("value", "part"),
-    [
-        ("Bearer: abc.def.ghi", "a colon follows the scheme"),
-        ("Bearer Bearer abc.def.ghi", "the scheme is there twice"),
-        ('Bearer {"access_token": "abc.def.ghi"}', "send its access_token"),
-        ("Bearer ", "the token is missing"),
-        ("Bearer abc def", "exactly one"),
-    ],
-)
-def test_says_what_is_wrong_and_quotes_nothing(value: str, part: str) -> None:
-    with pytest.raises(InvalidRequestError, match=part) as refused:
-        parse_authorization(value)
-    assert "abc" not in str(refused.value)
+JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiI0MiJ9.c2lnbmF0dXJl"
+MISTAKES = [
+    pytest.param(f"Bearer: {JWT}", "a colon or equals sign", 400, id="colon"),
+    pytest.param(f"Bearer={JWT}", "a colon or equals sign", 400, id="equals sign"),
+    pytest.param(f"Bearer Bearer {JWT}", "once too often", 400, id="scheme twice"),
+    pytest.param(f"Bearer bearer:{JWT}", "once too often", 401, id="scheme in the token"),
+    pytest.param(f'Bearer "{JWT}"', "in quotes", 401, id="quotes"),
+    pytest.param(f"Bearer '{JWT}'", "in quotes", 401, id="single quotes"),
+    pytest.param(f'Bearer {JWT}"', "in quotes", 401, id="closing quote"),
+    pytest.param(f"Bearer \xe2\x80\x9c{JWT}\xe2\x80\x9d", "in quotes", 401, id="curly quotes"),
+    pytest.param(f'Bearer {{"access_token": "{JWT}"}}', "its access_token", 400, id="JSON"),
+    pytest.param(f'Bearer {{"access_token":"{JWT}"}}', "its access_token", 401, id="dense JSON"),
+    pytest.param(f'Bearer ["{JWT}"]', "its access_token", 401, id="array"),
+    pytest.param("Bearer null", "null value", 401, id="null"),
+    pytest.param("Bearer undefined", "null value", 401, id="undefined"),
+    pytest.param("Bearer [object Object]", "null value", 400, id="object"),
+    pytest.param("Bearer $TOKEN", "placeholder", 401, id="variable"),
+    pytest.param("Bearer <token>", "placeholder", 401, id="brackets"),
+    pytest.param("Bearer {{token}}", "placeholder", 401, id="braces"),
+    pytest.param(f"Bearer {JWT}\n", "line break", 401, id="line break"),
+    pytest.param(f"Bearer {JWT}\\n", "line break", 401, id="escaped line break"),
+    pytest.param(f"Bearer {JWT}%0A", "line break", 401, id="encoded line break"),
+    pytest.param(f"Bearer {JWT.replace('.', '%2E')}", "percent-encoded", 401, id="percent"),
+    pytest.param(f"Bearer {JWT},", "comma", 400, id="comma"),
+    pytest.param(f"Bearer {JWT};", "semicolon", 401, id="semicolon"),
+    pytest.param(f"Bearer {JWT[:20]} {JWT[20:]}", "white space", 400, id="space"),
+    pytest.param(f"Bearer {JWT[:20]}\n{JWT[20:]}", "white space", 401, id="wrapped"),
+    pytest.param(f"Bearer {JWT}, Bearer {JWT}", "two values", 400, id="twice"),
+    pytest.param(f"Bearer {JWT}=", "padding", 401, id="padding"),
+    pytest.param(f"Bearer {JWT[:20]}...", "abbreviated", 401, id="cut"),
+    pytest.param("Bearer opaque", "three parts", 401, id="opaque"),
+    pytest.param("Bearer a.b.c.d.e", "encrypted", 401, id="JWE"),
+    pytest.param("Bearer ", "the token is missing", 400, id="nothing"),
+    pytest.param(f"JWT {JWT}", "the scheme is not Bearer", 401, id="JWT"),
+    pytest.param(f"Token {JWT}", "the scheme is not Bearer", 401, id="Token"),
+    pytest.param(JWT, "the scheme is missing", 401, id="no scheme"),
+    pytest.param(f'"Bearer {JWT}"', "the value is in quotes", 401, id="quoted value"),
+]
+
+
+@pytest.mark.parametrize(("value", "part", "status"), MISTAKES)
+def test_client_and_log_are_told_what_is_wrong_and_where(
+    wrapped: Callable[..., TestApp],
+    caplog: pytest.LogCaptureFixture,
+    value: str,
+    part: str,
+    status: int,
+) -> None:
+    caplog.set_level(logging.INFO)
+    for responses, member in ((Responses(), "detail"), (Responses(style="envelope"), "msg")):
+        app = wrapped(responses=responses)
+        for language in ("en", "zh"):
+            answer = app.get(
+                "/", extra_environ={"HTTP_AUTHORIZATION": value, "HTTP_ACCEPT_LANGUAGE": language},
+                status=status,
+            )  # fmt: skip
+            assert "Authorization: " in answer.json[member]
+            assert part in answer.json[member]
+            challenge = answer.headers["WWW-Authenticate"]
+            if "error=" in challenge:  # the scheme was another: then it is bare
+                description = re.search('error_description="([^"]*)"', challenge)
+                assert description
+                assert part in description[1]
+                # RFC 6750 §3
+                assert re.fullmatch(r"[\x20-\x21\x23-\x5b\x5d-\x7e]+", description[1])
+            assert JWT[:20] not in answer.text + challenge + caplog.text
+    assert part in caplog.text
+
+
+def test_nothing_is_said_of_a_token_that_only_is_not_good(wrapped: Callable[..., TestApp]) -> None:
+    answer = wrapped().get("/", headers={"Authorization": "Bearer a.b.c"}, status=401)
+    assert answer.json["detail"] == "The token is malformed."
+
+
+def test_other_headers_are_named() -> None:
+    own, other = (
+        TrustedIssuer(issuer=name, audience="api", keys=KEYS, header=header)
+        for name, header in (("a", None), ("b", "X-Other-Token"))
+    )
+    app = TestApp(JWTMiddleware(show_identity, verifier=TokenVerifier(trusted=[own, other])))
+    answer = app.get("/", headers={"X-Other-Token": f"Bearer {JWT}"}, status=401)
+    assert answer.json["detail"].endswith(": X-Other-Token: Bearer is there once too often.")
+    answer = app.get("/", headers={"Authorization": f"JWT {JWT}"}, status=401)
+    assert "the scheme is not Bearer" in answer.json["detail"]
+    app = TestApp(JWTMiddleware(show_identity, verifier=TokenVerifier(trusted=[other])))
+    answer = app.get("/", headers={"Authorization": f"JWT {JWT}"}, status=401)
+    assert answer.json["detail"] == "A bearer token is required."

@@ -16,6 +16,7 @@ from ... import bounds
 from ...core.keys import KeySet
 from ...errors import ConfigurationError
 from ...events import Name, emit
+from ...files import diagnose
 from ...fork import PerProcess
 
 MAX_FILE_BYTES: Final = 1024 * 1024
@@ -184,10 +185,8 @@ def readable() -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        reason = getattr(error, "strerror", None) or "not a file name"
-        raise ConfigurationError(
-            f"cannot be read ({reason}): name a file that this process may read"
-        ) from error
+        said, fix = diagnose(error, fix="name a file that this process may read")
+        raise ConfigurationError(f"cannot be read ({said}): {fix}") from error
 
 
 def _signature(status: os.stat_result) -> Signature:

@@ -13,6 +13,7 @@ from urllib.parse import urljoin, urlsplit
 
 from ...errors import ConfigurationError
 from ...errors import FetchError as FetchError
+from ...files import diagnose
 
 MAX_BEARER_BYTES: Final = 65_536
 
@@ -215,9 +216,9 @@ def read_bearer_token(file: str | os.PathLike[str]) -> str:
         with Path(file).open("rb") as opened:
             text = opened.read(MAX_BEARER_BYTES).decode("ascii", "replace").strip()
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        reason = getattr(error, "strerror", None) or "not a file name"
+        said, fix = diagnose(error, fix="name a file that is there")
         raise ConfigurationError(
-            f"bearer_token_file {os.fspath(file)!r} cannot be read ({reason})"
+            f"bearer_token_file {os.fspath(file)!r} cannot be read ({said}): {fix}"
         ) from error
     if not _B64TOKEN.fullmatch(text):
         raise ConfigurationError(

@@ -212,14 +212,10 @@ class Revocations(RevocationSource):
             with suppress(ClockSetError):
                 self._now = self._clock()
         except UnavailableError as error:
-            if self._down is None:
-                emit(Name.STORE_LOST, store=repr(self.store), detail=str(error))
             self._down = str(error)
             self._retry_at = self._monotonic() + _RETRY_SECONDS
             self._ask_at = min(self._retry_at, self._asked_at + self._max_delay_seconds)
             raise
-        if self._down is not None:
-            emit(Name.STORE_BACK, store=repr(self.store))
         self._down = None
         if asked_at is None:
             return False
@@ -299,9 +295,13 @@ class Revocations(RevocationSource):
 
 
 def _record(store: SessionStore, revocation: Revocation) -> None:
-    kind, key, revoked_at, _ = revocation
+    kind, key, revoked_at, expires_at = revocation
     issuer, _, name = key.partition("\n")
-    if kind == "session":  # it may be there again, and refreshed
+    # Its sessions may be there again.
+    if kind == "subject":
+        store.end_all(issuer, name, now=revoked_at, expires_at=expires_at)
+        return
+    if kind == "session":
         store.end(name, issuer=issuer, now=revoked_at)
     store.revoke(revocation)
 

