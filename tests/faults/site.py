@@ -51,7 +51,7 @@ workers = {workers}
 worker_class = "gthread"
 threads = 8
 keepalive = 60
-preload_app = True
+preload_app = {preload}
 control_socket_disable = True
 errorlog = "-"
 """
@@ -72,6 +72,7 @@ def site(
     grace_seconds: float = 10,
     max_delay_seconds: float = 1,
     accounts: Path | None = None,
+    preload: bool = True,
 ) -> Iterator[Gunicorn]:
     """
     Serve the app from *folder*, with sessions at *url*.
@@ -93,7 +94,9 @@ def site(
     (folder / "secret").chmod(0o600)
     add_account(accounts)
     served = f"jwt_middleware:wrap({str(config)!r}, 'tests.faults.site:app')"
-    with gunicorn(served, folder=folder, settings=SETTINGS.format(workers=workers)) as server:
+    with gunicorn(
+        served, folder=folder, settings=SETTINGS.format(workers=workers, preload=preload)
+    ) as server:
         yield server
 
 
