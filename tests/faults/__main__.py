@@ -16,7 +16,9 @@ from .histories import WAYS, remove_log, travel
 from .kills import Victims
 from .outages import FAULTS, suffer
 from .propagation import crowd, measure
+from .skew import compare, jump, serve
 from .stores import STORES, SQLiteStore, opened, running
+from .upgrade import last_version, upgrade
 from .worker_kills import kill_workers
 
 
@@ -58,6 +60,21 @@ def _results(name: str, given: argparse.Namespace) -> Iterator[tuple[str, object
     with running(name) as store:
         delays = measure(name, store.url, times=given.times)
         yield "known elsewhere after", delays, delays.longest <= 1.0
+    with running(name) as store:
+        for skew, skewed in compare(store.url).items():
+            yield f"clock {skew:+.0f} s off", skewed, not skewed.wrong
+        jumped = jump(store.url)
+        yield "clock a day ahead for 6 s", jumped, not any(jumped[:2])
+    for skew in (600, -600):
+        with running(name) as store, tempfile.TemporaryDirectory() as folder:
+            served = serve(store.url, Path(folder), skew)
+            good = not served.wrong and len(served.logged) == 1
+            yield f"servers {skew:+} s apart", served, good
+    with running(name) as store, tempfile.TemporaryDirectory() as folder:
+        source = last_version(Path(folder))
+        if source is not None:
+            upgraded = upgrade(store.url, Path(folder), source, seconds=given.seconds)
+            yield "rolling upgrade", upgraded, not upgraded.wrong
 
 
 def _histories(name: str) -> Iterator[tuple[str, object, bool]]:

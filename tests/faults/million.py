@@ -148,7 +148,8 @@ class Reload:
 def reload(store: Store, folder: Path, *, preload: bool) -> Reload:
     """Send SIGHUP to a site under load."""
     result, stopped = Reload(), False
-    with site(folder, store.url, preload=preload) as server:
+    settings = f"preload_app = {preload}\n"
+    with site(folder, store.url, settings=settings) as server:
         client = Client(server.address)
         token = client.log_in().token()
         assert client.ask(token).status == 200
