@@ -66,7 +66,7 @@ LEVELS: Final[Mapping[Name, int]] = dict.fromkeys(Name, logging.INFO) | {
     Name.LOGIN_LIMITED: logging.WARNING,
     Name.TOKEN_REPEATED: logging.WARNING,
     Name.TOKEN_REPLAYED: logging.WARNING,
-    Name.KEYS_FAILED: logging.WARNING,
+    Name.KEYS_FAILED: logging.ERROR,
     Name.STORE_LOST: logging.ERROR,
     Name.STORE_UNSAFE: logging.ERROR,
     Name.REVOCATIONS_LOST: logging.ERROR,

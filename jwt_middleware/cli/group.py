@@ -38,8 +38,8 @@ class OneLineErrors(click.Group):
             raise
         except OSError as error:
             said, fix = diagnose(error, fix="", to="use")
-            if error.filename is not None:  # else of our output
-                said = f"{error.filename}: {said}" + (f": {fix}" if fix else "")
+            where = "" if error.filename is None else f"{error.filename}: "
+            said = f"{where}{said}" + (f": {fix}" if fix else "")
             raise click.ClickException(said) from error
 
 

@@ -42,7 +42,8 @@ class SessionSettings(Section):
 
     Attributes:
         url: Picks the store: ``sqlite:///sessions.db``, ``postgresql://user@host/database``,
-            ``redis://host:6379/0`` (also ``rediss://`` and ``unix://``) or ``memory://``.
+            ``redis://host:6379/0`` (also ``rediss://``, ``unix://`` and
+            ``redis+sentinel://host1:26379,host2:26379/service/0``) or ``memory://``.
         issuer: Whose sessions they are; by default the ``issuer`` of the file.
         max_lifetime_seconds: Of a session, however often it is refreshed.
         grace_seconds: How long a refresh token may be used twice; 0 for never.
@@ -239,7 +240,7 @@ class LoginSettings(Section):
 
 URL_FORMS: Final = (
     "sqlite:///sessions.db, postgresql://user@host/database, redis://host:6379/0 (or rediss://, "
-    "unix://) or memory://"
+    "unix://, redis+sentinel://host1:26379,host2:26379/service/0) or memory://"
 )
 
 # scheme = ALPHA *( ALPHA / DIGIT / "+" / "-" / "." )                             RFC 3986 §3.1
@@ -329,7 +330,7 @@ def _redis(url: str, *_: object, key_prefix: str | None, **__: object) -> Sessio
 
 
 def _is_redis(url: str) -> bool:
-    return url.partition("://")[0].lower() in {"redis", "rediss", "unix"}
+    return _STORES.get(url.partition("://")[0].lower(), ("",))[0] == "redis"
 
 
 _STORES: Final[Mapping[str, tuple[str, Callable[..., SessionStore]]]] = {
@@ -340,5 +341,7 @@ _STORES: Final[Mapping[str, tuple[str, Callable[..., SessionStore]]]] = {
     "postgresql+psycopg": ("postgresql", _sql),
     "redis": ("redis", _redis),
     "rediss": ("redis", _redis),
+    "redis+sentinel": ("redis", _redis),
+    "rediss+sentinel": ("redis", _redis),
     "unix": ("redis", _redis),
 }

@@ -13,7 +13,9 @@ the folder does not grow.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
+import logging
 import mmap
 import os
 import re
@@ -28,6 +30,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from .. import events
 from ..errors import AuthError, ConfigurationError, JWTMiddlewareError, UnavailableError
 from ..events import Fields, Name
+from ..files import writing
+from .unread import skip_body
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -35,6 +39,8 @@ if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
 
     from ..core.verifier import TokenVerifier
+
+logger: logging.Logger = logging.getLogger("jwt_middleware")
 
 # The first three are counted by the middleware itself.
 REMEMBERED: Final = 0
@@ -161,16 +167,19 @@ class Counts:
 
     def _open(self) -> None:
         """Begin at 0, or where an earlier process of the same number ended."""
+        self.slots = [0] * len(self.series)
         if self.directory is None:
-            self.slots = [0] * len(self.series)
             return
-        with _alone_in(self.directory) as is_alone:
-            if is_alone:
-                with contextlib.suppress(OSError):  # of a full disk; then they stay as they are
-                    _join_ended(self.directory)
-            self._map(self.directory)
+        try:
+            with writing(self.directory), _alone_in(self.directory) as is_alone:
+                if is_alone:
+                    with contextlib.suppress(OSError):  # of a full disk; then they stay as they are
+                        _join_ended(self.directory)
+                self.slots = self._mapped(self.directory)
+        except ConfigurationError as error:  # counts are not worth a service that does not start
+            logger.error("this process is not counted: %s", error)  # noqa: TRY400  one line
 
-    def _map(self, directory: Path) -> None:
+    def _mapped(self, directory: Path) -> MutableSequence[int]:
         head = json.dumps([[one.name, one.labels, one.kind] for one in self.series]).encode()
         head += b" " * (-(len(head) + 1) % _SLOT_BYTES) + b"\n"
         file = directory / f"jwt_middleware_{os.getpid()}.counts"
@@ -179,15 +188,18 @@ class Counts:
         try:
             if os.pread(descriptor, len(head), 0) != head:
                 os.ftruncate(descriptor, 0)
-                os.ftruncate(descriptor, size)
-                os.pwrite(descriptor, head, 0)
+                # All of it: to write where a file has a hole, on a full disk, is a SIGBUS.
+                if os.pwrite(descriptor, head.ljust(size, b"\0"), 0) < size:
+                    os.ftruncate(descriptor, 0)
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             mapped = mmap.mmap(descriptor, size)
         finally:
             os.close(descriptor)
-        self.slots = memoryview(mapped)[len(head) :].cast("Q")  # type: ignore[assignment]
+        slots = memoryview(mapped)[len(head) :].cast("Q")
         for place, one in enumerate(self.series):
             if one.kind != "counter":
-                self.slots[place] = 0
+                slots[place] = 0
+        return slots  # type: ignore[return-value]
 
 
 @contextlib.contextmanager
@@ -461,8 +473,7 @@ class Metrics:
         registry = CollectorRegistry()
         registry.register(self)
         app = make_wsgi_app(registry, disable_compression=True)
-        answer: Iterable[bytes] = app(environ, start_response)
-        return answer
+        return skip_body(environ, app(environ, start_response))
 
 
 _BUCKETS: Final = tuple(

@@ -13,7 +13,7 @@ from webtest import TestApp
 from jwt_middleware import JWTMiddleware, Policy, Rule, TokenVerifier
 from jwt_middleware.errors import ConfigurationError
 from jwt_middleware.events import Name, emit
-from jwt_middleware.wsgi.metrics import REMEMBERED, Metrics
+from jwt_middleware.wsgi.metrics import REMEMBERED, Counts, Metrics, Series
 
 from ..service import show_identity
 
@@ -224,3 +224,16 @@ def _work(metrics: Metrics) -> None:
     for _ in range(1000):
         metrics.counts.slots[REMEMBERED] += 1
     emit(Name.LOGIN_FAILED)
+
+
+def test_a_full_disk_costs_the_counts_and_not_the_service(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    write = os.pwrite
+    monkeypatch.setattr(os, "pwrite", lambda file, octets, at: write(file, octets[:100], at))
+    counts = Counts([Series("requests", (), "counter")] * 50, tmp_path)
+    counts.add(counts.series[0])
+    assert "cannot be written: No space left on device: free some space" in caplog.text
+    monkeypatch.undo()
+    again = Counts(counts.series, tmp_path)
+    assert again.read_all()[again.series[0]] == 0

@@ -125,6 +125,7 @@ class Follower:
         if version is not None and version.written_ns != self._written_ns:
             # By SQLite, or by one who copied another file over it: connections would not notice.
             self._database.close()
+            version = self._database.version() or version  # another connection counts anew
             self._written_ns = version.written_ns
         with self._database.reading() as connection:
             latest, tag_then = self._head(connection, since)
