@@ -5,16 +5,22 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
+
+from .errors import ConfigurationError
 
 _FIXES: Final = {
     errno.EROFS: "mount its file system writable, or name another folder",
     errno.ENOSPC: "free some space",
     errno.EDQUOT: "raise the quota of its user",
+    errno.EFBIG: "raise the limit on the size of files (ulimit -f)",
     errno.EMFILE: "raise the limit of open files (ulimit -n)",
     errno.ENFILE: "raise the limit of open files (fs.file-max)",
     errno.EISDIR: "name a file, not a folder",
+    errno.ENOTDIR: "a part of its path is a file",
 }
 
 
@@ -32,6 +38,23 @@ def diagnose(error: Exception, *, fix: str, to: str = "read") -> tuple[str, str]
     if isinstance(error, PermissionError):
         fix = f"let the user {user()} {to} it"
     return error.strerror or type(error).__name__, _FIXES.get(error.errno or 0, fix)
+
+
+@contextmanager
+def writing(path: str | os.PathLike[str]) -> Iterator[None]:
+    """
+    Name *path*, and the fix, where the block cannot write it.
+
+    Raises:
+        ConfigurationError: The block raised :class:`OSError`.
+    """
+    try:
+        yield
+    except OSError as error:
+        said, fix = diagnose(error, fix="name another place", to="write")
+        raise ConfigurationError(
+            f"{os.fspath(path)!r} cannot be written ({said}): {fix}"
+        ) from error
 
 
 def obstacle(file: Path) -> str:

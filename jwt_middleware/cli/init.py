@@ -13,6 +13,7 @@ from pathlib import Path
 import click
 
 from ..config import load
+from ..files import writing
 from .providers import PROVIDERS
 from .template import render
 
@@ -43,7 +44,8 @@ def init(directory: Path, provider: str | None) -> None:
         _write_provider(config, provider)
         return
     with_accounts = find_spec("argon2") is not None
-    directory.mkdir(parents=True, exist_ok=True)
+    with writing(directory):
+        directory.mkdir(parents=True, exist_ok=True)
     with (
         _new_database(directory / "accounts.db"),
         _new_database(directory / "sessions.db"),
@@ -61,7 +63,8 @@ def init(directory: Path, provider: str | None) -> None:
 
 
 def _write_provider(config: Path, provider: str) -> None:
-    config.parent.mkdir(parents=True, exist_ok=True)
+    with writing(config.parent):
+        config.parent.mkdir(parents=True, exist_ok=True)
     chosen = PROVIDERS[provider]
     with _new_file(config, chosen.render(), mode=0o666):
         load(config)
@@ -84,7 +87,7 @@ def _new_file(path: Path, content: str, *, mode: int) -> Iterator[None]:
     except FileExistsError as error:
         raise _in_the_way(path) from error
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        with writing(path), os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(content)
         yield
     except BaseException:

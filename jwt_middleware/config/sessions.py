@@ -6,10 +6,13 @@ import logging
 import re
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from ..endpoint.limits import DEFAULT_ACCOUNT_DRIP, LoginLimits, LoginThrottle
+from ..errors import UnavailableError
+from ..events import Name, emit
 from ..sessions import MemorySessions, Revocations, Sessions, SessionStore
 from ..sessions.attempts import Drip
 from ..sessions.revocation.follower import DEFAULT_MAX_DELAY_SECONDS
@@ -39,7 +42,8 @@ class SessionSettings(Section):
 
     Attributes:
         url: Picks the store: ``sqlite:///sessions.db``, ``postgresql://user@host/database``,
-            ``redis://host:6379/0`` (also ``rediss://`` and ``unix://``) or ``memory://``.
+            ``redis://host:6379/0`` (also ``rediss://``, ``unix://`` and
+            ``redis+sentinel://host1:26379,host2:26379/service/0``) or ``memory://``.
         issuer: Whose sessions they are; by default the ``issuer`` of the file.
         max_lifetime_seconds: Of a session, however often it is refreshed.
         grace_seconds: How long a refresh token may be used twice; 0 for never.
@@ -236,7 +240,7 @@ class LoginSettings(Section):
 
 URL_FORMS: Final = (
     "sqlite:///sessions.db, postgresql://user@host/database, redis://host:6379/0 (or rediss://, "
-    "unix://) or memory://"
+    "unix://, redis+sentinel://host1:26379,host2:26379/service/0) or memory://"
 )
 
 # scheme = ALPHA *( ALPHA / DIGIT / "+" / "-" / "." )                             RFC 3986 §3.1
@@ -290,6 +294,19 @@ def check_processes(store: SessionStore, environ: Mapping[str, str], place: Plac
         )
 
 
+def prepare(revocations: Revocations) -> None:
+    """Read revocations before the first request, and report a store that would lose some."""
+    store = revocations.store
+    if store.single_process or getattr(store, "is_missing", False):  # the first use creates it
+        return
+    losses = getattr(store, "losses", None)
+    if losses is not None:
+        with suppress(UnavailableError):  # which reading them reports
+            for loss in losses():
+                emit(Name.STORE_UNSAFE, store=repr(store), detail=loss)
+    revocations.prepare()
+
+
 def _web_concurrency(environ: Mapping[str, str]) -> int:
     value = environ.get("WEB_CONCURRENCY", "").strip()
     return int(value) if re.fullmatch("[0-9]{1,9}", value) else 1
@@ -313,7 +330,7 @@ def _redis(url: str, *_: object, key_prefix: str | None, **__: object) -> Sessio
 
 
 def _is_redis(url: str) -> bool:
-    return url.partition("://")[0].lower() in {"redis", "rediss", "unix"}
+    return _STORES.get(url.partition("://")[0].lower(), ("",))[0] == "redis"
 
 
 _STORES: Final[Mapping[str, tuple[str, Callable[..., SessionStore]]]] = {
@@ -324,5 +341,7 @@ _STORES: Final[Mapping[str, tuple[str, Callable[..., SessionStore]]]] = {
     "postgresql+psycopg": ("postgresql", _sql),
     "redis": ("redis", _redis),
     "rediss": ("redis", _redis),
+    "redis+sentinel": ("redis", _redis),
+    "rediss+sentinel": ("redis", _redis),
     "unix": ("redis", _redis),
 }

@@ -28,6 +28,8 @@ class TestScheme:
             ("redis://cache.example.com:6379/0", RedisSessions),
             ("rediss://cache.example.com", RedisSessions),
             ("unix:///run/redis.sock", RedisSessions),
+            ("redis+sentinel://s1.example.com,s2.example.com/sessions/0", RedisSessions),
+            ("rediss+sentinel://s1.example.com/sessions", RedisSessions),
             ("REDIS://cache.example.com", RedisSessions),
         ],
     )

@@ -35,6 +35,12 @@ EXCEPTIONS: Final[tuple[tuple[str, str, str, str], ...]] = (
     ("docs/servers.md", "python", "", "tests/servers/servers.py: what Apache loads"),
     ("docs/servers.md", "sh", "", "tests/servers/__main__.py: by hand, it takes minutes"),
     ("docs/browsers.md", "js", "", "tests/integration/test_browser.py: in a real page"),
+    (
+        "docs/browsers.md",
+        "sh",
+        "",
+        "tests/integration/test_git.py: git; of pip and twine no server for packages is here",
+    ),
     ("docs/deploy.md", "nginx", "", f"{_SERVICE}: nginx -t"),
     ("docs/deploy.md", "", '{"status"', f"{_SERVICE}: what a probe is answered"),
     ("docs/deploy.md", "yaml", "", "there is no Kubernetes to start"),
@@ -42,8 +48,9 @@ EXCEPTIONS: Final[tuple[tuple[str, str, str, str], ...]] = (
     ("docs/deploy.md", "sh", "sqlite3 accounts.db", f"{_SERVICE}: in a folder that has them"),
     ("docs/events.md", "", "", f"{_SERVICE}: fields and events; the lines are of no one request"),
     ("docs/frameworks.md", "*", "", "tests/frameworks/test_recipes.py: each in an app of its own"),
-    ("docs/frameworks/flask.md", "*", "", "tests/frameworks/test_flask.py"),
+    ("docs/frameworks/flask.md", "*", "", "tests/frameworks/test_recipes.py, and test_setups.py"),
     ("docs/frameworks/django.md", "*", "", "tests/frameworks/test_django.py"),
+    ("docs/testing.md", "*", "", "tests/testing/test_page.py: as a suite of its own"),
     (
         "docs/speed.md",
         "sh",

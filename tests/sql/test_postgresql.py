@@ -22,12 +22,8 @@ RAISE = Statement("DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = '%s'; END $$")
 
 
 def a_database(url: str, seconds: float = 5) -> Database:
-    return Database(
-        url,
-        schema=Schema(tables=[NOTES], version=SchemaVersion("notes", 1, 1, "0.1"), fix=""),
-        timeout_seconds=seconds,
-        creates_tables=True,
-    )
+    schema = Schema(tables=[NOTES], version=SchemaVersion("notes", 1, 1, "0.1"), fix="")
+    return Database(url, schema=schema, timeout_seconds=seconds, creates_tables=True)
 
 
 @pytest.fixture

@@ -39,7 +39,7 @@ class WatchedKeys:
     A key source over one file, which is looked at every *check_seconds* and read if it changed.
 
     It may be replaced by a rename, in place or through a symbolic link.  What cannot
-    be read is refused with one line in the log, and the last good set stays, however long.
+    be read is refused with one line in the log, and the last good keys stay, however long.
 
     Args:
         path: The file.
@@ -73,11 +73,16 @@ class WatchedKeys:
         self._settled = False
         self._checked_at = clock()
         self._check_at = self._checked_at + check_seconds
-        self._signature: Signature | None
+        self._signature: Signature | None = None
+        self._digest = b""
         try:
             self._signature, self._digest, loaded = self._read_first()
         except ConfigurationError as error:
-            raise ConfigurationError(f"{str(self._path)!r}: {error}") from error
+            last_good = self._read_last_good(self._checked_at)
+            if last_good is None:
+                raise ConfigurationError(f"{str(self._path)!r}: {self._explain(error)}") from error
+            self._complain(self._seen(), error)
+            loaded = last_good
         self._keys, self._until = loaded
 
     def __repr__(self) -> str:
@@ -105,6 +110,10 @@ class WatchedKeys:
                 self._look(now)
         return self._keys
 
+    def _read_last_good(self, now: float) -> Loaded | None:
+        """Return what is in force where the file is damaged at the start: nothing was kept here."""
+        return None
+
     def _read_first(self, tries: int = 3) -> tuple[Signature, bytes, Loaded]:
         signature, document = read_file(self._path)
         try:
@@ -114,6 +123,12 @@ class WatchedKeys:
             if tries == 1 or file_signature(self._path) == signature:
                 raise
         return self._read_first(tries - 1)
+
+    def _seen(self) -> Signature | None:
+        try:
+            return file_signature(self._path)
+        except ConfigurationError:
+            return None
 
     def _look(self, now: float) -> None:
         self._checked_at, self._check_at = now, now + self._check_seconds
@@ -125,7 +140,7 @@ class WatchedKeys:
             seen, document = read_file(self._path)
             self._accept(document, now)
         except ConfigurationError as error:
-            self._complain(seen, str(error))
+            self._complain(seen, error)
         else:
             self._complaint = None
         # Two writes within one tick of the file system's clock look the same: what is new is read
@@ -144,11 +159,15 @@ class WatchedKeys:
             self._keys = keys
         self._digest, self._until = digest, until
 
-    def _complain(self, seen: Signature | None, reason: str) -> None:
+    def _complain(self, seen: Signature | None, error: ConfigurationError) -> None:
+        reason = self._explain(error)
         if self._complaint != (seen, reason):
             self._complaint = (seen, reason)
-            kept = f"{reason}; the keys read before stay in force"
+            kept = f"the last good keys stay in force: {reason}"
             emit(Name.KEYS_FAILED, file=str(self._path), detail=kept)
+
+    def _explain(self, error: ConfigurationError) -> str:
+        return str(error)
 
 
 def file_signature(path: Path) -> Signature:

@@ -233,4 +233,4 @@ def _retired(key: RingKey, now: float) -> RingKey:
 
 
 def _damaged(what: str) -> ConfigurationError:
-    return ConfigurationError(f"the manifest {what}: restore it from a backup")
+    return ConfigurationError(f"the manifest {what}")

@@ -13,7 +13,7 @@ from ...core.keys import Key, KeySet
 from ...errors import ConfigurationError
 from ..file.watched import Loaded, WatchedKeys
 from .directory import RingDirectory
-from .manifest import RingKey, parse_manifest
+from .manifest import Manifest, RingKey
 from .rotation import SETTLE_SECONDS
 
 logger: logging.Logger = logging.getLogger(__name__)
@@ -34,13 +34,17 @@ class KeyRing(WatchedKeys):
     every token that it signed has expired.  A change is noticed within *check_seconds*.  A key
     whose file cannot be used then is left out, with one line in the log.
 
+    A manifest that is damaged, unreadable or gone changes nothing, neither for what runs nor for
+    what starts: the last good one stays in force, of which a copy is kept beside it.
+
     Args:
         directory: Of the ring, with mode 0700 and its files with 0600.
         check_seconds: Time between two looks, 0 to 5.
         clock: Returns seconds since the Unix epoch.
 
     Raises:
-        ConfigurationError: There is no ring, or one of its files is unusable or open to others.
+        ConfigurationError: There is no ring, or one of its files is unusable or open to others, and
+            there is no copy of a good manifest.
     """
 
     # A rotation counts on every worker having noticed the one before.
@@ -55,6 +59,7 @@ class KeyRing(WatchedKeys):
     ) -> None:
         self._directory = RingDirectory(directory)
         self._directory.check_there()
+        self._kept: bytes | None = None
         self._materials: dict[str, _Material] = {}
         self._problems: list[str] | None = None
         super().__init__(
@@ -66,7 +71,23 @@ class KeyRing(WatchedKeys):
 
     def _read_ring(self, document: bytes, now: float) -> Loaded:
         self._directory.check_private()
-        manifest = parse_manifest(document)
+        loaded = self._load(self._directory.parse(document), now)
+        if document != self._kept:
+            self._kept = document
+            self._directory.keep_copy(document)
+        return loaded
+
+    def _read_last_good(self, now: float) -> Loaded | None:
+        self._problems = []  # a key file that is damaged as well is left out
+        try:
+            return self._load(self._directory.parse(self._directory.read_copy()), now)
+        except ConfigurationError:
+            return None
+
+    def _explain(self, error: ConfigurationError) -> str:
+        return self._directory.missing() or str(error)
+
+    def _load(self, manifest: Manifest, now: float) -> Loaded:
         materials: dict[str, _Material] = {}
         problems: list[str] = []
         for entry in manifest.verifying(now):

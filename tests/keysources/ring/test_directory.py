@@ -122,7 +122,10 @@ def test_each_step_is_on_the_disk_before_the_next(
         "fsync ['.jwk']",
         "replace ['.jwk']",
         "fsync []",
+        "fsync ['.json']",  # the copy
         "fsync ['.json']",
+        "replace ['.json']",
+        "fsync []",
         "replace ['.json']",
         "fsync []",
         "unlink ['.jwk']",

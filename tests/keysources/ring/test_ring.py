@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import logging
 import os
+import re
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -176,38 +178,59 @@ class TestKeys:
         assert repr(ring.source()) == f"<KeyRing {str(ring.directory / 'ring.json')!r}>"
 
 
+SPOILT = [
+    pytest.param(
+        lambda ring: (ring.directory / "ring.json").chmod(0o644), "mode 644", id="manifest-open"
+    ),
+    pytest.param(
+        lambda ring: (ring.directory / "ring.json").unlink(),
+        "is gone|is no key ring",
+        id="manifest-gone",
+    ),
+    pytest.param(
+        lambda ring: (ring.directory / "ring.json").write_bytes(b""), "not strict JSON", id="empty"
+    ),
+    pytest.param(
+        lambda ring: (ring.directory / "ring.json").write_bytes(b'{"version": 1, "ke'),
+        "the manifest is not strict JSON: restore",
+        id="half-written",
+    ),
+    pytest.param(
+        lambda ring: (ring.directory / "ring.json").write_bytes(b'{"version": 1, "keys": []}'),
+        "must have one active key: restore",
+        id="without-an-active-key",
+    ),
+    pytest.param(
+        lambda ring: (
+            (ring.directory / "ring.json").unlink(),
+            (ring.directory / "ring.json").mkdir(0o700),
+        ),
+        "cannot be read|is no regular file",
+        id="unreadable",
+    ),
+    pytest.param(
+        lambda ring: ring.key_path(ring.manifest().announced.kid).chmod(0o640),
+        "has mode 640, .*chmod 600",
+        id="key-open",
+    ),
+    pytest.param(
+        lambda ring: ring.key_path(ring.manifest().active.kid).unlink(),
+        "No such file",
+        id="key-gone",
+    ),
+]
+OPEN_DIRECTORY = pytest.param(
+    lambda ring: ring.directory.chmod(0o750), "directory has mode 750", id="directory-open"
+)
+
+
 class TestBadFiles:
     def test_needs_a_ring(self, tmp_path: Path) -> None:
         with pytest.raises(ConfigurationError, match="is no key ring: make one with"):
             KeyRing(tmp_path)
 
-    @pytest.mark.parametrize(
-        ("spoil", "reason"),
-        [
-            pytest.param(
-                lambda ring: ring.directory.chmod(0o750), "directory has mode 750", id="directory"
-            ),
-            pytest.param(
-                lambda ring: (ring.directory / "ring.json").chmod(0o644), "mode 644", id="manifest"
-            ),
-            pytest.param(
-                lambda ring: ring.key_path(ring.manifest().announced.kid).chmod(0o640),
-                "has mode 640, .*chmod 600",
-                id="key",
-            ),
-            pytest.param(
-                lambda ring: ring.key_path(ring.manifest().active.kid).unlink(),
-                "No such file",
-                id="key-missing",
-            ),
-            pytest.param(
-                lambda ring: (ring.directory / "ring.json").write_bytes(b'{"version": 1, "ke'),
-                "the manifest is not strict JSON: restore",
-                id="half-written",
-            ),
-        ],
-    )
-    def test_stop_the_start_and_not_what_runs(
+    @pytest.mark.parametrize(("spoil", "reason"), [*SPOILT, OPEN_DIRECTORY])
+    def test_stop_the_first_start_and_not_what_runs(
         self,
         ring: Ring,
         log: Callable[[], list[str]],
@@ -217,6 +240,7 @@ class TestBadFiles:
         source = ring.source()
         before = source.current()
         spoil(ring)
+        (ring.directory / "ring.json.last").unlink()
         with pytest.raises(ConfigurationError, match=reason):
             ring.source()
         for _ in range(3):
@@ -224,7 +248,84 @@ class TestBadFiles:
             assert source.current() is before
         assert len(log()) <= 1
 
-    def test_a_manifest_that_is_refused_is_logged_once_and_taken_when_mended(
+    @pytest.mark.parametrize(("spoil", "reason"), SPOILT)
+    def test_stop_no_other_start(
+        self,
+        ring: Ring,
+        log: Callable[[], list[str]],
+        spoil: Callable[[Ring], object],
+        reason: str,
+    ) -> None:
+        before = ring.source().current()
+        spoil(ring)
+        recycled = ring.source()
+        for _ in range(3):
+            assert {*kids(recycled.current())} <= {*kids(before)}
+            ring.now += 1
+        assert re.search(reason, line := "".join(log())), line
+        assert "the last good keys stay in force" in line
+
+    def test_is_restored_from_its_copy(self, ring: Ring, log: Callable[[], list[str]]) -> None:
+        manifest, copy = ring.directory / "ring.json", ring.directory / "ring.json.last"
+        ring.rotate()
+        before = ring.source().current()
+        manifest.write_bytes(b"")
+        recycled = ring.source()
+        assert kids(recycled.current()) == kids(before)
+        assert signs(recycled.current()) == signs(before)
+        (line,) = log()
+        assert f"file={manifest} " in line
+        assert "restore it from ring.json.last beside it" in line
+        with pytest.raises(ConfigurationError, match=r"restore it from ring\.json\.last"):
+            ring.rotate()
+        shutil.copy2(copy, manifest)
+        ring.now += 1
+        assert kids(recycled.current()) == kids(before)
+        after = ring.rotate()
+        ring.now += 1
+        assert kids(recycled.current()) == [key.kid for key in after.keys][:4]
+        assert log() == []
+
+    def test_a_key_retired_in_an_emergency_is_in_no_copy(self, ring: Ring) -> None:
+        ring.source()
+        kid = ring.manifest().active.kid
+        retire(ring.directory, kid, now=ring.now)
+        (ring.directory / "ring.json").unlink()
+        keys = ring.source().current()
+        assert kid not in kids(keys)
+        assert signs(keys)
+
+    def test_without_the_copy_there_is_one_once_it_was_read(self, ring: Ring) -> None:
+        copy = ring.directory / "ring.json.last"
+        copy.unlink()  # as a ring of an earlier version
+        ring.source()
+        assert copy.read_bytes() == (ring.directory / "ring.json").read_bytes()
+        assert copy.stat().st_mode & 0o777 == 0o600
+
+    def test_the_copy_is_written_through_no_link(self, ring: Ring, tmp_path: Path) -> None:
+        elsewhere = tmp_path / "elsewhere"
+        elsewhere.write_bytes(b"theirs")
+        copy = ring.directory / "ring.json.last"
+        copy.unlink()
+        copy.symlink_to(elsewhere)
+        ring.source()
+        assert elsewhere.read_bytes() == b"theirs"
+        assert not copy.is_symlink()
+
+    def test_a_copy_is_not_waited_for(self, ring: Ring) -> None:
+        copy = ring.directory / "ring.json.last"
+        copy.unlink()
+        with RingDirectory(ring.directory).locked():
+            ring.source()
+        assert not copy.exists()
+
+    def test_a_copy_that_is_open_to_others_is_not_used(self, ring: Ring) -> None:
+        (ring.directory / "ring.json.last").chmod(0o640)
+        (ring.directory / "ring.json").unlink()
+        with pytest.raises(ConfigurationError, match="is gone: restore it"):
+            ring.source()
+
+    def test_a_manifest_that_is_refused_is_logged_once_and_taken_when_fixed(
         self, ring: Ring, log: Callable[[], list[str]]
     ) -> None:
         source = ring.source()

@@ -1,8 +1,12 @@
 from __future__ import annotations
 
 import os
+import re
+import resource
+import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -52,7 +56,7 @@ def files(directory: Path) -> set[str]:
 
 def expected_files(manifest: Manifest) -> set[str]:
     live = (f"{key.kid}.jwk" for key in manifest.keys if key.state != "retired")
-    return {"ring.json", ".lock", *live}
+    return {"ring.json", "ring.json.last", ".lock", *live}
 
 
 class TestCreate:
@@ -217,6 +221,56 @@ class TestRetire:
             retire(directory, "x", now=NOW)
 
 
+@contextmanager
+def a_full_disk(free_bytes: int) -> Iterator[None]:
+    """Let no file of this process grow beyond so many bytes."""
+    _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (free_bytes, most))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limits on files")
+class TestFullDisk:
+    """Files can no longer grow: of a key, or of the manifest, which is longer."""
+
+    @pytest.mark.parametrize("free_bytes", [0, 10, 300])
+    @pytest.mark.parametrize("change", ["rotate", "retire"])
+    def test_leaves_the_ring_as_it_was(self, directory: Path, change: str, free_bytes: int) -> None:
+        before = {path: path.read_bytes() for path in directory.iterdir()}
+        kid = read(directory).active.kid
+        changes: dict[str, Callable[[], object]] = {
+            "rotate": lambda: turn(directory, NOW),
+            "retire": lambda: retire(directory, kid, now=NOW),
+        }
+        with a_full_disk(free_bytes), pytest.raises(ConfigurationError) as caught:
+            changes[change]()
+        said = (
+            rf"'{directory}/(ring\.json\.last|.*\.jwk)' cannot be written \(File too large\): raise"
+        )
+        assert re.match(said, str(caught.value))
+        assert {path: path.read_bytes() for path in directory.iterdir()} == before
+        assert turn(directory, NOW).outcome == "rotated"
+
+    @pytest.mark.parametrize("free_bytes", [0, 10, 300])
+    def test_leaves_no_half_of_a_new_ring(self, tmp_path: Path, free_bytes: int) -> None:
+        directory = tmp_path / "keys"
+        with (
+            a_full_disk(free_bytes),
+            pytest.raises(ConfigurationError, match=r"cannot be written \(File too large\)"),
+        ):
+            create(directory, alg="ES256", now=NOW)
+        assert files(directory) <= {".lock"}
+        create(directory, alg="ES256", now=NOW)
+
+    def test_a_directory_that_cannot_be_written_is_named(self, tmp_path: Path) -> None:
+        (tmp_path / "file").touch()
+        with pytest.raises(ConfigurationError, match=r"file/keys' cannot be written \(Not a dir"):
+            create(tmp_path / "file" / "keys", alg="ES256", now=NOW)
+
+
 WRITERS = {rotation.__file__, ring_files.__file__}
 
 
@@ -284,7 +338,10 @@ class TestCrashes:
             return create(directory, alg="ES256", now=NOW, key=key)
 
         while killed_at_line(number, act):
-            ring = read(directory) if (directory / "ring.json").exists() else act()
+            manifest, copy = directory / "ring.json", directory / "ring.json.last"
+            if copy.exists() and not manifest.exists():
+                shutil.copy2(copy, manifest)  # as the error says
+            ring = read(directory) if manifest.exists() else act()
             assert ring.active.kid == key.kid
             assert next(iter(KeyRing(directory).current())).kid == key.kid
             directory = tmp_path / str(number)

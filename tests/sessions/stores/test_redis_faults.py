@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import tempfile
 import threading
 import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import pytest
 import redis
@@ -21,6 +23,8 @@ from jwt_middleware.sessions.attempts import Drip, Reservation
 from jwt_middleware.sessions.store import Outcome
 from jwt_middleware.sessions.stores.redis.store import RedisSessions
 
+from ...faults.proxy import Proxy
+from ...tls import Authority
 from ..values import (
     ISS,
     NOW,
@@ -222,19 +226,196 @@ def test_a_user_may_lack_permission(valkey: ValkeyServer, client: redis.Redis) -
     store.close()
 
 
+# --- The wrong server ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def other(tmp_path: Path) -> Iterator[ValkeyServer]:
+    with (
+        tempfile.TemporaryDirectory(prefix="valkey-") as name,
+        ValkeyServer(port=0, unix_socket_path=Path(name) / "sock", data_dir=tmp_path) as server,
+    ):
+        yield server
+
+
+def test_connections_to_a_demoted_primary_cost_no_operation(
+    valkey: ValkeyServer, client: redis.Redis, other: ValkeyServer
+) -> None:
+    with Proxy(valkey.unix_socket_path) as proxy, ThreadPoolExecutor(4) as threads:
+        start = threading.Barrier(4, timeout=30)
+        store = RedisSessions(f"redis://127.0.0.1:{proxy.port}")
+
+        def meet(sid: str) -> None:
+            start.wait()
+            store.add(a_session(sid))
+
+        [*threads.map(meet, "abcd")]  # some connections, which are idle then
+        client.replicaof("127.0.0.1", "1")
+        proxy.lead_to(other.unix_socket_path)
+        [*threads.map(meet, "efgh")]
+        assert sorted(one.sid for one in store.list()) == [*"efgh"]
+        store.close()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param(b"-READONLY You can't write against a read only replica.", id="replica"),
+        pytest.param(b"-LOADING Redis is loading the dataset in memory", id="loading"),
+        pytest.param(b"-MASTERDOWN Link with MASTER is down", id="stale-replica"),
+        pytest.param(b"-NOREPLICAS Not enough good replicas to write.", id="cut-off-primary"),
+        pytest.param(b"-MISCONF Errors writing to the AOF file", id="broken-disk"),
+        pytest.param(
+            b"-ERR Error running script (call to f_1): @user_script:1: @user_script: 1:"
+            b" -READONLY You can't write against a read only replica.",
+            id="redis-6",
+        ),
+    ],
+)
+def test_a_server_that_takes_no_writes_is_left_for_another(
+    answer: bytes, valkey: ValkeyServer
+) -> None:
+    with (
+        answering(answer + b"\r\n") as address,
+        Proxy(to_address(address), valkey.unix_socket_path) as proxy,
+    ):
+        store = RedisSessions(f"redis://127.0.0.1:{proxy.port}")
+        store.add(a_session())
+        assert store.find("sid") == a_session()
+        assert proxy.connections == 2
+        store.close()
+
+
+@pytest.mark.parametrize(
+    "answer", [b"-MOVED 1 127.0.0.1:1", b"-CLUSTERDOWN Hash slot not served", b"-TRYAGAIN Later"]
+)
+def test_a_cluster_is_left_at_once(answer: bytes, valkey: ValkeyServer) -> None:
+    with (
+        answering(answer + b"\r\n") as address,
+        Proxy(to_address(address), valkey.unix_socket_path) as proxy,
+    ):
+        store = RedisSessions(f"redis://127.0.0.1:{proxy.port}")
+        assert "a cluster, which is not supported" in trouble(lambda: store.add(a_session()))
+        assert proxy.connections == 1
+        store.add(a_session())
+        assert proxy.connections == 2
+        store.close()
+
+
+# --- The deadline -------------------------------------------------------------------------------
+
+
+def test_an_answer_that_drips_is_given_up(
+    valkey: ValkeyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Proxy(valkey.unix_socket_path) as proxy:
+        store = RedisSessions(f"redis://127.0.0.1:{proxy.port}")
+        store.add(a_session())
+        monkeypatch.setattr("jwt_middleware.sessions.stores.redis.server.TIMEOUT_SECONDS", 0.2)
+        proxy.drip()
+        # 200 bytes in pieces of 30 ms: each is in time.
+        assert trouble(lambda: store.find("sid")).endswith("does not answer")
+        assert proxy.cut_off.wait(30)
+        store.close()
+
+
+def test_a_handshake_that_drips_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jwt_middleware.sessions.stores.redis.server.TIMEOUT_SECONDS", 0.2)
+    authority = Authority(tmp_path)
+    context = authority.context("127.0.0.1")
+
+    def shake_hands(connection: socket.socket) -> None:
+        with suppress(OSError), connection:
+            context.wrap_socket(connection, server_side=True).close()
+
+    with serving(shake_hands) as address, Proxy(to_address(address)) as proxy:
+        proxy.drip()
+        url = f"rediss://127.0.0.1:{proxy.port}/0?ssl_ca_certs={authority.ca_file}"
+        store = RedisSessions(url)
+        assert trouble(lambda: store.find("sid")).endswith("does not answer")
+        assert proxy.cut_off.wait(30)
+        store.close()
+
+
+# --- Sentinels ----------------------------------------------------------------------------------
+
+
+def a_sentinel(port: int | None) -> bytes:
+    """Return what a sentinel answers: the address of the primary, or that it knows none."""
+    if port is None:
+        return b"*-1\r\n"
+    return b"*2\r\n$9\r\n127.0.0.1\r\n$%d\r\n%d\r\n" % (len(str(port)), port)
+
+
+def test_the_first_sentinel_that_knows_the_primary_is_asked_from_then_on(
+    valkey: ValkeyServer,
+) -> None:
+    with (
+        Proxy(valkey.unix_socket_path) as primary,
+        answering(b"") as silent,
+        answering(a_sentinel(None)) as ignorant,
+        answering(a_sentinel(primary.port)) as knowing,
+        Proxy(to_address(ignorant)) as first,
+    ):
+        hosts = f"127.0.0.1:{first.port},{silent},{knowing}"
+        store = RedisSessions(f"redis+sentinel://{hosts}/main/0")
+        for _ in range(3):
+            store.add(a_session())
+            store.close()
+        assert first.connections == 1
+        assert primary.connections == 3
+
+
+def test_sentinels_that_know_no_primary_are_said_so() -> None:
+    with answering(a_sentinel(None)) as ignorant, answering(b"-ERR\r\n") as refusing:
+        store = RedisSessions(f"redis+sentinel://{ignorant},{refusing}/main/0")
+        assert "has no primary" in trouble(lambda: store.find("sid"))
+        store.close()
+
+
+def test_a_primary_that_a_sentinel_knows_no_better_is_checked(
+    valkey: ValkeyServer, client: redis.Redis, other: ValkeyServer
+) -> None:
+    client.replicaof("127.0.0.1", "1")
+    with (
+        Proxy(valkey.unix_socket_path) as demoted,
+        Proxy(other.unix_socket_path) as primary,
+        answering(a_sentinel(demoted.port)) as late,
+        answering(a_sentinel(primary.port)) as knowing,
+    ):
+        store = RedisSessions(f"redis+sentinel://{late},{knowing}/main/0")
+        assert store.find("sid") is None  # also to read: what a replica knows may be old
+        assert (demoted.connections, primary.connections) == (1, 1)
+        store.close()
+
+
+def to_address(text: str) -> tuple[str, int]:
+    host, _, port = text.partition(":")
+    return host, int(port)
+
+
 # --- What is no such server ---------------------------------------------------------------------
 
 
 @contextmanager
 def answering(answer: bytes) -> Iterator[str]:
     """Listen, and give one answer to everything; to nothing if it is empty."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    accepted: list[socket.socket] = []
 
     def serve(connection: socket.socket) -> None:
-        with connection:
+        with suppress(OSError), connection:
             while connection.recv(65_536):
                 connection.sendall(answer)
+
+    with serving(serve) as address:
+        yield address
+
+
+@contextmanager
+def serving(serve: Callable[[socket.socket], None]) -> Iterator[str]:
+    """Listen, and serve each connection in a thread of its own."""
+    listener = socket.create_server(("127.0.0.1", 0))
 
     def listen() -> None:
         while True:
@@ -242,7 +423,6 @@ def answering(answer: bytes) -> Iterator[str]:
                 connection, _ = listener.accept()
             except OSError:
                 return
-            accepted.append(connection)
             pool.submit(serve, connection)
 
     with ThreadPoolExecutor(8) as pool:
@@ -268,9 +448,9 @@ def answering(answer: bytes) -> Iterator[str]:
         pytest.param(b"*-1\r\n", "as Redis would", id="nothing"),
         pytest.param(b"-LOADING Redis is loading\r\n", "is still loading", id="loading"),
         pytest.param(b"-BUSY a script\r\n", "busy with a long script", id="busy"),
-        pytest.param(b"-MOVED 3999 127.0.0.1:6381\r\n", "not the one", id="moved"),
+        pytest.param(b"-MOVED 3999 127.0.0.1:6381\r\n", "cluster, which is not supp", id="moved"),
         pytest.param(b"-MOVED\r\n", "as Redis would", id="half-moved"),
-        pytest.param(b"-CLUSTERDOWN The cluster is down\r\n", "that is down", id="cluster-down"),
+        pytest.param(b"-CLUSTERDOWN The cluster is down\r\n", "of a cluster", id="cluster-down"),
         pytest.param(b"-DENIED protected\r\n", "protected mode", id="protected"),
         pytest.param(b"-NOREPLICAS Not enough\r\n", "too few replicas", id="no-replicas"),
         pytest.param(b"-ERR unknown command 'EVALSHA'\r\n", "refuses what is asked", id="unknown"),

@@ -25,6 +25,12 @@ SECRET = "hunter2"
         (f"rediss://ann:{SECRET}@h/1?ssl_ca_certs=/{SECRET}", "rediss://h:6379/1"),
         (f"unix://ann:{SECRET}@/run/redis%20sock", "unix:///run/redis sock?db=0"),
         (f"unix:///run/redis.sock?db=3&password={SECRET}", "unix:///run/redis.sock?db=3"),
+        ("redis+sentinel://h/main", "redis+sentinel://h:26379/main/0"),
+        ("redis+sentinel://a:1,[::1]:2,c/main/3", "redis+sentinel://a:1,[::1]:2,c:26379/main/3"),
+        (
+            f"rediss+sentinel://ann:{SECRET}@a,b/main?db=3&sentinel_password={SECRET}",
+            "rediss+sentinel://a:26379,b:26379/main/3",
+        ),
     ],
 )
 def test_shows_no_password(url: str, shown: str) -> None:
@@ -53,6 +59,17 @@ def test_shows_no_password(url: str, shown: str) -> None:
         f"redis://h?db=1&db={SECRET}",
         f"redis://h?socket_timeout=30&{SECRET}=1",
         f"redis://h/0?ssl_ca_certs={SECRET}",
+        f"redis+sentinel://ann:{SECRET}@h",
+        f"redis+sentinel://ann:{SECRET}@h/",
+        f"redis+sentinel://ann:{SECRET}@h//0",
+        f"redis+sentinel://ann:{SECRET}@h/main/x",
+        f"redis+sentinel://ann:{SECRET}@h/main/0/1",
+        f"redis+sentinel://ann:{SECRET}@/main/0",
+        f"redis+sentinel://ann:{SECRET}@a,,b/main/0",
+        f"redis+sentinel://ann:{SECRET}@a,b:0/main/0",
+        f"redis+sentinel://ann:{SECRET}@a,b:x/main/0",
+        f"redis+sentinel://h/main?ssl_ca_certs={SECRET}",
+        f"redis://h/0?sentinel_password={SECRET}",
         f"unix://{SECRET}",
         f"unix://ann:p/{SECRET}@/run/redis",
         f"unix://:p/{SECRET}@/run/redis",
@@ -60,7 +77,7 @@ def test_shows_no_password(url: str, shown: str) -> None:
         f"unix:///run/redis?db={SECRET}",
     ],
 )
-def test_a_bad_url_names_the_mend_and_not_the_password(url: str) -> None:
+def test_a_bad_url_names_the_fix_and_not_the_password(url: str) -> None:
     with pytest.raises(ConfigurationError, match="write redis://user:password@host") as raised:
         RedisSessions(url)
     assert raised.value.__cause__ is raised.value.__context__ is None
