@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ..bounds import check_whole
 from ..errors import ConfigurationError
 from .preflight import requested_method
+from .unread import skip_body
 
 if TYPE_CHECKING:
     from _typeshed import OptExcInfo
@@ -128,7 +129,7 @@ class CORS:
             added += self._exposed
 
         def start(status: str, headers: _Headers, exc_info: OptExcInfo | None = None, /) -> Any:
-            if not any(name.lower() == "access-control-allow-origin" for name, _ in headers):
+            if not any(name.lower().startswith("access-control-") for name, _ in headers):
                 headers = [*self._varying(headers), *added]
             return start_response(status, headers, exc_info)
 
@@ -146,7 +147,7 @@ class CORS:
             if method in self._methods:
                 headers.append(("Access-Control-Allow-Methods", method))
         start_response("204 No Content", headers)
-        return []
+        return skip_body(environ, [])
 
     def _named(self, environ: WSGIEnvironment) -> _Headers:
         if self._every_origin:

@@ -31,6 +31,7 @@ from .. import events
 from ..errors import AuthError, ConfigurationError, JWTMiddlewareError, UnavailableError
 from ..events import Fields, Name
 from ..files import writing
+from .unread import skip_body
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -472,8 +473,7 @@ class Metrics:
         registry = CollectorRegistry()
         registry.register(self)
         app = make_wsgi_app(registry, disable_compression=True)
-        answer: Iterable[bytes] = app(environ, start_response)
-        return answer
+        return skip_body(environ, app(environ, start_response))
 
 
 _BUCKETS: Final = tuple(

@@ -121,9 +121,11 @@ class Revocations(RevocationSource):
         return self._live.covers(claims)
 
     def token_clock(self, host_clock: Clock) -> Clock:
-        """Return what tells the time without waiting for the store, once it has been asked."""
+        """Return what tells the time of the store, as far as :meth:`current` has asked it."""
         store = self.store
-        return store.store_clock.latest if isinstance(store, TimedStore) else host_clock
+        if isinstance(store, TimedStore):
+            return store.store_clock.following(self.current)
+        return host_clock
 
     def current(self) -> object:
         """
