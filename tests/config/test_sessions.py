@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -346,7 +345,7 @@ class TestStart:
         assert sessions is not None
         assert len(sessions.revocations) == 1
         # And has no connection that a fork would inherit.
-        assert [one for one in os.listdir("/proc/self/fd") if _leads_to(one, folder)] == []
+        assert [one for one in Path("/proc/self/fd").iterdir() if _leads_to(one, folder)] == []
 
     def test_reports_a_server_that_forgets(
         self,
@@ -365,9 +364,9 @@ class TestStart:
         assert any(one.startswith("store.unsafe") and "set noeviction" in one for one in said)
 
 
-def _leads_to(descriptor: str, folder: Path) -> bool:
+def _leads_to(descriptor: Path, folder: Path) -> bool:
     try:
-        return str(folder) in os.readlink(f"/proc/self/fd/{descriptor}")
+        return str(folder) in str(descriptor.readlink())
     except OSError:  # the one of the listing
         return False
 
