@@ -65,8 +65,10 @@ Serving = Callable[..., AbstractContextManager[Running]]
 
 @pytest.fixture(autouse=True)
 def _no_flood(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Count the events of each test alone: those of others in this second leave none out."""
+    """Count the events of each test alone, and call the listeners of no other."""
     monkeypatch.setattr(events, "_bound", events._Bound())
+    monkeypatch.setattr(events, "_listeners", [])
+    events._look_up_level()
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final, NamedTuple, Protocol, runtime_checkable
 
-from ..errors import UnavailableError
+from ..errors import ClockSetError, UnavailableError
 from ..events import Name, emit
 
 logger: logging.Logger = logging.getLogger(__name__)
@@ -34,10 +34,6 @@ _GOOD_ERROR_SECONDS: Final = 0.05  # more, and it has waited for a connection or
 _JUMP_SECONDS: Final = 60.0
 _JUMP_LASTS_SECONDS: Final = 10.0
 _SETTLED_SECONDS: Final = 60.0
-
-
-class ClockSetError(UnavailableError):
-    """The clock of a store was set, and which time is right will show in some seconds."""
 
 
 class _Sample(NamedTuple):

@@ -12,18 +12,11 @@ from jwt_middleware.endpoint.limits import CountedAttempt, LoginLimits
 from jwt_middleware.errors import ConfigurationError, TooManyAttemptsError, UnavailableError
 from jwt_middleware.sessions import MemorySessions
 from jwt_middleware.sessions.attempts import Attempt, Drip, Reservation
+from jwt_middleware.testing import FrozenClock
 
 HERE = ip_address("192.0.2.1")
 THERE = ip_address("198.51.100.7")
 MakeThrottle = Callable[..., LoginThrottle]
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1_800_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 class Recorder(MemorySessions):
@@ -39,8 +32,8 @@ class Recorder(MemorySessions):
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
+def clock() -> FrozenClock:
+    return FrozenClock(1_800_000_000)
 
 
 @pytest.fixture
@@ -49,7 +42,7 @@ def store() -> Recorder:
 
 
 @pytest.fixture
-def throttle(clock: Clock, store: Recorder) -> MakeThrottle:
+def throttle(clock: FrozenClock, store: Recorder) -> MakeThrottle:
     return lambda **limits: LoginThrottle(store, clock=clock, **limits)
 
 
@@ -106,7 +99,7 @@ def count(throttle: LoginThrottle, account: str = "ann", *, addresses: list[Any]
     ],
 )
 def test_strangers_have_a_burst_for_an_account_and_then_a_drip(
-    addresses: list[Any], passed: int, wait: int, throttle: MakeThrottle, clock: Clock
+    addresses: list[Any], passed: int, wait: int, throttle: MakeThrottle, clock: FrozenClock
 ) -> None:
     limited = throttle()
     assert count(limited, addresses=addresses) == passed
@@ -116,7 +109,9 @@ def test_strangers_have_a_burst_for_an_account_and_then_a_drip(
     tries(limited, "bob", address=THERE)
 
 
-def test_an_address_has_a_burst_over_all_accounts(throttle: MakeThrottle, clock: Clock) -> None:
+def test_an_address_has_a_burst_over_all_accounts(
+    throttle: MakeThrottle, clock: FrozenClock
+) -> None:
     limited = throttle()
     for number in range(30):
         tries(limited, f"account-{number}")
@@ -145,7 +140,7 @@ def test_a_client_without_an_address_is_limited_by_the_account_alone(
         tries(limited, f"{number}", address=None)
 
 
-def test_a_refused_attempt_does_not_count(throttle: MakeThrottle, clock: Clock) -> None:
+def test_a_refused_attempt_does_not_count(throttle: MakeThrottle, clock: FrozenClock) -> None:
     limited = throttle()
     assert count(limited, addresses=[HERE] * 100) == 5
     clock.now += 180
@@ -163,7 +158,7 @@ def test_an_owner_at_a_known_address_is_locked_out_by_no_other(throttle: MakeThr
         log_in(limited)
 
 
-def test_a_known_address_has_a_burst_of_its_own(throttle: MakeThrottle, clock: Clock) -> None:
+def test_a_known_address_has_a_burst_of_its_own(throttle: MakeThrottle, clock: FrozenClock) -> None:
     limited = throttle()
     log_in(limited)
     assert count(limited, addresses=[HERE] * 50) == 10
@@ -173,7 +168,9 @@ def test_a_known_address_has_a_burst_of_its_own(throttle: MakeThrottle, clock: C
     assert count(limited, addresses=[THERE] * 50) == 5
 
 
-def test_a_success_forgives_no_failure_of_others(throttle: MakeThrottle, clock: Clock) -> None:
+def test_a_success_forgives_no_failure_of_others(
+    throttle: MakeThrottle, clock: FrozenClock
+) -> None:
     """A busy service authenticates between an attacker's guesses."""
     limited, guesses = throttle(), 0
     for _ in range(300):
@@ -269,7 +266,7 @@ def test_the_store_learns_no_name_and_no_address(throttle: MakeThrottle, store: 
 
 
 def test_failed_logins_leave_nothing_behind_for_long(
-    throttle: MakeThrottle, store: Recorder, clock: Clock
+    throttle: MakeThrottle, store: Recorder, clock: FrozenClock
 ) -> None:
     limited = throttle()
     for number in range(5_000):
@@ -299,7 +296,7 @@ def test_attempts_go_on_while_the_store_cannot_be_pruned(
 
 
 def test_the_settings_of_version_0_1_are_bursts_and_drips(
-    throttle: MakeThrottle, clock: Clock
+    throttle: MakeThrottle, clock: FrozenClock
 ) -> None:
     limited = throttle(max_per_account=2, window_seconds=60)
     assert count(limited, addresses=[HERE, THERE] * 9) == 2

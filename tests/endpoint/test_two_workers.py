@@ -22,6 +22,7 @@ from jwt_middleware.accounts.hashing import SecretHasher
 from jwt_middleware.accounts.sql import SQLAccounts
 from jwt_middleware.errors import BadCredentialsError, UnavailableError
 from jwt_middleware.sessions import MemorySessions, Sessions
+from jwt_middleware.testing import FrozenClock
 
 from ..site import AUD, ISS, KEYS, NOW, PASSWORD, Refusals, Site
 
@@ -39,13 +40,10 @@ class Store(MemorySessions):
         return super()._mine()
 
 
-class Clock:
+class Clock(FrozenClock):
     def __init__(self) -> None:
-        self.now: float = NOW
+        super().__init__(NOW)
         self._readings = 0
-
-    def __call__(self) -> float:
-        return self.now
 
     def monotonic(self) -> float:
         self._readings += 1  # as no two readings of a real clock are the same

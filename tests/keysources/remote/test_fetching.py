@@ -15,7 +15,8 @@ from jwt_middleware.keysources.remote.remote import RemoteJWKS
 if TYPE_CHECKING:
     from http.server import BaseHTTPRequestHandler
 
-    from tests.keysources.conftest import Answer, Background, Clock, KeyServer
+    from jwt_middleware.testing import FrozenClock
+    from tests.keysources.conftest import Answer, Background, KeyServer
 
 
 @pytest.mark.parametrize(
@@ -114,7 +115,7 @@ class TestBearerToken:
         other_server: KeyServer,
         file: Path,
         key_a: Key,
-        clock: Clock,
+        clock: FrozenClock,
         background: Background,
     ) -> None:
         sent: list[tuple[int, str | None]] = []

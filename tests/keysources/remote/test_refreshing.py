@@ -25,7 +25,8 @@ from jwt_middleware.keysources.remote.refreshing import (
 )
 
 if TYPE_CHECKING:
-    from tests.keysources.conftest import Background, Clock
+    from jwt_middleware.testing import FrozenClock
+    from tests.keysources.conftest import Background
 
 URL = "https://a.example/jwks"
 
@@ -58,7 +59,7 @@ def provider(key_a: Key) -> Provider:
 
 
 @pytest.fixture
-def keys(provider: Provider, clock: Clock, background: Background) -> RefreshedKeys:
+def keys(provider: Provider, clock: FrozenClock, background: Background) -> RefreshedKeys:
     return RefreshedKeys(
         provider,
         partial(read_jwks, algorithms=None),
@@ -86,7 +87,7 @@ def test_fetches_on_first_use_and_not_again(keys: RefreshedKeys, provider: Provi
 
 
 def test_serves_the_old_keys_while_new_ones_are_fetched(
-    keys: RefreshedKeys, provider: Provider, clock: Clock, background: Background, key_b: Key
+    keys: RefreshedKeys, provider: Provider, clock: FrozenClock, background: Background, key_b: Key
 ) -> None:
     first = keys.current()
     provider.publish(key_b)
@@ -103,7 +104,7 @@ def test_serves_the_old_keys_while_new_ones_are_fetched(
     assert provider.fetches == 2
 
 
-def test_believes_max_age(keys: RefreshedKeys, provider: Provider, clock: Clock) -> None:
+def test_believes_max_age(keys: RefreshedKeys, provider: Provider, clock: FrozenClock) -> None:
     provider.max_age = 10_000
     keys.current()
     clock.now += 7999
@@ -115,7 +116,7 @@ def test_believes_max_age(keys: RefreshedKeys, provider: Provider, clock: Clock)
 
 
 def test_keeps_the_set_while_the_same_keys_are_published(
-    keys: RefreshedKeys, provider: Provider, clock: Clock, key_a: Key, key_b: Key
+    keys: RefreshedKeys, provider: Provider, clock: FrozenClock, key_a: Key, key_b: Key
 ) -> None:
     provider.publish(key_a, key_b)
     first = keys.current()
@@ -135,7 +136,7 @@ def test_keeps_the_set_while_the_same_keys_are_published(
 
 
 def test_fetches_for_an_unknown_kid_once_per_cooldown(
-    keys: RefreshedKeys, provider: Provider, clock: Clock, key_a: Key, key_b: Key
+    keys: RefreshedKeys, provider: Provider, clock: FrozenClock, key_a: Key, key_b: Key
 ) -> None:
     keys.current()
     provider.publish(key_a, key_b)
@@ -151,7 +152,7 @@ def test_fetches_for_an_unknown_kid_once_per_cooldown(
 
 
 def test_a_failed_look_uses_up_its_cooldown_and_spoils_nothing(
-    keys: RefreshedKeys, provider: Provider, clock: Clock
+    keys: RefreshedKeys, provider: Provider, clock: FrozenClock
 ) -> None:
     first = keys.current()
     provider.error = FetchError("down")
@@ -165,7 +166,7 @@ def test_a_failed_look_uses_up_its_cooldown_and_spoils_nothing(
 
 
 def test_a_look_joins_the_refresh_under_way(
-    keys: RefreshedKeys, provider: Provider, clock: Clock, background: Background
+    keys: RefreshedKeys, provider: Provider, clock: FrozenClock, background: Background
 ) -> None:
     first = keys.current()
     background.at_once = False
@@ -181,7 +182,7 @@ def test_a_look_joins_the_refresh_under_way(
 
 @pytest.mark.parametrize("kids_asked", [["made up"] * 8, [str(n) for n in range(8)]])
 def test_a_server_that_hangs_never_holds_more_than_one_thread(
-    provider: Provider, clock: Clock, kids_asked: list[str]
+    provider: Provider, clock: FrozenClock, kids_asked: list[str]
 ) -> None:
     fetching, release = threading.Event(), threading.Event()
     keys = RefreshedKeys(
@@ -216,7 +217,9 @@ def test_a_server_that_hangs_never_holds_more_than_one_thread(
     assert answered.get() is first
 
 
-def test_nobody_waits_for_a_fetch_that_has_taken_too_long(provider: Provider, clock: Clock) -> None:
+def test_nobody_waits_for_a_fetch_that_has_taken_too_long(
+    provider: Provider, clock: FrozenClock
+) -> None:
     keys = RefreshedKeys(
         provider,
         partial(read_jwks, algorithms=None),
@@ -233,7 +236,7 @@ def test_nobody_waits_for_a_fetch_that_has_taken_too_long(provider: Provider, cl
 
 
 def test_retries_later_and_later_and_recovers_by_itself(
-    keys: RefreshedKeys, provider: Provider, clock: Clock, key_b: Key
+    keys: RefreshedKeys, provider: Provider, clock: FrozenClock, key_b: Key
 ) -> None:
     first = keys.current()
     provider.error = FetchError("down")
@@ -260,7 +263,7 @@ def test_retries_later_and_later_and_recovers_by_itself(
 
 
 def test_keeps_keys_until_they_are_too_old(
-    keys: RefreshedKeys, provider: Provider, clock: Clock
+    keys: RefreshedKeys, provider: Provider, clock: FrozenClock
 ) -> None:
     first = keys.current()
     provider.error = FetchError("https://a.example/jwks: status 500")
@@ -279,7 +282,7 @@ def test_keeps_keys_until_they_are_too_old(
 
 
 def test_does_not_hammer_a_server_that_is_down_from_the_start(
-    keys: RefreshedKeys, provider: Provider, clock: Clock
+    keys: RefreshedKeys, provider: Provider, clock: FrozenClock
 ) -> None:
     provider.error = FetchError("down")
     for _ in range(100):
@@ -308,7 +311,7 @@ def test_does_not_hammer_a_server_that_is_down_from_the_start(
 def test_refuses_a_bad_set_and_keeps_the_last_good_one(
     keys: RefreshedKeys,
     provider: Provider,
-    clock: Clock,
+    clock: FrozenClock,
     octets: bytes,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -321,7 +324,7 @@ def test_refuses_a_bad_set_and_keeps_the_last_good_one(
 
 
 def test_takes_a_set_with_the_same_kid_twice(
-    keys: RefreshedKeys, provider: Provider, clock: Clock, key_a: Key
+    keys: RefreshedKeys, provider: Provider, clock: FrozenClock, key_a: Key
 ) -> None:
     first = keys.current()
     provider.publish(key_a, key_a)
@@ -343,7 +346,7 @@ def test_survives_whatever_a_fetch_raises_and_does_not_quote_it(
 
 
 def test_lands_a_fetch_that_is_killed(
-    keys: RefreshedKeys, provider: Provider, clock: Clock
+    keys: RefreshedKeys, provider: Provider, clock: FrozenClock
 ) -> None:
     provider.error = SystemExit()
     with pytest.raises(SystemExit):
@@ -355,7 +358,7 @@ def test_lands_a_fetch_that_is_killed(
     assert kids(keys.current()) == ["a"]
 
 
-def test_lives_without_more_threads(provider: Provider, clock: Clock) -> None:
+def test_lives_without_more_threads(provider: Provider, clock: FrozenClock) -> None:
     def spawn(_: Callable[[], None]) -> None:
         raise RuntimeError("can't start new thread")
 
@@ -374,7 +377,7 @@ def test_lives_without_more_threads(provider: Provider, clock: Clock) -> None:
 def test_replaces_a_fetch_that_never_ends_and_ignores_what_it_brings(
     keys: RefreshedKeys,
     provider: Provider,
-    clock: Clock,
+    clock: FrozenClock,
     background: Background,
     key_a: Key,
     key_b: Key,
@@ -399,7 +402,7 @@ def test_replaces_a_fetch_that_never_ends_and_ignores_what_it_brings(
 
 
 def test_a_request_with_known_keys_never_waits(
-    provider: Provider, clock: Clock, key_a: Key
+    provider: Provider, clock: FrozenClock, key_a: Key
 ) -> None:
     fetching, release = threading.Event(), threading.Event()
     keys = RefreshedKeys(
@@ -435,7 +438,7 @@ def test_a_request_with_known_keys_never_waits(
 
 
 def test_threads_share_the_first_fetch_and_the_fetch_for_an_unknown_kid(
-    provider: Provider, clock: Clock, key_a: Key, key_b: Key
+    provider: Provider, clock: FrozenClock, key_a: Key, key_b: Key
 ) -> None:
     keys = RefreshedKeys(
         provider,

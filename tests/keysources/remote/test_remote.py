@@ -29,7 +29,8 @@ from jwt_middleware.keysources.remote.fetching import Fetched
 from jwt_middleware.keysources.remote.remote import RemoteJWKS
 
 if TYPE_CHECKING:
-    from tests.keysources.conftest import Background, Clock, KeyServer
+    from jwt_middleware.testing import FrozenClock
+    from tests.keysources.conftest import Background, KeyServer
 
 ISSUER = "https://login.example.org"
 
@@ -49,7 +50,9 @@ def trusting(keys: RemoteJWKS, **parts: Any) -> TokenVerifier:
 
 
 @pytest.fixture
-def make(server: KeyServer, clock: Clock, background: Background) -> Callable[..., RemoteJWKS]:
+def make(
+    server: KeyServer, clock: FrozenClock, background: Background
+) -> Callable[..., RemoteJWKS]:
     """Return a function that makes a source over the server, with clock and background to set."""
 
     def make(**parts: Any) -> RemoteJWKS:
@@ -112,7 +115,7 @@ def test_verifies_with_its_own_thread_and_clock(server: KeyServer, key_a: Key, k
 
 
 def test_fetches_once_for_a_thousand_unknown_kids(
-    server: KeyServer, make: Callable[..., RemoteJWKS], clock: Clock, key_a: Key, key_b: Key
+    server: KeyServer, make: Callable[..., RemoteJWKS], clock: FrozenClock, key_a: Key, key_b: Key
 ) -> None:
     server.publish(key_a)
     verifier = trusting(make())
@@ -157,7 +160,7 @@ def test_contacts_nobody_whom_a_token_names(
 
 
 def test_lives_through_an_outage_up_to_the_stated_age(
-    server: KeyServer, make: Callable[..., RemoteJWKS], clock: Clock, key_a: Key
+    server: KeyServer, make: Callable[..., RemoteJWKS], clock: FrozenClock, key_a: Key
 ) -> None:
     server.publish(key_a, Cache_Control="max-age=300")
     keys = make(max_stale_seconds=3600)
@@ -176,7 +179,7 @@ def test_lives_through_an_outage_up_to_the_stated_age(
 
 
 def test_forgets_tokens_whose_key_is_no_longer_published(
-    server: KeyServer, make: Callable[..., RemoteJWKS], clock: Clock, key_a: Key, key_b: Key
+    server: KeyServer, make: Callable[..., RemoteJWKS], clock: FrozenClock, key_a: Key, key_b: Key
 ) -> None:
     server.publish(key_a, Cache_Control="max-age=60")
     verifier, token = trusting(make()), sign(key_a)
@@ -206,7 +209,7 @@ def test_forgets_tokens_whose_key_is_no_longer_published(
 def test_keeps_the_last_good_keys(
     server: KeyServer,
     make: Callable[..., RemoteJWKS],
-    clock: Clock,
+    clock: FrozenClock,
     key_a: Key,
     break_it: Callable[[KeyServer], None],
 ) -> None:
@@ -224,7 +227,7 @@ def test_keeps_the_last_good_keys(
 
 
 def test_a_known_key_never_waits_for_a_server_that_hangs(
-    server: KeyServer, clock: Clock, key_a: Key
+    server: KeyServer, clock: FrozenClock, key_a: Key
 ) -> None:
     server.publish(key_a)
     verifier = trusting(RemoteJWKS(server.url(), clock=clock, wait_seconds=60))
