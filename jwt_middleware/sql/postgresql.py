@@ -15,7 +15,7 @@ from ..lookup import look_up
 from .statement import Statement
 from .urls import DatabaseURL, bad_query
 
-_LOOK_SECONDS: Final = 0.05
+_LOOK_SECONDS: Final = 0.02  # how often what waits compares the time with its deadline
 
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
 _LOCKED: Final = "is locked by another transaction"
@@ -179,6 +179,8 @@ class BoundedConnection(psycopg.Connection[Any]):
     def wait(self, gen: Generator[Any, Any, Result], *args: Any, **kwargs: Any) -> Result:
         """Wait as psycopg does, until the deadline at most."""
         try:
+            if not args:
+                kwargs.setdefault("interval", _LOOK_SECONDS)
             return super().wait(_until(self.deadline, gen), *args, **kwargs)
         except psycopg.errors.ConnectionTimeout:
             # A late answer would be taken for that of the next statement.

@@ -12,10 +12,13 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from .deadlines import TROUBLES, endure
+from .failovers import PAIRS, promoting
 from .histories import WAYS, remove_log, travel
 from .kills import Victims
-from .outages import FAULTS, suffer
+from .outages import FAULTS, fail_over, suffer
 from .propagation import crowd, measure
+from .rings import DAMAGES, fill_disk, recycle
 from .skew import compare, jump, serve
 from .stores import STORES, SQLiteStore, opened, running
 from .upgrade import last_version, upgrade
@@ -36,7 +39,26 @@ def main() -> None:
             bad += not good
             sys.stdout.write(f"{name:11} {what:34} {result}{'' if good else '  <-- BAD'}\n")
             sys.stdout.flush()
+    for what, result, good in [] if given.store else _other_results():
+        bad += not good
+        sys.stdout.write(f"{what:46} {result}{'' if good else '  <-- BAD'}\n")
+        sys.stdout.flush()
     sys.exit(bool(bad))
+
+
+def _other_results() -> Iterator[tuple[str, object, bool]]:
+    for kind in PAIRS:
+        with promoting(kind) as pair, tempfile.TemporaryDirectory() as folder:
+            outage = fail_over(pair, Path(folder))
+            good = not (outage.lost or outage.unexpected or outage.unrecorded)
+            yield f"{kind:11} failover", outage, good and outage.recovered_seconds <= 2
+    for damage in DAMAGES:
+        with tempfile.TemporaryDirectory() as folder:
+            recycled = recycle(Path(folder), damage)
+            yield f"ring.json {damage}, workers recycled", recycled, {*recycled.statuses} == {200}
+    with tempfile.TemporaryDirectory() as folder:
+        said, is_as_before = fill_disk(Path(folder))
+        yield "keys rotate on a full disk", said, is_as_before and "free some space" in said
 
 
 def _results(name: str, given: argparse.Namespace) -> Iterator[tuple[str, object, bool]]:
@@ -52,6 +74,10 @@ def _results(name: str, given: argparse.Namespace) -> Iterator[tuple[str, object
             good = not (outage.lost or outage.unexpected or outage.unrecorded)
             yield f"{fault} for {given.seconds:g} s", outage, good
     yield from _histories(name)
+    for trouble in TROUBLES:
+        with running(name) as store:
+            slowest = endure(store, trouble)
+            yield f"answers {trouble}", slowest, slowest.seconds <= 1.1
     for grace in (10, 0):
         with running(name) as store:
             crowded = crowd(store.url, uses=50, grace_seconds=grace)

@@ -12,6 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import Final, Literal
 
+from ..integration.gunicorns import Gunicorn
+from .failovers import Pair
 from .site import Answer, Client, sid_of, site
 from .stores import Store, opened
 
@@ -156,18 +158,38 @@ class _Load:
 
 def suffer(store: Store, fault: Fault, folder: Path, *, seconds: float = 3.0) -> Outage:
     """Have *fault* happen to *store* for so long, while clients use it."""
-    outage = Outage(store.name, fault)
-    with site(folder, store.url) as server:
-        load = _Load(server.address, outage)
-        begin: dict[Fault, tuple[Callable[[], None], Callable[[], None]]] = {
+
+    def strikes(server: Gunicorn) -> Strikes:
+        return {
             "stopped": (store.stop, store.start),
             "paused": (store.pause, store.resume),
-            "full": (
-                lambda: store.fill(server.workers()),
-                lambda: store.free(server.workers()),
-            ),
-        }
-        strike, end = begin[fault]
+            "full": (lambda: store.fill(server.workers()), lambda: store.free(server.workers())),
+        }[fault]
+
+    return _suffer(Outage(store.name, fault), store.url, strikes, folder, seconds=seconds)
+
+
+def fail_over(pair: Pair, folder: Path, *, seconds: float = 1.0) -> Outage:
+    """Let a primary take no writes for so long, until its replica is promoted."""
+    outage = Outage(pair.name, "failover")
+    return _suffer(outage, pair.url, lambda _: (pair.fail, pair.promote), folder, seconds=seconds)
+
+
+Strikes = tuple[Callable[[], None], Callable[[], None]]
+"""What begins a fault, and what ends it."""
+
+
+def _suffer(
+    outage: Outage,
+    url: str,
+    strikes: Callable[[Gunicorn], Strikes],
+    folder: Path,
+    *,
+    seconds: float,
+) -> Outage:
+    with site(folder, url) as server:
+        load = _Load(server.address, outage)
+        strike, end = strikes(server)
         with ThreadPoolExecutor(CLIENTS) as pool:
             clients = [pool.submit(load.run) for _ in range(CLIENTS)]
             try:
@@ -177,14 +199,14 @@ def suffer(store: Store, fault: Fault, folder: Path, *, seconds: float = 3.0) ->
                 load.wait(seconds)
                 end()
                 load.enter("after")
-                mended_at = time.monotonic()
+                ended_at = time.monotonic()
                 load.wait_until_all_is_well()
-                outage.recovered_seconds = time.monotonic() - mended_at
+                outage.recovered_seconds = time.monotonic() - ended_at
                 load.wait_until_all_is_well(requests=SETTLED_REQUESTS)
             finally:
                 load.stop()
         for client in clients:
             client.result()
-    with opened(store.url) as sessions:
+    with opened(url) as sessions:
         outage.unrecorded = len(outage.sids - {session.sid for session in sessions.list()})
     return outage

@@ -28,7 +28,7 @@ class Proxy:
     def __init__(self, *targets: Address) -> None:
         self._targets = [*targets]
         self._listener = socket.create_server(("127.0.0.1", 0))
-        self._threads = ThreadPoolExecutor(64)
+        self._threads = ThreadPoolExecutor(512)
         self._open: set[socket.socket] = set()
         self._closed = threading.Event()
         self._drips = False

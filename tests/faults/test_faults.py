@@ -7,9 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from .deadlines import TROUBLES, Trouble, endure
+from .failovers import PAIRS, promoting
 from .kills import Victims
-from .outages import FAULTS, Fault, suffer
+from .outages import FAULTS, Fault, fail_over, suffer
 from .propagation import crowd, measure
+from .rings import DAMAGES, fill_disk, recycle
 from .skew import SKEWS, compare, jump, serve
 from .stores import STORES, Store, opened, running
 from .upgrade import LAST_VERSION, last_version, upgrade
@@ -75,6 +78,52 @@ def check_outage(fault: Fault, store: Store, folder: Path, *, seconds: float) ->
     assert outage.refused > 0, str(outage)
     # The bound is 2 s; the rest is for a machine that does other things as well.
     assert outage.slowest_seconds < 4, str(outage)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param(name, marks=pytest.mark.slow if name == "redis" else pytest.mark.full)
+        for name in PAIRS
+    ],
+)
+def test_a_failover_is_over_when_it_has_ended(kind: str, tmp_path: Path) -> None:
+    with promoting(kind) as pair:
+        outage = fail_over(pair, tmp_path)
+    counts = (outage.unexpected, outage.lost, outage.unrecorded)
+    assert counts == (0, 0, 0), f"{outage} {outage.statuses}"
+    assert outage.refused > 0, str(outage)
+    # The bound is 2 s: as above.
+    assert outage.recovered_seconds < 4, str(outage)
+
+
+@pytest.mark.parametrize("trouble", TROUBLES)
+@over([])
+def test_no_operation_takes_longer_than_its_deadline(trouble: Trouble, store: Store) -> None:
+    slowest = endure(store, trouble)
+    assert slowest.refused > 0
+    # The bound is 1 s: as above.
+    assert slowest.seconds < 2, str(slowest)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        pytest.param(one, marks=pytest.mark.slow if one == "truncated" else pytest.mark.full)
+        for one in DAMAGES
+    ],
+)
+def test_a_damaged_ring_stops_no_worker(damage: str, tmp_path: Path) -> None:
+    counts = recycle(tmp_path, damage)
+    assert {*counts.statuses} == {200}, counts
+    assert counts.errors > 0
+
+
+@pytest.mark.full
+def test_a_full_disk_leaves_the_ring_as_it_was(tmp_path: Path) -> None:
+    said, is_as_before = fill_disk(tmp_path)
+    assert "cannot be written (No space left on device): free some space" in said
+    assert is_as_before
 
 
 @over([])

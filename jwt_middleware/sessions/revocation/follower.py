@@ -297,9 +297,13 @@ class Revocations(RevocationSource):
 
 
 def _record(store: SessionStore, revocation: Revocation) -> None:
-    kind, key, revoked_at, _ = revocation
+    kind, key, revoked_at, expires_at = revocation
     issuer, _, name = key.partition("\n")
-    if kind == "session":  # it may be there again, and refreshed
+    # Its sessions may be there again.
+    if kind == "subject":
+        store.end_all(issuer, name, now=revoked_at, expires_at=expires_at)
+        return
+    if kind == "session":
         store.end(name, issuer=issuer, now=revoked_at)
     store.revoke(revocation)
 
