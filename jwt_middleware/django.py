@@ -30,6 +30,7 @@ from django.core.exceptions import (
 )
 from django.db import DatabaseError, DataError, InterfaceError, close_old_connections
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.utils.cache import patch_cache_control
 
 from .errors import AuthError, BadCredentialsError, InvalidTokenError, UnavailableError
 from .views import check_scopes, checked_scopes, refusal
@@ -129,6 +130,9 @@ class TokenMiddleware:
     A token of an unknown or inactive user is answered 401.  One that names no user here, of another
     issuer, is anonymous.  A request without a token keeps the user that it has.
 
+    A response to a token is ``Cache-Control: private`` unless it says ``public``: Django's caches keep
+    it for no other user.
+
     Raises:
         ImproperlyConfigured: ``AUTHENTICATION_BACKENDS`` has no :class:`TokenBackend`, or
             ``AuthenticationMiddleware`` comes after this, and would undo it.
@@ -154,7 +158,8 @@ class TokenMiddleware:
             except (AuthError, UnavailableError) as error:
                 return _response(error, request)
             _set_user(request, user)
-        elif not hasattr(request, "user"):
+            return _made_private(self._get_response(request))
+        if not hasattr(request, "user"):
             _set_user(request, AnonymousUser())
         return self._get_response(request)
 
@@ -195,7 +200,7 @@ def require_scopes(*scopes: str) -> Callable[[View], View]:
                 check_scopes(request.META, *needed)
             except AuthError as error:
                 return _response(error, request)
-            return view(request, *args, **kwargs)
+            return _made_private(view(request, *args, **kwargs))
 
         return guarded
 
@@ -254,6 +259,13 @@ def _connections() -> Iterator[None]:
         yield
     finally:
         close_old_connections()
+
+
+def _made_private(response: HttpResponseBase) -> HttpResponseBase:
+    """Keep a response to a token out of shared caches, unless it says that it is public."""
+    if "public" not in response.get("Cache-Control", ""):
+        patch_cache_control(response, private=True)
+    return response
 
 
 def _response(error: AuthError | UnavailableError, request: HttpRequest) -> HttpResponse:

@@ -53,6 +53,8 @@ class Name(StrEnum):
     RING_ROTATED = "ring.rotated"
     STORE_LOST = "store.lost"
     STORE_BACK = "store.back"
+    STORE_UNSAFE = "store.unsafe"
+    REVOCATIONS_LOST = "revocations.lost"
     CLOCK_SKEW = "clock.skew"
     CONFIGURATION_LOADED = "configuration.loaded"
 
@@ -66,6 +68,8 @@ LEVELS: Final[Mapping[Name, int]] = dict.fromkeys(Name, logging.INFO) | {
     Name.TOKEN_REPLAYED: logging.WARNING,
     Name.KEYS_FAILED: logging.ERROR,
     Name.STORE_LOST: logging.ERROR,
+    Name.STORE_UNSAFE: logging.ERROR,
+    Name.REVOCATIONS_LOST: logging.ERROR,
     Name.CLOCK_SKEW: logging.ERROR,
 }
 """The level at which each is logged."""
@@ -244,7 +248,7 @@ def emit(name: Name, more: Callable[[], Fields] | None = None, /, **fields: Unpa
                 logger.exception("a listener failed at the event %s", name)
 
 
-QUIET_SECONDS: Final = 60.0
+QUIET_SECONDS: Final = 30.0
 """After so long without a failure, a store is back even if what failed was not tried again."""
 
 
@@ -252,7 +256,8 @@ class Outage:
     """
     Emits that a store is lost, and that it is back: once each, however many operations fail.
 
-    A store that is read and refuses writes is lost until it takes one.
+    A store that is read and refuses writes is lost until it takes one; one that could not be read
+    is back when it is read.
 
     Args:
         store: Its name, without a password.
@@ -298,10 +303,9 @@ class Outage:
             emit(Name.STORE_LOST, store=self._store, detail=str(error))
 
     def _recover(self, use: str) -> None:
-        self._failing.discard(use)
-        if self._monotonic() >= self._failed_at + QUIET_SECONDS:
+        is_over = use in self._failing or self._monotonic() >= self._failed_at + QUIET_SECONDS
+        if is_over and self._told.pop(True, None) is not None:
             self._failing.clear()
-        if not self._failing and self._told.pop(True, None) is not None:
             emit(Name.STORE_BACK, store=self._store)
 
 

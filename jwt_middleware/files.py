@@ -7,6 +7,7 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from os import PathLike, fspath
 from pathlib import Path
 from typing import Final
 
@@ -15,11 +16,12 @@ from .errors import ConfigurationError
 _FIXES: Final = {
     errno.EROFS: "mount its file system writable, or name another folder",
     errno.ENOSPC: "free some space",
-    errno.EFBIG: "raise the limit on the size of files (ulimit -f)",
     errno.EDQUOT: "raise the quota of its user",
+    errno.EFBIG: "raise the limit on the size of files (ulimit -f)",
     errno.EMFILE: "raise the limit of open files (ulimit -n)",
     errno.ENFILE: "raise the limit of open files (fs.file-max)",
     errno.EISDIR: "name a file, not a folder",
+    errno.ENOTDIR: "a part of its path is a file",
 }
 
 
@@ -40,9 +42,9 @@ def diagnose(error: Exception, *, fix: str, to: str = "read") -> tuple[str, str]
 
 
 @contextmanager
-def writing(path: str | os.PathLike[str]) -> Iterator[None]:
+def writing(path: str | PathLike[str]) -> Iterator[None]:
     """
-    Name *path*, and the fix, where the block cannot write it.
+    Name *path*, and what helps, where the block cannot write it.
 
     Raises:
         ConfigurationError: The block raised :class:`OSError`.
@@ -50,10 +52,8 @@ def writing(path: str | os.PathLike[str]) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        said, fix = diagnose(error, fix="name another place", to="write")
-        raise ConfigurationError(
-            f"{os.fspath(path)!r} cannot be written ({said}): {fix}"
-        ) from error
+        said, fix = diagnose(error, fix="make its folder", to="write")
+        raise ConfigurationError(f"{fspath(path)!r} cannot be written: {said}: {fix}") from error
 
 
 def obstacle(file: Path) -> str:

@@ -167,6 +167,14 @@ class TestOutage:
         store.use("writing")
         assert [one.name for one in heard] == [Name.STORE_LOST, Name.STORE_BACK]
 
+    def test_that_is_of_all_uses_ends_with_the_first_that_succeeds(
+        self, store: Store, heard: list[Event]
+    ) -> None:
+        store.use("writing", DOWN)
+        store.use("reading", DOWN)
+        store.use("reading")
+        assert [one.name for one in heard] == [Name.STORE_LOST, Name.STORE_BACK]
+
     def test_ends_where_what_failed_is_not_tried_again(
         self, store: Store, heard: list[Event]
     ) -> None:

@@ -27,7 +27,7 @@ from ..errors import (
 from ..sql.database import Database, Schema
 from ..sql.statement import Statement, Table
 from ..sql.urls import DatabaseURL
-from ..sql.versions import FIRST, SchemaVersion
+from ..sql.versions import FIRST, SchemaVersion, reading
 from .client_type import check_client_type, normalise_account
 from .hashing import DEFAULT_MIN_SECRET_CHARS, MAX_SECRET_CHARS, SecretHasher, check_secret
 from .identity import DEFAULT_AUTH, AccountLookup, AccountVerifier, Identity, NumberedAccounts
@@ -476,11 +476,14 @@ def _to_account(row: Sequence[Any]) -> Account:
     members = dict(zip(_COLUMNS, row, strict=False))
     del members["secret_hash"]
     members["disabled"] = bool(members["disabled"])  # SQLite knows no booleans
-    members["claims"] = json.loads(members.get("claims") or "{}")
-    return Account(**members)
+    with reading("an account"):
+        members["claims"] = json.loads(members.get("claims") or "{}")
+        return Account(**members)
 
 
 def _to_identity(account: Account) -> Identity:
     credential = str(account.secret_changed_at)
-    scope = valid_scopes(account.scope)  # version 0.1 has stored any text
-    return Identity(account.uid, scope, account.auth, credential=credential, claims=account.claims)
+    with reading("an account"):
+        scope = valid_scopes(account.scope)  # version 0.1 has stored any text
+        claims = account.claims
+        return Identity(account.uid, scope, account.auth, credential=credential, claims=claims)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from http import HTTPStatus
 from pathlib import Path
-from typing import get_type_hints, is_typeddict
+from typing import Protocol, get_type_hints, is_typeddict, runtime_checkable
 from urllib.parse import urlsplit
 
 import click
@@ -49,6 +49,7 @@ def check(config: Path, *, strict: bool) -> None:
     warnings = list(findings(settings, protected))
     for warning in warnings:
         click.echo(f"warning: {warning}", err=True)
+    _ask_accounts(settings)
     _ask_store(settings)
     if not complete:
         raise click.ClickException("keys of an issuer are unavailable: its tokens would get 503")
@@ -154,7 +155,28 @@ def _ask_store(settings: Settings) -> None:
             raise click.ClickException(
                 f"sessions: {error}: until that is fixed, requests with a token would get 503"
             ) from error
+        _show_version("sessions", store)
         click.echo(f"sessions: {store!r} answers")
+
+
+def _ask_accounts(settings: Settings) -> None:
+    """Print that the accounts answer; that they do not is a warning."""
+    if settings.accounts is None:
+        return
+    with closing(settings.build_accounts()) as accounts, suppress(UnavailableError):
+        accounts.find(0)
+        _show_version("accounts", accounts)
+        click.echo(f"accounts: {accounts!r} answers")
+
+
+@runtime_checkable
+class _Versioned(Protocol):
+    def schema_version(self) -> int: ...
+
+
+def _show_version(name: str, store: object) -> None:
+    if isinstance(store, _Versioned):
+        click.echo(f"{name}: schema version {store.schema_version()}")
 
 
 def _keys_of(trusted: TrustedIssuer) -> KeySet | None:

@@ -6,6 +6,7 @@ import json
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -15,9 +16,9 @@ import click
 
 from ..config import Settings, load
 from ..config.service import METRICS_DIRECTORY
-from ..core.verifier import VerifiedToken
+from ..core.verifier import TokenVerifier, VerifiedToken
 from ..errors import AuthError, UnavailableError
-from ..wsgi.bearer import AUTHORIZATION, environ_key, parse_authorization
+from ..wsgi.bearer import AUTHORIZATION, TokenHeaders, environ_key
 from ..wsgi.environ import ERROR
 from ..wsgi.middleware import JWTMiddleware
 from ..wsgi.paths import read_path
@@ -66,7 +67,7 @@ def explain(
     protected = settings.protect(_app, {**os.environ, METRICS_DIRECTORY: ""})
     environ = _environ(method, path, _read_headers(headers, protected))
     if token is not None:
-        environ[AUTHORIZATION] = f"Bearer {read_token()}"
+        _present(read_token(), environ, protected.verifier)
     explanation = _explain(protected, environ)
     if as_json:
         click.echo(json.dumps(explanation.members(), indent=2))
@@ -114,6 +115,15 @@ def _environ(method: str, path: str, headers: Mapping[str, str]) -> WSGIEnvironm
         "wsgi.url_scheme": "http",
         **headers,
     }
+
+
+def _present(token: str, environ: WSGIEnvironment, verifier: TokenVerifier) -> None:
+    """Put a token where its issuer has it, if it is good, and else where the first has it."""
+    keys = [environ_key(one.header) for one in verifier.trusted.values()]
+    key = AUTHORIZATION if AUTHORIZATION in keys else keys[0]
+    with suppress(AuthError, UnavailableError):
+        key = environ_key(verifier.verify(token).trusted.header)
+    environ[key] = f"Bearer {token}" if key == AUTHORIZATION else token
 
 
 def _app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -199,9 +209,9 @@ def _explain(protected: JWTMiddleware, environ: WSGIEnvironment) -> _Explanation
         _describe_rules(protected, requirement, found)
         if requirement.basic:
             found.asks["basic"] = protected.policy.takes_basic(environ)
-        token = parse_authorization(environ.get(AUTHORIZATION))
-        if token is not None and requirement.access != "passthrough":
-            verified = protected.verifier.verify(token)
+        headers = TokenHeaders(one.header for one in protected.verifier.trusted.values())
+        if requirement.access != "passthrough" and (presented := headers.find(environ)):
+            verified = protected.verifier.verify(presented[1])
             found.token = _describe_token(verified)
             found.lacks = requirement.lacks(verified)
             requirement.check(verified)
@@ -244,6 +254,7 @@ def _describe_token(verified: VerifiedToken) -> dict[str, Any]:
         "sub": verified.subject,
         "scopes": sorted(verified.scopes),
         "claims": sorted(verified.read_only_claims),
+        **({"header": verified.trusted.header} if verified.trusted.header else {}),
     }
 
 

@@ -5,19 +5,29 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import fields
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol, runtime_checkable
 from urllib.parse import urlsplit
 
 from ..config import Settings
-from ..config.keys import KeySettings
 from ..config.reading import Place, Section
 from ..errors import ConfigurationError, JWTMiddlewareError, UnavailableError
+from ..sessions import SessionStore
+from ..sessions.clock import MAX_SKEW_SECONDS, TimedStore
 from ..wsgi.middleware import JWTMiddleware
 from ..wsgi.policy import Rule
+
+
+@runtime_checkable
+class DoubtfulStore(Protocol):
+    """A store whose server may be configured to lose what is in it."""
+
+    def doubts(self) -> Iterator[str]:
+        """Yield what is wrong with it."""
+
 
 EXAMPLE_ISSUERS: Final = ("https://auth.example.com", "https://login.example.org")
 MAX_ACCOUNTS: Final = 1000
@@ -37,6 +47,8 @@ _OWN_CLAIMS: Final = frozenset(
         "client_id", "auth_time", "act", "tid",
     }
 )  # fmt: skip
+_PRIVATE_FILES: Final = ("secret_file", "private_key_file", "jwk_file", "bearer_token_file")
+_PUBLIC_FILES: Final = ("public_key_file", "jwks_file", "ca_file")
 _COVERS_HEAD: Final = {"GET": {"GET", "HEAD"}}
 
 
@@ -51,6 +63,7 @@ def findings(
     yield from _of_files(settings)
     yield from _of_logins(settings)
     yield from _of_stores(settings)
+    yield from _of_proxies(settings)
 
 
 def _of_openness(settings: Settings) -> Iterator[str]:
@@ -72,6 +85,7 @@ def _of_rules(settings: Settings, protected: JWTMiddleware) -> Iterator[str]:
             yield f'{name}: mode is "report": nothing is refused on {rule.path}'
         if rule.path in protected.mounted:
             yield f"{name}: {rule.path} is answered by the middleware itself: leave the rule out"
+            continue
         yield from _of_earlier(name, rule, rules[:number])
     if settings.endpoint is None or settings.trusted or settings.endpoint.verifiers:
         return
@@ -150,18 +164,14 @@ def _texts_in(section: Section) -> Iterator[tuple[Place, str]]:
 
 
 def _of_secrets(settings: Settings, environ: Mapping[str, str]) -> Iterator[str]:
-    for keys in _all_keys(settings):
-        for name in ("secret_file", "secret_env"):
-            source: str | None = getattr(keys, name)
-            if source is None:
-                continue
-            material = _material(keys.place, name, source, environ)
-            weak = material is not None and weakness(material)
-            if weak:
-                yield (
-                    f"{keys.place.member(name).name}: the secret {weak}: make one with "
-                    "`openssl rand -hex 32`"
-                )
+    for place, name, source in _sources(settings, ("secret_file", "secret_env")):
+        material = _material(place, name, source, environ)
+        weak = material is not None and weakness(material)
+        if weak:
+            yield (
+                f"{place.member(name).name}: the secret {weak}: make one with "
+                "`openssl rand -hex 32`"
+            )
 
 
 def weakness(secret: bytes) -> str:
@@ -184,20 +194,23 @@ def _material(place: Place, name: str, source: str, environ: Mapping[str, str]) 
         return None
 
 
-def _all_keys(settings: Settings) -> Iterator[KeySettings]:
-    if settings.keys is not None:
-        yield settings.keys
-        yield from settings.keys.previous
+def _sources(settings: Settings, names: Iterable[str]) -> Iterator[tuple[Place, str, str]]:
+    """Yield where a key comes from: table, setting and value, for each of *names* that is given."""
+    own = () if settings.keys is None else (settings.keys, *settings.keys.previous)
+    for section in (*own, *settings.trusted):
+        for name in names:
+            source: str | None = getattr(section, name, None)
+            if source is not None:
+                yield section.place, name, source
 
 
 def _of_files(settings: Settings) -> Iterator[str]:
     folder = settings.place.file.parent
     yield from _of_mode("", settings.place.file, writable_only=True)
-    for keys in _all_keys(settings):
-        for name in ("secret_file", "private_key_file", "jwk_file"):
-            source: str | None = getattr(keys, name)
-            if source is not None:
-                yield from _of_mode(keys.place.member(name).name, folder / source)
+    for names, writable_only in ((_PRIVATE_FILES, False), (_PUBLIC_FILES, True)):
+        for place, name, source in _sources(settings, names):
+            named = place.member(name).name
+            yield from _of_mode(named, folder / source, writable_only=writable_only)
     for name, section in (("accounts", settings.accounts), ("sessions", settings.sessions)):
         if section is not None and section.url.startswith("sqlite"):
             file = urlsplit(section.url).path.removeprefix("/")
@@ -212,10 +225,16 @@ def _of_mode(name: str, file: Path, *, writable_only: bool = False) -> Iterator[
     except (OSError, ValueError):
         return
     named = f"{name}: {str(file)!a}" if name else f"{str(file)!a}"
-    if os.name == "posix" and mode & stat.S_IWOTH:
+    if os.name != "posix":
+        return
+    if mode & stat.S_IWOTH:
         yield f"{named} can be changed by every user of this machine: chmod o-w"
-    elif os.name == "posix" and mode & stat.S_IROTH and not writable_only:
+    elif mode & stat.S_IROTH and not writable_only:
         yield f"{named} can be read by every user of this machine: chmod 600"
+    mode = file.parent.stat().st_mode
+    if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+        folder = str(file.parent)
+        yield f"{named} can be replaced by every user of this machine: chmod o-w {folder!a}"
 
 
 def _of_logins(settings: Settings) -> Iterator[str]:
@@ -251,12 +270,26 @@ def _of_stores(settings: Settings) -> Iterator[str]:
             f"sessions.url: memory:// is of one process, and serve starts {workers}: write "
             "sqlite:///sessions.db, or serve.workers = 1"
         )
-    with closing(sessions.build_store(creates_tables=False)) as store:
-        doubts = getattr(store, "doubts", None)
-        if doubts is None:
-            return
-        try:
-            for doubt in doubts():
-                yield f"sessions.url: {doubt}"
-        except UnavailableError as error:
-            yield f"sessions.url: {error}"
+    store = sessions.build_store(creates_tables=False)
+    # That it does not answer is said where it is asked just that.
+    with closing(store), suppress(UnavailableError):
+        yield from (f"sessions.url: {doubt}" for doubt in _doubts(store))
+
+
+def _doubts(store: SessionStore) -> Iterator[str]:
+    if isinstance(store, DoubtfulStore):
+        yield from store.doubts()
+    elif isinstance(store, TimedStore):
+        ahead = store.store_clock.seconds_ahead()
+        if abs(ahead) > MAX_SKEW_SECONDS:
+            side = "ahead of" if ahead > 0 else "behind"
+            yield f"this host's clock is {abs(ahead):.0f} s {side} the store's: set both by NTP"
+
+
+def _of_proxies(settings: Settings) -> Iterator[str]:
+    bind = "" if settings.serve is None else settings.serve.bind
+    if bind.startswith("unix:") and not settings.trusted_proxies():
+        yield (
+            "serve.bind: all clients of a Unix socket look the same: say how many proxies are "
+            "before it, as in request.trusted_proxies = 1"
+        )

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import click
 
 from ..errors import AuthError, JWTMiddlewareError
+from ..events import logger
 from ..files import diagnose
 from .account import account
 from .check import check
@@ -34,9 +38,23 @@ class OneLineErrors(click.Group):
             raise
         except OSError as error:
             said, fix = diagnose(error, fix="", to="use")
-            if error.filename is not None:  # else of our output
-                said = f"{error.filename}: {said}" + (f": {fix}" if fix else "")
+            where = "" if error.filename is None else f"{error.filename}: "
+            said = f"{where}{said}" + (f": {fix}" if fix else "")
             raise click.ClickException(said) from error
+
+
+@contextmanager
+def _without_events() -> Iterator[None]:
+    """Keep events out of the output of a command, which says what it finds itself."""
+
+    def is_no_event(record: logging.LogRecord) -> bool:
+        return not hasattr(record, "event")
+
+    logger.addFilter(is_no_event)
+    try:
+        yield
+    finally:
+        logger.removeFilter(is_no_event)
 
 
 @click.group(cls=OneLineErrors, context_settings={"help_option_names": ["-h", "--help"]})
@@ -59,6 +77,8 @@ def main(ctx: click.Context, config: Path) -> None:
     Exit codes: 0 done, 1 refused or failed, 2 wrong usage.
     """
     ctx.obj = config
+    if ctx.invoked_subcommand != serve.name:
+        ctx.with_resource(_without_events())
     add_working_directory()
 
 

@@ -7,10 +7,12 @@ import os
 import queue
 import signal
 import sys
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -38,6 +40,7 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
     def __init__(self, load: Callable[[], WSGIApplication], settings: dict[str, Any]) -> None:
         self._load = load
         self._settings = settings
+        self._started_at = time.time()
         self.callable: Any = None
         super().__init__()
 
@@ -58,7 +61,8 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
         Load the app again, for workers that are forked from now on: what SIGHUP does.
 
         gunicorn keeps an app that it has preloaded.  A mistake keeps it as well: a service that
-        runs does not end because its next configuration is wrong.
+        runs does not end because its next configuration is wrong.  Modules are imported once a
+        process: which of them have changed since is said, as only a restart helps there.
         """
         super().reload()
         before: Any = self.callable
@@ -71,6 +75,24 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
             return
         if isinstance(before, JWTMiddleware) and before.metrics is not None:
             before.metrics.close()
+        if changed := _changed_modules(self._started_at):
+            print(  # noqa: T201
+                f"reloaded, but not {', '.join(changed)}, changed since the start: restart to"
+                " import new modules, or set serve.preload = false",
+                file=sys.stderr,
+                flush=True,
+            )
+
+
+def _changed_modules(since: float, *, most: int = 3) -> list[str]:
+    """Return the names of modules whose files have changed."""
+    changed = []
+    for name, module in sorted(sys.modules.items()):
+        with suppress(Exception):  # of no file, of one that is gone, or no module at all
+            # An older file in its place has a content of long ago.
+            if Path(str(module.__file__)).stat().st_ctime > since:
+                changed.append(name)
+    return changed if len(changed) <= most else [*changed[:most], f"{len(changed) - most} others"]
 
 
 class _AccessLog(Logger):  # type: ignore[misc]  # gunicorn ships no types
@@ -103,7 +125,8 @@ class _AccessLog(Logger):  # type: ignore[misc]  # gunicorn ships no types
         }
         owner = {name: clean(value) for name, value in _owner(environ).items()}
         if self.is_json:
-            line = json.dumps({"time": self.now(), "event": "access", **fields, **owner})
+            at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+            line = json.dumps({"time": at, "event": "access", **fields, **owner})
         else:
             line = '{client} "{method} {path}" {status} {bytes}B {milliseconds}ms'.format(**fields)
             words = (f"{name}={quoted(value)}" for name, value in owner.items())

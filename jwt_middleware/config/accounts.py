@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HasherSettings(Section):
     """
-    ``[accounts.hasher]``: Argon2id; when it changes, secrets are hashed anew at the next login.
+    ``[accounts.hasher]``: Argon2id; when it changes, secrets are hashed again at the next login.
 
     Attributes:
         time_cost: Passes over the memory, 1 to 1,000.

@@ -25,8 +25,9 @@ def wrap(config: str | os.PathLike[str], app: WSGIApplication | str) -> JWTMiddl
 
         gunicorn "jwt_middleware:wrap('jwt.toml', 'myapp:app')"
 
-    Accounts are not touched here; ``jwt-middleware init`` and ``jwt-middleware account add`` create
-    their table.
+    The revocations in the store of ``[sessions]`` are read here, so that no request has to wait for
+    them; a worker that is forked after this has them.  Accounts are not touched;
+    ``jwt-middleware init`` and ``jwt-middleware account add`` create their table.
 
     Args:
         config: Path of the TOML file.
@@ -65,7 +66,7 @@ def start(
     settings = load(config)
     found = find_app(app) if isinstance(app, str) else app
     settings.start_logging()  # after the app, which may configure it as it is imported
-    return settings.protect(found, environ)
+    return settings.protect(found, environ, prepares=True)
 
 
 def load(config: str | os.PathLike[str]) -> Settings:

@@ -6,10 +6,13 @@ import logging
 import re
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from ..endpoint.limits import DEFAULT_ACCOUNT_DRIP, LoginLimits, LoginThrottle
+from ..errors import UnavailableError
+from ..events import Name, emit
 from ..sessions import MemorySessions, Revocations, Sessions, SessionStore
 from ..sessions.attempts import Drip
 from ..sessions.revocation.follower import DEFAULT_MAX_DELAY_SECONDS
@@ -289,6 +292,19 @@ def check_processes(store: SessionStore, environ: Mapping[str, str], place: Plac
             f"memory:// is not shared among {workers} processes, each would have sessions of its "
             "own: run one process, or write sqlite:///sessions.db"
         )
+
+
+def prepare(revocations: Revocations) -> None:
+    """Read revocations before the first request, and report a store that would lose some."""
+    store = revocations.store
+    if store.single_process:
+        return
+    losses = getattr(store, "losses", None)
+    if losses is not None:
+        with suppress(UnavailableError):  # which reading them reports
+            for loss in losses():
+                emit(Name.STORE_UNSAFE, store=repr(store), detail=loss)
+    revocations.prepare()
 
 
 def _web_concurrency(environ: Mapping[str, str]) -> int:

@@ -40,7 +40,7 @@ from .service import (
     build_claim_keys,
     own_environ,
 )
-from .sessions import LoginSettings
+from .sessions import LoginSettings, prepare
 from .tokens import Own, TokenSettings
 
 if TYPE_CHECKING:
@@ -291,17 +291,22 @@ class Settings(TokenSettings):
         )
 
     def protect(
-        self, app: WSGIApplication, environ: Mapping[str, str] = os.environ
+        self,
+        app: WSGIApplication,
+        environ: Mapping[str, str] = os.environ,
+        *,
+        prepares: bool = False,
     ) -> JWTMiddleware:
         """
         Put the middleware before *app*.
 
-        Nothing is connected: a database of accounts that is down stops logins, not the app.
+        Nothing stays connected: a database of accounts that is down stops logins, not the app.
 
         Args:
             app: Any WSGI app.
             environ: Environment variables, for ``secret_env``, ``password_env``, and
                 ``WEB_CONCURRENCY``.
+            prepares: Whether to read the revocations, if their store answers.
 
         Raises:
             ConfigurationError: A setting is unusable, or two contradict each other.
@@ -330,6 +335,8 @@ class Settings(TokenSettings):
             self.metrics.connect(metrics, protected, revocations)
         if self.health is not None:
             self.health.connect(protected, sessions, revocations)
+        if prepares and revocations is not None:
+            prepare(revocations)
         return protected
 
     def _check_login(self) -> None:

@@ -49,7 +49,7 @@ class LogoutPaths:
                 self._revoke(claims)
         except (AuthError, UnavailableError) as error:
             return self._responses.refuse(error, environ, start_response)
-        return send_nothing(start_response)
+        return send_nothing(environ, start_response)
 
     def log_out_all(
         self, environ: WSGIEnvironment, start_response: StartResponse
@@ -64,7 +64,7 @@ class LogoutPaths:
             self._revoke(claims)
         except (AuthError, UnavailableError) as error:
             return self._responses.refuse(error, environ, start_response)
-        return send_nothing(start_response)
+        return send_nothing(environ, start_response)
 
     def _authenticate(self, environ: WSGIEnvironment) -> Mapping[str, Any]:
         if environ["REQUEST_METHOD"] != "POST":

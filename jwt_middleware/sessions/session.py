@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from typing import Final, Self
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Final, Self
 
 from ..bounds import check_seconds, check_whole
 from ..core.issuer import IssuedToken
 from ..core.payload import JWTPayload
+from ..core.scope import valid_scopes
 from ..core.trust import MAX_LEEWAY_SECONDS
 
 DEFAULT_REFRESH_LIFETIME_SECONDS: Final = 14 * 86_400
@@ -147,6 +149,15 @@ class Session:
         with a secret.
         """
         return self.subject if self.payload.ac_type == SERVICE else None
+
+
+_PAYLOAD: Final = frozenset(one.name for one in fields(JWTPayload))
+
+
+def stored_payload(members: Mapping[str, Any]) -> JWTPayload:
+    """Return the payload of a stored session, without what only a newer version knows."""
+    known = {name: one for name, one in members.items() if name in _PAYLOAD}
+    return JWTPayload(**known | {"scope": valid_scopes(members["scope"])})
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import logging
+import math
 import secrets
 import time
 from collections.abc import Callable, Mapping
@@ -14,6 +15,7 @@ from ..bounds import check_whole
 from ..core.issuer import IssuedToken, TokenIssuer
 from ..core.payload import JWTPayload
 from ..core.scope import common, narrow
+from ..core.trust import MAX_LEEWAY_SECONDS
 from ..errors import (
     BadCredentialsError,
     InvalidGrantError,
@@ -34,7 +36,15 @@ from .session import (
     Lifetimes,
     Session,
 )
-from .store import DEFAULT_MAX_PER_SUBJECT, Outcome, Rotation, SessionStore
+from .store import (
+    DEFAULT_MAX_PER_SUBJECT,
+    Kind,
+    Outcome,
+    Revocation,
+    Rotation,
+    SessionStore,
+    qualified,
+)
 
 logger: logging.Logger = logging.getLogger(__name__)
 
@@ -218,10 +228,11 @@ class Sessions:
         Raises:
             UnavailableError: The store is unavailable.
         """
-        found = self.store.end(sid, issuer=self.issuer.issuer, now=self._clock())
+        now, session = self._clock(), self.store.find(sid)
+        found = self.store.end(sid, issuer=self.issuer.issuer, now=now)
         # Not for an unknown one: any client can send that, and all requests wait for the store.
         if found:
-            self.revocations.expect_change()
+            self._hold_session(sid, session, now=now)
             emit(Name.SESSION_ENDED, sid=sid)
         self._pruning.count_use()
         return found
@@ -265,14 +276,15 @@ class Sessions:
         Raises:
             UnavailableError: The store is unavailable.
         """
+        now = self._clock()
         ended = end_subject(
             self.store,
             issuer=self.issuer.issuer,
             subject=subject,
-            now=self._clock(),
+            now=now,
             max_lifetime_seconds=self.lifetimes.max_lifetime_seconds,
         )
-        self.revocations.expect_change()
+        self._hold("subject", subject, now=now, seconds=self.lifetimes.max_lifetime_seconds)
         self._pruning.count_use()
         emit(Name.SESSION_ENDED, sub=subject, detail=f"all of them: {ended}")
         return ended
@@ -288,8 +300,9 @@ class Sessions:
             ConfigurationError: It has no *jti*: nothing could tell it from others.
             UnavailableError: The store is unavailable.
         """
-        self.store.revoke(token_revocation(claims, now=self._clock()))
-        self.revocations.expect_change()
+        revocation = token_revocation(claims, now=self._clock())
+        self.store.revoke(revocation)
+        self.revocations.add(revocation)
         emit(Name.TOKEN_REVOKED, jti=str(claims.get("jti", "")), sub=str(claims.get("sub", "")))
         self._pruning.count_use()
 
@@ -325,7 +338,7 @@ class Sessions:
         )
         self._pruning.count_use()
         if use.outcome is Outcome.REPLAYED:
-            self.revocations.expect_change()
+            self._hold_session(session.sid, session, now=now)
         if use.outcome in _EVENTS:
             before = "" if use.outcome is Outcome.ROTATED else f"before from {use.address or '?'}"
             emit(
@@ -338,6 +351,16 @@ class Sessions:
         if use.outcome in {Outcome.REPLAYED, Outcome.GONE}:
             raise InvalidGrantError(f"the refresh token is {use.outcome.value}")
         return use.salt
+
+    def _hold_session(self, sid: str, session: Session | None, *, now: float) -> None:
+        lifetimes = self.lifetimes if session is None else self.lifetimes.of(session.payload)
+        self._hold("session", sid, now=now, seconds=lifetimes.token_lifetime_seconds)
+
+    def _hold(self, kind: Kind, name: str, *, now: float, seconds: float) -> None:
+        """Have this process know what it has just ended, whatever becomes of the store."""
+        expires_at = math.ceil(now + seconds) + MAX_LEEWAY_SECONDS
+        key = qualified(self.issuer.issuer, name)
+        self.revocations.add(Revocation(kind, key, int(now), expires_at))
 
     def _expiry(self, session: Session, *, now: float) -> float:
         lifetimes = self.lifetimes.of(session.payload)

@@ -98,7 +98,7 @@ class Database:
         self._timeout_seconds = timeout_seconds
         self._creates_tables = creates_tables
         self._pools = PerProcess(lambda: _Pools(self._driver))
-        self._outage = Outage(str(self))
+        self._outage = Outage(f"{schema.version.part} {self}")
 
     def __str__(self) -> str:
         """Return the file, or the URL without what may be secret: password and query."""

@@ -11,12 +11,17 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from ..events import Name, emit
 from ..files import obstacle
 from .statement import Statement
 
 # SQLite itself, if it is let, looks again after a tenth of a second in the end, and finds that
 # others were faster: some would wait for ever.  And it counts for each statement anew.
 _BUSY_SECONDS: Final = 0.004
+_SAVING_SECONDS: Final = 0.5
+
+Identity = tuple[int, int]
+"""What tells a file from one that takes its place: device and inode."""
 
 # https://www.sqlite.org/rescode.html
 _LOCKED: Final = "is locked by another process"
@@ -44,10 +49,12 @@ class Version(NamedTuple):
     Attributes:
         opening: Another object for each connection: their numbers cannot be compared.
         number: ``PRAGMA data_version``.
+        written_ns: When the file itself was written to; others than SQLite may have done that.
     """
 
     opening: object
     number: int
+    written_ns: int
 
 
 class SQLite:
@@ -64,10 +71,13 @@ class SQLite:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._lost_logs: set[Identity] = set()
 
     def connect(self, deadline: float) -> FileConnection:
         """Open the file."""
-        return _open(self._path, deadline)
+        connection = _open(self._path, deadline)
+        connection.lost_logs = self._lost_logs
+        return connection
 
     def create(self, deadline: float) -> None:
         """Create the file, if it is not there."""
@@ -103,8 +113,11 @@ class FileConnection(sqlite3.Connection):
 
     deadline: float
     path: Path
-    file: tuple[int, int] | None
+    file: Identity | None
     opening: object
+    lost_logs: set[Identity]
+    log: Identity | None = None  # the file "-wal", once it has been used
+    written_ns = 0
     synchronous = ""
     is_open = True
 
@@ -126,6 +139,10 @@ class FileConnection(sqlite3.Connection):
             self.execute(f"PRAGMA synchronous={mode}")
             self.synchronous = mode
         self._execute("BEGIN IMMEDIATE")
+        if not self._has_its_log():  # which another process may have noticed, and saved
+            self.rollback()
+            self._save_log()
+            raise sqlite3.OperationalError("the log was removed")
 
     def commit(self) -> None:
         """Commit the transaction."""
@@ -138,20 +155,60 @@ class FileConnection(sqlite3.Connection):
         except sqlite3.Error:
             self.close()
             raise
-        return Version(self.opening, number)
+        return Version(self.opening, number, written_ns(self.path))
 
     def is_idle(self) -> bool:
         """Tell whether it is open, and outside a transaction."""
+        if self.log is None:
+            self.log = identity(self._log_path)
+        self.written_ns = written_ns(self.path)
         return self.is_open and not self.in_transaction
 
     def is_usable(self) -> bool:
         """Tell whether others that open the file now open the same one."""
-        return self.file == identity(self.path)
+        if self.file != identity(self.path):
+            return False
+        if not self._has_its_log():
+            self._save_log()
+            return False
+        return True
 
     def close(self) -> None:
         """Close the connection."""
         self.is_open = False
         super().close()
+
+    @property
+    def _log_path(self) -> Path:
+        return self.path.with_name(f"{self.path.name}-wal")
+
+    def _has_its_log(self) -> bool:
+        """Tell whether others find the log that this connection writes to."""
+        return self.log is None or self.log == identity(self._log_path)
+
+    def _save_log(self) -> None:
+        """
+        Copy what is in a log that was removed to the file, and report it.
+
+        This connection has it open: what others have committed to it would be gone with the last.
+        Not to a file that was written to since: it may be another's copy, or has it already.
+        """
+        self.deadline = max(self.deadline, time.monotonic() + _SAVING_SECONDS)
+        saved, is_same = False, self.written_ns == written_ns(self.path)
+        with suppress(sqlite3.Error):
+            while is_same and not saved and time.monotonic() < self.deadline:
+                (is_busy, *_) = self._execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+                saved = not is_busy
+        if self.log is None or self.log in self.lost_logs:
+            return
+        self.lost_logs.add(self.log)
+        emit(
+            Name.STORE_UNSAFE,
+            store=str(self.path),
+            detail=f"{self._log_path.name} was removed while in use; what was in it was saved"
+            f" {'to the file' if saved else 'by another process, or is lost'}:"
+            " never remove it, or copy or move the file alone: use the backup of SQLite",
+        )
 
     def _execute(self, sql: str, parameters: Mapping[str, object] = {}) -> sqlite3.Cursor:
         """Execute *sql* as soon as others release the lock it needs."""
@@ -187,13 +244,21 @@ def create_file(path: Path, deadline: float) -> None:
                 return
 
 
-def identity(path: Path) -> tuple[int, int] | None:
+def identity(path: Path) -> Identity | None:
     """Return what tells the file from one that takes its place; ``None`` if there is none."""
     try:
         status = path.stat()
     except OSError:
         return None
     return status.st_dev, status.st_ino
+
+
+def written_ns(path: Path) -> int:
+    """Return when the file was written to; 0 if there is none."""
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 def primary_code(error: object) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final, NamedTuple
 
 from ..errors import UnavailableError
@@ -36,6 +38,9 @@ _WRITE: Final = Statement("""
         version = excluded.version, oldest = excluded.oldest, package = excluded.package
     WHERE known.version < excluded.version
 """)
+
+# What Python raises where text is no JSON, or JSON not of the shape that is expected.
+_UNREADABLE: Final = (ValueError, TypeError, LookupError, AttributeError)
 
 
 class SchemaVersion(NamedTuple):
@@ -81,3 +86,22 @@ def stored_version(connection: Connection, part: str) -> SchemaVersion:
 def record_version(connection: Connection, version: SchemaVersion) -> None:
     """Write the version, unless a later one is there."""
     connection.run(_WRITE, version._asdict())
+
+
+@contextmanager
+def reading(what: str) -> Iterator[None]:
+    """
+    Say of stored values that this version cannot read them.
+
+    Args:
+        what: They are.
+
+    Raises:
+        UnavailableError: Instead of whatever Python raises; it quotes none of them.
+    """
+    try:
+        yield
+    except _UNREADABLE:
+        raise UnavailableError(
+            f"{what} cannot be read: a newer version of wsgi-jwt-middleware may have written it"
+        ) from None

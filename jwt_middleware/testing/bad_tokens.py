@@ -207,7 +207,8 @@ class BadToken(Enum):
             AssertionError: Status or challenge are others.
         """
         challenge = answer.headers.get("WWW-Authenticate", "")
-        expected = f'error="{self.bearer_error}", error_description="{self.error.sentence}"'
+        sentence = self.error.sentence.removesuffix(".")  # a hint may follow
+        expected = f'error="{self.bearer_error}", error_description="{sentence}'
         if answer.status_code != self.status or expected not in challenge:
             raise AssertionError(
                 f"{self.name}: expected {self.status} and {expected}, got {answer.status_code} and "

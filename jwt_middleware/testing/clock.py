@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Final
 
+from ..sessions.clock import StoreClock
 from .find import find_middleware
 
 _PACKAGE: Final = __name__.partition(".")[0]
@@ -62,10 +63,9 @@ def frozen(app: object, clock: FrozenClock | None = None) -> Iterator[FrozenCloc
     """
     Stop the clock of the middleware that protects *app*, and let it run again at the end.
 
-    It is replaced in the verifier, the issuer, sessions, login limits and key sources: wherever
-    the time of day was told by ``time.time`` or another :class:`FrozenClock`.  A database that
-    tells the time itself goes on, and so do the intervals at which revocations and keys are looked
-    up.
+    It is replaced in the verifier, the issuer, sessions, login limits and key sources: wherever the
+    time of day is told by the host, the store of sessions, or another :class:`FrozenClock`.  The
+    intervals at which revocations and keys are looked up go on.
 
     Args:
         app: The app, as for :class:`~jwt_middleware.testing.TestApp`.
@@ -84,7 +84,8 @@ def frozen(app: object, clock: FrozenClock | None = None) -> Iterator[FrozenCloc
 
 def _tells_time(part: Any) -> bool:
     clock: Callable[[], float] | None = getattr(part, "_clock", None)
-    return clock is time.time or isinstance(clock, FrozenClock)
+    told_by = getattr(clock, "__self__", clock)  # of a bound method
+    return clock is time.time or isinstance(told_by, FrozenClock | StoreClock)
 
 
 def _parts(whole: object) -> Iterator[Any]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ..bounds import check_whole
 from ..errors import ConfigurationError
 from .preflight import requested_method
+from .unread import skip_body
 
 if TYPE_CHECKING:
     from _typeshed import OptExcInfo
@@ -146,7 +147,7 @@ class CORS:
             if method in self._methods:
                 headers.append(("Access-Control-Allow-Methods", method))
         start_response("204 No Content", headers)
-        return []
+        return skip_body(environ, [])
 
     def _named(self, environ: WSGIEnvironment) -> _Headers:
         if self._every_origin:

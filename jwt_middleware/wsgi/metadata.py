@@ -27,6 +27,7 @@ from ..errors import (
 )
 from ..keysources.jwks import public_jwks
 from .responses import Responses
+from .unread import skip_body
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -191,7 +192,7 @@ class WellKnown:
             response = self._answer(request)
         except (AuthError, UnavailableError) as error:
             return self.responses.refuse(error, environ, start_response)
-        return response(environ, start_response)
+        return skip_body(environ, response(environ, start_response))
 
     def _answer(self, request: Request) -> Response:
         if request.method not in {"GET", "HEAD"}:

@@ -6,7 +6,8 @@ share; neither locks.  Everything else is counted from :mod:`~jwt_middleware.eve
 itself is needed only to export.  No label has a value that a client chose.
 
 Under several processes each has a file in a folder of its own, and any of them exports the sums
-over all files: of those of processes that ended as well, so that no counter goes back.
+over all files.  Those of processes that ended are added up in one, so that no counter goes back and
+the folder does not grow.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import time
 import weakref
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableSequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -29,6 +31,7 @@ from .. import events
 from ..errors import AuthError, ConfigurationError, JWTMiddlewareError, UnavailableError
 from ..events import Fields, Name
 from ..files import writing
+from .unread import skip_body
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -50,6 +53,8 @@ BUCKETS_SECONDS: Final = (
 )
 _MAX_LABEL_CHARS: Final = 200
 _SLOT_BYTES: Final = 8
+_LOCKED_SECONDS: Final = 1.0
+_ENDED: Final = "jwt_middleware_ended.json"
 _FILE: Final = re.compile(r"jwt_middleware_([0-9]+)\.counts")
 
 
@@ -150,28 +155,15 @@ class Counts:
 
     def read_all(self) -> dict[Series, int]:
         """Return the integers of all processes, joined as their kinds say."""
-        joined: dict[Series, int] = {}
-        for series, value, lives in self._all():
-            if series.kind == "counter":
-                joined[series] = joined.get(series, 0) + value
-            elif series.kind == "oldest" and lives and value:
-                joined[series] = min(joined.get(series, value), value)
-            elif series.kind == "most" and lives:
-                joined[series] = max(joined.get(series, 0), value)
-            elif series.kind == "gauge" and lives:
-                joined[series] = joined.get(series, 0) + value
-        return joined
-
-    def _all(self) -> Iterator[tuple[Series, int, bool]]:
         if self.directory is None:
-            for series, value in zip(self.series, self.slots, strict=True):
-                yield series, value, True
-            return
-        for file in sorted(self.directory.iterdir()):
-            if match := _FILE.fullmatch(file.name):
-                lives = _lives(int(match[1]))
-                with contextlib.suppress(ValueError, TypeError, OSError):  # half written
-                    yield from [(one, value, lives) for one, value in _read(file)]
+            return _joined(zip(self.series, self.slots, strict=True))
+        with _alone_in(self.directory) as is_alone:
+            if is_alone:
+                with contextlib.suppress(OSError):  # of a full disk; then they stay as they are
+                    _join_ended(self.directory)
+            ended = _Ended.read(self.directory)
+            files = (file for file in _files(self.directory) if file.name not in ended.files)
+            return _joined(chain(ended.counters.items(), *map(_read, files)))
 
     def _open(self) -> None:
         """Begin at 0, or where an earlier process of the same number ended."""
@@ -179,7 +171,10 @@ class Counts:
         if self.directory is None:
             return
         try:
-            with writing(self.directory):
+            with writing(self.directory), _alone_in(self.directory) as is_alone:
+                if is_alone:
+                    with contextlib.suppress(OSError):  # of a full disk; then they stay as they are
+                        _join_ended(self.directory)
                 self.slots = self._mapped(self.directory)
         except ConfigurationError as error:  # counts are not worth a service that does not start
             logger.error("this process is not counted: %s", error)  # noqa: TRY400  one line
@@ -207,12 +202,127 @@ class Counts:
         return slots  # type: ignore[return-value]
 
 
-def _read(file: Path) -> Iterator[tuple[Series, int]]:
-    octets = file.read_bytes()
-    head, _, rest = octets.partition(b"\n")
-    values = memoryview(rest).cast("Q")
-    for (name, labels, kind), value in zip(json.loads(head), values, strict=True):
-        yield Series(name, tuple((key, text) for key, text in labels), kind), value
+@contextlib.contextmanager
+def _alone_in(directory: Path) -> Iterator[bool]:
+    """Keep other processes and threads from a folder; yield whether they are, after a second."""
+    try:
+        import fcntl  # noqa: PLC0415  POSIX alone
+    except ImportError:
+        yield False
+        return
+    descriptor = os.open(directory / "jwt_middleware.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    deadline = time.monotonic() + _LOCKED_SECONDS
+    try:
+        while time.monotonic() < deadline:
+            with contextlib.suppress(BlockingIOError):
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            time.sleep(0.002)
+        else:
+            yield False
+            return
+        yield True
+    finally:
+        os.close(descriptor)
+
+
+class _Ended(NamedTuple):
+    """
+    What processes that ended have counted, in one file.
+
+    Attributes:
+        counters: Their sums.
+        files: Those that are counted here: one that is still there is to be removed.
+    """
+
+    counters: Mapping[Series, int]
+    files: frozenset[str]
+
+    @classmethod
+    def read(cls, directory: Path) -> _Ended:
+        try:
+            members = json.loads((directory / _ENDED).read_bytes())
+            counters = {_series(*named): value for *named, value in members["counters"]}
+            return cls(counters, frozenset(members["files"]))
+        except (OSError, ValueError, TypeError, LookupError):  # there is none yet
+            return cls({}, frozenset())
+
+    def write(self, directory: Path) -> None:
+        members = {
+            "counters": [[*one, value] for one, value in self.counters.items()],
+            "files": sorted(self.files),
+        }
+        new = directory / f"{_ENDED}.new"
+        new.touch(0o600)
+        new.write_text(json.dumps(members))
+        new.replace(directory / _ENDED)
+
+
+def _join_ended(directory: Path) -> None:
+    """
+    Add the files of processes that ended up in one.
+
+    Whatever breaks this off, no count is lost, and none is added twice.
+    """
+    ended = _Ended.read(directory)
+    if ended.files:  # broken off
+        ended = _remove(ended, directory)
+    gone = [file for file in _files(directory) if not _lives(_pid_of(file))]
+    if not gone:
+        return
+    counters = dict(ended.counters)
+    for series, value in chain.from_iterable(map(_read, gone)):
+        if series.kind == "counter":
+            counters[series] = counters.get(series, 0) + value
+    ended = _Ended(counters, frozenset(file.name for file in gone))
+    ended.write(directory)
+    _remove(ended, directory)
+
+
+def _remove(ended: _Ended, directory: Path) -> _Ended:
+    for name in ended.files:
+        (directory / name).unlink(missing_ok=True)
+    # Another process may get the number of one of them.
+    ended = ended._replace(files=frozenset())
+    ended.write(directory)
+    return ended
+
+
+def _joined(values: Iterable[tuple[Series, int]]) -> dict[Series, int]:
+    joined: dict[Series, int] = {}
+    for series, value in values:
+        if series not in joined:
+            joined[series] = value
+        elif series.kind == "oldest":
+            joined[series] = min(joined[series] or value, value or joined[series])
+        elif series.kind == "most":
+            joined[series] = max(joined[series], value)
+        else:
+            joined[series] += value
+    return {one: value for one, value in joined.items() if value or one.kind != "oldest"}
+
+
+def _files(directory: Path) -> list[Path]:
+    return sorted(file for file in directory.iterdir() if _FILE.fullmatch(file.name))
+
+
+def _pid_of(file: Path) -> int:
+    match = _FILE.fullmatch(file.name)
+    return int(match[1]) if match else 0
+
+
+def _read(file: Path) -> list[tuple[Series, int]]:
+    """Return what a process has counted: nothing, if it ended before it could."""
+    try:
+        head, _, rest = file.read_bytes().partition(b"\n")
+        values = memoryview(rest).cast("Q")
+        return [(_series(*one), value) for one, value in zip(json.loads(head), values, strict=True)]
+    except (OSError, ValueError, TypeError):
+        return []
+
+
+def _series(name: str, labels: Iterable[tuple[str, str]], kind: str) -> Series:
+    return Series(name, tuple((key, text) for key, text in labels), kind)
 
 
 def _lives(pid: int) -> bool:
@@ -363,8 +473,7 @@ class Metrics:
         registry = CollectorRegistry()
         registry.register(self)
         app = make_wsgi_app(registry, disable_compression=True)
-        answer: Iterable[bytes] = app(environ, start_response)
-        return answer
+        return skip_body(environ, app(environ, start_response))
 
 
 _BUCKETS: Final = tuple(

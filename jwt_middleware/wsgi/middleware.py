@@ -252,11 +252,13 @@ class JWTMiddleware:
     ) -> VerifiedToken | None:
         if self._headers is None:
             token = parse_authorization(environ.get(AUTHORIZATION))
-            verified = None if token is None else self.verifier.verify(token)
+            verified = (
+                self._verify_password(environ, requirement)
+                if token is None
+                else self.verifier.verify(token)
+            )
         else:
-            verified = self._verify_by_header(environ, self._headers)
-        if verified is None and requirement.basic:
-            verified = self._verify_password(environ)
+            verified = self._verify_by_header(environ, requirement, self._headers)
         if verified is not None:
             # Before the check: who lacks a scope is known to the server's access log, too.
             publish(environ, verified)
@@ -282,11 +284,11 @@ class JWTMiddleware:
         events.emit(Name.REQUEST_ALLOWED, **fields)
 
     def _verify_by_header(
-        self, environ: WSGIEnvironment, headers: TokenHeaders
+        self, environ: WSGIEnvironment, requirement: Requirement, headers: TokenHeaders
     ) -> VerifiedToken | None:
         found = headers.find(environ)
         if found is None:
-            return None
+            return self._verify_password(environ, requirement)
         key, token = found
         try:
             verified = self.verifier.verify(token)
@@ -297,12 +299,20 @@ class JWTMiddleware:
             raise InvalidTokenError("tokens of its issuer come in another header")
         return verified
 
-    def _verify_password(self, environ: WSGIEnvironment) -> VerifiedToken | None:
+    def _verify_password(
+        self, environ: WSGIEnvironment, requirement: Requirement
+    ) -> VerifiedToken | None:
         """Verify the token in Basic credentials, and leave it to the app as a bearer token."""
-        token = find_password(environ) if self.policy.takes_basic(environ) else None
+        if not requirement.basic or not self.policy.takes_basic(environ):
+            return None
+        token = find_password(environ)
         if token is None:
             return None
-        verified = self.verifier.verify(token)
+        try:
+            verified = self.verifier.verify(token)
+        except InvalidTokenError as error:
+            error.hint = hint_of("HTTP_BASIC_PASSWORD", token)  # that of no header
+            raise
         if environ_key(verified.trusted.header) != AUTHORIZATION:
             raise InvalidTokenError("tokens of its issuer come in another header")
         environ[AUTHORIZATION] = f"Bearer {token}"

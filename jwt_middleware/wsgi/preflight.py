@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from werkzeug.http import HTTP_STATUS_CODES
 
+from .unread import skip_body
+
 if TYPE_CHECKING:
     from _typeshed import OptExcInfo
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -59,4 +61,4 @@ def answer_preflight(
     if status not in _WITHOUT_BODY:
         passing += [("Content-Type", "text/plain"), ("Content-Length", "0")]
     start_response(f"{status} {HTTP_STATUS_CODES.get(status, 'Unknown')}", passing)
-    return []
+    return skip_body(environ, [])

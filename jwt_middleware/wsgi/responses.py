@@ -45,6 +45,7 @@ from .address import MAX_TRUSTED_PROXIES
 from .basic import challenge_basic
 from .bearer import challenge
 from .refusals import look_for_mistake, tell_refusal
+from .unread import skip_body
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -126,13 +127,13 @@ def send_json(
             *headers,
         ],
     )
-    return [] if environ["REQUEST_METHOD"] == "HEAD" else [octets]
+    return skip_body(environ, [] if environ["REQUEST_METHOD"] == "HEAD" else [octets])
 
 
-def send_nothing(start_response: StartResponse) -> Iterable[bytes]:
+def send_nothing(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
     """Answer that it is done."""
     start_response("204 No Content", [("Cache-Control", "no-store")])
-    return []
+    return skip_body(environ, [])
 
 
 Style = Literal["problem", "envelope", "oauth"]

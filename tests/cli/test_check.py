@@ -195,7 +195,8 @@ class TestCheckOfSessions:
     def test_asks_the_store(self, invoke: Invoke, sessions: Sessions) -> None:
         result = invoke("check")
         assert (result.exit_code, complaints(result)) == (0, [])
-        (line,) = result.stdout.splitlines()[1:]
+        version, line = result.stdout.splitlines()[1:]
+        assert re.fullmatch("sessions: schema version [0-9]+", version)
         # Where it is, for who follows another's and has mistyped its URL.
         assert re.fullmatch(r"sessions: SQLSessions\('/.+/sessions\.db'\) answers", line)
 

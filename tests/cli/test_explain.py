@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import Result
+
+from ..site import SECRET, forge, good_claims
 
 Invoke = Callable[..., Result]
 
@@ -67,6 +70,20 @@ class TestExplain:
         assert found["token"]["sub"] == "42"
         assert found["token"]["scopes"] == ["read"]
         assert found["headers"] == {"REMOTE_USER": "42"}
+
+    def test_a_token_that_comes_in_another_header(self, explain: Explain, folder: Path) -> None:
+        with (folder / "jwt.toml").open("a") as config:
+            config.write(
+                "[[trusted]]\nissuer = 'https://partner.test'\naudience = 'api'\n"
+                "secret_file = 'partner'\nheader = 'X-Partner-Token'\n"
+            )
+        (folder / "partner").write_bytes(SECRET)
+        claims = good_claims(iss="https://partner.test", exp=time.time() + 60, iat=1, nbf=1)
+        found = explain("GET", "/me", token=forge({"alg": "HS256"}, claims))
+        assert found["answered_by"] == "the app is called"
+        assert found["token"]["header"] == "X-Partner-Token"
+        found = explain("GET", "/me", token="opaque")
+        assert found["detail"] == "Authorization: a JWT has three parts, joined by dots"
 
     def test_a_rule_that_takes_basic_and_where_it_does_not(self, explain: Explain) -> None:
         found = explain("GET", "/simple/x")

@@ -9,6 +9,7 @@ from click.testing import Result
 
 from jwt_middleware import Rule
 from jwt_middleware.cli.findings import _covers, weakness
+from jwt_middleware.sessions.clock import StoreClock
 
 Invoke = Callable[..., Result]
 
@@ -71,14 +72,30 @@ FAULTS = [
         "endpoint.lookups.ldap: is none",
         id="lookup",
     ),
+    pytest.param(
+        KEYS + "[serve]\nbind = 'unix:run/socket'\n",
+        "serve.bind: all clients of a Unix socket look the same",
+        id="socket",
+    ),
+    pytest.param(
+        KEYS + "[[trusted]]\nissuer = 'https://a.test'\naudience = 'api'\nsecret_env = 'PARTNER'\n",
+        "trusted[1].secret_env: the secret has 1 different bytes",
+        id="secret of another",
+    ),
 ]
 
 
 class TestFindings:
     @pytest.mark.parametrize(("text", "expected"), FAULTS)
     def test_names_a_fault_in_one_line(
-        self, invoke: Invoke, folder: Path, text: str, expected: str
+        self,
+        invoke: Invoke,
+        folder: Path,
+        text: str,
+        expected: str,
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
+        monkeypatch.setenv("PARTNER", "p" * 40)
         (folder / "jwt.toml").write_text(HEAD + text)
         result = invoke("check")
         found = [one for one in result.stderr.splitlines() if expected in one]
@@ -118,6 +135,40 @@ class TestFindings:
         (folder / "jwt.toml").write_text(HEAD + KEYS)
         (folder / "jwt.toml").chmod(0o646)
         assert "jwt.toml' can be changed by every user" in invoke("check").stderr
+
+    def test_a_folder_in_which_others_can_replace_files(self, invoke: Invoke, folder: Path) -> None:
+        (folder / "jwt.toml").write_text(HEAD + KEYS)
+        folder.chmod(0o777)
+        try:
+            said = invoke("check").stderr
+        finally:
+            folder.chmod(0o700)
+        assert "secret' can be replaced by every user of this machine: chmod o-w" in said
+
+    @pytest.mark.parametrize(("ahead", "side"), [(90.4, "90 s ahead of"), (-3.0, "3 s behind")])
+    def test_a_clock_that_is_off(
+        self,
+        invoke: Invoke,
+        folder: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        ahead: float,
+        side: str,
+    ) -> None:
+        (folder / "jwt.toml").write_text(
+            HEAD + KEYS + ENDPOINT + "[sessions]\nurl = 'sqlite:///s.db'\n"
+        )
+        assert invoke("check").exit_code == 0  # makes the file
+        monkeypatch.setattr(StoreClock, "seconds_ahead", lambda _: ahead)
+        warning = f"warning: sessions.url: this host's clock is {side} the store's: set both by NTP"
+        assert warning in invoke("check").stderr.splitlines()
+
+    def test_what_is_wrong_is_said_once(self, invoke: Invoke, folder: Path) -> None:
+        (folder / "jwt.toml").write_text(
+            HEAD + KEYS + ENDPOINT + rules("path = '/*'\naccess = 'public'", "path = '/token'")
+        )
+        said = invoke("check").stderr
+        assert said.count("rules[2]") == 1
+        assert "store.lost" not in said
 
     def test_a_weak_secret(
         self, invoke: Invoke, folder: Path, monkeypatch: pytest.MonkeyPatch

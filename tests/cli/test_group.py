@@ -116,7 +116,7 @@ class TestProcess:
                 timeout=60,
             )
         assert ended.returncode == 1
-        assert ended.stderr == b"Error: No space left on device\n"
+        assert ended.stderr == b"Error: No space left on device: free some space\n"
 
     def test_reads_a_secret_at_a_terminal_without_showing_it(
         self, folder_with_endpoint: Path

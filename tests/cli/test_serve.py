@@ -156,10 +156,16 @@ class TestService:
             configure(folder, "[[rules]]\npath = '/'\naccess = 'public'\n")
             hang_up(running)
             assert fetch(running.url)[0] == 500  # the app wants a REMOTE_USER
+            assert "reloaded, but" not in running.log.read_text()
+            (folder / "myapp.py").write_text(APP)
+            hang_up(running)
             (folder / "jwt.toml").write_text("isuer = 1\n" + text)
             hang_up(running)
             assert fetch(running.url)[0] == 500
         assert running.process.returncode == 0
+        assert "reloaded, but not myapp, changed since the start: restart" in (
+            running.log.read_text()
+        )
         assert "not reloaded: Error: jwt.toml: isuer: " in running.log.read_text()
 
 

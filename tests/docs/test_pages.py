@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,11 +12,14 @@ from typing import Any
 
 import pytest
 
+from .configuration import build, completed
 from .exceptions import EXCEPTIONS, exception
 from .pages import ROOT, Block, blocks, commands, pages
-from .running import build, completed, make_folder, run_page, run_python, shell, write
+from .python import run_page, run_python, write
+from .shell import shell
 
 BLOCKS = [block for page in pages() for block in blocks(page) if exception(block) is None]
+APP = Path(__file__).parent / "myapp"
 LANGUAGES = {"python", "toml", "sh", "console", "json"}
 
 
@@ -40,7 +44,7 @@ def named(block: Block) -> str:
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return a folder with the reader's app, which is the working directory."""
-    make_folder(tmp_path)
+    shutil.copytree(APP, tmp_path / "myapp", ignore=shutil.ignore_patterns("__pycache__"))
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delenv("JWT_MIDDLEWARE_CONFIG", raising=False)
@@ -67,7 +71,7 @@ def test_python_is_executed(page: str, folder: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("page", python_pages(with_django=True))
 def test_python_with_django_is_executed(page: str, folder: Path) -> None:
-    code = "import sys; from tests.docs.running import run_page; run_page(sys.argv[1])"
+    code = "import sys; from tests.docs.python import run_page; run_page(sys.argv[1])"
     subprocess.run(
         [sys.executable, "-c", code, page],
         env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{folder}"},
@@ -86,6 +90,9 @@ def test_configurations_are_built(page: str, folder: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(
+    not (shutil.which("curl") and shutil.which("bash")), reason="needs curl and bash"
+)
 @pytest.mark.parametrize("page", [page for page in pages() if has_commands(page)])
 def test_commands_do_what_the_page_shows(page: str, folder: Path) -> None:
     namespace: dict[str, Any] = {"__name__": "page"}
@@ -97,14 +104,16 @@ def test_commands_do_what_the_page_shows(page: str, folder: Path) -> None:
                 run_python(block, namespace, text=run.here(block.text))
             elif block.language == "json":
                 run.compare(block.text)
-            elif block.language == "toml" and block.file is not None:
-                Path(block.file).write_text(block.text, encoding="utf-8")
+            elif block.file is not None:
+                write(block)
             for command in commands(block):
                 run.run(command)
 
 
 def test_every_block_is_executed_or_says_why_not() -> None:
-    assert [named(one) for one in BLOCKS if one.language not in LANGUAGES] == []
+    for block in BLOCKS:
+        assert block.language in LANGUAGES, named(block)
+        assert block.language != "json" or has_commands(block.page), named(block)
 
 
 def test_every_exception_has_a_block_and_the_test_that_it_names() -> None:

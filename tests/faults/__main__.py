@@ -14,11 +14,14 @@ from pathlib import Path
 
 from .deadlines import TROUBLES, endure
 from .failovers import PAIRS, promoting
+from .histories import WAYS, remove_log, travel
 from .kills import Victims
 from .outages import FAULTS, fail_over, suffer
 from .propagation import crowd, measure
 from .rings import DAMAGES, fill_disk, recycle
-from .stores import STORES, opened, running
+from .skew import compare, jump, serve
+from .stores import STORES, SQLiteStore, opened, running
+from .upgrade import last_version, upgrade
 from .worker_kills import kill_workers
 
 
@@ -74,6 +77,7 @@ def _results(name: str, given: argparse.Namespace) -> Iterator[tuple[str, object
         with running(name) as store:
             slowest = endure(store, trouble)
             yield f"answers {trouble}", slowest, slowest.seconds <= 1.1
+    yield from _histories(name)
     for grace in (10, 0):
         with running(name) as store:
             crowded = crowd(store.url, uses=50, grace_seconds=grace)
@@ -82,6 +86,34 @@ def _results(name: str, given: argparse.Namespace) -> Iterator[tuple[str, object
     with running(name) as store:
         delays = measure(name, store.url, times=given.times)
         yield "known elsewhere after", delays, delays.longest <= 1.0
+    with running(name) as store:
+        for skew, skewed in compare(store.url).items():
+            yield f"clock {skew:+.0f} s off", skewed, not skewed.wrong
+        jumped = jump(store.url)
+        yield "clock a day ahead for 6 s", jumped, not any(jumped[:2])
+    for skew in (600, -600):
+        with running(name) as store, tempfile.TemporaryDirectory() as folder:
+            served = serve(store.url, Path(folder), skew)
+            good = not served.wrong and len(served.logged) == 1
+            yield f"servers {skew:+} s apart", served, good
+    with running(name) as store, tempfile.TemporaryDirectory() as folder:
+        source = last_version(Path(folder))
+        if source is not None:
+            upgraded = upgrade(store.url, Path(folder), source, seconds=given.seconds)
+            yield "rolling upgrade", upgraded, not upgraded.wrong
+
+
+def _histories(name: str) -> Iterator[tuple[str, object, bool]]:
+    for way in WAYS[name]:
+        for busy in (False, True):
+            with running(name) as store, tempfile.TemporaryDirectory() as folder:
+                past = travel(store, way, Path(folder), busy=busy)
+                what = f"back in time: {way}{', busy' if busy else ''}"
+                yield what, past, past.ignored == 0 and past.reported > 0
+    with running(name) as store, tempfile.TemporaryDirectory() as folder:
+        if isinstance(store, SQLiteStore):
+            lost = remove_log(store, Path(folder))
+            yield "-wal removed", lost, lost.gone == 0 and lost.reported > 0
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import json
 import os
 import time
 from base64 import urlsafe_b64decode
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -72,6 +72,8 @@ def site(
     grace_seconds: float = 10,
     max_delay_seconds: float = 1,
     accounts: Path | None = None,
+    environ: Mapping[str, str] | None = None,
+    settings: str = "",
 ) -> Iterator[Gunicorn]:
     """
     Serve the app from *folder*, with sessions at *url*.
@@ -93,7 +95,8 @@ def site(
     (folder / "secret").chmod(0o600)
     add_account(accounts)
     served = f"jwt_middleware:wrap({str(config)!r}, 'tests.faults.site:app')"
-    with gunicorn(served, folder=folder, settings=SETTINGS.format(workers=workers)) as server:
+    settings = SETTINGS.format(workers=workers) + settings
+    with gunicorn(served, folder=folder, settings=settings, environ=environ) as server:
         yield server
 
 
@@ -137,6 +140,9 @@ class Client:
 
     def log_out(self, token: str) -> Answer:
         return self._send("POST", "/token/logout", token=token)
+
+    def log_out_all(self, token: str) -> Answer:
+        return self._send("POST", "/token/logout-all", token=token)
 
     def ask(self, token: str) -> Answer:
         return self._send("GET", "/", token=token)

@@ -13,7 +13,9 @@ from .kills import Victims
 from .outages import FAULTS, Fault, fail_over, suffer
 from .propagation import crowd, measure
 from .rings import DAMAGES, fill_disk, recycle
+from .skew import SKEWS, compare, jump, serve
 from .stores import STORES, Store, opened, running
+from .upgrade import LAST_VERSION, last_version, upgrade
 from .worker_kills import kill_workers
 
 
@@ -120,7 +122,7 @@ def test_a_damaged_ring_stops_no_worker(damage: str, tmp_path: Path) -> None:
 @pytest.mark.full
 def test_a_full_disk_leaves_the_ring_as_it_was(tmp_path: Path) -> None:
     said, is_as_before = fill_disk(tmp_path)
-    assert "cannot be written (No space left on device): free some space" in said
+    assert "cannot be written: No space left on device: free some space" in said
     assert is_as_before
 
 
@@ -139,3 +141,37 @@ def test_what_one_server_revokes_another_one_refuses_in_time(store: Store) -> No
     delays = measure(store.name, store.url, times=1)
     # The bound is 1 s: as above.
     assert delays.longest < 2, delays
+
+
+@over([])
+def test_the_stores_clock_decides_whatever_those_of_hosts_say(store: Store) -> None:
+    found = compare(store.url)
+    assert [skew for skew in SKEWS if found[skew].wrong] == [], found
+    assert sum(skewed.unavailable for skewed in found.values()) == 0
+
+
+@over(["redis"])
+def test_a_clock_that_is_a_day_ahead_for_a_moment_brings_no_token_back(store: Store) -> None:
+    assert jump(store.url, seconds=3)[:2] == (0, 0)
+
+
+@over(["redis"])
+@pytest.mark.parametrize("skew", [600, -600])
+def test_a_server_whose_clock_is_off_is_right_and_named(
+    store: Store, skew: float, tmp_path: Path
+) -> None:
+    served = serve(store.url, tmp_path, skew)
+    assert served.wrong == 0, served
+    (line,) = served.logged
+    assert " ERROR clock.skew " in line
+    assert f"600 s {'ahead of' if skew > 0 else 'behind'} the store's" in line
+
+
+@over(["redis"])
+def test_the_last_version_and_this_one_work_on_one_store(store: Store, tmp_path: Path) -> None:
+    source = last_version(tmp_path)
+    if source is None:
+        pytest.skip(f"the commit {LAST_VERSION} is not here: fetch the whole history")
+    upgraded = upgrade(store.url, tmp_path, source, seconds=1)
+    assert not upgraded.wrong, upgraded
+    assert {*upgraded.requests} == {"old", "both", "new"}

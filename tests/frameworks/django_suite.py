@@ -27,6 +27,7 @@ from django.test import Client as DjangoClient
 from django.test import override_settings
 from django.test.utils import setup_test_environment
 from django.urls import path
+from django.views.decorators.cache import cache_control, cache_page
 from shop import backends, urls  # type: ignore[import-not-found]  # of the page
 from shop.accounts import accounts  # type: ignore[import-not-found]
 from shop.wsgi import application  # type: ignore[import-not-found]
@@ -43,9 +44,10 @@ from jwt_middleware import (
     TokenVerifier,
     TrustedIssuer,
 )
-from jwt_middleware.django import TokenMiddleware, find_user
+from jwt_middleware.django import TokenMiddleware, find_user, require_scopes
 from jwt_middleware.testing import BadToken, TestApp, Tokens, frozen
 from jwt_middleware.testing.django import Client
+from jwt_middleware.wsgi.environ import ClaimKeys
 
 FORGED = {"HTTP_REMOTE_USER": "1", "REMOTE_USER": "1", "AUTH_TYPE": "Bearer"}
 PASSWORD = "correct horse"
@@ -68,7 +70,13 @@ def session_user(request: HttpRequest) -> JsonResponse:
     return JsonResponse({"name": request.user.get_username()})
 
 
+def for_everyone(request: HttpRequest) -> JsonResponse:
+    return JsonResponse({})
+
+
 urls.urlpatterns += [
+    path("cached", cache_page(60)(require_scopes()(session_user))),
+    path("open/public", cache_control(public=True)(for_everyone)),
     path("whoami", whoami),
     path("open/begin", begin_session),
     path("open/user", session_user),
@@ -247,6 +255,29 @@ def test_a_token_counts_more_than_a_session(ann: Any) -> None:
     theirs = TestApp(app, issuer=issuer).as_account(bob.pk)
     theirs.set_cookie("sessionid", browser.cookies["sessionid"].value)
     assert theirs.get("/whoami").json == {"sync": "", "async": ""}
+
+
+@pytest.mark.parametrize("keeps_authorization", [True, False])
+def test_no_cache_of_the_project_mixes_users(ann: Any, keeps_authorization: bool) -> None:  # noqa: FBT001
+    bob = User.objects.create_user(f"bob{next(NUMBERS)}")
+    update, fetch = (
+        f"django.middleware.cache.{one}CacheMiddleware" for one in ("Update", "FetchFrom")
+    )
+    by_site = [update, *settings.MIDDLEWARE, fetch]
+    for middleware, page in ((by_site, "/open/user"), (settings.MIDDLEWARE, "/cached")):
+        with override_settings(MIDDLEWARE=middleware):
+            app = opened()
+            app.claim_keys = ClaimKeys(keeps_authorization=keeps_authorization)
+            client = TestApp(app)
+            seen = [client.as_account(user.pk).get(page) for user in (ann, bob, ann)]
+        assert [answer.json["name"] for answer in seen] == [
+            user.get_username() for user in (ann, bob, ann)
+        ]
+        assert all("private" in answer.headers["Cache-Control"] for answer in seen)
+        client.get("/cached", status=401)
+    assert client.get("/open/user").json == {"name": ""}
+    answer = TestApp(opened()).as_account(ann.pk).get("/open/public")
+    assert "private" not in answer.headers["Cache-Control"]
 
 
 def test_admin_and_static_files_work(client: TestApp, ann: Any) -> None:

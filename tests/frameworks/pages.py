@@ -1,42 +1,32 @@
-"""The code of documentation pages."""
+"""Apps in documentation pages."""
 
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from types import ModuleType
-from typing import Any
 
-DOCS = Path(__file__).parents[2] / "docs"
-_BLOCK = re.compile(
-    r"^#+ (?P<heading>[^\n]*)\n|^```(?P<language>\w+)\n(?P<code>.*?)^```",
-    re.MULTILINE | re.DOTALL,
-)
+from ..docs.pages import ROOT, Block, blocks
+
+FRAMEWORKS = "docs/frameworks.md"
+FLASK = "docs/frameworks/flask.md"
+DJANGO = "docs/frameworks/django.md"
 
 
-def blocks(page: str) -> list[tuple[str, str, str]]:
-    """Return heading, language and text of each block of code in a page."""
-    found, heading = [], ""
-    for match in _BLOCK.finditer((DOCS / page).read_text("utf-8")):
-        if match["language"] is None:
-            heading = match["heading"]
-        else:
-            found.append((heading, match["language"], match["code"]))
+def by_heading(page: str) -> dict[tuple[str, str], Block]:
+    """Return the blocks of a page by the heading before them and their language."""
+    lines = (ROOT / page).read_text("utf-8").splitlines()
+    found = {}
+    for block in blocks(page):
+        above = (
+            line for line in reversed(lines[: block.line - 1]) if re.match("#+ [A-Za-z]", line)
+        )
+        found[next(above).lstrip("# "), block.language] = block
     return found
 
 
-def python_below(page: str, heading: str) -> str:
-    """Return the one block of Python below a heading."""
-    (code,) = [
-        code for found, language, code in blocks(page) if (found, language) == (heading, "python")
-    ]
-    return code
-
-
-def run(page: str, heading: str, **given: Any) -> ModuleType:
-    """Run the block of Python below a heading, and return the module that it makes."""
+def run(page: str, heading: str) -> ModuleType:
+    """Run the Python below a heading, and return the module that it makes."""
     module = ModuleType(re.sub(r"\W", "_", heading.lower()))
-    vars(module).update(given)
-    code = compile(python_below(page, heading), f"docs/{page} ({heading})", "exec")
+    code = compile(by_heading(page)[heading, "python"].text, f"{page} ({heading})", "exec")
     exec(code, vars(module))  # noqa: S102  our own text
     return module

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from .pages import blocks
+from ..docs.pages import blocks
+from .pages import DJANGO
 
 SUITE = Path(__file__).with_name("django_suite.py")
 FOR_TESTS = """
@@ -23,11 +24,11 @@ def project(tmp_path: Path) -> Path:
     """Make a project, and put the files of the page into it."""
     command = [sys.executable, "-m", "django", "startproject", "shop", "."]
     subprocess.run(command, cwd=tmp_path, check=True)
-    for _, _, code in blocks("frameworks/django.md"):
-        name, _, rest = code.partition("\n")[0].removeprefix("# ").partition(",")
-        file = tmp_path / name
-        before = file.read_text() if rest == " at the end" else ""
-        file.write_text(before + code)
+    for block in blocks(DJANGO):
+        assert block.file is not None
+        is_more = "at the end" in block.text.partition("\n")[0]
+        with (tmp_path / block.file).open("a" if is_more else "w") as file:
+            file.write(block.text)
     with (tmp_path / "shop" / "settings.py").open("a") as settings:
         settings.write(FOR_TESTS)
     secret = tmp_path / "secret"

@@ -17,20 +17,20 @@ from jwt_middleware import Policy, Responses, Rule
 from jwt_middleware.testing import BadToken, TestApp
 
 from ..testing.conftest import protect
-from .pages import blocks, run
+from .pages import FLASK, FRAMEWORKS, by_heading, run
 from .test_views import FORGED
 
 PAGES = {
-    "Bottle": "frameworks.md",
-    "Falcon": "frameworks.md",
-    "Pyramid": "frameworks.md",
-    "CherryPy": "frameworks.md",
-    "web.py": "frameworks.md",
-    "Any other": "frameworks.md",
-    "Flask": "frameworks/flask.md",
-    "Flask-Login": "frameworks/flask.md",
-    "Flask-RESTX": "frameworks/flask.md",
-    "Dash": "frameworks/flask.md",
+    "Bottle": FRAMEWORKS,
+    "Falcon": FRAMEWORKS,
+    "Pyramid": FRAMEWORKS,
+    "CherryPy": FRAMEWORKS,
+    "web.py": FRAMEWORKS,
+    "Any other": FRAMEWORKS,
+    "Flask": FLASK,
+    "Flask-Login": FLASK,
+    "Flask-RESTX": FLASK,
+    "Dash": FLASK,
 }
 PACKAGES = {"Flask-Login": "flask_login", "Flask-RESTX": "flask_restx", "Dash": "dash"}
 POLICY = Policy([Rule("/rule", scopes=["reports:read"]), Rule("/*", access="public")])
@@ -120,7 +120,13 @@ def test_every_recipe_is_run() -> None:
     recipes = {
         heading
         for page in set(PAGES.values())
-        for heading, language, code in blocks(page)
+        for heading, language in by_heading(page)
         if language == "python"
     }
-    assert recipes == {*PAGES, "Factories", "Account verifiers in the app's context"}
+    assert recipes == {
+        *PAGES,
+        "Account verifiers in the app's context",
+        "Behind a proxy",
+        "Factories",
+        "Mounted below a prefix",
+    }

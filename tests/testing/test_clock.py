@@ -43,17 +43,18 @@ def test_time_goes_on_afterwards(app: JWTMiddleware) -> None:
     assert [part._clock for part in _parts(app) if hasattr(part, "_clock")] == before
 
 
-@pytest.fixture
-def configured(folder_with_endpoint: Path) -> JWTMiddleware:
+@pytest.mark.parametrize("store", ["memory://", "sqlite:///sessions.db", "redis_url"])
+def test_an_app_of_a_file_has_one_clock(
+    folder_with_endpoint: Path, store: str, request: pytest.FixtureRequest
+) -> None:
     file = folder_with_endpoint / "jwt.toml"
-    file.write_text(file.read_text() + '[sessions]\nurl = "memory://"\n')
-    return wrap(file, flask_app())
-
-
-def test_an_app_of_a_file_has_one_clock(configured: JWTMiddleware) -> None:
-    client = TestApp(configured)
+    store = request.getfixturevalue(store) if store == "redis_url" else store
+    file.write_text(file.read_text() + f'[sessions]\nurl = "{store}"\nmax_delay_seconds = 0\n')
+    client = TestApp(wrap(file, flask_app()))
     with frozen(client) as clock:
-        ann = client.as_account(42)
+        ann, bob = client.as_account(42), client.as_account(43)
+        bob.post("/token/logout", status=204)
+        bob.get("/", status=401)
         clock.shift(7199)
         ann.get("/")
         clock.shift(1)

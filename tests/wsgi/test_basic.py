@@ -91,6 +91,7 @@ def test_account_passwords_and_other_texts_are_no_tokens(site: Site, password: s
     answer = ask(site, HTTP_AUTHORIZATION=basic(password, "ann"))
     assert answer.status_int == 401
     assert answer.json["code"] == "malformed_token"
+    assert "Authorization" not in answer.text
     assert challenges(answer) == [BASIC, BEARER]
     assert not site.calls
 
@@ -307,7 +308,7 @@ def test_own_server_name_stands_in_for_a_missing_host() -> None:
         pytest.param(f"Basic {encode('a' + chr(0) + ':x')}", id="nul-in-user"),
         pytest.param(f"Basic {encode('a' + chr(0x85) + ':x')}", id="c1-in-user"),
         pytest.param(f"Basic {encode('a:x' + chr(27))}", id="escape-in-password"),
-        pytest.param(f"Basic {encode('a' * 40_000)}", id="long"),
+        pytest.param(f"Basic {encode('a' * 40_000 + ':x')}", id="long"),
         pytest.param("Basic " + "A" * 10_000_000, id="huge"),
     ],
 )

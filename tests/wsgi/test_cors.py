@@ -203,6 +203,13 @@ def test_no_other_preflight_is_answered(site: TestApp, path: str, method: str) -
     assert "Access-Control-Allow-Methods" not in answer.headers
 
 
+def test_without_an_origin_nothing_is_a_preflight(site: TestApp) -> None:
+    asked = {"Access-Control-Request-Method": "POST"}
+    site.options("/token", headers=asked, status=405)
+    site.options("/token", headers=asked | {"Origin": ""}, status=405)
+    site.options("/items/1", headers=asked, status=401)
+
+
 def test_method_that_is_not_named_is_not_allowed(verifier: TokenVerifier, wrapped: Any) -> None:
     policy = Policy([Rule("/*", preflight=True)])
     site = wrapped(policy=policy, cors=CORS([APP], methods=["GET"], max_age_seconds=0))

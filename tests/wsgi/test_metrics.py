@@ -133,7 +133,51 @@ class TestProcesses:
         assert found["jwt_middleware_requests_total  allowed remembered"] == 1 + 2 * 1000
         assert found["jwt_middleware_logins_total failed"] == 2
         assert found["jwt_middleware_revocations"] == 0  # of those that live
-        assert len(list(tmp_path.iterdir())) == 3
+        assert names_in(tmp_path) == [OWN, "jwt_middleware.lock", "jwt_middleware_ended.json"]
+
+    def test_that_come_and_go_do_not_fill_the_folder(self, tmp_path: Path) -> None:
+        metrics = Metrics(directory=tmp_path)
+        fork = multiprocessing.get_context("fork")
+        try:
+            for number in range(1, 7):
+                child = fork.Process(target=_work, args=(metrics,))
+                child.start()
+                child.join()
+                assert len(names_in(tmp_path)) <= 4
+                found = exported(metrics)
+                assert found["jwt_middleware_logins_total failed"] == number
+        finally:
+            metrics.close()
+
+    def test_that_ended_are_counted_once_whatever_breaks_it_off(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        metrics = Metrics(directory=tmp_path)
+        try:
+            child = multiprocessing.get_context("fork").Process(target=_work, args=(metrics,))
+            child.start()
+            child.join()
+            for broken in ("unlink", "replace"):
+                with monkeypatch.context() as patched:
+                    patched.setattr(Path, broken, _fail)
+                    assert exported(metrics)["jwt_middleware_logins_total failed"] == 1
+            for _ in range(2):
+                assert exported(metrics)["jwt_middleware_logins_total failed"] == 1
+            assert names_in(tmp_path) == [OWN, "jwt_middleware.lock", "jwt_middleware_ended.json"]
+        finally:
+            metrics.close()
+
+    def test_are_counted_though_another_holds_the_lock(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("jwt_middleware.wsgi.metrics._LOCKED_SECONDS", 0)
+        metrics = Metrics(directory=tmp_path)
+        try:
+            metrics.counts.slots[REMEMBERED] += 1
+            name = "jwt_middleware_requests_total  allowed remembered"
+            assert exported(metrics)[name] == 1
+        finally:
+            metrics.close()
 
     def test_what_is_no_file_of_ours_or_damaged_is_left_out(self, tmp_path: Path) -> None:
         (tmp_path / "counter_1.db").write_bytes(b"x")
@@ -152,10 +196,28 @@ class TestProcesses:
             assert metrics.counts.slots[REMEMBERED] == number + 1
 
     def test_files_are_of_this_user_alone(self, tmp_path: Path) -> None:
-        Metrics(directory=tmp_path).close()
-        [file] = tmp_path.iterdir()
-        assert file.stat().st_mode & 0o777 == 0o600
-        assert str(os.getpid()) in file.name
+        metrics = Metrics(directory=tmp_path)
+        try:
+            child = multiprocessing.get_context("fork").Process(target=_work, args=(metrics,))
+            child.start()
+            child.join()
+            exported(metrics)
+        finally:
+            metrics.close()
+        assert {file.stat().st_mode & 0o777 for file in tmp_path.iterdir()} == {0o600}
+        assert names_in(tmp_path)[0] == OWN
+
+
+OWN = f"jwt_middleware_{os.getpid()}.counts"
+
+
+def names_in(folder: Path) -> list[str]:
+    """Return the names of files, with that of this process first."""
+    return sorted((file.name for file in folder.iterdir()), key=lambda name: (name != OWN, name))
+
+
+def _fail(*_: object, **__: object) -> None:
+    raise OSError(28, "No space left on device")
 
 
 def _work(metrics: Metrics) -> None:
@@ -171,7 +233,7 @@ def test_a_full_disk_costs_the_counts_and_not_the_service(
     monkeypatch.setattr(os, "pwrite", lambda file, octets, at: write(file, octets[:100], at))
     counts = Counts([Series("requests", (), "counter")] * 50, tmp_path)
     counts.add(counts.series[0])
-    assert "cannot be written (No space left on device): free some space" in caplog.text
+    assert "cannot be written: No space left on device: free some space" in caplog.text
     monkeypatch.undo()
     again = Counts(counts.series, tmp_path)
     assert again.read_all()[again.series[0]] == 0

@@ -6,16 +6,18 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Mapping
+from bisect import bisect_left
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Final
+from typing import Final, NamedTuple
 
 from ...bounds import check_seconds
 from ...core.revocation import RevocationSource
 from ...errors import UnavailableError
+from ...events import Name, emit
 from ...fork import PerProcess
 from ..clock import Clock, ClockSetError, SettledTime, TimedStore, clock_of
-from ..store import TIMEOUT_SECONDS, Cursor, SessionStore
+from ..store import TIMEOUT_SECONDS, Changes, Cursor, Kind, Revocation, SessionStore
 from .live import LiveRevocations
 
 logger: logging.Logger = logging.getLogger(__name__)
@@ -24,8 +26,18 @@ DEFAULT_MAX_DELAY_SECONDS: Final = 1.0
 
 _PAGE_SIZE: Final = 50_000
 _RETRY_SECONDS: Final = 0.1
-_READING_SECONDS: Final = 0.5
+_READING_SECONDS: Final = 10.0  # of a request that needs all; a million takes a few
+_PAGES_SECONDS: Final = 0.05  # of a request that does not: it reads one page, or a few small ones
 _WAIT_SECONDS: Final = TIMEOUT_SECONDS + _READING_SECONDS
+_STARTING_SECONDS: Final = 20.0  # before the first request; gunicorn gives a worker 30
+
+_MAX_OWN: Final = 10_000
+_MAX_READ: Final = 32
+
+_LOST: Final = (
+    "it went back in time (a copy, or a standby that lagged) or was emptied: what this process knew"
+    " stays revoked; revoke again what was revoked elsewhere since that copy was made"
+)
 
 
 class Revocations(RevocationSource):
@@ -37,7 +49,9 @@ class Revocations(RevocationSource):
     asks while the others go on; when all of it has, none goes on before the store has answered.
     There is no thread that a fork, or a server without threads, could lose.
 
-    What was revoked is never forgotten before it has expired, even if the store loses it.
+    What was revoked is never forgotten before it has expired, even if the store loses it: then all
+    is read again from where the store's history parts from the one that was read, and what this
+    process has revoked itself is recorded again.
 
     Args:
         store: Where revocations are recorded.
@@ -69,10 +83,14 @@ class Revocations(RevocationSource):
         self._now = 0.0
         self._settled = SettledTime()
         self._monotonic = monotonic
-        # All of it may be inherited by a fork; only a lock may not, which another thread may hold.
+        # All of it may be inherited by a fork; only locks may not, which another thread may hold.
         self._lock = PerProcess(threading.Lock)
+        self._updating = PerProcess(threading.Lock)  # held for moments
         self._live = LiveRevocations()
         self._cursor: Cursor | None = None
+        self._read: list[_Read] = []
+        self._own: dict[tuple[Kind, str], _Own] = {}
+        self._missing: dict[tuple[Kind, str], Revocation] = {}
         self._state = object()
         self._asked_at = self._changed_at = -math.inf
         self._ask_at = self._retry_at = -math.inf
@@ -119,6 +137,36 @@ class Revocations(RevocationSource):
         self._keep_up()
         return self._state
 
+    def prepare(self) -> None:
+        """
+        Read what there is before the first request, and hold no connection after it.
+
+        For whatever starts a server.  If the store does not answer, an event says so, and the first
+        requests try again.
+        """
+        try:
+            with self._lock.get():
+                if not self._ask(_STARTING_SECONDS):
+                    logger.warning("%d revocations read, and there are more", len(self))
+        except UnavailableError as error:
+            logger.warning("revocations were not read before the start: %s", error)
+        finally:
+            self.store.close()  # a fork that comes now inherits what was read, and nothing else
+
+    def add(self, revocation: Revocation) -> None:
+        """
+        Hold what this process has just revoked, whatever becomes of the store.
+
+        The next request asks the store as well.
+        """
+        now = self._monotonic()
+        self._update([revocation])
+        self._own.pop(revocation[:2], None)
+        self._own[revocation[:2]] = _Own(revocation, now)
+        while len(self._own) > _MAX_OWN:
+            self._own.pop(next(iter(self._own)), None)
+        self.expect_change()
+
     def expect_change(self) -> None:
         """Have the next request ask: this process has just revoked something."""
         self._changed_at = self._monotonic()
@@ -130,7 +178,7 @@ class Revocations(RevocationSource):
         if self._is_good_at(now):
             if lock.acquire(blocking=False):
                 try:
-                    self._ask()
+                    self._ask(_PAGES_SECONDS)
                 except UnavailableError as error:
                     logger.warning("revocations are not up to date, another try follows: %s", error)
                 finally:
@@ -140,8 +188,8 @@ class Revocations(RevocationSource):
         if not lock.acquire(timeout=_WAIT_SECONDS if self._down is None else 0):
             raise UnavailableError(self._down or "revocations were not read in time")
         try:
-            if not self._is_good_at(now):
-                self._ask()
+            if not self._is_good_at(now) and not self._ask(_READING_SECONDS):
+                raise UnavailableError("there are more revocations to be read")
         finally:
             lock.release()
 
@@ -149,36 +197,120 @@ class Revocations(RevocationSource):
         recent = moment - self._max_delay_seconds <= self._asked_at
         return recent and self._changed_at < self._asked_at
 
-    def _ask(self) -> None:
-        """Read what is new.  The caller holds the lock."""
+    def _ask(self, seconds: float) -> bool:
+        """
+        Read what is new, for so long; return whether it was all.  The caller holds the lock.
+
+        Raises:
+            UnavailableError: The store does not answer.
+        """
         begun = self._monotonic()
         if begun < self._retry_at:
             raise UnavailableError(self._down)
         try:
+            asked_at = self._read_on(until=begun + seconds)
             with suppress(ClockSetError):
                 self._now = self._clock()
-            self._asked_at = self._read_all(begun)
         except UnavailableError as error:
             self._down = str(error)
             self._retry_at = self._monotonic() + _RETRY_SECONDS
             self._ask_at = min(self._retry_at, self._asked_at + self._max_delay_seconds)
             raise
         self._down = None
-        self._ask_at = self._asked_at + self._max_delay_seconds / 2
-        if self._asked_at <= self._changed_at:  # it may have been asked just before the change
+        if asked_at is None:
+            return False
+        self._asked_at = asked_at
+        self._ask_at = asked_at + self._max_delay_seconds / 2
+        if asked_at <= self._changed_at:  # it may have been asked just before the change
             self._ask_at = -math.inf
-        self._live.forget_expired(self._now, before=self._settled(self._now))
+        with self._updating.get():
+            self._live.forget_expired(self._now, before=self._settled(self._now))
+        return True
 
-    def _read_all(self, begun: float) -> float:
-        """Read until there is no more; return when the store was asked last."""
+    def _read_on(self, *, until: float) -> float | None:
+        """Read pages; return when the store was asked for the last, ``None`` if there are more."""
         while True:
             asked_at = self._monotonic()
-            if asked_at - begun > _READING_SECONDS:
-                raise UnavailableError("there are more revocations to be read")
-            changes = self.store.changes(self._cursor, limit=_PAGE_SIZE)
+            since = self._cursor
+            changes = self.store.changes(since, limit=_PAGE_SIZE)
+            if changes.lost or (since is not None and since.store != changes.cursor.store):
+                changes = self._part_from(changes)
             if changes.revocations:
-                self._live.update(changes.revocations)
-                self._state = object()
+                self._update(changes.revocations)
+                for one in changes.revocations if self._missing else ():
+                    self._missing.pop(one[:2], None)
             self._cursor = changes.cursor
             if changes.complete:
+                self._note(_Read(changes.cursor, asked_at))
+                if self._missing:
+                    self._record_again()
                 return asked_at
+            if self._monotonic() >= until:
+                return None
+
+    def _update(self, revocations: Sequence[Revocation]) -> None:
+        with self._updating.get():
+            self._live.update(revocations)
+        self._state = object()
+
+    def _note(self, read: _Read) -> None:
+        if not self._read or self._read[-1].cursor != read.cursor:
+            self._read.append(read)
+            if len(self._read) > _MAX_READ:  # the older, the fewer
+                del self._read[: _MAX_READ // 2 : 2]
+        else:
+            self._read[-1] = read
+
+    def _part_from(self, changes: Changes) -> Changes:
+        """Go on from the latest position that is in the store's history too; say what is lost."""
+        parted = bisect_left(
+            self._read, x=True, key=lambda one: self.store.changes(one.cursor, limit=1).lost
+        )
+        if parted:
+            changes = self.store.changes(self._read[parted - 1].cursor, limit=_PAGE_SIZE)
+        parted_at = self._read[parted - 1].asked_at if parted else -math.inf
+        del self._read[parted:]
+        self._missing = {
+            name: own.revocation
+            for name, own in [*self._own.items()]
+            if own.at >= parted_at and own.revocation.expires_at > self._now
+        }
+        emit(Name.REVOCATIONS_LOST, store=repr(self.store), detail=_LOST)
+        return changes
+
+    def _record_again(self) -> None:
+        """Record some of what the store has lost and this process has revoked."""
+        until, recorded = self._monotonic() + _PAGES_SECONDS, 0
+        try:
+            for name, revocation in [*self._missing.items()]:
+                _record(self.store, revocation)
+                del self._missing[name]
+                recorded += 1
+                if self._monotonic() >= until:
+                    break
+        except UnavailableError as error:
+            logger.warning("what %r has lost is not recorded again yet: %s", self.store, error)
+        if recorded:
+            logger.warning("%r had lost what was revoked here: %d recorded", self.store, recorded)
+
+
+def _record(store: SessionStore, revocation: Revocation) -> None:
+    kind, key, revoked_at, _ = revocation
+    issuer, _, name = key.partition("\n")
+    if kind == "session":  # it may be there again, and refreshed
+        store.end(name, issuer=issuer, now=revoked_at)
+    store.revoke(revocation)
+
+
+class _Read(NamedTuple):
+    """A position up to which all was read, and when."""
+
+    cursor: Cursor
+    asked_at: float
+
+
+class _Own(NamedTuple):
+    """What this process has revoked, and when."""
+
+    revocation: Revocation
+    at: float

@@ -46,17 +46,21 @@ class LiveRevocations:
         Raises:
             UnavailableError: One is of a kind that only a newer version knows.
         """
+        ends, unknown = [], ""
         for kind, key, revoked_at, expires_at in revocations:
             if kind == "subject":
                 known_at, known_until = self._subjects.get(key, (0, 0))
                 self._subjects[key] = max(revoked_at, known_at), max(expires_at, known_until)
             elif kind in _NAMED:
-                self._names.add(f"{kind}:{key}", minute=expires_at // _MINUTE_SECONDS)
+                ends.append((hash(f"{kind}:{key}"), expires_at // _MINUTE_SECONDS))
             else:
-                raise UnavailableError(
-                    f"there are revocations of the kind {kind[:20]!a}, which this version does not"
-                    " know: upgrade wsgi-jwt-middleware on this host"
-                )
+                unknown = kind
+        self._names.update(ends)
+        if unknown:
+            raise UnavailableError(
+                f"there are revocations of the kind {unknown[:20]!a}, which this version does not"
+                " know: upgrade wsgi-jwt-middleware on this host"
+            )
 
     def covers(self, claims: Mapping[str, object]) -> bool:
         """Tell whether the verified token with these claims is revoked."""
@@ -129,7 +133,13 @@ def token_revocation(claims: Mapping[str, object], *, now: float) -> Revocation:
     return Revocation("token", key, int(now), until)
 
 
+# A part is of hashes with the same 14 bits at their begin, a group of 256 parts of those with 6.
 _PARTS: Final = 16_384
+_PART_SHIFT: Final = 64 - 14
+_GROUPS: Final = 64
+_GROUP_SHIFT: Final = 64 - 6
+_PARTS_IN_GROUP: Final = _PARTS // _GROUPS
+_MANY: Final = 4_000
 _LATEST_MINUTE: Final = 2**32 - 1
 
 
@@ -141,48 +151,87 @@ class ExpiringNames:
     names, one that is not among them is taken for one that is with a probability of 10^-12.  A dict
     of the strings would take twelve times the memory.
 
-    The hashes lie in sorted arrays, by their last bits.  Such an array never changes once it can
-    be seen: readers need no lock.  There must be one writer at a time.
+    The hashes lie in sorted arrays, by their first bits.  Such an array never changes once it can
+    be seen: readers need no lock.  There must be one writer at a time.  What was added last is in
+    dicts, and sorted into the arrays when there is much of it: a million in a second.
     """
 
     def __init__(self) -> None:
         self._hashes = [array("q")] * _PARTS
         self._minutes = [array("I")] * _PARTS  # parallel to the hashes, for the writer alone
+        self._added: list[dict[int, int]] = [{} for _ in range(_GROUPS)]  # hash to minute
         self._next_part = 0
-        self._size = 0
 
     def __len__(self) -> int:
-        return self._size
+        # One that was added again, to last longer, counts twice until it is sorted in.
+        return sum(map(len, self._hashes)) + sum(map(len, self._added))
 
     def __contains__(self, name: str) -> bool:
         key = hash(name)
-        hashes = self._hashes[key % _PARTS]
+        # First here: what is sorted in is there before it is taken from here.
+        if key in self._added[(key >> _GROUP_SHIFT) + _GROUPS // 2]:
+            return True
+        hashes = self._hashes[(key >> _PART_SHIFT) + _PARTS // 2]
         index = bisect_left(hashes, key)
         return index < len(hashes) and hashes[index] == key
 
     def add(self, name: str, *, minute: int) -> None:
         """Add *name* until the end of *minute*, counted from the epoch, or later if it is there."""
-        key, minute = hash(name), min(minute, _LATEST_MINUTE)
-        part = key % _PARTS
-        hashes, minutes = self._hashes[part], self._minutes[part] or array("I")
-        index = bisect_left(hashes, key)
-        if index < len(hashes) and hashes[index] == key:
-            minutes[index] = max(minutes[index], minute)
-            return
-        minutes.insert(index, minute)
-        hashes = hashes[:]
-        hashes.insert(index, key)
-        self._minutes[part], self._hashes[part] = minutes, hashes
-        self._size += 1
+        self.update([(hash(name), minute)])
+
+    def update(self, ends: Iterable[tuple[int, int]]) -> None:
+        """Add names by their hashes, each until the end of a minute."""
+        groups = self._added
+        for key, end in ends:
+            minute = min(end, _LATEST_MINUTE)
+            added = groups[(key >> _GROUP_SHIFT) + _GROUPS // 2]
+            if added.get(key, -1) < minute:
+                added[key] = minute
+        for group, added in enumerate(groups):
+            # Not all of them at once: that would take a second for a million.
+            many = _MANY + _MANY * group // _GROUPS
+            if len(added) > many and len(added) > 2 * self._sorted_of(group):
+                self._sort_in(group)
 
     def forget_before(self, minute: int, *, parts: int) -> None:
         """Forget what ended before *minute*, in the next *parts* of all :data:`_PARTS`."""
         for _ in range(parts):
             part = self._next_part
             self._next_part = (part + 1) % _PARTS
+            if part % _PARTS_IN_GROUP == 0:
+                self._forget_added(part // _PARTS_IN_GROUP, minute)
             hashes, minutes = self._hashes[part], self._minutes[part]
             if minutes and min(minutes) < minute:
                 kept = [index for index, until in enumerate(minutes) if until >= minute]
                 self._minutes[part] = array("I", [minutes[index] for index in kept])
                 self._hashes[part] = array("q", [hashes[index] for index in kept])
-                self._size -= len(minutes) - len(kept)
+
+    def _forget_added(self, group: int, minute: int) -> None:
+        added = self._added[group]
+        for key in [key for key, until in added.items() if until < minute]:
+            del added[key]
+        if len(added) > self._sorted_of(group) // 16:
+            self._sort_in(group)
+
+    def _sorted_of(self, group: int) -> int:
+        first = group * _PARTS_IN_GROUP
+        return sum(map(len, self._hashes[first : first + _PARTS_IN_GROUP]))
+
+    def _sort_in(self, group: int) -> None:
+        """Sort what was added into the arrays."""
+        first = group * _PARTS_IN_GROUP
+        parts = range(first, first + _PARTS_IN_GROUP)
+        ends: dict[int, int] = {}
+        for part in parts:
+            ends.update(zip(self._hashes[part], self._minutes[part], strict=True))
+        for key, minute in self._added[group].items():
+            if ends.get(key, -1) < minute:
+                ends[key] = minute
+        keys = sorted(ends)
+        hashes, minutes = array("q", keys), array("I", map(ends.__getitem__, keys))
+        begin = 0
+        for part in parts:
+            end = bisect_left(keys, (part + 1 - _PARTS // 2) << _PART_SHIFT, begin)
+            self._minutes[part], self._hashes[part] = minutes[begin:end], hashes[begin:end]
+            begin = end
+        self._added[group] = {}

@@ -283,7 +283,7 @@ def test_more_than_can_be_read_in_time_is_read_by_several_requests(
         store.revoke_token(f"j{number}")
 
     def take_long() -> None:
-        monotonic.now += 0.3
+        monotonic.now += 5
 
     store.before = take_long
     revocations = make(max_delay_seconds=60)
@@ -352,3 +352,156 @@ def test_a_lock_that_is_held_during_a_fork_stops_no_child(clock: Clock) -> None:
         go_on.set()
         first.result(10)
     assert os.waitstatus_to_exitcode(status) == 0
+
+
+def test_what_this_process_has_revoked_it_knows_at_once(make: Any, store: Store) -> None:
+    revocations = make(max_delay_seconds=60)
+    assert not is_revoked(revocations)
+    state = revocations.current()
+    revocations.add(Revocation("token", "j", int(NOW), int(NOW) + 600))
+    assert revocations.covers(CLAIMS)
+    assert revocations.current() is not state
+    assert store.asked == 2  # and it asks for what the store has
+
+
+class TestStoreBackInTime:
+    """The store is one of an earlier time, and goes on from there."""
+
+    @pytest.fixture
+    def revocations(self, make: Any, store: Store, monotonic: Clock) -> Revocations:
+        revocations: Revocations = make(max_delay_seconds=1)
+        for jti in ("a", "b", "c"):
+            store.revoke_token(jti)
+            monotonic.now += 1
+            revocations.current()
+        return revocations
+
+    def go_back(self, store: Store, *, to: int, then: str = "") -> None:
+        store._id = "another history"  # the memory store's tags are its identity
+        lost = [store._log.pop(number) for number in range(to + 1, store._number + 1)]
+        for one in lost:
+            del store._numbers[one.kind, one.key]
+        store._number = to
+        for jti in then:
+            store.revoke_token(jti)
+
+    @pytest.mark.parametrize("then", ["", "x", "xy", "xyz", "wxyz"])
+    def test_all_of_both_histories_is_revoked(
+        self, revocations: Revocations, store: Store, monotonic: Clock, then: str
+    ) -> None:
+        self.go_back(store, to=1, then=then)
+        monotonic.now += 1
+        revocations.current()
+        for jti in "abc" + then:
+            assert revocations.covers(CLAIMS | {"jti": jti})
+        store.revoke_token("later")
+        monotonic.now += 1
+        assert revocations(CLAIMS | {"jti": "later"})
+
+    def test_it_is_said_once(
+        self,
+        revocations: Revocations,
+        store: Store,
+        monotonic: Clock,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        self.go_back(store, to=1, then="xyz")
+        for _ in range(3):
+            monotonic.now += 1
+            revocations.current()
+        (said,) = [one for one in caplog.records if one.levelno == logging.ERROR]
+        assert said.message.startswith("revocations.lost store=Store() detail=")
+        assert said.message.endswith('made"')  # whole
+
+    def test_what_this_process_revoked_is_recorded_again(
+        self, revocations: Revocations, store: Store, monotonic: Clock
+    ) -> None:
+        for jti in ("own", "old"):
+            expires_at = int(NOW) + (600 if jti == "own" else 0)
+            own = Revocation("token", jti, int(NOW), expires_at)
+            store.revoke(own)
+            revocations.add(own)
+            revocations.current()
+        self.go_back(store, to=1, then="xyz")
+        monotonic.now += 1
+        revocations.current()
+        assert [one.key for one in store._log.values()] == [*"axyz", "own"]
+
+    def test_requests_go_on_while_a_long_log_is_read_again(
+        self,
+        revocations: Revocations,
+        store: Store,
+        monotonic: Clock,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setattr("jwt_middleware.sessions.revocation.follower._PAGE_SIZE", 10)
+        store.__init__()  # type: ignore[misc]
+        for number in range(45):
+            store.revoke_token(f"n{number}")
+
+        def take_long() -> None:
+            monotonic.now += 0.06
+
+        store.before = take_long
+        monotonic.now += 0.5
+        asked = []
+        while not revocations(CLAIMS | {"jti": "n44"}):
+            asked.append(store.asked)
+            assert revocations(CLAIMS | {"jti": "c"})
+        assert len(asked) > 1
+
+    def test_an_error_while_it_is_read_again_changes_nothing(
+        self, revocations: Revocations, store: Store, monotonic: Clock
+    ) -> None:
+        self.go_back(store, to=1, then="xyz")
+        asked = store.asked
+
+        def fail() -> None:
+            store.down = store.asked == asked + 3
+
+        store.before = fail
+        monotonic.now += 1.5
+        with pytest.raises(UnavailableError):
+            revocations.current()
+        store.before, store.down = (lambda: None), False
+        monotonic.now += 1
+        for jti in "abcxyz":
+            assert revocations(CLAIMS | {"jti": jti})
+
+
+class TestPrepared:
+    def test_the_first_request_finds_all_read(
+        self, make: Any, store: Store, monotonic: Clock
+    ) -> None:
+        store.revoke_token()
+        revocations = make()
+        revocations.prepare()
+        assert store.asked == 1
+        monotonic.now += 0.1
+        assert is_revoked(revocations)
+        assert store.asked == 1
+
+    def test_a_store_that_is_away_delays_no_start(
+        self, make: Any, store: Store, monotonic: Clock, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        store.down = True
+        revocations = make()
+        revocations.prepare()
+        assert "were not read before the start: the store is away" in caplog.text
+        store.down = False
+        store.revoke_token()
+        monotonic.now += 1
+        assert is_revoked(revocations)
+
+    def test_a_forked_worker_reads_on(self, make: Any, clock: Clock) -> None:
+        class Shared(Store):
+            def changes(self, since: Cursor | None, *, limit: int) -> Changes:
+                found = [] if since else [Revocation("token", "j", int(NOW), int(NOW) + 600)]
+                return Changes(found, Cursor("x", 1), complete=True)
+
+        revocations = Revocations(Shared(), issuer=ISS, max_delay_seconds=0, clock=clock)
+        revocations.prepare()
+        child = os.fork()
+        if child == 0:
+            os._exit(0 if is_revoked(revocations) else 1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

@@ -202,7 +202,7 @@ end
 local function level_of(key)
     local text = redis.call('GET', at .. ':bucket:' .. key)
     if not text then return 0, 0, 0 end
-    local empty_at, checked, checked_until = string.match(text, '^(%S+) (%S+) (%S+)$')
+    local empty_at, checked, checked_until = string.match(text, '^(%S+) (%S+) (%S+)')
     return tonumber(empty_at), tonumber(checked), tonumber(checked_until)
 end
 
@@ -426,3 +426,6 @@ if succeeded == '1' and leaf ~= '' then
     redis.call('PEXPIRE', leaves, math.ceil(known_seconds * 1000))
 end
 """)
+
+READING: Final = frozenset({FIND, CHANGES, END})
+"""Those that may succeed on a server that takes no writes: an unknown session is not ended."""

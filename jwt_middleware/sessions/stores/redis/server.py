@@ -36,7 +36,7 @@ from ....events import Outage
 from ....fork import PerProcess
 from ...store import TIMEOUT_SECONDS
 from .connecting import NONSENSE, NoPrimaryError, parse_url, within
-from .scripts import Script
+from .scripts import READING, Script
 
 logger: logging.Logger = logging.getLogger(__name__)
 
@@ -155,9 +155,9 @@ class RedisServer:
                 answer = client.eval(script.text, 1, key, *args)
             return read(answer)
 
-        return self.ask(question, use=script.sha)
+        return self.ask(question, use="reading" if script in READING else "writing")
 
-    def ask(self, question: Callable[[Redis], T], *, use: str = "") -> T:
+    def ask(self, question: Callable[[Redis], T], *, use: str = "reading") -> T:
         """
         Return what *question* returns.
 

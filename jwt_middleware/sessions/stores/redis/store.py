@@ -14,14 +14,12 @@ from typing import Any, Final, NamedTuple, TypeVar, cast
 
 from redis import Redis, ResponseError
 
-from ....core.payload import JWTPayload
-from ....core.scope import valid_scopes
 from ....core.trust import MAX_LEEWAY_SECONDS
 from ....errors import ConfigurationError, UnavailableError
-from ....sql.versions import FIRST, SchemaVersion
+from ....sql.versions import FIRST, SchemaVersion, reading
 from ...attempts import CHECKED_WITHIN_SECONDS, Attempt, Reservation
 from ...clock import StoreClock
-from ...session import Session
+from ...session import Session, stored_payload
 from ...store import (
     DEFAULT_MAX_PER_SUBJECT,
     ENDED_AT_ONCE,
@@ -107,20 +105,30 @@ class RedisSessions:
         """Close this process's idle connections.  The next use connects again."""
         self._server.close()
 
-    def doubts(self) -> Iterator[str]:
+    def losses(self) -> Iterator[str]:
         """
         Yield what of the server's configuration would lose sessions or revocations.
 
         Raises:
             UnavailableError: The store is unavailable.
         """
-        began = time.time()
-        policy, saves, appends, seconds = self._server.ask(_read_configuration)
-        off = seconds - (began + time.time()) / 2
+        policy, saves, appends, _ = self._server.ask(_read_configuration)
         if policy not in {None, "noeviction"}:
             yield f"maxmemory-policy is {policy}: the server may drop sessions: set noeviction"
         if saves == "" and appends == "no":
             yield "nothing is persisted: a restart ends all sessions: set appendonly yes"
+
+    def doubts(self) -> Iterator[str]:
+        """
+        Yield :meth:`losses`, and whether the server's clock is off.
+
+        Raises:
+            UnavailableError: The store is unavailable.
+        """
+        yield from self.losses()
+        began = time.time()
+        *_, seconds = self._server.ask(_read_configuration)
+        off = seconds - (began + time.time()) / 2
         if abs(off) > MAX_SKEW_SECONDS:
             yield f"the server's clock is {off:+.0f} s from this host's: set both by NTP"
 
@@ -285,7 +293,8 @@ class RedisSessions:
 
     def _find(self, sids: Sequence[str]) -> Sequence[Session | None]:
         found = self._run(scripts.FIND, *sids, read=_pairs)
-        return [_session(sid, fields) for sid, fields in zip(sids, found, strict=True)]
+        with reading("a session"):
+            return [_session(sid, fields) for sid, fields in zip(sids, found, strict=True)]
 
     def _sids_of(self, issuer: str, subject: str) -> Iterable[str]:
         keys = (f"{self._at}:of:{qualified(issuer, subject)}", f"{self._at}:subject:{subject}")
@@ -351,13 +360,12 @@ def _session(sid: str, found: Mapping[bytes, bytes]) -> Session | None:
     uid = json.loads(fields["uid"])
     payload: dict[str, Any] = {name: _str(fields[name]) for name in _TEXTS}
     payload |= json.loads(fields.get("further", b"{}"))
-    payload["scope"] = valid_scopes(payload["scope"])
     if payload["subject"] == str(uid):
         del payload["subject"]
     return Session(
         sid=sid,
         issuer=_str(fields.get("issuer", b"")),
-        payload=JWTPayload(uid=uid, **payload),
+        payload=stored_payload(payload | {"uid": uid}),
         credential=_str(fields["credential"]),
         token_hash=fields["token"] or None,
         **{name: float(fields[name]) for name in _TIMES},

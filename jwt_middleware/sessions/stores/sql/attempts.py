@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from ....sql.database import Database
 from ....sql.statement import Connection, Statement
+from ....sql.versions import reading
 from ...attempts import Attempt, Level, Reservation, is_known, reserve, settle, with_leaf
 from .tables import name_hash
 
@@ -22,6 +23,7 @@ _WRITE: Final = Statement("""
 _CLEAR: Final = Statement(
     "DELETE FROM jwt_attempts WHERE name_hash > :account AND name_hash < :after"
 )
+_WHAT: Final = "the state of login attempts"
 
 
 class Attempts:
@@ -40,8 +42,9 @@ class Attempts:
         leaves_key = _leaves_key(attempt)
         with self._database.writing(durable=False) as connection:
             found = _lock_and_read(connection, [leaves_key, *attempt.drips])
-            drips = attempt.buckets(is_known=is_known(attempt, found.pop(leaves_key, {}), now=now))
-            levels = {key: Level(*level) for key, level in found.items()}
+            leaves = _to_leaves(found.pop(leaves_key, {}))
+            drips = attempt.buckets(is_known=is_known(attempt, leaves, now=now))
+            levels = {key: _to_level(level) for key, level in found.items()}
             wait, filled = reserve(drips, levels, cost=attempt.cost, now=now)
             _write(connection, {key: (level, level.idle_from) for key, level in filled.items()})
         return Reservation(wait, [*filled], now)
@@ -56,7 +59,7 @@ class Attempts:
             found = _lock_and_read(connection, [leaves_key, *reservation.keys])
             for key in reservation.keys:
                 level = settle(
-                    Level(*found.get(key, ())),
+                    _to_level(found.get(key, [])),
                     drips[key],
                     cost=attempt.cost,
                     at=reservation.at,
@@ -65,7 +68,7 @@ class Attempts:
                 )
                 changed[key] = level, level.idle_from
             if succeeded and attempt.leaf is not None:
-                leaves = with_leaf(attempt, found.get(leaves_key, {}), now=now)
+                leaves = with_leaf(attempt, _to_leaves(found.get(leaves_key, {})), now=now)
                 changed[leaves_key] = leaves, now + attempt.known_seconds
             _write(connection, changed)
 
@@ -97,7 +100,26 @@ def _lock_and_read(connection: Connection, keys: Iterable[str]) -> dict[str, Any
     connection.run(_LOCK, {"numbers": sorted({_lock_number(one) for one in hashed})})
     sought = {f"key{number}": one for number, one in enumerate(hashed)}
     rows = connection.run(_read(len(hashed)), sought).fetchall()
-    return {hashed[bytes(one)]: json.loads(times) for one, times in rows}
+    with reading(_WHAT):
+        return {hashed[bytes(one)]: json.loads(times) for one, times in rows}
+
+
+def _to_level(times: Any) -> Level:
+    """Return the level that was stored; a newer version may have added to it."""
+    with reading(_WHAT):
+        _check_numbers(times := times[:3])
+        return Level(*times)
+
+
+def _to_leaves(times: Any) -> dict[str, float]:
+    with reading(_WHAT):
+        _check_numbers(times.values())
+        return dict(times)
+
+
+def _check_numbers(values: Iterable[object]) -> None:
+    if not all(isinstance(one, int | float) for one in values):
+        raise TypeError
 
 
 def _write(connection: Connection, rows: Mapping[str, tuple[object, float]]) -> None:

@@ -99,6 +99,7 @@ class Follower:
         self._database = database
         self._creates_tables = creates_tables
         self._absent_since: float | None = None
+        self._written_ns = 0
         # The last cursor that was the store's latest, and when.  One assignment sets both.
         self._latest: tuple[Version | None, Cursor] | None = None
 
@@ -121,6 +122,11 @@ class Follower:
         version = self._database.version()
         if version is not None and since is not None and self._latest == (version, since):
             return Changes((), since, complete=True)
+        if version is not None and version.written_ns != self._written_ns:
+            # By SQLite, or by one who copied another file over it: connections would not notice.
+            self._database.close()
+            version = self._database.version() or version  # another connection counts anew
+            self._written_ns = version.written_ns
         with self._database.reading() as connection:
             latest, tag_then = self._head(connection, since)
             self._latest = version, latest

@@ -9,15 +9,14 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from ....core.payload import JWTPayload
-from ....core.scope import valid_scopes
 from ....core.trust import MAX_LEEWAY_SECONDS
 from ....sql.database import Database, Schema
 from ....sql.statement import Connection, Statement
 from ....sql.urls import DatabaseURL
+from ....sql.versions import reading
 from ...attempts import Attempt, Reservation
 from ...clock import StoreClock
-from ...session import Session
+from ...session import Session, stored_payload
 from ...store import (
     DEFAULT_MAX_PER_SUBJECT,
     ENDED_AT_ONCE,
@@ -476,16 +475,25 @@ def _to_row(session: Session) -> dict[str, object]:
 
 
 def _to_session(row: Sequence[Any]) -> Session:
-    """Undo :func:`_to_row`, for a row of :data:`_COLUMNS`."""
+    """
+    Undo :func:`_to_row`, for a row of :data:`_COLUMNS`.
+
+    Raises:
+        UnavailableError: It cannot be read.
+    """
+    with reading("a session"):
+        return _read_session(row)
+
+
+def _read_session(row: Sequence[Any]) -> Session:
     sid, text, created_at, used_at, expires_at, ends_at, tokens_until, token_hash = row[:8]
     issuer, subject, _ = row[8:]
     payload = json.loads(text)
-    credential, scope = payload.pop("credential"), valid_scopes(payload.pop("scope"))
     return Session(
         sid=sid,
         issuer=unescape(issuer or ""),
-        payload=JWTPayload(**payload, scope=scope, subject=unescape(subject or "")),
-        credential=credential,
+        payload=stored_payload(payload | {"subject": unescape(subject or "")}),
+        credential=payload["credential"],
         created_at=created_at,
         used_at=used_at,
         expires_at=expires_at,

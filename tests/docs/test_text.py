@@ -1,4 +1,4 @@
-"""Links of README.md and docs/ lead somewhere, and commands in their text exist."""
+"""The text of README.md and docs/: links, commands, words."""
 
 from __future__ import annotations
 
@@ -12,6 +12,11 @@ from jwt_middleware.cli import main
 
 from .pages import ROOT, pages
 
+_QUAINT = re.compile(
+    r"\b(?:rooms?|mend\w*|whoever|nobody|somebody|anybody|believed|he|his|him)\b"
+    r"|cannot be asked|leaves the building|IPv6 clothes|speaks? OAuth",
+    re.IGNORECASE,
+)
 _FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -57,6 +62,11 @@ def check(text: str) -> None:
         command = found
     known = {option for one in command.params for option in (*one.opts, *one.secondary_opts)}
     assert {word for word in words if word.startswith("--")} <= known, text
+
+
+def test_the_words_are_those_of_the_field() -> None:
+    for page in pages():
+        assert not _QUAINT.findall((ROOT / page).read_text("utf-8")), page
 
 
 def test_every_page_is_in_the_index() -> None:

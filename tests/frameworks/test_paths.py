@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from jwt_middleware import JWTMiddleware, Policy, Rule, TokenVerifier
 
 from ..site import AUD, ISS, KEYS, NOW, token_with
-from .frameworks import FRAMEWORKS, django_app, mounted_app
+from .apps import FRAMEWORKS, django_app, mounted_app
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication

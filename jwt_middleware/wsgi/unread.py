@@ -1,0 +1,58 @@
+"""Request bodies that an answer leaves unread, and that the server would parse as requests."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+MAX_SKIPPED_BYTES: Final = 64 * 1024
+
+
+def skip_body(environ: WSGIEnvironment, answer: Iterable[bytes]) -> Iterable[bytes]:
+    """
+    Return *answer*, after which the next request on the connection begins where this one ends.
+
+    Servers skip what an app has not read, or close the connection.  cheroot does neither with a
+    chunked body.  A small one is read here once the answer is sent; a longer one ends the
+    connection.
+    """
+    if "HTTP_TRANSFER_ENCODING" not in environ:
+        return answer
+    body = environ["wsgi.input"]
+    if type(body).__module__ != "cheroot.server":
+        return answer
+    return _Skipping(answer, body)
+
+
+class _Skipping:
+    def __init__(self, answer: Iterable[bytes], body: Any) -> None:
+        self._answer = answer
+        self._body = body
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._answer)
+
+    def close(self) -> None:
+        from cheroot.errors import MaxSizeExceeded  # noqa: PLC0415  it is there: the body is its
+        from cheroot.server import SizeCheckWrapper  # noqa: PLC0415
+
+        if hasattr(self._answer, "close"):
+            self._answer.close()
+        body = self._body
+        # Both: one bounds lines, the other chunks, which are read whole.
+        body.rfile = SizeCheckWrapper(body.rfile, MAX_SKIPPED_BYTES)
+        body.maxlen = body.bytes_read + MAX_SKIPPED_BYTES
+        try:
+            while body.read(MAX_SKIPPED_BYTES):
+                pass
+            for _ in body.read_trailer_lines():
+                pass
+        except (MaxSizeExceeded, OSError, ValueError):
+            # For cheroot the client has gone: it closes the connection, and logs nothing.
+            raise ConnectionAbortedError(
+                errno.ECONNABORTED, "the request's body is too long to be skipped"
+            ) from None
