@@ -130,8 +130,8 @@ class TokenMiddleware:
     A token of an unknown or inactive user is answered 401.  One that names no user here, of another
     issuer, is anonymous.  A request without a token keeps the user that it has.
 
-    A response to a token is ``Cache-Control: private`` unless it says ``public``: Django's caches keep
-    it for no other user.
+    A response to a token is ``Cache-Control: private`` unless it says ``public``: Django's caches
+    keep it for no other user.
 
     Raises:
         ImproperlyConfigured: ``AUTHENTICATION_BACKENDS`` has no :class:`TokenBackend`, or

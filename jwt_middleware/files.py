@@ -7,7 +7,6 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
-from os import PathLike, fspath
 from pathlib import Path
 from typing import Final
 
@@ -42,9 +41,9 @@ def diagnose(error: Exception, *, fix: str, to: str = "read") -> tuple[str, str]
 
 
 @contextmanager
-def writing(path: str | PathLike[str]) -> Iterator[None]:
+def writing(path: str | os.PathLike[str]) -> Iterator[None]:
     """
-    Name *path*, and what helps, where the block cannot write it.
+    Name *path*, and the fix, where the block cannot write it.
 
     Raises:
         ConfigurationError: The block raised :class:`OSError`.
@@ -52,8 +51,10 @@ def writing(path: str | PathLike[str]) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        said, fix = diagnose(error, fix="make its folder", to="write")
-        raise ConfigurationError(f"{fspath(path)!r} cannot be written: {said}: {fix}") from error
+        said, fix = diagnose(error, fix="name another place", to="write")
+        raise ConfigurationError(
+            f"{os.fspath(path)!r} cannot be written ({said}): {fix}"
+        ) from error
 
 
 def obstacle(file: Path) -> str:

@@ -197,11 +197,13 @@ def _explain(protected: JWTMiddleware, environ: WSGIEnvironment) -> _Explanation
             {
                 "path": target.path,
                 "methods": list(target.methods),
-                "readings": [
-                    _shown(text)
-                    for one in (target.path, *target.others, *target.also)
-                    for text in read_path(one).texts[:MAX_SHOWN]
-                ],
+                "readings": list(
+                    dict.fromkeys(
+                        _shown(text)
+                        for one in (target.path, *target.others, *target.also)
+                        for text in read_path(one).texts[:MAX_SHOWN]
+                    )
+                ),
             }
             for target in protected.policy.targets(environ)
         ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import sys
@@ -18,6 +19,7 @@ from ..config import Settings, load
 from ..config.callables import NAME
 from ..config.loading import start
 from ..config.service import METRICS_DIRECTORY, ServeSettings
+from ..events import logger
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
@@ -64,10 +66,7 @@ def serve(
     if reload:
         options |= {"reload": True, "preload_app": False}
     with _environ(settings, options["workers"]) as environ:
-        # Before any worker starts, and without the app.
-        tried = settings.protect(NotFound(), environ)
-        if tried.metrics is not None:
-            tried.metrics.close()
+        _try(settings, environ)
         add_working_directory()
         try:
             run(lambda: start(config, app, environ), log_format=_log_format(settings), **options)
@@ -75,6 +74,18 @@ def serve(
             raise click.UsageError(
                 f"--bind {options['bind']}: the port must be 0 to 65535"
             ) from error
+
+
+def _try(settings: Settings, environ: Mapping[str, str]) -> None:
+    """Build all of it once before any worker starts, without the app, and log nothing yet."""
+    silent = logging.NullHandler()
+    logger.addHandler(silent)
+    try:
+        tried = settings.protect(NotFound(), environ)
+    finally:
+        logger.removeHandler(silent)
+    if tried.metrics is not None:
+        tried.metrics.close()
 
 
 def add_working_directory() -> None:

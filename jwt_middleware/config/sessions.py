@@ -297,7 +297,7 @@ def check_processes(store: SessionStore, environ: Mapping[str, str], place: Plac
 def prepare(revocations: Revocations) -> None:
     """Read revocations before the first request, and report a store that would lose some."""
     store = revocations.store
-    if store.single_process:
+    if store.single_process or getattr(store, "is_missing", False):  # the first use creates it
         return
     losses = getattr(store, "losses", None)
     if losses is not None:

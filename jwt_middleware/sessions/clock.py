@@ -30,8 +30,7 @@ MAX_AHEAD_SECONDS: Final = 60.0
 _MEASURED_EVERY_SECONDS: Final = 10.0
 _SET_SECONDS: Final = 0.25  # a clock that moves as far by itself was set
 _MAX_ERROR_SECONDS: Final = 0.5
-_GOOD_ERROR_SECONDS: Final = 0.01  # a first answer has waited for a connection
-_TRIES: Final = 2
+_GOOD_ERROR_SECONDS: Final = 0.05  # more, and it has waited for a connection or a pause
 _JUMP_SECONDS: Final = 60.0
 _JUMP_LASTS_SECONDS: Final = 10.0
 _SETTLED_SECONDS: Final = 60.0
@@ -86,6 +85,8 @@ class StoreClock:
         self._store = store
         self._clock = clock or _host_time
         self._monotonic = monotonic or _steady
+        self._quick = monotonic or time.monotonic  # stands while the machine sleeps
+        self._quick_offset: float | None = None
         # May be inherited by a fork: the monotonic clock is the machine's.
         self._sample: _Sample | None = None
         self._jumped: _Sample | None = None  # to where, and when that was noticed
@@ -105,10 +106,26 @@ class StoreClock:
             steady = self._monotonic()
         return steady + sample.offset
 
-    def latest(self) -> float:
-        """Return the same without asking again, as long as it has been asked once."""
-        sample = self._sample
-        return self() if sample is None else self._monotonic() + sample.offset
+    def following(self, ask: Callable[[], object]) -> Clock:
+        """
+        Return what tells the store's time as it is known, and never asks it.
+
+        For every request: those wait in turn, as *ask* lets them, until it is known.
+
+        Args:
+            ask: Called before it is, to have the store asked.
+        """
+        quick = self._quick
+
+        def latest() -> float:
+            offset = self._quick_offset
+            if offset is None:
+                ask()
+                self()
+                return latest()
+            return quick() + offset
+
+        return latest
 
     def seconds_ahead(self) -> float:
         """
@@ -127,9 +144,7 @@ class StoreClock:
 
     def _measure(self) -> _Sample:
         sample = self._take_sample()
-        for _ in range(_TRIES):
-            if sample.error <= _GOOD_ERROR_SECONDS:
-                break
+        if sample.error > _GOOD_ERROR_SECONDS:
             sample = min(sample, self._take_sample(), key=_error)
         if sample.error > _MAX_ERROR_SECONDS:
             raise UnavailableError(f"{self._store} tells its time too slowly")
@@ -140,6 +155,7 @@ class StoreClock:
         if last is not None:
             self._check_jump(last, sample)
         self._sample = sample
+        self._quick_offset = sample.offset + self._monotonic() - self._quick()
         self._log(ahead)
         return sample
 

@@ -21,10 +21,10 @@ class RefreshToken:
     """
     A handle, which all tokens of one session share, and a secret of 256 bits, which none do.
 
-    The session's *sid* is a hash of the handle: who knows a *sid*, from an access token or a log,
-    cannot make a token that is taken for one of the session's.  That is what makes a token with the
-    right handle and any other secret than the latest a replay, however old it is, and a session one
-    row, however often it is refreshed.
+    The session's *sid* is a hash of the handle: a *sid*, from an access token or a log, does not
+    tell how to make a token of the session.  So a token with the right handle and any other secret
+    than the latest is a replay, however old it is, and a session is one row, however often it is
+    refreshed.
 
     The issuer is hashed with it: where two share a store, neither knows the other's tokens.
 
@@ -81,8 +81,8 @@ class RefreshToken:
         """
         Return the token that follows this one, by the salt that was drawn when it was used.
 
-        Only who has this token can follow it, and only with the salt, which is stored: two uses
-        of one token come to the same successor, of which no more than a hash need be kept.
+        It takes this token, and the salt, which is stored: two uses of one token come to the same
+        successor, of which no more than a hash need be kept.
         """
         secret = hmac.digest(self._secret, salt, "sha256")
         return type(self)(self._handle, secret, issuer=self._issuer)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 import time
 from collections import deque
@@ -15,7 +16,7 @@ from ..errors import ConfigurationError, DuplicateRowError, PoolExhaustedError, 
 from ..events import Outage
 from ..files import diagnose
 from ..fork import PerProcess
-from .sqlite import SQLite, Version
+from .sqlite import SQLite, Version, primary_code
 from .statement import Connection, Statement, Table
 from .urls import DatabaseURL, parse_url
 from .versions import VERSIONS, SchemaVersion, record_version, stored_version
@@ -103,6 +104,11 @@ class Database:
     def __str__(self) -> str:
         """Return the file, or the URL without what may be secret: password and query."""
         return self._url.shown
+
+    @property
+    def is_missing(self) -> bool:
+        """Whether it is a file that is not there."""
+        return self._url.path is not None and not self._url.path.exists()
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -292,6 +298,10 @@ class Database:
         except self._driver.error as error:
             kind = DuplicateRowError if self._driver.is_duplicate(error) else UnavailableError
             reason = self._driver.explain(error, fix=self._schema.fix)
+            if primary_code(error) == sqlite3.SQLITE_IOERR:
+                # Another log or file may be there: none of the connections to the old one may stay,
+                # as they share its index with those to come.
+                self.close()
             raise kind(f"database {self} {reason}") from error
         except OSError as error:
             said, fix = diagnose(error, fix="make its folder", to="create")

@@ -46,9 +46,7 @@ def parse_authorization(value: str | None) -> str | None:
     if match:
         return match[1]
     if value[:6].lower() in {"", "bearer"} or _SECOND_BEARER.search(value):
-        error = InvalidRequestError(_mistake_in(value))
-        error.hint = str(error)
-        raise error
+        raise _invalid(f"Authorization: {_mistake_in(value)}")
     return None
 
 
@@ -117,7 +115,13 @@ def _mistake_in(value: str) -> str:
         told = "two values are joined by a comma: send one"
     else:
         told = mistake_in(rest) or "write Bearer, one space and one token"
-    return f"Authorization: {told}"
+    return told
+
+
+def _invalid(told: str) -> InvalidRequestError:
+    error = InvalidRequestError(told)
+    error.hint = told
+    return error
 
 
 class TokenHeaders:
@@ -152,11 +156,11 @@ class TokenHeaders:
         for key in self._others:
             value = environ.get(key, "").strip(" \t")
             if "," in value:
-                raise InvalidRequestError("a header with a token is doubled")
+                raise _invalid("a header with a token is doubled")
             if value:
                 found.append((key, value))
         if len(found) > 1:
-            raise InvalidRequestError("two headers carry tokens")
+            raise _invalid("two headers carry tokens")
         return found[0] if found else None
 
 

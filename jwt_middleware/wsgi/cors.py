@@ -129,7 +129,7 @@ class CORS:
             added += self._exposed
 
         def start(status: str, headers: _Headers, exc_info: OptExcInfo | None = None, /) -> Any:
-            if not any(name.lower() == "access-control-allow-origin" for name, _ in headers):
+            if not any(name.lower().startswith("access-control-") for name, _ in headers):
                 headers = [*self._varying(headers), *added]
             return start_response(status, headers, exc_info)
 

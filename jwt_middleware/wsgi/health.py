@@ -33,6 +33,7 @@ OVERDUE_SECONDS: Final = 10.0
 
 Check = Callable[[], object]
 
+_NOT_CHECKED: Final = "not checked"
 _MEMBERS: Final = frozenset({"status", "revocations_age_seconds"})
 
 
@@ -120,7 +121,7 @@ class Health:
             self._checks[name] = check
         self._responses = responses if responses is not None else Responses()
         self._monotonic = monotonic
-        self._unknown = _Report(dict.fromkeys(self._checks, "not checked"), is_checked=False)
+        self._unknown = _Report(dict.fromkeys(self._checks, _NOT_CHECKED), is_checked=False)
         self._last = PerProcess(lambda: _Last(self._unknown))
 
     @property
@@ -145,7 +146,7 @@ class Health:
             reasons["sessions"] = "sessions in memory are not shared with the other workers"
         is_ready = not any(reasons.values())
         members: dict[str, object] = {"status": "ready" if is_ready else "unavailable"}
-        members |= {part: "unavailable" if why else "ok" for part, why in reasons.items()}
+        members |= {part: _word_for(why) for part, why in reasons.items()}
         if self._revocations is not None:
             members["revocations_age_seconds"] = report.age_seconds
         headers = [] if is_ready else [("Retry-After", "1")]
@@ -177,6 +178,12 @@ class Health:
             keys = trusted.keys
             # The first fetch may take longer than a probe: the next one finds what it brought.
             keys.peek() if isinstance(keys, RefreshedKeys) else keys.current()
+
+
+def _word_for(reason: str) -> str:
+    if reason == _NOT_CHECKED:
+        return reason
+    return "unavailable" if reason else "ok"
 
 
 def _write_nothing(sessions: Sessions) -> None:

@@ -159,7 +159,7 @@ class JWTMiddleware:
             ConfigurationError: Something else answers there.
         """
         if path in self._mounted:
-            is_document = self._mounted[path] is self.well_known
+            is_document = self.well_known is not None and path in self.well_known.paths
             whose = "that of a public document" if is_document else "taken: choose another"
             raise ConfigurationError(f"path {path!r} is {whose}")
         self._mounted[path] = app

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final
 
 from jwt_middleware import JWTMiddleware, MemorySessions, Policy, Rule, Sessions
+from jwt_middleware.wsgi.metrics import Metrics
 
 from . import frameworks
 from .floor import floor, ten_lines
@@ -26,11 +28,15 @@ _TARGETS: Final = {
 }
 
 
-def protected(app: WSGIApplication, policy: Policy | None = None) -> JWTMiddleware:
+def protected(
+    app: WSGIApplication, policy: Policy | None = None, metrics: Metrics | None = None
+) -> JWTMiddleware:
     """Wrap *app* in the middleware, revocation on."""
     sessions = Sessions(store=MemorySessions(), issuer=issuer_for())
     verifier = verifier_for(is_revoked=sessions.revocations)
-    return JWTMiddleware(app, verifier=verifier, policy=policy)
+    if metrics is not None:
+        metrics.watch(verifier, lag=sessions.revocations.seconds_behind)
+    return JWTMiddleware(app, verifier=verifier, policy=policy, metrics=metrics)
 
 
 def fifty_rules() -> Policy:
@@ -57,12 +63,25 @@ def requests_to(app: WSGIApplication, token: str, path: str = "/area49/page") ->
 
 def measure(*, rounds: int, peers: bool) -> Iterator[Row]:
     """Measure all of it in one run."""
+    with TemporaryDirectory() as folder:
+        counting = Metrics(), Metrics(directory=folder)
+        try:
+            yield from _measure(rounds=rounds, peers=peers, counting=counting)
+        finally:
+            for metrics in counting:
+                metrics.close()
+
+
+def _measure(*, rounds: int, peers: bool, counting: tuple[Metrics, Metrics]) -> Iterator[Row]:
     token = token_for_all()
+    of_one, of_several = counting
     cases: dict[str, Case] = {
         "bare": requests_to(bare_app, token),
         "floor": requests_to(floor(bare_app, token), token),
         "ours": requests_to(protected(bare_app), token),
         "50 rules": requests_to(protected(bare_app, fifty_rules()), token),
+        "metrics": requests_to(protected(bare_app, metrics=of_one), token),
+        "metrics in a folder": requests_to(protected(bare_app, metrics=of_several), token),
         "jwt.decode in ten lines": requests_to(ten_lines(bare_app), token),
     }
     if peers:
@@ -90,6 +109,15 @@ def _ours(timings: Timings) -> Iterator[Row]:
         target=1.5,
         detail=f"{timings.median('50 rules', over='bare'):.2f} / {ours:.2f} µs",
     )
+
+    for case in ("metrics", "metrics in a folder"):
+        yield Row(
+            f"the same with {case}",
+            "no metrics",
+            timings.ratio(case, "ours", over="bare"),
+            target=2,
+            detail=f"{timings.median(case, over='bare'):.2f} / {ours:.2f} µs",
+        )
 
 
 def _times_cheaper(timings: Timings, name: str, target: float) -> Row:

@@ -71,6 +71,11 @@ class TestExplain:
         assert found["token"]["scopes"] == ["read"]
         assert found["headers"] == {"REMOTE_USER": "42"}
 
+    def test_shows_each_reading_once(self, explain: Explain) -> None:
+        readings = explain("GET", "/a/..%2fb//x;y")["targets"][0]["readings"]
+        assert sorted(set(readings)) == sorted(readings)
+        assert len(readings) > 3
+
     def test_a_token_that_comes_in_another_header(self, explain: Explain, folder: Path) -> None:
         with (folder / "jwt.toml").open("a") as config:
             config.write(

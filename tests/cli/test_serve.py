@@ -129,7 +129,11 @@ class TestService:
     def test_logs_who_was_served_and_why_one_was_not(
         self, folder: Path, serving: Serving, invoke: Invoke
     ) -> None:
-        configure(folder, "[request]\ntrusted_proxies = 1\n[logging]\nformat = 'json'\n")
+        configure(
+            folder,
+            "[request]\ntrusted_proxies = 1\n[logging]\nformat = 'json'\n"
+            "[[rules]]\npath = '/r'\nmode = 'report'\n",
+        )
         token = invoke("token", "issue", "--uid", "42").stdout.strip()
         with serving([*COMMAND, "myapp:app", "--timeout", "20"], cwd=folder) as running:
             fetch(f"{running.url}/a%0ab?access_token=x", token)
@@ -142,6 +146,7 @@ class TestService:
         assert {"sub": "42", "kid": kid, "jti": jti}.items() <= access["/a\\nb"].items()
         assert access["/refused"]["sub"] == "-"
         assert not {"kid", "jti"} & access["/refused"].keys()
+        assert running.log.read_text().count("mode is report") == 1
         [refused] = [one for one in found if one.get("event") == "request.refused"]
         assert refused["reason"] == "missing_token"
         assert "access_token" not in running.log.read_text()

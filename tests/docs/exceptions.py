@@ -29,6 +29,11 @@ EXCEPTIONS: Final[tuple[tuple[str, str, str, str], ...]] = (
         "",
         f"{_SERVICE}: with systemd-analyze; there is no systemd to start",
     ),
+    ("docs/apps/*.md", "python", "", "tests/apps/test_apps.py: the app and its client"),
+    ("docs/apps/*.md", "sh", "", "tests/apps/test_apps.py: the client"),
+    ("docs/servers.md", "apache", "", "tests/servers/servers.py: what Apache is started with"),
+    ("docs/servers.md", "python", "", "tests/servers/servers.py: what Apache loads"),
+    ("docs/servers.md", "sh", "", "tests/servers/__main__.py: by hand, it takes minutes"),
     ("docs/browsers.md", "js", "", "tests/integration/test_browser.py: in a real page"),
     (
         "docs/browsers.md",

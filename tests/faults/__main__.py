@@ -73,11 +73,11 @@ def _results(name: str, given: argparse.Namespace) -> Iterator[tuple[str, object
             outage = suffer(store, fault, Path(folder), seconds=given.seconds)
             good = not (outage.lost or outage.unexpected or outage.unrecorded)
             yield f"{fault} for {given.seconds:g} s", outage, good
+    yield from _histories(name)
     for trouble in TROUBLES:
         with running(name) as store:
             slowest = endure(store, trouble)
             yield f"answers {trouble}", slowest, slowest.seconds <= 1.1
-    yield from _histories(name)
     for grace in (10, 0):
         with running(name) as store:
             crowded = crowd(store.url, uses=50, grace_seconds=grace)

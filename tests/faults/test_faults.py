@@ -122,7 +122,7 @@ def test_a_damaged_ring_stops_no_worker(damage: str, tmp_path: Path) -> None:
 @pytest.mark.full
 def test_a_full_disk_leaves_the_ring_as_it_was(tmp_path: Path) -> None:
     said, is_as_before = fill_disk(tmp_path)
-    assert "cannot be written: No space left on device: free some space" in said
+    assert "cannot be written (No space left on device): free some space" in said
     assert is_as_before
 
 

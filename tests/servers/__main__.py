@@ -16,7 +16,8 @@ from typing import Final
 
 import pytest
 
-from .servers import ROOT, SERVERS
+from ..docs.pages import ROOT
+from .servers import SERVERS
 
 PAGE: Final = ROOT / "docs" / "servers.md"
 # The header of a column, and the checks that it sums up.

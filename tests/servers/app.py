@@ -129,4 +129,5 @@ def _read(environ: WSGIEnvironment) -> bytes:
 
 if "SERVERS_FOLDER" in os.environ:
     _folder = Path(os.environ["SERVERS_FOLDER"])
-    application = wrap(_folder / "jwt.toml", make_app(_folder))
+    app = make_app(_folder)
+    application = wrap(_folder / "jwt.toml", app)

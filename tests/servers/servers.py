@@ -22,7 +22,8 @@ from typing import ClassVar
 from jwt_middleware.accounts.hashing import SecretHasher
 from jwt_middleware.accounts.sql import SQLAccounts
 
-ROOT = Path(__file__).parents[2]
+from ..docs.pages import ROOT, blocks
+
 START_SECONDS = 60
 STOP_SECONDS = 30
 APP = "tests.servers.app:application"
@@ -357,24 +358,33 @@ class ModWSGI(Server):
         return super().missing()
 
     def command(self) -> Sequence[str | Path]:
+        page = {block.language: block.text for block in blocks("docs/servers.md")}
+        app = page["python"].replace("/srv/myapp/", f"{self.folder}/")
+        app = app.replace("myapp:app", "tests.servers.app:app")
         self.watched.write_text(
-            "import os\n"
-            f"os.environ['SERVERS_FOLDER'] = {str(self.folder)!r}\n"
-            "from tests.servers.app import application\n"
+            f"import os\nos.environ['SERVERS_FOLDER'] = {str(self.folder)!r}\n{app}"
         )
         config = self.folder / "apache2.conf"
-        config.write_text(self._config())
+        config.write_text(self._config(page["apache"]))
         return [_program("apache2") or "", "-f", config, "-D", "FOREGROUND"]
 
     def reload(self) -> None:
         self.touch()
 
-    def _config(self) -> str:
-        loaded = ("mpm_event", "authz_core", "wsgi")
+    def _config(self, site: str) -> str:
+        """Return the configuration of the documentation, and what it takes for granted."""
         entry = pwd.getpwnam("nobody") if os.geteuid() == 0 else pwd.getpwuid(os.geteuid())
         user, group = f"#{entry.pw_uid}", f"#{entry.pw_gid}"
-        owner = f"user={user} group={group}"
-        path = f"{ROOT}:{sysconfig.get_path('purelib')}"
+        packages = sysconfig.get_path("purelib")
+        for there, here in (
+            # Debian's own Python finds our packages without the home of another.
+            ("python-home=/srv/myapp/.venv ", f"user={user} group={group} "),
+            ("python-path=/srv/myapp", f"python-path={ROOT}:{packages}"),
+            ("/srv/myapp/app.wsgi", str(self.watched)),
+        ):
+            assert there in site
+            site = site.replace(there, here)
+        loaded = ("mpm_event", "authz_core", "wsgi")
         return "\n".join(
             [
                 *(f"LoadModule {one}_module {self.modules}/mod_{one}.so" for one in loaded),
@@ -386,14 +396,8 @@ class ModWSGI(Server):
                 f"User {user}",
                 f"Group {group}",
                 f"WSGISocketPrefix {self.folder}/wsgi",
-                f"WSGIDaemonProcess site processes=1 threads=4 {owner} python-path={path}",
-                "WSGIProcessGroup site",
-                "WSGIApplicationGroup %{GLOBAL}",
-                "WSGIPassAuthorization On",
-                "WSGIChunkedRequest On",
-                f'WSGIScriptAlias / "{self.watched}"',
                 "<Directory />\nRequire all granted\n</Directory>",
-                "",
+                site,
             ]
         )
 

@@ -299,13 +299,14 @@ def test_nothing_is_exposed_if_nothing_is_named(wrapped: Any) -> None:
     assert "Access-Control-Expose-Headers" not in answer.headers
 
 
-def test_cors_headers_of_a_mounted_app_are_not_doubled() -> None:
+@pytest.mark.parametrize("own", [APPS_OWN, [*NUMBERS, ("access-control-expose-headers", "X-A")]])
+def test_cors_headers_of_a_wrapped_app_are_not_doubled(own: list[tuple[str, str]]) -> None:
     def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        start_response("200 OK", APPS_OWN)
-        return [b""]
+        start_response("200 OK", own)
+        return [b"the app"]
 
     site = TestApp(validator(CORS([APP]).wrap(validator(app))))
-    assert site.get("/", headers=NAMED).headerlist == APPS_OWN
+    assert site.get("/", headers=NAMED).headerlist == own
     assert site.options("/", headers=preflight(), status=204).headers[OPEN] == APP
 
 

@@ -137,7 +137,7 @@ class TestReadiness:
         )
         app = TestApp(JWTMiddleware(show_identity, verifier=verifier, health=health))
         parts = app.get("/health", status=503).json
-        assert (parts["slow"], parts["other"]) == ("ok", "unavailable")
+        assert (parts["slow"], parts["other"]) == ("ok", "not checked")
         assert not asked
 
     def test_is_of_each_process(self, probed: Probed, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -233,7 +233,7 @@ def test_a_full_disk_costs_the_counts_and_not_the_service(
     monkeypatch.setattr(os, "pwrite", lambda file, octets, at: write(file, octets[:100], at))
     counts = Counts([Series("requests", (), "counter")] * 50, tmp_path)
     counts.add(counts.series[0])
-    assert "cannot be written: No space left on device: free some space" in caplog.text
+    assert "cannot be written (No space left on device): free some space" in caplog.text
     monkeypatch.undo()
     again = Counts(counts.series, tmp_path)
     assert again.read_all()[again.series[0]] == 0

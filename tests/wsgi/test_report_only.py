@@ -152,4 +152,4 @@ class TestFactory:
         for _ in range(2):
             app.get("/", headers=bearer(), status=503)
         [event, _] = [one for one in heard if one.name is Name.REQUEST_UNAVAILABLE]
-        assert 'write "module:create_app()"' in str(event.fields["detail"])
+        assert "module:create_app()" in str(event.fields["detail"])

@@ -121,9 +121,11 @@ class Revocations(RevocationSource):
         return self._live.covers(claims)
 
     def token_clock(self, host_clock: Clock) -> Clock:
-        """Return what tells the time without waiting for the store, once it has been asked."""
+        """Return what tells the time of the store, as far as :meth:`current` has asked it."""
         store = self.store
-        return store.store_clock.latest if isinstance(store, TimedStore) else host_clock
+        if isinstance(store, TimedStore):
+            return store.store_clock.following(self.current)
+        return host_clock
 
     def current(self) -> object:
         """
@@ -295,9 +297,13 @@ class Revocations(RevocationSource):
 
 
 def _record(store: SessionStore, revocation: Revocation) -> None:
-    kind, key, revoked_at, _ = revocation
+    kind, key, revoked_at, expires_at = revocation
     issuer, _, name = key.partition("\n")
-    if kind == "session":  # it may be there again, and refreshed
+    # Its sessions may be there again.
+    if kind == "subject":
+        store.end_all(issuer, name, now=revoked_at, expires_at=expires_at)
+        return
+    if kind == "session":
         store.end(name, issuer=issuer, now=revoked_at)
     store.revoke(revocation)
 

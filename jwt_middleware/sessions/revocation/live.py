@@ -46,16 +46,17 @@ class LiveRevocations:
         Raises:
             UnavailableError: One is of a kind that only a newer version knows.
         """
-        ends, unknown = [], ""
+        hashes, minutes, unknown = [], [], ""
         for kind, key, revoked_at, expires_at in revocations:
             if kind == "subject":
                 known_at, known_until = self._subjects.get(key, (0, 0))
                 self._subjects[key] = max(revoked_at, known_at), max(expires_at, known_until)
             elif kind in _NAMED:
-                ends.append((hash(f"{kind}:{key}"), expires_at // _MINUTE_SECONDS))
+                hashes.append(hash(f"{kind}:{key}"))
+                minutes.append(expires_at // _MINUTE_SECONDS)
             else:
                 unknown = kind
-        self._names.update(ends)
+        self._names.update(zip(hashes, minutes, strict=True))
         if unknown:
             raise UnavailableError(
                 f"there are revocations of the kind {unknown[:20]!a}, which this version does not"

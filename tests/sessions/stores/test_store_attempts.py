@@ -198,3 +198,12 @@ def test_attempts_do_not_mingle_with_sessions(store: SessionStore) -> None:
     succeed(store, KNOWN)
     store.clear_attempts("acct")
     assert store.find("acct") == a_session("acct")
+
+
+@pytest.mark.parametrize(("ahead", "wait"), [(0.0, 1.0), (60.0, 1.0), (61.0, 100.0)])
+def test_a_check_that_ends_in_the_future_is_one_for_a_minute(
+    store: SessionStore, ahead: float, wait: float
+) -> None:
+    attempt = an_attempt(account=Drip(1, 100.0))
+    store.reserve(attempt, now=NOW + ahead)
+    assert store.reserve(attempt, now=NOW).wait_seconds == pytest.approx(wait)

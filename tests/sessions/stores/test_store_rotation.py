@@ -154,3 +154,14 @@ def test_without_grace_a_clock_that_is_behind_makes_none(store: SessionStore) ->
     store.rotate(a_rotation(now=NOW + 5, grace_seconds=0))
     again = a_rotation(now=NOW + 4, grace_seconds=0)
     assert store.rotate(again) == (Outcome.REPLAYED, b"", "")
+
+
+@pytest.mark.parametrize(
+    ("ahead", "outcome"), [(0.25, Outcome.REPEATED), (60, Outcome.REPEATED), (61, Outcome.REPLAYED)]
+)
+def test_a_use_that_lies_in_the_future_is_in_the_grace_for_a_minute(
+    store: SessionStore, ahead: float, outcome: Outcome
+) -> None:
+    store.add(a_session())
+    store.rotate(a_rotation(now=NOW + ahead))
+    assert store.rotate(a_rotation(now=NOW)).outcome is outcome

@@ -6,7 +6,6 @@ import json
 import math
 import re
 import secrets
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import islice
@@ -18,7 +17,7 @@ from ....core.trust import MAX_LEEWAY_SECONDS
 from ....errors import ConfigurationError, UnavailableError
 from ....sql.versions import FIRST, SchemaVersion, reading
 from ...attempts import CHECKED_WITHIN_SECONDS, Attempt, Reservation
-from ...clock import StoreClock
+from ...clock import MAX_SKEW_SECONDS, StoreClock
 from ...session import Session, stored_payload
 from ...store import (
     DEFAULT_MAX_PER_SUBJECT,
@@ -44,14 +43,11 @@ _TEXTS: Final = ("subject", "auth", "scope", "ac_type")
 _TIMES: Final = ("created_at", "used_at", "expires_at", "ends_at", "tokens_until")
 _MAX_LIFETIME_SECONDS: Final = 10**10  # some 300 years; a server counts milliseconds in 63 bits
 
-
-MAX_SKEW_SECONDS: Final = 2
-
 VERSION: Final = SchemaVersion("sessions", 2, oldest=FIRST, package="0.1.0")
 
 
-def _read_configuration(client: Redis) -> tuple[str | None, str | None, str | None, float]:
-    """Return eviction, snapshots, log and clock; ``None`` for what the server does not tell."""
+def _read_configuration(client: Redis) -> tuple[str | None, str | None, str | None]:
+    """Return eviction, snapshots and log; ``None`` for what the server does not tell."""
 
     def setting(name: str) -> str | None:
         try:
@@ -60,11 +56,7 @@ def _read_configuration(client: Redis) -> tuple[str | None, str | None, str | No
             return None
         return found.get(name)
 
-    seconds, microseconds = client.time()
-    return (
-        setting("maxmemory-policy"), setting("save"), setting("appendonly"),
-        seconds + microseconds / 1e6,
-    )  # fmt: skip
+    return setting("maxmemory-policy"), setting("save"), setting("appendonly")
 
 
 class RedisSessions:
@@ -112,7 +104,7 @@ class RedisSessions:
         Raises:
             UnavailableError: The store is unavailable.
         """
-        policy, saves, appends, _ = self._server.ask(_read_configuration)
+        policy, saves, appends = self._server.ask(_read_configuration)
         if policy not in {None, "noeviction"}:
             yield f"maxmemory-policy is {policy}: the server may drop sessions: set noeviction"
         if saves == "" and appends == "no":
@@ -126,9 +118,7 @@ class RedisSessions:
             UnavailableError: The store is unavailable.
         """
         yield from self.losses()
-        began = time.time()
-        *_, seconds = self._server.ask(_read_configuration)
-        off = seconds - (began + time.time()) / 2
+        off = -self.seconds_ahead()
         if abs(off) > MAX_SKEW_SECONDS:
             yield f"the server's clock is {off:+.0f} s from this host's: set both by NTP"
 

@@ -6,6 +6,7 @@ import secrets
 import sqlite3
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 from ....errors import UnavailableError
@@ -15,9 +16,11 @@ from ....sql.statement import Connection, Statement
 from ...store import POSITIONS, UNTAGGED, Changes, Cursor, Revocation, place
 from .tables import escape, fill, name_hash, unescape
 
-_PAGE_SIZE: Final = 25_000  # what can be read in a fraction of the time that an operation has
+_PAGE_SIZE: Final = 10_000  # what can be read in a fraction of the time that an operation has
 _ABSENT_SECONDS: Final = 10.0  # a file that was moved away may come back until then
 
+# Of a million rows, a second less than the constructor takes.
+_revocation: Final = partial(tuple.__new__, Revocation)
 _NO_TABLE: Final = "42P01"  # undefined_table
 
 # A standby may be behind its primary by any time: it cannot say what is all.
@@ -140,7 +143,7 @@ class Follower:
         if complete:
             number = max(number, latest.number)
         found = [
-            Revocation(kind, unescape(name), revoked_at, expires_at)
+            _revocation((kind, unescape(name), revoked_at, expires_at))
             for kind, name, revoked_at, expires_at, _ in rows
         ]
         return Changes(found, latest._replace(number=number), complete, lost)

@@ -196,6 +196,11 @@ class SQLSessions:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self._database)!r})"
 
+    @property
+    def is_missing(self) -> bool:
+        """Whether it is a file that is not there."""
+        return self._database.is_missing
+
     def create_schema(self) -> None:
         """Create what is missing; safe while other processes do the same."""
         self._database.create()

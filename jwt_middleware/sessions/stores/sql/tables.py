@@ -176,4 +176,10 @@ def escape(text: str) -> str:
 
 def unescape(text: str) -> str:
     """Undo :func:`escape`."""
-    return text.encode("ascii").decode("unicode_escape") if "\\" in text else text
+    if "\\" not in text:
+        return text
+    # As nearly all are: an issuer and a name, with a line break between them.
+    issuer, _, name = text.partition("\\n")
+    if "\\" not in issuer and "\\" not in name:
+        return f"{issuer}\n{name}"
+    return text.encode("ascii").decode("unicode_escape")
