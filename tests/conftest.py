@@ -23,7 +23,7 @@ from .faults.stores import running
 pytest_plugins = ["jwt_middleware.testing.plugin"]
 
 SECRET = "a secret of thirty-two bytes or more"
-START_SECONDS = 60
+START_SECONDS = 300  # what an app imports may be large, and the machine busy
 STOP_SECONDS = 30
 
 CONFIG = """\

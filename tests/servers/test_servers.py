@@ -14,7 +14,7 @@ import socket
 import sqlite3
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import dataclass
@@ -32,7 +32,8 @@ from .servers import AUDIENCE, ISSUER, PASSWORD, SECRET, SERVERS, Server, runnin
 from .wire import SECONDS, Answer, Connection, chunked, request
 
 TOKENS = TokenIssuer(keys=KeySet([Key.from_secret(SECRET)]), issuer=ISSUER, audience=AUDIENCE)
-BY_DEFAULT: Final = frozenset({"wsgiref", "Werkzeug", "waitress", "cheroot"})
+BY_DEFAULT: Final = frozenset({"waitress", "cheroot"})
+SLOW: Final = frozenset({"wsgiref", "Werkzeug"})
 JSON: Final = {"Content-Type": "application/json"}
 CHUNKED: Final = {"Transfer-Encoding": "chunked"}
 INNER: Final = b"GET /public?inner HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -40,12 +41,15 @@ INNER: Final = b"GET /public?inner HTTP/1.1\r\nHost: localhost\r\n\r\n"
 Note = Callable[[str], None]
 
 
+def _marks(name: str) -> Sequence[pytest.MarkDecorator]:
+    if name in BY_DEFAULT:
+        return []
+    return [pytest.mark.slow if name in SLOW else pytest.mark.full]
+
+
 @pytest.fixture(
     scope="module",
-    params=[
-        pytest.param(one, marks=() if name in BY_DEFAULT else pytest.mark.full)
-        for name, one in SERVERS.items()
-    ],
+    params=[pytest.param(one, marks=_marks(name)) for name, one in SERVERS.items()],
     ids=list(SERVERS),
 )
 def server(request: pytest.FixtureRequest) -> Iterator[Server]:
