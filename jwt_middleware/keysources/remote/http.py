@@ -84,11 +84,10 @@ def fetch(
     headers = (
         _HEADERS if bearer_token is None else _HEADERS | {"Authorization": f"Bearer {bearer_token}"}
     )
-    context = _tls_context(ca_file)
     for _ in range(MAX_REDIRECTS + 1):
         with _failures(key_url, deadline, deadline_seconds), ExitStack() as stack:
             sock = _connect(key_url, deadline, stack)
-            response = _request(key_url, sock, context, headers, stack)
+            response = _request(key_url, sock, _tls_context(ca_file), headers, stack)
             if response.status not in _REDIRECTS:
                 return _read(response, key_url, max_bytes)
             key_url = _redirected(response, key_url, allow_http=allow_http)

@@ -372,7 +372,9 @@ def test_says_that_a_server_does_not_speak_tls(server: KeyServer) -> None:
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no certificate"])
-def test_refuses_a_ca_file_without_certificates(tmp_path: Path, content: bytes | None) -> None:
+def test_refuses_a_ca_file_without_certificates(
+    tmp_path: Path, content: bytes | None, server: KeyServer
+) -> None:
     file = tmp_path / "ca.pem"
     if content is not None:
         file.write_bytes(content)
@@ -380,7 +382,7 @@ def test_refuses_a_ca_file_without_certificates(tmp_path: Path, content: bytes |
         check_ca_file(file)
     # Replaced while it runs, it is an outage, whose log line names it.
     with pytest.raises(FetchError, match=r"ca_file .*ca\.pem' is not a readable PEM file"):
-        fetch("https://127.0.0.1:1/", ca_file=file)
+        fetch(server.url(), ca_file=file)
 
 
 def test_gives_up_a_resolver_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
