@@ -24,7 +24,7 @@ pytest_plugins = ["jwt_middleware.testing.plugin"]
 
 SECRET = "a secret of thirty-two bytes or more"
 START_SECONDS = 300  # what an app imports may be large, and the machine busy
-STOP_SECONDS = 30
+STOP_SECONDS = 60  # gunicorn itself kills workers that need longer than 30
 
 CONFIG = """\
 issuer = "https://auth.example.com"

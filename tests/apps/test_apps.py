@@ -202,7 +202,9 @@ def test_httpbin(
 
 
 def test_mlflow(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    mlflow = pytest.importorskip("mlflow", reason="needs mlflow: 60 packages")
+    mlflow = pytest.importorskip(
+        "mlflow", reason="needs mlflow, which is 850 MB with all it depends on"
+    )
     with serve("mlflow") as app:
         monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", app.token("mlflow"))
         found = app.run_python("mlflow")["found"]
