@@ -4,7 +4,8 @@ The error tree: the only exceptions that this package raises on purpose.
 JWTMiddlewareError                      each can be copied and pickled
 ├─ ConfigurationError(ValueError)       at construction only; names the setting and the fix
 ├─ UnavailableError                     revocation, keys or accounts are unavailable
-│  └─ PoolExhaustedError, DuplicateRowError         of databases; caught within the package
+│  └─ PoolExhaustedError, DuplicateRowError, EmptiedError, ClockSetError
+│                                       of stores; caught within the package
 ├─ FetchError .status                   a document could not be fetched; only logged
 ├─ AccountExistsError, UnknownAccountError          only operators see these four
 ├─ InvalidAccountError(ValueError)      a name, scope or auth that no account can have
@@ -97,6 +98,22 @@ class DuplicateRowError(UnavailableError):
     code = "duplicate_row"
     sentence = "The entry exists already."
     sentence_zh = "记录已存在"
+
+
+class EmptiedError(UnavailableError):
+    """The tables are there, and what they always hold is not."""
+
+    code = "store_emptied"
+    sentence = "The store has been emptied. Try again later."
+    sentence_zh = "存储已被清空，请稍后再试"
+
+
+class ClockSetError(UnavailableError):
+    """The clock of a store was set, and which time is right will show in some seconds."""
+
+    code = "clock_set"
+    sentence = "The clock of the store was set. Try again later."
+    sentence_zh = "存储的时钟被改动，请稍后再试"
 
 
 class FetchError(JWTMiddlewareError):

@@ -319,8 +319,7 @@ def clean(value: object) -> str | float:
         return value
     text = str(value)
     cut = text[:MAX_FIELD_CHARS]
-    is_plain = cut.isascii() and cut.isprintable() and '"' not in cut and "\\" not in cut
-    shown = cut if is_plain else _escaped(cut)
+    shown = cut if cut.isascii() and cut.isprintable() else _escaped(cut)
     return shown + "…" if len(text) > MAX_FIELD_CHARS else shown
 
 
@@ -338,9 +337,11 @@ def _log(event: Event) -> None:
 
 
 def quoted(value: str | float) -> str:
-    """Return what :func:`clean` has escaped as one word of a line."""
+    """Return what :func:`clean` has escaped as one word, of which no second can be made."""
     text = str(value)
-    return f'"{text}"' if " " in text or "=" in text or '"' in text else text
+    if " " not in text and "=" not in text and '"' not in text:
+        return text
+    return '"{}"'.format(text.replace("\\", "\\\\").replace('"', '\\"'))
 
 
 class LineFormatter(logging.Formatter):

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final, NamedTuple, Protocol, runtime_checkable
 
-from ..errors import UnavailableError
+from ..errors import ClockSetError, UnavailableError
 from ..events import Name, emit
 
 logger: logging.Logger = logging.getLogger(__name__)
@@ -33,11 +33,8 @@ _MAX_ERROR_SECONDS: Final = 0.5
 _GOOD_ERROR_SECONDS: Final = 0.05  # more, and it has waited for a connection or a pause
 _JUMP_SECONDS: Final = 60.0
 _JUMP_LASTS_SECONDS: Final = 10.0
+_MAX_DRIFT: Final = 0.0005  # as fast as the kernel lets NTP correct a clock (adjtimex)
 _SETTLED_SECONDS: Final = 60.0
-
-
-class ClockSetError(UnavailableError):
-    """The clock of a store was set, and which time is right will show in some seconds."""
 
 
 class _Sample(NamedTuple):
@@ -160,7 +157,8 @@ class StoreClock:
         return sample
 
     def _check_jump(self, last: _Sample, sample: _Sample) -> None:
-        if abs(sample.offset - last.offset) <= _JUMP_SECONDS:
+        drift = _MAX_DRIFT * (sample.taken_at - last.taken_at)
+        if abs(sample.offset - last.offset) <= _JUMP_SECONDS + drift:
             self._jumped = None
             return
         since = self._jumped

@@ -185,7 +185,7 @@ class Sessions:
             InvalidScopeError: *scope* is malformed, or more than the session may have.
             UnavailableError: The store or *recheck* is unavailable, or no token can be signed.
         """
-        now, token = self._clock(), self._parse(text)
+        token, now = self._parse(text), self._clock()
         session = self.store.find(token.sid)
         if session is None or now >= session.expires_at:
             raise InvalidGrantError("the session is not known, or has ended")

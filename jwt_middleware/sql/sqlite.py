@@ -220,6 +220,7 @@ class FileConnection(sqlite3.Connection):
             except sqlite3.OperationalError as error:
                 if primary_code(error) != sqlite3.SQLITE_BUSY or time.monotonic() >= self.deadline:
                     raise
+                time.sleep(0.001)  # under gevent other requests go on
 
     def __del__(self) -> None:
         # Python closes it as well, but from 3.13 on warns of that: a store that is dropped is done.

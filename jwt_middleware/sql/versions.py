@@ -26,9 +26,11 @@ VERSIONS: Final = Table(
     ],
 )
 
-_HAS_VERSIONS: Final = Statement(
-    "SELECT 1 FROM {sqlite_master|pg_class} WHERE {name = |oid = to_regclass(}'jwt_schema'{|)}"
-)
+# A worker's user that was not granted to read them, as versions before had none, goes on.
+_HAS_VERSIONS: Final = Statement("""
+    SELECT 1 FROM {sqlite_master WHERE name = 'jwt_schema'|
+        pg_class WHERE oid = to_regclass('jwt_schema') AND has_table_privilege(oid, 'SELECT')}
+""")
 _READ: Final = Statement("SELECT version, oldest, package FROM jwt_schema WHERE part = :part")
 # Never back: what a newer version has written stands.
 _WRITE: Final = Statement("""

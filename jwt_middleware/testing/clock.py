@@ -83,12 +83,11 @@ def frozen(app: object, clock: FrozenClock | None = None) -> Iterator[FrozenCloc
 
 
 def _tells_time(part: Any) -> bool:
-    if isinstance(part, StoreClock):  # which tells it to others, by the host's
+    if isinstance(part, StoreClock):  # it compares the host's with the store's
         return False
     clock: Callable[[], float] | None = getattr(part, "_clock", None)
-    if clock is time.time or isinstance(clock, FrozenClock | StoreClock):
-        return True
-    return getattr(clock, "__module__", "") == StoreClock.__module__  # what one of its methods made
+    is_of_store = getattr(clock, "__module__", None) == StoreClock.__module__
+    return clock is time.time or isinstance(clock, FrozenClock) or is_of_store
 
 
 def _parts(whole: object) -> Iterator[Any]:

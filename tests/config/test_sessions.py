@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import redis
 from webtest import TestApp
 
 from jwt_middleware import JWTMiddleware, JWTPayload, LoginThrottle, Sessions, TokenEndpoint, wrap
@@ -15,6 +17,8 @@ from jwt_middleware.endpoint.limits import LoginLimits
 from jwt_middleware.errors import ConfigurationError
 from jwt_middleware.sessions import MemorySessions, Revocations
 from jwt_middleware.sessions.attempts import Drip
+from jwt_middleware.sessions.store import Revocation
+from jwt_middleware.sessions.stores.sql.store import SQLSessions
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -330,6 +334,41 @@ class TestStart:
         monkeypatch.chdir(folder / "elsewhere")
         prepare(config)
         assert (folder / "sessions.db").is_file()
+
+    def test_reads_what_is_revoked_before_the_first_request(
+        self, protect: Protect, folder: Path, write: Write
+    ) -> None:
+        config = write(ENDPOINT + SQLITE)
+        with closing(SQLSessions(f"sqlite:///{folder / 'sessions.db'}")) as store:
+            store.revoke(Revocation("token", "https://auth.example.com\nj", 0, 2**31))
+        sessions = endpoint_of(protect(config)).sessions
+        assert sessions is not None
+        assert len(sessions.revocations) == 1
+        # And has no connection that a fork would inherit.
+        assert [one for one in Path("/proc/self/fd").iterdir() if _leads_to(one, folder)] == []
+
+    def test_reports_a_server_that_forgets(
+        self,
+        protect: Protect,
+        write: Write,
+        redis_url: str,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        with redis.Redis.from_url(redis_url) as client:
+            client.config_set("maxmemory-policy", "allkeys-lru")
+            try:
+                protect(write(LDAP + f'[endpoint]\n[sessions]\nurl = "{redis_url}"\n'))
+            finally:
+                client.config_set("maxmemory-policy", "noeviction")
+        said = [one.message for one in caplog.records if one.levelno == logging.ERROR]
+        assert any(one.startswith("store.unsafe") and "set noeviction" in one for one in said)
+
+
+def _leads_to(descriptor: Path, folder: Path) -> bool:
+    try:
+        return str(folder) in str(descriptor.readlink())
+    except OSError:  # the one of the listing
+        return False
 
 
 MISTAKES = [

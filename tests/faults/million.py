@@ -21,6 +21,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -69,7 +70,7 @@ def fill(url: str, count: int) -> None:
 
 def _fill_redis(url: str, names: Iterator[tuple[int, str, int]], now: int) -> None:
     with redis.Redis.from_url(url) as client:
-        while batch := [one for one, _ in zip(names, range(_AT_ONCE), strict=False)]:
+        while batch := [*islice(names, _AT_ONCE)]:
             log: dict[Any, float] = {f"{now}:{until}:session:{key}": n for n, key, until in batch}
             ends: dict[Any, float] = {n: until for n, _, until in batch}
             numbers = {f"session:{key}": n for n, key, _ in batch}
@@ -151,7 +152,9 @@ def reload(store: Store, folder: Path, *, preload: bool) -> Reload:
     settings = f"preload_app = {preload}\n"
     with site(folder, store.url, settings=settings) as server:
         client = Client(server.address)
-        token = client.log_in().token()
+        while (answer := client.log_in()).status != 200:  # it has to read all before
+            time.sleep(0.1)
+        token = answer.token()
         assert client.ask(token).status == 200
         old = {*server.workers()}
 

@@ -147,7 +147,6 @@ def test_what_one_server_revokes_another_one_refuses_in_time(store: Store) -> No
 def test_the_stores_clock_decides_whatever_those_of_hosts_say(store: Store) -> None:
     found = compare(store.url)
     assert [skew for skew in SKEWS if found[skew].wrong] == [], found
-    assert sum(skewed.unavailable for skewed in found.values()) == 0
 
 
 @over(["redis"])

@@ -84,10 +84,12 @@ class Upgrade:
 
     Attributes:
         requests: All, by phase.
+        unavailable: Those that were answered 503, as a loaded machine does now and then.
         wrong: Those that were not answered as they should be, by what was asked.
     """
 
     requests: Counter[str] = field(default_factory=Counter)
+    unavailable: int = 0
     wrong: Counter[tuple[str, str, int]] = field(default_factory=Counter)
     phase: str = "old"
     servers: list[Client] = field(default_factory=list)
@@ -95,12 +97,15 @@ class Upgrade:
     def __str__(self) -> str:
         """Return the line of a report."""
         requests = ", ".join(f"{count} {phase}" for phase, count in self.requests.items())
-        return f"{requests}; wrong: {dict(self.wrong) or 'none'}"
+        wrong = dict(self.wrong) or "none"
+        return f"{requests}; wrong: {wrong}; {self.unavailable} answered 503"
 
     def expect(self, what: str, status: int, answer: Answer) -> Answer:
         """Count an answer."""
         self.requests[self.phase] += 1
-        if answer.status != status:
+        if answer.status == 503:
+            self.unavailable += 1
+        elif answer.status != status:
             self.wrong[self.phase, what, answer.status] += 1
         return answer
 

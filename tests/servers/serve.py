@@ -8,8 +8,6 @@ from socketserver import ThreadingMixIn
 from typing import TYPE_CHECKING
 from wsgiref.simple_server import WSGIServer, make_server
 
-from .app import application
-
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
@@ -69,5 +67,15 @@ SERVERS: dict[str, Callable[[WSGIApplication, int], None]] = {
 }
 
 
+def main(name: str, port: int) -> None:
+    if name == "gevent":
+        from gevent.monkey import patch_all
+
+        patch_all()
+    from .app import application
+
+    SERVERS[name](application, port)
+
+
 if __name__ == "__main__":
-    SERVERS[sys.argv[1]](application, int(sys.argv[2]))
+    main(sys.argv[1], int(sys.argv[2]))

@@ -86,6 +86,7 @@ class Server:
             does not.
         reads_chunks: The app can read a chunked body; else it finds none.
         notices_clients_that_leave: An answer is closed when its client has left.
+        concurrent: It answers other requests while one waits.
         loses_requests: Some may lose their connection while it reloads.
         file_wrapper: There is a ``wsgi.file_wrapper``.
         port: Of 127.0.0.1, once it is started.
@@ -98,6 +99,7 @@ class Server:
     waits_for_bodies: ClassVar[frozenset[str]] = frozenset()
     reads_chunks: ClassVar[bool] = True
     notices_clients_that_leave: ClassVar[bool] = True
+    concurrent: ClassVar[bool] = True
     loses_requests: ClassVar[bool] = False
     file_wrapper: ClassVar[bool] = True
 
@@ -241,6 +243,7 @@ class Tornado(Wsgiref):
 class Gunicorn(Server):
     name = "gunicorn sync"
     needs: ClassVar[tuple[str, ...]] = ("gunicorn",)
+    concurrent = False
     settings: ClassVar[str] = ""
 
     def command(self) -> Sequence[str | Path]:
@@ -255,11 +258,13 @@ class Gunicorn(Server):
 
 class GunicornThreads(Gunicorn):
     name = "gunicorn gthread"
+    concurrent = True
     settings = "worker_class = 'gthread'\nthreads = 4\n"
 
 
 class GunicornGevent(Gunicorn):
     name = "gunicorn gevent"
+    concurrent = True
     needs = ("gunicorn", "gevent")
     install = "gevent"
     settings = "worker_class = 'gevent'\n"
@@ -267,6 +272,7 @@ class GunicornGevent(Gunicorn):
 
 class GunicornPreload(Gunicorn):
     name = "gunicorn preload"
+    concurrent = True
     settings = "worker_class = 'gthread'\nthreads = 4\nworkers = 2\npreload_app = True\n"
 
 

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import socket
+import sqlite3
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import dataclass
@@ -25,13 +27,13 @@ import pytest
 
 from jwt_middleware import JWTPayload, Key, KeySet, TokenIssuer
 
-from .__main__ import BEGIN, END, PAGE
 from .app import FILE, STREAMED
 from .servers import AUDIENCE, ISSUER, PASSWORD, SECRET, SERVERS, Server, running
 from .wire import SECONDS, Answer, Connection, chunked, request
 
 TOKENS = TokenIssuer(keys=KeySet([Key.from_secret(SECRET)]), issuer=ISSUER, audience=AUDIENCE)
-BY_DEFAULT: Final = frozenset({"wsgiref", "Werkzeug", "waitress", "cheroot"})
+BY_DEFAULT: Final = frozenset({"waitress", "cheroot"})
+SLOW: Final = frozenset({"wsgiref", "Werkzeug"})
 JSON: Final = {"Content-Type": "application/json"}
 CHUNKED: Final = {"Transfer-Encoding": "chunked"}
 INNER: Final = b"GET /public?inner HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -39,12 +41,15 @@ INNER: Final = b"GET /public?inner HTTP/1.1\r\nHost: localhost\r\n\r\n"
 Note = Callable[[str], None]
 
 
+def _marks(name: str) -> Sequence[pytest.MarkDecorator]:
+    if name in BY_DEFAULT:
+        return []
+    return [pytest.mark.slow if name in SLOW else pytest.mark.full]
+
+
 @pytest.fixture(
     scope="module",
-    params=[
-        pytest.param(one, marks=() if name in BY_DEFAULT else pytest.mark.full)
-        for name, one in SERVERS.items()
-    ],
+    params=[pytest.param(one, marks=_marks(name)) for name, one in SERVERS.items()],
     ids=list(SERVERS),
 )
 def server(request: pytest.FixtureRequest) -> Iterator[Server]:
@@ -395,6 +400,24 @@ def test_websocket(server: Server) -> None:
     assert ask(server, request(headers=upgrade | bearer())).json["REMOTE_USER"] == "42"
 
 
+def test_locked_database(server: Server, note: Note) -> None:
+    """Requests are answered while a login waits for a file that another process has locked."""
+    if not server.concurrent:
+        pytest.skip("waits")
+    assert ask(server, request("POST", "/token", JSON, login())).status == 200  # its first use
+    assert ask(server, request(headers=bearer())).status == 200
+    database = sqlite3.connect(server.folder / "sessions.db", isolation_level=None)
+    with closing(database), Connection(server.port) as waiting:
+        database.execute("BEGIN IMMEDIATE")
+        waiting.send(request("POST", "/token", JSON, login()))
+        for _ in range(20):
+            assert ask(server, request(headers=bearer())).status == 200
+        assert select.select([waiting.socket], [], [], 0)[0] == []
+        database.execute("ROLLBACK")
+        assert waiting.answer("POST").status == 200
+    note("goes on")
+
+
 def test_reload_under_load(server: Server, note: Note) -> None:
     """None without a token is let through while it loads the app again, and none fails."""
     if not server.reloads():
@@ -432,9 +455,3 @@ def _pids(server: Server) -> set[int]:
         with suppress(ConnectionError, HTTPException):
             pids.add(ask(server, request(headers=bearer())).json["pid"])
     return pids
-
-
-def test_the_page_names_every_server() -> None:
-    rows = PAGE.read_text("utf-8").partition(BEGIN)[2].partition(END)[0].splitlines()[2:]
-    assert [row.split(" | ")[0].removeprefix("| ") for row in rows] == list(SERVERS)
-    assert not any("fails" in row or "not run" in row for row in rows)

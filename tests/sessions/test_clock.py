@@ -92,6 +92,13 @@ def test_a_store_clock_that_is_corrected_is_followed(machines: Machines) -> None
     assert machines.clock() == machines.store
 
 
+def test_a_clock_that_drifts_while_no_one_asks_is_followed(machines: Machines) -> None:
+    machines.clock()
+    machines.pass_time(30 * DAY)
+    machines.store += 15 * 60
+    assert machines.clock() == machines.store
+
+
 @pytest.mark.parametrize("jump", [61, -61, DAY, -DAY])
 def test_a_jump_of_the_stores_clock_is_followed_once_it_has_lasted(
     machines: Machines, jump: float

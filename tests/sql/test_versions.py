@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from jwt_middleware.accounts.sql import SQLAccounts
@@ -80,6 +81,23 @@ def test_what_is_too_new_is_refused_with_the_fix(path: Path, package: str) -> No
     ):
         with pytest.raises(UnavailableError, match=fix):
             use()
+
+
+def test_a_user_who_was_not_granted_to_read_versions_goes_on(postgresql_url: str) -> None:
+    owner = SQLAccounts(postgresql_url)
+    owner.create_schema()
+    with psycopg.connect(postgresql_url, autocommit=True) as connection:
+        connection.execute("CREATE ROLE jwt_worker LOGIN")
+        try:
+            connection.execute("GRANT SELECT ON accounts TO jwt_worker")
+            worker = SQLAccounts(postgresql_url.replace("postgres@", "jwt_worker@"))
+            assert worker.find(10**9) is None
+            assert (worker.schema_version(), owner.schema_version()) == (1, 2)
+            worker.close()
+        finally:
+            connection.execute("DROP OWNED BY jwt_worker")
+            connection.execute("DROP ROLE jwt_worker")
+    owner.close()
 
 
 def test_an_unwritten_version_may_be_used_by_all() -> None:

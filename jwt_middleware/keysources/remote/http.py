@@ -13,6 +13,7 @@ import zlib
 from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from http.client import HTTPException, HTTPResponse
 from typing import Final, NamedTuple
 from urllib.parse import unquote, urlsplit
@@ -23,6 +24,7 @@ from urllib3.exceptions import HTTPError
 from urllib3.response import BaseHTTPResponse
 
 from ...errors import ConfigurationError
+from ...lookup import look_up
 from .fetching import Fetched, FetchError, KeyURL
 
 DEADLINE_SECONDS: Final = 5.0
@@ -82,10 +84,11 @@ def fetch(
     headers = (
         _HEADERS if bearer_token is None else _HEADERS | {"Authorization": f"Bearer {bearer_token}"}
     )
+    context = _tls_context(ca_file)
     for _ in range(MAX_REDIRECTS + 1):
         with _failures(key_url, deadline, deadline_seconds), ExitStack() as stack:
             sock = _connect(key_url, deadline, stack)
-            response = _request(key_url, sock, _tls_context(ca_file), headers, stack)
+            response = _request(key_url, sock, context, headers, stack)
             if response.status not in _REDIRECTS:
                 return _read(response, key_url, max_bytes)
             key_url = _redirected(response, key_url, allow_http=allow_http)
@@ -101,14 +104,16 @@ def check_ca_file(ca_file: str | os.PathLike[str]) -> None:
     """
     try:
         _tls_context(ca_file)
-    except (OSError, ValueError) as error:
-        raise ConfigurationError(
-            f"ca_file {os.fspath(ca_file)!r} is not a readable PEM file of certificates"
-        ) from error
+    except FetchError as error:
+        raise ConfigurationError(str(error)) from error
 
 
 def _tls_context(ca_file: str | os.PathLike[str] | None) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=ca_file)
+    try:
+        context = ssl.create_default_context(cafile=ca_file)
+    except (OSError, ValueError) as error:  # it may be replaced at any time, too
+        named = "the system's" if ca_file is None else repr(os.fspath(ca_file))
+        raise FetchError(f"ca_file {named} is not a readable PEM file of certificates") from error
     context.set_alpn_protocols(["http/1.1"])
     return context
 
@@ -120,9 +125,6 @@ class Deadline:
     A socket's timeout starts anew with each byte: a server that sends one a second, in the headers
     for instance, is never late.  So the connection itself is shut down when the time is up, which
     ends whatever waits on it, in TLS too.
-
-    The resolver cannot be interrupted: a host name that does not resolve takes as long as the
-    resolver's own configuration allows.
 
     Args:
         seconds: From now.
@@ -156,9 +158,9 @@ class Deadline:
             OSError: None does, or not in time.
         """
         failure = OSError("the host has no address")
-        for family, kind, protocol, _, address in socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM
-        ):
+        resolve = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+        found = look_up((host, port), resolve, deadline=self._ends_at)
+        for family, kind, protocol, _, address in found:
             sock = socket.socket(family, kind, protocol)
             try:
                 sock.settimeout(self.remaining_seconds())

@@ -13,10 +13,10 @@ from typing import Final, NamedTuple
 
 from ...bounds import check_seconds
 from ...core.revocation import RevocationSource
-from ...errors import UnavailableError
+from ...errors import ClockSetError, UnavailableError
 from ...events import Name, emit
 from ...fork import PerProcess
-from ..clock import Clock, ClockSetError, SettledTime, TimedStore, clock_of
+from ..clock import Clock, SettledTime, TimedStore, clock_of
 from ..store import TIMEOUT_SECONDS, Changes, Cursor, Kind, Revocation, SessionStore
 from .live import LiveRevocations
 

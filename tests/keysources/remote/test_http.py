@@ -378,6 +378,25 @@ def test_refuses_a_ca_file_without_certificates(tmp_path: Path, content: bytes |
         file.write_bytes(content)
     with pytest.raises(ConfigurationError, match="ca_file"):
         check_ca_file(file)
+    # Replaced while it runs, it is an outage, whose log line names it.
+    with pytest.raises(FetchError, match=r"ca_file .*ca\.pem' is not a readable PEM file"):
+        fetch("https://127.0.0.1:1/", ca_file=file)
+
+
+def test_gives_up_a_resolver_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    answered = threading.Event()
+
+    def getaddrinfo(*_: object, **__: object) -> list[object]:
+        answered.wait(60)
+        return []
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    try:
+        with pytest.raises(FetchError, match="took longer than"):
+            fetch("https://keys.example/", deadline_seconds=SHORT_SECONDS)
+        assert not answered.is_set()
+    finally:
+        answered.set()
 
 
 def test_its_bounds_are_those_of_the_documentation() -> None:

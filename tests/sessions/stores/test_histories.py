@@ -13,7 +13,8 @@ import psycopg
 import pytest
 import redis
 
-from jwt_middleware.sessions import SessionStore
+from jwt_middleware.sessions import Revocations, SessionStore
+from jwt_middleware.sessions.store import Changes, Cursor
 from jwt_middleware.sessions.stores.sql.store import SQLSessions
 
 from ..values import NOW, a_revocation, read_all
@@ -160,6 +161,41 @@ def _empty(url: str) -> None:
     else:
         with redis.Redis.from_url(url) as client:
             client.flushall()
+
+
+def test_of_a_history_that_parted_only_what_came_later_is_read(
+    shared_store: SessionStore, empty_store_url: str
+) -> None:
+    now = [1_000.0]
+    revocations = Revocations(shared_store, monotonic=lambda: now[0])
+
+    def revoke(begin: int, end: int) -> None:
+        for number in range(begin, end):
+            shared_store.revoke(a_revocation(f"{number}", expires_at=2**31))
+            now[0] += 1
+            revocations.current()
+
+    revoke(0, 31)
+    restore = copy_of(empty_store_url)
+    revoke(31, 40)
+    restore()
+    for number in range(20):
+        shared_store.revoke(a_revocation(f"new{number}", expires_at=2**31))
+    read: list[str] = []
+    changes = shared_store.changes
+
+    def counted(since: Cursor | None, *, limit: int) -> Changes:
+        found = changes(since, limit=limit)
+        if limit > 1:
+            read.extend(one.key for one in found.revocations)
+        return found
+
+    shared_store.changes = counted  # type: ignore[method-assign]
+    now[0] += 1
+    revocations.current()
+    assert len(revocations) == 60
+    assert read[-20:] == [f"new{number}" for number in range(20)]
+    assert len(read) <= 31 + 20 + 20 + 2  # and what the first answer began with
 
 
 class TestSQL:

@@ -338,10 +338,12 @@ return {id, number, tag, tag_of(since_head) or untagged, entries, last}
 
 CLOCK: Final = Script("""
 local version, oldest, package = unpack(ARGV)
-local stored = redis.call('HMGET', HEAD, 'schema', 'oldest', 'package')
+local function read() return redis.call('HMGET', HEAD, 'schema', 'oldest', 'package') end
+local stored = read()
 if tonumber(stored[1] or '1') < tonumber(version) then
     -- Where nothing can be written at the moment, the next one does it.
     redis.pcall('HSET', HEAD, 'schema', version, 'oldest', oldest, 'package', package)
+    stored = read()
 end
 local clock = redis.call('TIME')
 return {clock[1], clock[2], stored[1] or '1', stored[2] or '1', stored[3] or ''}
@@ -427,5 +429,5 @@ if succeeded == '1' and leaf ~= '' then
 end
 """)
 
-READING: Final = frozenset({FIND, CHANGES, END})
+READING: Final = frozenset({FIND, CHANGES, END, CLOCK})
 """Those that may succeed on a server that takes no writes: an unknown session is not ended."""

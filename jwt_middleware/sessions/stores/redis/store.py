@@ -127,7 +127,7 @@ class RedisSessions:
         return self.store_clock.seconds_ahead()
 
     def schema_version(self) -> int:
-        """Return the version of what is stored, once the first use has written it."""
+        """Return the version of what is stored."""
         return self._ask_version()[1].version
 
     def add(self, session: Session, *, max_per_subject: int = DEFAULT_MAX_PER_SUBJECT) -> None:

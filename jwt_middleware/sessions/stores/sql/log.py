@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Final
 
-from ....errors import UnavailableError
+from ....errors import EmptiedError, UnavailableError
 from ....sql.database import Database
 from ....sql.sqlite import Version, primary_code
 from ....sql.statement import Connection, Statement
@@ -83,10 +83,6 @@ def record(connection: Connection, found: Sequence[Revocation]) -> None:
         for number, one in enumerate(found, latest - len(found) + 1)
     ]
     connection.run_many(_RECORD, rows)
-
-
-class EmptiedError(UnavailableError):
-    """The tables are there, and what they always hold is not."""
 
 
 class Follower:
