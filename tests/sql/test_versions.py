@@ -89,6 +89,7 @@ def test_a_user_who_was_not_granted_to_read_versions_goes_on(postgresql_url: str
     with psycopg.connect(postgresql_url, autocommit=True) as connection:
         connection.execute("CREATE ROLE jwt_worker LOGIN")
         try:
+            connection.execute("GRANT USAGE ON SCHEMA public TO jwt_worker")
             connection.execute("GRANT SELECT ON accounts TO jwt_worker")
             worker = SQLAccounts(postgresql_url.replace("postgres@", "jwt_worker@"))
             assert worker.find(10**9) is None

@@ -119,6 +119,10 @@ class _TCP(RedisConnection):
 
 
 class _Unix(UnixDomainSocketConnection):
+    # What redis-py tells its metrics of a connection that was not made in time; a path has neither.
+    host: str = ""
+    port: int = 0
+
     def _connect(self) -> Any:
         self.socket_connect_timeout = _remaining_seconds()
         return super()._connect()  # type: ignore[no-untyped-call]
