@@ -19,7 +19,13 @@ def assert_promise(attack: Attack, result: Result, *, hours: float) -> None:
         assert result.at_home == 1
 
 
-@pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
+@pytest.mark.parametrize(
+    "attack",
+    [
+        pytest.param(attack, id=attack.name, marks=[pytest.mark.slow][: attack is not NAT])
+        for attack in ATTACKS
+    ],
+)
 def test_an_hour_of_guesses(attack: Attack) -> None:
     slow = replace(attack, guesses_per_second=min(attack.guesses_per_second, 0.25))
     result = simulate(slow, Site(), seconds=HOUR)

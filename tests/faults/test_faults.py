@@ -34,7 +34,7 @@ def over(short: Sequence[str]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("store", [*marked], indirect=True)
 
 
-@over([*STORES])
+@over(["redis"])
 def test_nothing_is_lost_or_let_through_wherever_a_process_is_killed(store: Store) -> None:
     with opened(store.url) as sessions:
         counts = Victims(sessions).run(50)
@@ -154,7 +154,7 @@ def test_a_clock_that_is_a_day_ahead_for_a_moment_brings_no_token_back(store: St
     assert jump(store.url, seconds=3)[:2] == (0, 0)
 
 
-@over(["redis"])
+@over([])
 @pytest.mark.parametrize("skew", [600, -600])
 def test_a_server_whose_clock_is_off_is_right_and_named(
     store: Store, skew: float, tmp_path: Path

@@ -106,6 +106,7 @@ def _quiet() -> Iterator[None]:
     logging.disable(logging.NOTSET)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", SITES)
 def test_nothing_reaches_the_secret_without_its_scope(name: str) -> None:

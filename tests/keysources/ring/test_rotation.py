@@ -307,6 +307,7 @@ class TestCrashes:
         # A process that dies takes nothing along that it gave to the system.
         monkeypatch.setattr(os, "fsync", lambda descriptor: None)
 
+    @pytest.mark.full  # a minute; rotating is creating and retiring in turn
     def test_while_rotating(self, tmp_path: Path) -> None:
         number = 1
         while True:
