@@ -77,7 +77,7 @@ class TokenBackend(ModelBackend):  # type: ignore[misc]  # Django has no types
         return await sync_to_async(self.authenticate)(request)
 
     def get_user(self, user_id: object) -> None:
-        """Return no user: a session that somehow names this backend is nobody's."""
+        """Return no user: no session is begun by this backend, so none that names it is good."""
 
     async def aget_user(self, user_id: object) -> None:
         """Return no user."""

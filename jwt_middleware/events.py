@@ -341,7 +341,12 @@ def quoted(value: str | float) -> str:
     text = str(value)
     if " " not in text and "=" not in text and '"' not in text:
         return text
-    return '"{}"'.format(text.replace("\\", "\\\\").replace('"', '\\"'))
+    return f'"{escaped(text)}"'
+
+
+def escaped(text: str) -> str:
+    """Return *text* as it stands between quotes, of which it can be no end."""
+    return text.replace("\\", "\\\\").replace('"', '\\"')
 
 
 class LineFormatter(logging.Formatter):

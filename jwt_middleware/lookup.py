@@ -41,16 +41,21 @@ def look_up(key: Hashable, resolve: Callable[[], T], *, deadline: float) -> T:
         deadline: On the monotonic clock.
 
     Raises:
-        TimeoutError: It takes longer.
+        TimeoutError: It takes longer, or there is no thread to be had.
     """
     lookups = _lookups.get()
     with lookups.lock:
         future = lookups.running.get(key)
         if future is None:
             future = lookups.running[key] = Future()
-            threading.Thread(
+            thread = threading.Thread(
                 target=_run, args=[lookups, key, resolve, future], name="lookup", daemon=True
-            ).start()
+            )
+            try:
+                thread.start()
+            except RuntimeError as error:  # of a limit on threads
+                del lookups.running[key]
+                raise TimeoutError(str(error)) from error
     result: T = future.result(max(0, deadline - time.monotonic()))
     return result
 

@@ -26,6 +26,17 @@ def test_raises_what_the_resolver_does() -> None:
             look_up("a", resolve, deadline=time.monotonic() + LATER)
 
 
+def test_a_thread_that_cannot_be_started_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    def start(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", start)
+        with pytest.raises(TimeoutError, match="thread"):
+            look_up("a", lambda: "10.0.0.1", deadline=time.monotonic() + LATER)
+    assert look_up("a", lambda: "10.0.0.1", deadline=time.monotonic() + LATER) == "10.0.0.1"
+
+
 def test_gives_up_at_the_deadline_and_asks_once_for_all_that_wait() -> None:
     answered, asked = threading.Event(), list[int]()
 

@@ -23,7 +23,7 @@ from gunicorn.glogging import Logger
 
 from ..core.jws import decode_segment, parse_object
 from ..errors import AuthError, ConfigurationError
-from ..events import clean, quoted
+from ..events import clean, escaped, quoted
 from ..wsgi.address import shown_client
 from ..wsgi.bearer import AUTHORIZATION
 from ..wsgi.environ import get_claims
@@ -128,6 +128,7 @@ class _AccessLog(Logger):  # type: ignore[misc]  # gunicorn ships no types
             at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
             line = json.dumps({"time": at, "event": "access", **fields, **owner})
         else:
+            fields |= {name: escaped(str(fields[name])) for name in ("method", "path")}
             line = '{client} "{method} {path}" {status} {bytes}B {milliseconds}ms'.format(**fields)
             words = (f"{name}={quoted(value)}" for name, value in owner.items())
             line = " ".join((self.now(), line, *words))

@@ -195,7 +195,9 @@ class TokenEndpoint:
 
     def _issue(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         request = Request(environ)
-        is_client = _authenticates_client(environ) or "grant_type" in request.args
+        is_client = _authenticates_client(environ) or "grant_type" in request.environ.get(
+            "QUERY_STRING", ""
+        )
         responses = self._oauth if is_client else self.responses
         try:
             if request.method != "POST":

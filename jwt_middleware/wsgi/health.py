@@ -74,7 +74,8 @@ class Health:
 
     Args:
         verifier: Whose issuers must have keys.
-        sessions: Whose store must take writes, and tell its revocations.
+        sessions: Whose store must answer what changes it, and tell its revocations.  That its disk
+            is full shows with the first login alone.
         revocations: What follows the store of another service instead.
         parts: Further parts by name; each is called without arguments, and raises if it is
             unavailable.
@@ -113,7 +114,7 @@ class Health:
         if self._revocations is not None:
             self._checks["revocations"] = self._revocations.current
         if sessions is not None:
-            # A write that changes nothing; what reads is the check of the revocations.
+            # What would end a session, of which there is none: nothing is written.
             self._checks["sessions"] = partial(_write_nothing, sessions)
         for name, check in parts.items():
             if not callable(check) or name in {*self._checks, *_MEMBERS}:

@@ -203,6 +203,8 @@ class WellKnown:
         response.cache_control.public = True
         response.cache_control.max_age = self.max_age_seconds
         response.set_etag(sha256(body).hexdigest()[:32])
+        # There is an ETag and no Last-Modified; and of a year like 10**20 no date can be made.
+        request.environ.pop("HTTP_IF_MODIFIED_SINCE", None)
         response.make_conditional(request)
         return response
 

@@ -55,6 +55,8 @@ _MAX_LABEL_CHARS: Final = 200
 _SLOT_BYTES: Final = 8
 _LOCKED_SECONDS: Final = 1.0
 _ENDED: Final = "jwt_middleware_ended.json"
+# A link in a folder that others may write to would lead to a file that they may not.
+_NO_LINK: Final = getattr(os, "O_NOFOLLOW", 0)
 _FILE: Final = re.compile(r"jwt_middleware_([0-9]+)\.counts")
 
 
@@ -184,7 +186,7 @@ class Counts:
         head += b" " * (-(len(head) + 1) % _SLOT_BYTES) + b"\n"
         file = directory / f"jwt_middleware_{os.getpid()}.counts"
         size = len(head) + _SLOT_BYTES * len(self.series)
-        descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
+        descriptor = os.open(file, os.O_RDWR | os.O_CREAT | _NO_LINK, 0o600)
         try:
             if os.pread(descriptor, len(head), 0) != head:
                 os.ftruncate(descriptor, 0)
@@ -210,7 +212,8 @@ def _alone_in(directory: Path) -> Iterator[bool]:
     except ImportError:
         yield False
         return
-    descriptor = os.open(directory / "jwt_middleware.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    file = directory / "jwt_middleware.lock"
+    descriptor = os.open(file, os.O_RDWR | os.O_CREAT | _NO_LINK, 0o600)
     deadline = time.monotonic() + _LOCKED_SECONDS
     try:
         while time.monotonic() < deadline:
@@ -222,6 +225,7 @@ def _alone_in(directory: Path) -> Iterator[bool]:
             yield False
             return
         yield True
+        fcntl.flock(descriptor, fcntl.LOCK_UN)  # a process forked meanwhile has it open as well
     finally:
         os.close(descriptor)
 
@@ -253,7 +257,8 @@ class _Ended(NamedTuple):
             "files": sorted(self.files),
         }
         new = directory / f"{_ENDED}.new"
-        new.touch(0o600)
+        new.unlink(missing_ok=True)
+        new.touch(0o600, exist_ok=False)
         new.write_text(json.dumps(members))
         new.replace(directory / _ENDED)
 
@@ -328,7 +333,7 @@ def _series(name: str, labels: Iterable[tuple[str, str]], kind: str) -> Series:
 def _lives(pid: int) -> bool:
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):
         return False
     except OSError:  # of another user
         return True

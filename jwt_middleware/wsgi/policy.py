@@ -15,7 +15,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from ..core.claim_path import ClaimCondition, claim_conditions, shown_path
-from ..errors import ConfigurationError, InsufficientScopeError
+from ..errors import ConfigurationError, InsufficientScopeError, InvalidRequestError
 from .paths import Budget, Found, Pattern, PatternTree, folded_segments, read_path
 from .preflight import requested_method
 from .request import (
@@ -355,12 +355,13 @@ class Policy:
         Tell whether a token may be a Basic password: all rules that decide say so.
 
         As all that relaxes, for the path itself and in its own spelling: one of them names it, and
-        those for other readings of it, and for what lies below, say it as well.
-
-        Raises:
-            InvalidRequestError: As for :meth:`requirement`.
+        those for other readings of it, and for what lies below, say it as well.  None does in a
+        request that is refused for what else it names.
         """
-        return all(map(self._all_basic, self.targets(environ)))
+        try:
+            return all(map(self._all_basic, self.targets(environ)))
+        except InvalidRequestError:
+            return False
 
     def _all_basic(self, target: Target) -> bool:
         numbers = self._decide(target)

@@ -437,6 +437,10 @@ class TestAccessLog:
             environ = {**self.OWNER, "HTTP_AUTHORIZATION": odd, "jwt_middleware.claims": {}}
             assert logged(environ).endswith("ms sub=42")
 
+    def test_a_path_with_quotes_adds_no_field(self) -> None:
+        line = logged({"PATH_INFO": '/x" 200 7B 0.1ms sub=admin "'})
+        assert '"GET /x\\" 200 7B 0.1ms sub=admin \\"" 200 5B 10.0ms sub=-' in line
+
     def test_names_the_client_behind_proxies(self) -> None:
         forwarded = {"HTTP_X_FORWARDED_FOR": "198.51.100.7, 192.0.2.1"}
         assert " 10.0.0.1 " in logged(forwarded)

@@ -63,6 +63,15 @@ def test_token_is_accepted_as_the_password_of_any_user(site: Site, user: str, sc
     assert environ["jwt_middleware.claims"]["sub"] == "42"
 
 
+@pytest.mark.parametrize("value", ["", "Bearer x", "Basic x"])
+def test_a_query_of_too_many_methods_is_no_error_of_ours(value: str) -> None:
+    site = Site(policy=Policy([Rule("/x", basic=True)]), lint=False)
+    sent = {"HTTP_AUTHORIZATION": value} if value else {}
+    answer = ask(site, "/x", query="&".join(f"_method=M{one}" for one in range(9)), **sent)
+    assert answer.status_int == 401
+    assert challenges(answer) == [BEARER]
+
+
 def test_app_gets_the_bearer_token_that_it_would_get_of_other_clients(site: Site) -> None:
     token = good_token()
     ask(site, HTTP_AUTHORIZATION=basic(token))

@@ -177,6 +177,11 @@ def test_document_may_be_kept_and_asked_after(site: TestApp) -> None:
     assert again.headers["ETag"] == first.headers["ETag"]
 
 
+def test_a_date_that_is_none_is_not_looked_at(site: TestApp) -> None:
+    date = "Mon, 01 Jan 99999999999999999999 00:00:00 GMT"
+    site.get("/.well-known/jwks.json", headers={"If-Modified-Since": date}, status=200)
+
+
 def test_head_has_the_headers_and_no_body(site: TestApp) -> None:
     answer = site.head("/.well-known/jwks.json")
     assert (answer.status_int, answer.body) == (200, b"")

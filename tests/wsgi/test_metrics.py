@@ -237,3 +237,16 @@ def test_a_full_disk_costs_the_counts_and_not_the_service(
     monkeypatch.undo()
     again = Counts(counts.series, tmp_path)
     assert again.read_all()[again.series[0]] == 0
+
+
+def test_no_link_in_a_folder_that_others_may_write_to_is_followed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    other = tmp_path / "other"
+    other.write_text("of another program")
+    (tmp_path / f"jwt_middleware_{os.getpid()}.counts").symlink_to(other)
+    (tmp_path / f"jwt_middleware_{10**20}.counts").touch()  # no process has that number
+    (tmp_path / "jwt_middleware_ended.json.new").symlink_to(other)
+    Counts([Series("requests", (), "counter")], tmp_path)
+    assert other.read_text() == "of another program"
+    assert "this process is not counted" in caplog.text

@@ -102,6 +102,7 @@ class RingDirectory:
             raise
         finally:
             self._added.clear()
+            fcntl.flock(descriptor, fcntl.LOCK_UN)  # a process forked meanwhile has it open as well
             os.close(descriptor)
 
     def check_private(self) -> None:

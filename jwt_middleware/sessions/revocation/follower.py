@@ -163,10 +163,11 @@ class Revocations(RevocationSource):
         """
         now = self._monotonic()
         self._update([revocation])
-        self._own.pop(revocation[:2], None)
-        self._own[revocation[:2]] = _Own(revocation, now)
-        while len(self._own) > _MAX_OWN:
-            self._own.pop(next(iter(self._own)), None)
+        with self._updating.get():
+            self._own.pop(revocation[:2], None)
+            self._own[revocation[:2]] = _Own(revocation, now)
+            if len(self._own) > _MAX_OWN:
+                del self._own[next(iter(self._own))]
         self.expect_change()
 
     def expect_change(self) -> None:
@@ -272,11 +273,13 @@ class Revocations(RevocationSource):
             changes = self.store.changes(self._read[parted - 1].cursor, limit=_PAGE_SIZE)
         parted_at = self._read[parted - 1].asked_at if parted else -math.inf
         del self._read[parted:]
-        self._missing = {
-            name: own.revocation
-            for name, own in [*self._own.items()]
-            if own.at >= parted_at and own.revocation.expires_at > self._now
-        }
+        # Beside what an earlier loss has left: the store may be lost again before all is recorded.
+        with self._updating.get():
+            self._missing |= {
+                name: own.revocation
+                for name, own in self._own.items()
+                if own.at >= parted_at and own.revocation.expires_at > self._now
+            }
         emit(Name.REVOCATIONS_LOST, store=repr(self.store), detail=_LOST)
         return changes
 
@@ -285,7 +288,11 @@ class Revocations(RevocationSource):
         until, recorded = self._monotonic() + _PAGES_SECONDS, 0
         try:
             for name, revocation in [*self._missing.items()]:
+                now = self._monotonic()
                 _record(self.store, revocation)
+                with self._updating.get():
+                    if name in self._own:  # it is as new in the store as what is revoked now
+                        self._own[name] = _Own(revocation, now)
                 del self._missing[name]
                 recorded += 1
                 if self._monotonic() >= until:

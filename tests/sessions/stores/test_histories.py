@@ -91,6 +91,24 @@ def test_a_store_that_goes_back_in_time_is_read_again_however_far_it_goes_on(
         assert not since.lost
 
 
+def test_own_revocations_are_recorded_again_however_often_the_store_goes_back(
+    shared_store: SessionStore, empty_store_url: str
+) -> None:
+    shared_store.revoke(a_revocation("kept"))
+    revocations = Revocations(shared_store, max_delay_seconds=0, clock=lambda: NOW)
+    revocations.current()
+    restore = copy_of(empty_store_url)
+    own = a_revocation("own")._replace(expires_at=2**33)
+    shared_store.revoke(own)
+    revocations.add(own)
+    revocations.current()
+    for _ in range(3):
+        restore()
+        revocations.current()
+        assert [one.key for one in read_all(shared_store)[0]] == ["kept", "own"]
+        revocations.current()
+
+
 def test_numbers_that_the_last_version_gives_are_followed(
     shared_store: SessionStore, empty_store_url: str
 ) -> None:

@@ -65,7 +65,7 @@ def record(connection: Connection, found: Sequence[Revocation]) -> None:
     if not found:
         return
     counted = connection.run(_COUNT, {"more": len(found)}).fetchone()
-    if counted is None:  # somebody has emptied the tables
+    if counted is None:  # the tables were emptied
         fill(connection)
         counted = connection.run(_COUNT, {"more": len(found)}).fetchone()
     (latest,) = counted
