@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import math
 import threading
 import time
 from bisect import bisect_left
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import Final, NamedTuple
 
 from ...bounds import check_seconds
@@ -147,7 +148,7 @@ class Revocations(RevocationSource):
         requests try again.
         """
         try:
-            with self._lock.get():
+            with self._lock.get(), _no_garbage_collected():
                 if not self._ask(_STARTING_SECONDS):
                     logger.warning("%d revocations read, and there are more", len(self))
         except UnavailableError as error:
@@ -301,6 +302,18 @@ class Revocations(RevocationSource):
             logger.warning("what %r has lost is not recorded again yet: %s", self.store, error)
         if recorded:
             logger.warning("%r had lost what was revoked here: %d recorded", self.store, recorded)
+
+
+@contextmanager
+def _no_garbage_collected() -> Iterator[None]:
+    """Save the search for cycles, of which rows read by the million have none: a quarter of all."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _record(store: SessionStore, revocation: Revocation) -> None:

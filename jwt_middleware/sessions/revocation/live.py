@@ -184,10 +184,9 @@ class ExpiringNames:
         """Add names by their hashes, each until the end of a minute."""
         groups = self._added
         for key, end in ends:
-            minute = min(end, _LATEST_MINUTE)
             added = groups[(key >> _GROUP_SHIFT) + _GROUPS // 2]
-            if added.get(key, -1) < minute:
-                added[key] = minute
+            if added.get(key, -1) < end:
+                added[key] = min(end, _LATEST_MINUTE)
         for group, added in enumerate(groups):
             # Not all of them at once: that would take a second for a million.
             many = _MANY + _MANY * group // _GROUPS

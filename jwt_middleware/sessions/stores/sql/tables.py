@@ -179,7 +179,6 @@ def unescape(text: str) -> str:
     if "\\" not in text:
         return text
     # As nearly all are: an issuer and a name, with a line break between them.
-    issuer, _, name = text.partition("\\n")
-    if "\\" not in issuer and "\\" not in name:
-        return f"{issuer}\n{name}"
+    if "\\n" in text and text.count("\\") == 1:
+        return text.replace("\\n", "\n")
     return text.encode("ascii").decode("unicode_escape")
