@@ -188,6 +188,7 @@ class RedisServer:
                     self._forget(client)
                 if not is_first or code not in _WRONG_SERVER:
                     break
+                client = self._leave(client)
         raise UnavailableError(f"{self} {reason}")
 
     def close(self) -> None:
@@ -202,6 +203,12 @@ class RedisServer:
                 **self._target.options,
             )
         )
+
+    def _leave(self, client: Redis) -> Redis:
+        """Return another client: what threads still have of this one leads to the wrong server."""
+        if self._client.get() is client:
+            self._client = PerProcess(self._make_client)
+        return self._client.get()
 
     def _forget(self, client: Redis) -> None:
         """Close what is idle: it leads to the same server, and would cost a request each."""
