@@ -547,3 +547,16 @@ def test_more_than_can_be_checked_in_time_is_an_invalid_request(headers: dict[st
 def test_prefix_that_no_proxy_sends_is_a_configuration_error(prefix: str) -> None:
     with pytest.raises(ConfigurationError, match="prefix must be"):
         Policy(prefix=prefix)
+
+
+def test_a_path_is_read_up_to_its_bound() -> None:
+    policy = Policy([Rule("/x")])
+    assert needs(policy, f"/{'a' * 8191}") == set()
+    with pytest.raises(InvalidRequestError):
+        requirement(policy, f"/{'a' * 8192}")
+
+
+def test_one_value_may_be_asked_of_a_claim_that_has_one() -> None:
+    assert Rule("/x", claims_all={"sub": ["42"]}).claims_all == {"sub": ["42"]}
+    with pytest.raises(ConfigurationError, match="claims_all can never match"):
+        Rule("/x", claims_all={"sub": ["42", "43"]})
