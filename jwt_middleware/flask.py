@@ -38,7 +38,7 @@ def _claims() -> dict[str, Any]:
     return claims if isinstance(claims, dict) else _NoClaims()
 
 
-current_claims: dict[str, Any] = LocalProxy(_claims)  # type: ignore[assignment]
+current_claims: dict[str, Any] = LocalProxy(_claims)  # type: ignore[assignment]  # a proxy
 """
 The verified claims of the current request.
 

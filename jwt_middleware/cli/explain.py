@@ -263,7 +263,8 @@ def _describe_token(verified: VerifiedToken) -> dict[str, Any]:
 def _answer(protected: JWTMiddleware, environ: WSGIEnvironment, found: _Explanation) -> None:
     """Have the middleware itself answer."""
     started: list[tuple[str, list[tuple[str, str]]]] = []
-    # Of what is shown nothing is logged: this is no request.
+    # Of what is shown nothing is logged: this is no request.  What start_response returns is for
+    # apps that write, which this one is not: hence the type.
     answer = protected(environ, lambda status, headers, *_: started.append((status, headers)))  # type: ignore[arg-type]
     body = b"".join(answer)
     status, headers = started[0]

@@ -128,7 +128,7 @@ def check_codes(codes: Mapping[str, int], client_types: Collection[str]) -> None
             raise ConfigurationError(f"codes.{name} is the code {code} of another type: choose one")
 
 
-class JSONForm(Form):  # type: ignore[misc]
+class JSONForm(Form):  # type: ignore[misc]  # WTForms ships no types
     """
     Base of forms that are fed with an object and not with a browser's form.
 

@@ -364,10 +364,6 @@ def test_what_this_process_has_revoked_it_knows_at_once(make: Any, store: Store)
     assert store.asked == 2  # and it asks for what the store has
 
 
-def away(revocation: Revocation) -> None:
-    raise UnavailableError("it takes no writes")
-
-
 class TestStoreBackInTime:
     """The store is one of an earlier time, and goes on from there."""
 
@@ -381,7 +377,7 @@ class TestStoreBackInTime:
         return revocations
 
     def go_back(self, store: Store, *, to: int, then: str = "") -> None:
-        store._id += ", another history"  # the memory store's tags are its identity
+        store._id = "another history"  # the memory store's tags are its identity
         lost = [store._log.pop(number) for number in range(to + 1, store._number + 1)]
         for one in lost:
             del store._numbers[one.kind, one.key]
@@ -430,43 +426,6 @@ class TestStoreBackInTime:
         monotonic.now += 1
         revocations.current()
         assert [one.key for one in store._log.values()] == [*"axyz", "own"]
-
-    def test_it_is_recorded_again_however_often_the_store_goes_back(
-        self, revocations: Revocations, store: Store, monotonic: Clock
-    ) -> None:
-        own = Revocation("token", "own", int(NOW), int(NOW) + 600)
-        store.revoke(own)
-        revocations.add(own)
-        revocations.current()
-        for _ in range(3):
-            self.go_back(store, to=1)
-            monotonic.now += 1
-            revocations.current()
-            assert [one.key for one in store._log.values()] == ["a", "own"]
-
-    def test_what_was_not_recorded_before_the_next_loss_is_not_forgotten(
-        self,
-        revocations: Revocations,
-        store: Store,
-        monotonic: Clock,
-        monkeypatch: pytest.MonkeyPatch,
-    ) -> None:
-        own = Revocation("token", "own", int(NOW), int(NOW) + 600)
-        store.revoke(own)
-        revocations.add(own)
-        revocations.current()
-        with monkeypatch.context() as patch:
-            patch.setattr(store, "revoke", away)
-            self.go_back(store, to=1)
-            monotonic.now += 1
-            revocations.current()
-        store.revoke_token("elsewhere")
-        monotonic.now += 1
-        revocations.current()
-        self.go_back(store, to=1)
-        monotonic.now += 1
-        revocations.current()
-        assert [one.key for one in store._log.values()] == ["a", "own"]
 
     def test_requests_go_on_while_a_long_log_is_read_again(
         self,

@@ -13,8 +13,9 @@ import psycopg
 import pytest
 import redis
 
+from jwt_middleware.errors import UnavailableError
 from jwt_middleware.sessions import Revocations, SessionStore
-from jwt_middleware.sessions.store import Changes, Cursor
+from jwt_middleware.sessions.store import Changes, Cursor, Revocation
 from jwt_middleware.sessions.stores.sql.store import SQLSessions
 
 from ..values import NOW, a_revocation, read_all
@@ -107,6 +108,40 @@ def test_own_revocations_are_recorded_again_however_often_the_store_goes_back(
         revocations.current()
         assert [one.key for one in read_all(shared_store)[0]] == ["kept", "own"]
         revocations.current()
+
+
+def test_what_was_not_recorded_again_before_the_next_loss_is_recorded_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "sessions.db"
+    store = SQLSessions(f"sqlite:///{file}")
+    store.create_schema()
+    revocations = Revocations(store, max_delay_seconds=0)
+    store.revoke(a_revocation("kept"))
+    revocations.current()
+    restore = _copy_of_file(file)
+    own = a_revocation("own")._replace(expires_at=2**33)
+    store.revoke(own)
+    revocations.add(own)
+    revocations.current()
+    restore()
+    with monkeypatch.context() as patch, closing(SQLSessions(f"sqlite:///{file}")) as another:
+        patch.setattr(store, "revoke", _refuse)
+        revocations.current()
+        another.revoke(a_revocation("elsewhere"))
+        revocations.current()
+        restore = _copy_of_file(file)
+        another.revoke(a_revocation("lost"))
+        revocations.current()
+        restore()
+        revocations.current()
+    revocations.current()
+    assert "own" in [one.key for one in read_all(store)[0]]
+    store.close()
+
+
+def _refuse(revocation: Revocation) -> None:
+    raise UnavailableError("it takes no writes")
 
 
 def test_numbers_that_the_last_version_gives_are_followed(
