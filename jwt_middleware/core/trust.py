@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final, Literal, Protocol, TypeAlias, TypedDict
 
+from ..bounds import check_seconds
 from ..errors import (
     AlgorithmNotAllowedError,
     ConfigurationError,
@@ -166,7 +167,7 @@ class TrustedIssuer:
         self.audiences: frozenset[str] = _audiences(audience)
         accepted = checked_algorithms(algorithms)
         self.algorithms: frozenset[str] | None = None if accepted is None else frozenset(accepted)
-        _check_seconds("leeway_seconds", leeway_seconds, 0, MAX_LEEWAY_SECONDS)
+        check_seconds("leeway_seconds", leeway_seconds, 0, MAX_LEEWAY_SECONDS)
         self.leeway_seconds = leeway_seconds
         self.kind = kind
         self.profile = profile
@@ -184,7 +185,7 @@ class TrustedIssuer:
             None if require_any is None else parse_paths(require_any, "require_any")
         )
         if max_token_lifetime_seconds is not None:
-            _check_seconds(
+            check_seconds(
                 "max_token_lifetime_seconds", max_token_lifetime_seconds, 1, MAX_LIFETIME_SECONDS
             )
         self.max_token_lifetime_seconds = max_token_lifetime_seconds
@@ -382,11 +383,6 @@ def _accepted_types(
             'kind "id" and at+jwt, which is for access tokens, exclude each other'
         )
     return _RFC9068_TYPE
-
-
-def _check_seconds(name: str, value: object, least: float, most: float) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
-        raise ConfigurationError(f"{name} must be {least} to {most}")
 
 
 def _subject_sources(value: object) -> tuple[check.SubjectSource, ...]:

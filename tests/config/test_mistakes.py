@@ -60,7 +60,7 @@ MISTAKES = [
     ),
     pytest.param(
         TRUSTED + "discovery = true\nleeway_seconds = 301",
-        ["trusted[1].leeway_seconds must be 0 to 300"],
+        ["trusted[1].leeway_seconds must be a number of seconds from 0 to 300"],
         id="trusted leeway",
     ),
     pytest.param(
@@ -129,7 +129,11 @@ MISTAKES = [
     pytest.param("issuer='i'\naudience=[]", ["audience: must be a list of str"], id="no audiences"),
     pytest.param("issuer='i'\naudience=['']", ["audience: must be a list of"], id="empty in list"),
     pytest.param("leeway_seconds = true", ["leeway_seconds: must be a number"], id="bool leeway"),
-    pytest.param("leeway_seconds = 301", ["toml: leeway_seconds must be 0 to 300"], id="leeway"),
+    pytest.param(
+        "leeway_seconds = 301",
+        ["toml: leeway_seconds must be a number of seconds from 0 to 300"],
+        id="leeway",
+    ),
     pytest.param("leeway_seconds = nan", ["leeway_seconds: must be a finite number"], id="nan"),
     pytest.param("token_type = 'JWT'", ['token_type: must be "at+jwt"'], id="token type"),
     pytest.param("cache_size = 1.0", ["cache_size: must be a whole number"], id="float size"),

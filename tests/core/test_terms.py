@@ -68,7 +68,9 @@ class TestLeeway:
             own.verify(forge(claims, key=KEY))
 
     def test_is_bounded(self) -> None:
-        with pytest.raises(ConfigurationError, match=f"must be 0 to {MAX_LEEWAY_SECONDS}"):
+        with pytest.raises(
+            ConfigurationError, match=f"must be a number of seconds from 0 to {MAX_LEEWAY_SECONDS}"
+        ):
             trust(leeway_seconds=301)
 
 
