@@ -35,6 +35,12 @@ BUCKETS: Final = ("known", "account", "leaf", "net", "wide", "address", "site")
 _DEFAULTS: Final = LoginLimits()
 
 
+def _key_prefix(value: object, place: Place) -> str:
+    if re.search(r"[{}\s]", name := text(value, place)):
+        raise place.error("must be a name without braces and spaces")
+    return name
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionSettings(Section):
     """
@@ -59,7 +65,7 @@ class SessionSettings(Section):
     grace_seconds: float = setting(number, DEFAULT_GRACE_SECONDS)
     max_delay_seconds: float = setting(number, DEFAULT_MAX_DELAY_SECONDS)
     max_per_subject: int = setting(whole, DEFAULT_MAX_PER_SUBJECT)
-    key_prefix: str | None = setting(text, None, unset="jwt_middleware")
+    key_prefix: str | None = setting(_key_prefix, None, unset="jwt_middleware")
 
     def build_store(self, *, creates_tables: bool = True) -> SessionStore:
         """

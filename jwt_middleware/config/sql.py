@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..accounts.hashing import SecretHasher
+from ..accounts.hashing import MAX_SECRET_CHARS, SecretHasher
 from ..accounts.sql import SQLAccounts
+from ..bounds import check_whole
 from .database import database_url
 
 if TYPE_CHECKING:
@@ -20,11 +21,11 @@ def build_accounts(settings: AccountSettings) -> SQLAccounts:
         ConfigurationError: A setting is unusable.
     """
     hasher = None if settings.hasher is None else _build_hasher(settings.hasher)
+    with settings.place.named_by_member():
+        check_whole("min_secret_chars", settings.min_secret_chars, 1, MAX_SECRET_CHARS)
     place = settings.place.member("url")
     with place.named():
         url = database_url(settings.url, place)
-    with settings.place.named_by_member():
-        # Its other errors are of the url.
         return SQLAccounts(url, hasher=hasher, min_secret_chars=settings.min_secret_chars)
 
 
