@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from .. import events
 from ..errors import AuthError, ConfigurationError, JWTMiddlewareError, UnavailableError
 from ..events import Fields, Name
-from ..files import writing
+from ..files import read_regular, writing
 from .unread import skip_body
 
 if TYPE_CHECKING:
@@ -157,14 +157,20 @@ class Counts:
 
     def read_all(self) -> dict[Series, int]:
         """Return the integers of all processes, joined as their kinds say."""
-        if self.directory is None:
-            return _joined(zip(self.series, self.slots, strict=True))
-        with _alone_in(self.directory) as is_alone:
+        if self.directory is not None:
+            try:
+                return self._read_folder(self.directory)
+            except OSError as error:  # it is gone, or its mode was changed
+                logger.error("counts of other processes are left out: %s", error)  # noqa: TRY400  one line
+        return _joined(zip(self.series, self.slots, strict=True))
+
+    def _read_folder(self, directory: Path) -> dict[Series, int]:
+        with _alone_in(directory) as is_alone:
             if is_alone:
                 with contextlib.suppress(OSError):  # of a full disk; then they stay as they are
-                    _join_ended(self.directory)
-            ended = _Ended.read(self.directory)
-            files = (file for file in _files(self.directory) if file.name not in ended.files)
+                    _join_ended(directory)
+            ended = _Ended.read(directory)
+            files = (file for file in _files(directory) if file.name not in ended.files)
             return _joined(chain(ended.counters.items(), *map(_read, files)))
 
     def _open(self) -> None:
@@ -245,7 +251,7 @@ class _Ended(NamedTuple):
     @classmethod
     def read(cls, directory: Path) -> _Ended:
         try:
-            members = json.loads((directory / _ENDED).read_bytes())
+            members = json.loads(read_regular(directory / _ENDED)[1])
             counters = {_series(*named): value for *named, value in members["counters"]}
             return cls(counters, frozenset(members["files"]))
         except (OSError, ValueError, TypeError, LookupError):  # there is none yet
@@ -319,7 +325,7 @@ def _pid_of(file: Path) -> int:
 def _read(file: Path) -> list[tuple[Series, int]]:
     """Return what a process has counted: nothing, if it ended before it could."""
     try:
-        head, _, rest = file.read_bytes().partition(b"\n")
+        head, _, rest = read_regular(file)[1].partition(b"\n")
         values = memoryview(rest).cast("Q")
         return [(_series(*one), value) for one, value in zip(json.loads(head), values, strict=True)]
     except (OSError, ValueError, TypeError):
@@ -478,6 +484,9 @@ class Metrics:
         registry = CollectorRegistry()
         registry.register(self)
         app = make_wsgi_app(registry, disable_compression=True)
+        if environ["REQUEST_METHOD"] == "HEAD":  # which that app refuses
+            app({**environ, "REQUEST_METHOD": "GET"}, start_response)
+            return skip_body(environ, [])
         return skip_body(environ, app(environ, start_response))
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import re
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -250,3 +251,29 @@ def test_no_link_in_a_folder_that_others_may_write_to_is_followed(
     Counts([Series("requests", (), "counter")], tmp_path)
     assert other.read_text() == "of another program"
     assert "this process is not counted" in caplog.text
+
+
+def test_a_pipe_in_the_folder_is_not_waited_for(tmp_path: Path) -> None:
+    metrics = Metrics(directory=tmp_path)
+    os.mkfifo(tmp_path / "jwt_middleware_1.counts")
+    assert exported(metrics)
+    metrics.close()
+
+
+def test_a_folder_that_is_gone_costs_the_counts_of_others_alone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "metrics"
+    folder.mkdir()
+    metrics = Metrics(directory=folder)
+    emit(Name.LOGIN_FAILED)
+    shutil.rmtree(folder)
+    assert exported(metrics)["jwt_middleware_logins_total failed"] == 1
+    assert "counts of other processes are left out" in caplog.text
+    metrics.close()
+
+
+def test_a_scrape_may_ask_for_the_head_alone(metrics: Metrics) -> None:
+    app = TestApp(metrics)
+    headers = app.head("/").headers
+    assert headers["Content-Type"] == app.get("/").headers["Content-Type"]
