@@ -180,7 +180,9 @@ def check_script_name(environ: WSGIEnvironment, prefix: str) -> None:
 
 def methods_in_query(query: str) -> list[str]:
     """Return the methods that a query names in place of the request's own, up to too many."""
-    found = islice(_METHOD_IN_QUERY.finditer(query), MAX_METHODS + 1) if query else ()
+    if "%" not in query and "method" not in query.lower():
+        return []
+    found = islice(_METHOD_IN_QUERY.finditer(query), MAX_METHODS + 1)
     return [unquote_plus(value[1]) for value in found]
 
 

@@ -586,6 +586,26 @@ def test_form_may_hold_any_method_that_the_rules_name(
     assert needs(policy, "/a", method, **chunked) == ({"admin"} if is_form else "public")
 
 
+def test_form_may_hold_a_method_that_no_rule_names() -> None:
+    form = {"CONTENT_TYPE": "application/x-www-form-urlencoded"}
+    reads = Rule("/a", methods=["GET", "POST"], access="public")
+    policy = Policy([reads, Rule("/open", access="public")], form_method_override=True)
+    assert needs(policy, "/a", "POST", **form) == set()
+    assert needs(policy, "/open", "POST", **form) == "public"
+    assert needs(Policy([reads]), "/a", "POST", **form) == "public"
+
+
+def test_method_that_is_said_again_reaches_what_is_below_though_no_rule_names_it() -> None:
+    rules = [Rule("/a/secret/*", scopes=["secret"]), Rule("/*", scopes=["dav"])]
+    both = {"dav", "secret"}
+    form = {"CONTENT_TYPE": "application/x-www-form-urlencoded"}
+    assert needs(Policy(rules), "/a", "POST", QUERY_STRING="_method=DELETE") == both
+    assert needs(Policy(rules), "/a", "POST", HTTP_X_HTTP_METHOD="DELETE") == both
+    assert needs(Policy(rules, form_method_override=True), "/a", "POST", **form) == both
+    plain = Policy(rules, form_method_override=True, recursive_methods=False)
+    assert needs(plain, "/a", "POST", QUERY_STRING="_method=DELETE", **form) == {"dav"}
+
+
 @pytest.mark.parametrize(
     "headers",
     [
