@@ -332,6 +332,9 @@ def test_header_that_says_the_path_again_changes_nothing() -> None:
         pytest.param("/health", {"HTTP_X_VERCEL_FORWARDED_PATH": "/salaries"}, id="vercel-2"),
         pytest.param("/health", {"HTTP_X_INVOKE_PATH": "/salaries"}, id="next"),
         pytest.param("/health", {"HTTP_X_RC_PATH_INFO": "/salaries"}, id="rhodecode"),
+        pytest.param("/health", {"HTTP_X_ORIGINAL_URL": "http:/salaries"}, id="without-a-host"),
+        pytest.param("/health", {"HTTP_X_ORIGINAL_URL": "x:salaries/1"}, id="any-scheme"),
+        pytest.param("/health", {"HTTP_X_ORIGINAL_URL": "http://h\\salaries"}, id="backslash"),
         pytest.param("/sal/wagaries", {"HTTP_X_SCRIPT_NAME": "/wag"}, id="cut-in-the-middle"),
         pytest.param(
             "/x/salaries", {"HTTP_X_ORIGINAL_REQUEST_URI": "/x/1?y"}, id="first-segment-is-a-prefix"
