@@ -6,7 +6,6 @@ import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, suppress
-from dataclasses import fields
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final, Protocol, runtime_checkable
@@ -153,9 +152,9 @@ def _of_texts(settings: Settings) -> Iterator[str]:
 
 
 def _texts_in(section: Section) -> Iterator[tuple[Place, str]]:
-    for one in fields(section):
-        value: Any = getattr(section, one.name)
-        place = section.place.member(one.name)
+    for name in section.settings:
+        value: Any = getattr(section, name)
+        place = section.place.member(name)
         for inner in value if isinstance(value, tuple) else (value,):
             if isinstance(inner, Section):
                 yield from _texts_in(inner)

@@ -1,10 +1,7 @@
 """``[accounts]``: who may log in."""
 
-# ruff: noqa: RUF009  setting() is dataclasses.field(), which makes no value
-
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .reading import Section, number, setting, table, text, whole
@@ -13,7 +10,6 @@ if TYPE_CHECKING:
     from ..accounts.sql import SQLAccounts
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class HasherSettings(Section):
     """
     ``[accounts.hasher]``: Argon2id; when it changes, secrets are hashed again at the next login.
@@ -36,7 +32,6 @@ class HasherSettings(Section):
     max_wait_seconds: float = setting(number, 2.0)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class AccountSettings(Section):
     """
     ``[accounts]``: who may log in; needs the extra ``sql``.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from ..accounts import AccountLookup, AccountVerifier, ClientType
@@ -42,7 +41,6 @@ def _lifetimes(value: object, place: Place) -> dict[str, dict[str, int]]:
     return {label: whole_members(one, place.member(label)) for label, one in value.items()}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class EndpointSettings(Section):
     """
     ``[endpoint]``: mounts the token endpoint; needs ``[accounts]`` or ``verifiers``.

@@ -7,7 +7,6 @@ import os
 import re
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 
 from ..core.jws import ALGORITHMS
@@ -23,7 +22,6 @@ _VARIABLE: Final = re.compile(r"[A-Z_][A-Z0-9_]*")
 _SOURCES: Final = ("secret_env", "secret_file", "private_key_file", "public_key_file", "jwk_file")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class KeySettings(Section):
     """
     ``[[keys.previous]]``: keys that still verify until the last token they signed has expired.
@@ -111,7 +109,6 @@ class KeySettings(Section):
         return key
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class KeySetSettings(KeySettings):
     """
     ``[keys]``: the key that signs and verifies, or a key ring.

@@ -1,7 +1,7 @@
 """
-TOML tables into frozen dataclasses: one reader a setting, and a place for each error.
+TOML tables into objects: one reader a setting, and a place for each error.
 
-A reader takes a TOML value and its place, and returns what the dataclass holds or raises
+A reader takes a TOML value and its place, and returns what the object holds or raises
 :class:`ConfigurationError`.
 """
 
@@ -12,11 +12,10 @@ import json
 import math
 import re
 import tomllib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import MISSING, Field, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Final, TypeVar, overload
+from typing import Any, ClassVar, Final, NamedTuple, Self, TypeVar, overload
 
 from ..errors import ConfigurationError
 from ..files import diagnose
@@ -24,6 +23,9 @@ from ..wsgi.environ import ClaimKeys, ClaimName
 
 T = TypeVar("T")
 S = TypeVar("S", bound="Section")
+
+MISSING: Final = object()
+"""The default of a setting that must not be left out."""
 
 MAX_FILE_BYTES: Final = 1024 * 1024
 MAX_LEVELS: Final = 32
@@ -47,8 +49,7 @@ _ELSEWHERE: Final = {
 _UNQUOTED: Final = re.compile(r"[A-Za-z0-9_-]+")
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """
     Where a setting stands: what every error about it begins with.
 
@@ -177,11 +178,21 @@ def _check_levels(members: dict[str, object], place: Place) -> None:
             waiting += [(one, where, level + 1) for one in value]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Section:
-    """Base of the dataclasses that hold one table each."""
+class Setting(NamedTuple):
+    """
+    What :func:`setting` declares.
 
-    place: Place = field(repr=False)
+    Attributes:
+        read: Its reader.
+        default: What it is when the file leaves it out; ``MISSING`` if it must not.
+        example: What to add then.
+        unset: What ``None``, as the default, makes of it elsewhere; for the documentation alone.
+    """
+
+    read: Reader[Any]
+    default: Any
+    example: str
+    unset: object
 
 
 @overload
@@ -191,16 +202,34 @@ def setting(read: Reader[T], *, example: str) -> T: ...
 def setting(
     read: Reader[Any], default: Any = MISSING, *, example: str = "", unset: object = None
 ) -> Any:
-    """
-    Declare a setting of a :class:`Section`.
+    """Declare an attribute of a :class:`Section`; see :class:`Setting`."""
+    return Setting(read, default, example, unset)
 
-    Args:
-        read: Its reader.
-        default: What it is when the file leaves it out.
-        example: For one that must not be left out: what to add.
-        unset: What ``None``, as the default, makes of it elsewhere; for the documentation alone.
+
+class Section:
     """
-    return field(default=default, metadata={"read": read, "example": example, "unset": unset})
+    Base of the classes that hold one table each; every ``setting()`` in them is an attribute.
+
+    They are no dataclasses, whose methods are compiled anew, for 18 classes, at each start.
+
+    Attributes:
+        settings: What can be in the table, by name.
+    """
+
+    place: Place
+    settings: ClassVar[Mapping[str, Setting]] = {}
+
+    def __init_subclass__(cls) -> None:
+        own = {name: one for name, one in vars(cls).items() if isinstance(one, Setting)}
+        cls.settings = {**cls.settings, **own}
+
+    def __init__(self, *, place: Place, **values: Any) -> None:
+        defaults = {name: one.default for name, one in self.settings.items()}
+        self.__dict__.update(defaults, **values, place=place)
+
+    def replaced(self, **values: Any) -> Self:
+        """Return a copy with other *values*."""
+        return type(self)(**{**self.__dict__, **values})
 
 
 def read_table(section: type[S], members: object, place: Place) -> S:
@@ -213,22 +242,17 @@ def read_table(section: type[S], members: object, place: Place) -> S:
     """
     if not isinstance(members, dict):
         raise place.error("must be a table")
-    known = {one.name: one for one in fields(section) if "read" in one.metadata}
+    known = section.settings
     for key in members:
         if key not in known:
             raise place.member(key).error(_not_known(key, known))
-    values = {
-        name: _read_member(one, members, place.member(name))
-        for name, one in known.items()
-        if name in members or one.default is MISSING
-    }
+    values: dict[str, Any] = {}
+    for name, one in known.items():
+        if name in members:
+            values[name] = one.read(members[name], place.member(name))
+        elif one.default is MISSING:
+            raise place.member(name).error(f"is missing: add {one.example}")
     return section(place=place, **values)
-
-
-def _read_member(one: Field[Any], members: dict[str, object], place: Place) -> object:
-    if one.name not in members:
-        raise place.error(f"is missing: add {one.metadata['example']}")
-    return one.metadata["read"](members[one.name], place)
 
 
 def _not_known(key: str, known: Iterable[str]) -> str:

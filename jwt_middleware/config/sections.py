@@ -1,11 +1,8 @@
 """``[[rules]]``, ``[request]``, ``[responses]`` and ``[cors]``."""
 
-# ruff: noqa: RUF009  setting() is dataclasses.field(), which makes no value
-
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from ..wsgi.cors import CORS, DEFAULT_EXPOSED, DEFAULT_MAX_AGE_SECONDS, DEFAULT_METHODS
@@ -25,7 +22,6 @@ from .reading import (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class RuleSettings(Section):
     """
     ``[[rules]]``: the first that matches decides; see docs/rules.md.
@@ -96,7 +92,6 @@ class RuleSettings(Section):
             )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class RequestSettings(Section):
     """
     ``[request]``: what the app behind may act on besides method and path.
@@ -132,7 +127,6 @@ class RequestSettings(Section):
             )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ResponseSettings(Section):
     """
     ``[responses]``: how a request is refused; see docs/answers.md.
@@ -168,7 +162,6 @@ class ResponseSettings(Section):
             )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class CORSSettings(Section):
     """
     ``[cors]``: which pages of other origins may read the endpoint, the metadata and refusals.

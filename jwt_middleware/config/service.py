@@ -1,13 +1,10 @@
 """``[logging]``, ``[metrics]``, ``[health]``, ``[serve]``, ``[environ]``: a running service."""
 
-# ruff: noqa: RUF009  setting() is dataclasses.field(), which makes no value
-
 from __future__ import annotations
 
 import logging
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 from .. import events
@@ -38,7 +35,6 @@ MAX_WORKERS: Final = 1024
 MAX_PER_SECOND: Final = 10_000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class LoggingSettings(Section):
     """
     ``[logging]``: where the application has not configured logging; see docs/events.md.
@@ -72,7 +68,6 @@ class LoggingSettings(Section):
         events.emit(Name.CONFIGURATION_LOADED, file=str(self.place.file))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class MetricsSettings(Section):
     """
     ``[metrics]``: counts for Prometheus; needs the extra ``metrics``; see docs/metrics.md.
@@ -160,7 +155,6 @@ def _accounts_of(endpoint: object) -> SQLAccounts | None:
     return None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class HealthSettings(Section):
     """
     ``[health]``: without this table no probe is answered.
@@ -220,7 +214,6 @@ def _options(value: object, place: Place) -> dict[str, Any]:
     return value
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ServeSettings(Section):
     """
     ``[serve]``: what ``jwt-middleware serve`` does where its options do not say.

@@ -7,7 +7,7 @@ import re
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from ..endpoint.limits import DEFAULT_ACCOUNT_DRIP, LoginLimits, LoginThrottle
@@ -35,7 +35,6 @@ BUCKETS: Final = ("known", "account", "leaf", "net", "wide", "address", "site")
 _DEFAULTS: Final = LoginLimits()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class SessionSettings(Section):
     """
     ``[sessions]``: refresh tokens, revocation and login limits; see docs/sessions.md.
@@ -165,7 +164,6 @@ class SessionSettings(Section):
         return self.issuer or issuer or ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class LoginSettings(Section):
     """
     ``[login]``: how many logins may fail; see docs/sessions.md#logins.

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-# ruff: noqa: RUF009  setting() is dataclasses.field(), which makes no value
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..bounds import check_whole
@@ -49,7 +47,6 @@ if TYPE_CHECKING:
     from ..accounts.sql import SQLAccounts
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class MetadataSettings(Section):
     """
     ``[metadata]``: publishes keys and metadata without a token; without this table nothing.
@@ -126,7 +123,6 @@ class MetadataSettings(Section):
             return WellKnown(documents, responses=responses, max_age_seconds=self.max_age_seconds)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings(TokenSettings):
     """
     The whole file; its own settings stand before the first table.

@@ -1,12 +1,9 @@
 """The part of the file that is about tokens: whose are accepted, who issues, what ends them."""
 
-# ruff: noqa: RUF009  setting() is dataclasses.field(), which makes no value
-
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
 from ..core.issuer import TokenIssuer
@@ -37,7 +34,6 @@ class Own(NamedTuple):
     keys: KeySet | KeyRing
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class TokenSettings(TermSettings):
     """
     What tokens are verified, issued and ended by.

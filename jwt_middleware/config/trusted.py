@@ -1,12 +1,9 @@
 """``[[trusted]]``: issuers of other services, and the settings of every issuer's tokens."""
 
-# ruff: noqa: RUF009  setting() is dataclasses.field(), which makes no value
-
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final, Literal, NamedTuple, cast
 
 from ..core.jws import ALGORITHMS
@@ -40,7 +37,6 @@ _OF_URLS: Final = ("max_stale_seconds", "allow_http", "ca_file", "bearer_token_f
 _OF_ONE_KEY: Final = ("jwks_file", "secret_file", "secret_env")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class TermSettings(Section):
     """
     How the tokens of an issuer are read: see :class:`~jwt_middleware.TrustedIssuer`.
@@ -78,7 +74,6 @@ class TermSettings(Section):
         return cast(Terms, {name: value for name, value in given.items() if value is not None})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class TrustedSettings(TermSettings):
     """
     ``[[trusted]]``: another issuer whose tokens are accepted, each in a table of its own.
