@@ -7,14 +7,16 @@ import os
 import re
 import stat
 from collections.abc import Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from ..core.jws import ALGORITHMS
 from ..core.keys import Key, KeySet
 from ..errors import ConfigurationError
 from ..files import diagnose
-from ..keysources.ring.ring import KeyRing
 from .reading import Place, Section, choice, setting, tables, text
+
+if TYPE_CHECKING:
+    from ..keysources.ring.ring import KeyRing
 
 logger: logging.Logger = logging.getLogger(__name__)
 
@@ -138,6 +140,8 @@ class KeySetSettings(KeySettings):
             return KeySet(keys)
 
     def _build_ring(self, directory: str) -> KeyRing:
+        from ..keysources.ring.ring import KeyRing  # noqa: PLC0415  only where it is used
+
         place = self.place.member("directory")
         others = (*_SOURCES, "alg", "kid", "password_env", "previous")
         given = [name for name in others if getattr(self, name)]

@@ -14,8 +14,6 @@ from ..endpoint.app import TokenEndpoint
 from ..errors import ConfigurationError
 from ..events import DEFAULT_MAX_PER_SECOND, Format, Name
 from ..wsgi.environ import ClaimKeys, ClaimName
-from ..wsgi.health import Health
-from ..wsgi.metrics import Metrics
 from ..wsgi.middleware import JWTMiddleware
 from ..wsgi.policy import Policy, Rule
 from .callables import find
@@ -24,6 +22,7 @@ from .reading import Place, Section, choice, environ_keys, flag, setting, text, 
 if TYPE_CHECKING:
     from ..accounts.sql import SQLAccounts
     from ..sessions import Revocations, Sessions
+    from ..wsgi.metrics import Metrics
     from .settings import Settings
 
 Level = Literal["debug", "info", "warning", "error"]
@@ -92,6 +91,8 @@ class MetricsSettings(Section):
         Raises:
             ConfigurationError: A setting is unusable, or the extra ``metrics`` is not installed.
         """
+        from ..wsgi.metrics import Metrics  # noqa: PLC0415  only where it is used
+
         try:
             import prometheus_client  # noqa: F401, PLC0415  an extra
         except ModuleNotFoundError as error:
@@ -180,6 +181,8 @@ class HealthSettings(Section):
         Raises:
             ConfigurationError: A path is taken, or unusable.
         """
+        from ..wsgi.health import Health  # noqa: PLC0415  only where it is used
+
         accounts = _accounts_of(protected.endpoint)
         with self.place.named_by_member():
             health = Health(

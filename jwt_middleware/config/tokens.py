@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from ..core.issuer import TokenIssuer
 from ..core.keys import KeySet
 from ..core.revocation import RevocationCheck
 from ..core.verifier import DEFAULT_CACHE_BYTES, DEFAULT_CACHE_SIZE, TokenVerifier
-from ..keysources.ring.ring import KeyRing
 from ..sessions import Revocations, Sessions
 from .endpoint import EndpointSettings
 from .keys import KeySetSettings
 from .reading import choice, number, setting, table, tables, whole
 from .sessions import SessionSettings
 from .trusted import TermSettings, TrustedSettings, build_trusted
+
+if TYPE_CHECKING:
+    from ..keysources.ring.ring import KeyRing
 
 _EXAMPLES: Final = {
     "issuer": 'issuer = "https://auth.example.com"',

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final, Literal, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, cast
 
 from ..core.jws import ALGORITHMS
 from ..core.keys import Key, KeySet
 from ..core.trust import DEFAULT_LEEWAY_SECONDS, KeySource, Kind, Terms, TrustedIssuer
-from ..keysources.file.keyfile import KeyFile
-from ..keysources.remote.discovery import DiscoveredJWKS
-from ..keysources.remote.refreshing import Timing
-from ..keysources.remote.remote import RemoteJWKS
 from ..wsgi.environ import ClaimName
 from .keys import read_secret_source
 from .reading import (
@@ -28,6 +24,10 @@ from .reading import (
     text_or_texts,
     texts,
 )
+
+if TYPE_CHECKING:
+    from ..keysources.remote.discovery import DiscoveredJWKS
+    from ..keysources.remote.remote import RemoteJWKS
 
 _SOURCES: Final = (
     *("discovery", "jwks_url", "jwks_file", "discovery_url", "secret_file", "secret_env"),
@@ -126,7 +126,7 @@ class TrustedSettings(TermSettings):
     token_type: Literal["at+jwt"] | None = setting(choice("at+jwt"), None)
     profile: Literal["at+jwt"] | None = setting(choice("at+jwt"), None)
     remote_user: str | None = setting(text, None)
-    max_stale_seconds: float | None = setting(number, None, unset=Timing().max_stale_seconds)
+    max_stale_seconds: float | None = setting(number, None, unset=86_400.0)
     allow_http: bool = setting(flag, default=False)
     ca_file: str | None = setting(text, None)
     bearer_token_file: str | None = setting(text, None)
@@ -208,6 +208,8 @@ class TrustedSettings(TermSettings):
         source = self.source()
         place = self.place.member(source)
         if source == "jwks_file":
+            from ..keysources.file.keyfile import KeyFile  # noqa: PLC0415  only where it is used
+
             with place.named():
                 return KeyFile(
                     self._path(self.jwks_file) or "", algorithms=self.algorithms, kid=self.kid
@@ -235,6 +237,9 @@ class _Fetched(NamedTuple):
     max_stale_seconds: float | None
 
     def build(self, algorithms: Sequence[str] | None) -> RemoteJWKS | DiscoveredJWKS:
+        from ..keysources.remote.discovery import DiscoveredJWKS  # noqa: PLC0415  only where used
+        from ..keysources.remote.remote import RemoteJWKS  # noqa: PLC0415  the same
+
         options: dict[str, Any] = {
             "algorithms": algorithms,
             "allow_http": self.allow_http,
