@@ -7,16 +7,16 @@ A reader takes a TOML value and its place, and returns what the object holds or 
 
 from __future__ import annotations
 
-import difflib
 import json
 import math
 import re
 import tomllib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, Final, NamedTuple, Self, TypeVar, overload
 
+from ..bounds import did_you_mean
 from ..errors import ConfigurationError
 from ..files import diagnose
 from ..wsgi.environ import ClaimKeys, ClaimName
@@ -35,9 +35,7 @@ MAX_NUMBER: Final = 2**32
 MAX_TEXT_CHARS: Final = 4096
 
 # A file name or URL with one of these reaches a driver as something else than was written.
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]|%(?:[01][0-9a-f]|7f)", re.IGNORECASE)
-_ASSIGNED: Final = re.compile(r"""[\s\[{,]*([\w."'-]+)\s*=""")
-_LONG_NUMBER: Final = re.compile(r"[0-9_]{1000,}")
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]|[\ud800-\udfff]|%(?:[01][0-9A-Fa-f]|7[Ff])")
 # Settings that others have, and what they are here.
 _ELSEWHERE: Final = {
     "secret": "a secret does not belong into this file: write it to another, as in "
@@ -136,7 +134,7 @@ def _parse_text(text: str, file: Path) -> dict[str, object]:
         where = _where(text, max(text.splitlines(), key=_brackets))
         raise ConfigurationError(f"{file}: {where}: nests too many levels") from None
     except ValueError:  # the one that tomllib does not wrap: int() of too many digits
-        found = _LONG_NUMBER.search(text)
+        found = re.search(r"[0-9_]{1000,}", text)
         line = "" if found is None else _line_of(text, found.start())
         where = _where(text, line)
         raise ConfigurationError(f"{file}: {where}: the number has too many digits") from None
@@ -155,7 +153,7 @@ def _line_of(text: str, offset: int) -> str:
 def _where(text: str, line: str) -> str:
     """Name a line by its number, and the setting on it."""
     number = text.count("\n", 0, text.find(line)) + 1
-    match = _ASSIGNED.match(line)
+    match = re.match(r"""[\s\[{,]*([\w."'-]+)\s*=""", line)
     return f"line {number}" + (f", {match[1]:.60}" if match else "")
 
 
@@ -255,11 +253,10 @@ def read_table(section: type[S], members: object, place: Place) -> S:
     return section(place=place, **values)
 
 
-def _not_known(key: str, known: Iterable[str]) -> str:
+def _not_known(key: str, known: Collection[str]) -> str:
     if key in _ELSEWHERE:
         return _ELSEWHERE[key]
-    close = difflib.get_close_matches(key, known, n=1)
-    hint = f"did you mean {close[0]}?" if close else f"it knows {', '.join(known)}"
+    hint = did_you_mean(key, known, f"it knows {', '.join(known)}")
     return f"this version knows no such setting: {hint}"
 
 

@@ -199,14 +199,11 @@ class HealthSettings(Section):
                 protected.mount(path, health)
 
 
-_OPTION: Final = re.compile("[a-z][a-z_]*")
-
-
 def _options(value: object, place: Place) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise place.error("must be a table of gunicorn's settings")
     for key, member in value.items():
-        if not _OPTION.fullmatch(key):
+        if not re.fullmatch("[a-z][a-z_]*", key):
             raise place.member(key).error("is no setting of gunicorn")
         if isinstance(member, str):
             text(member, place.member(key))

@@ -71,7 +71,7 @@ class SessionSettings(Section):
             ConfigurationError: The URL is unusable, or what its store needs is not installed.
         """
         place = self.place.member("url")
-        if self.key_prefix is not None and not _is_redis(self.url):
+        if self.key_prefix is not None and _STORES.get(_scheme(self.url), ("",))[0] != "redis":
             raise self.place.member("key_prefix").error("is for Redis alone: leave it out")
         return build_store(
             self.url, place, creates_tables=creates_tables, key_prefix=self.key_prefix
@@ -241,9 +241,6 @@ URL_FORMS: Final = (
     "unix://, redis+sentinel://host1:26379,host2:26379/service/0) or memory://"
 )
 
-# scheme = ALPHA *( ALPHA / DIGIT / "+" / "-" / "." )                             RFC 3986 §3.1
-_SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
-
 
 def build_store(
     url: str, place: Place, *, creates_tables: bool = True, key_prefix: str | None = None
@@ -261,8 +258,7 @@ def build_store(
         ConfigurationError: The URL is unusable, or what its store needs is not installed.  The
             text quotes none of it.
     """
-    scheme = _SCHEME.match(url)
-    found = _STORES.get(scheme[1].lower()) if scheme else None
+    found = _STORES.get(_scheme(url))
     if found is None:
         raise place.error(f"is of no store that this version knows: write {URL_FORMS}")
     extra, build = found
@@ -327,8 +323,9 @@ def _redis(url: str, *_: object, key_prefix: str | None, **__: object) -> Sessio
     return RedisSessions(url) if key_prefix is None else RedisSessions(url, prefix=key_prefix)
 
 
-def _is_redis(url: str) -> bool:
-    return _STORES.get(url.partition("://")[0].lower(), ("",))[0] == "redis"
+def _scheme(url: str) -> str:
+    scheme, separator, _ = url.partition("://")
+    return scheme.lower() if separator else ""
 
 
 _STORES: Final[Mapping[str, tuple[str, Callable[..., SessionStore]]]] = {
