@@ -27,7 +27,7 @@ from .reading import Place, Section, drip, number, setting, text, texts, whole
 
 if TYPE_CHECKING:
     from ..core.issuer import TokenIssuer
-    from .endpoint import EndpointSettings
+    from .logins import EndpointSettings
 
 logger: logging.Logger = logging.getLogger(__name__)
 

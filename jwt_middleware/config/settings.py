@@ -29,7 +29,7 @@ from ..wsgi.policy import Mode, Policy
 from ..wsgi.responses import Responses
 from .accounts import AccountSettings
 from .reading import Place, Section, choice, flag, setting, table, tables, text, whole
-from .sections import CORSSettings, RequestSettings, ResponseSettings, RuleSettings
+from .requests import CORSSettings, RequestSettings, ResponseSettings, RuleSettings
 from .service import (
     HealthSettings,
     LoggingSettings,

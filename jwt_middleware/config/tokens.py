@@ -11,8 +11,8 @@ from ..core.keys import KeySet
 from ..core.revocation import RevocationCheck
 from ..core.verifier import DEFAULT_CACHE_BYTES, DEFAULT_CACHE_SIZE, TokenVerifier
 from ..sessions import Revocations, Sessions
-from .endpoint import EndpointSettings
 from .keys import KeySetSettings
+from .logins import EndpointSettings
 from .reading import choice, number, setting, table, tables, whole
 from .sessions import SessionSettings
 from .trusted import TermSettings, TrustedSettings, build_trusted
