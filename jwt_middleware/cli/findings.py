@@ -263,7 +263,7 @@ def _of_stores(settings: Settings) -> Iterator[str]:
     sessions = settings.sessions
     if sessions is None:
         return
-    workers = 2 if settings.serve is None else settings.serve.workers
+    workers = settings.serve.workers
     if sessions.url.startswith("memory:") and workers > 1:
         yield (
             f"sessions.url: memory:// is of one process, and serve starts {workers}: write "
@@ -286,7 +286,7 @@ def _doubts(store: SessionStore) -> Iterator[str]:
 
 
 def _of_proxies(settings: Settings) -> Iterator[str]:
-    bind = "" if settings.serve is None else settings.serve.bind
+    bind = settings.serve.bind
     if bind.startswith("unix:") and not settings.trusted_proxies():
         yield (
             "serve.bind: all clients of a Unix socket look the same: say how many proxies are "

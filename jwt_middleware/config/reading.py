@@ -25,7 +25,7 @@ T = TypeVar("T")
 S = TypeVar("S", bound="Section")
 
 MISSING: Final = object()
-"""The default of a setting that must not be left out."""
+"""The default of a setting that has none."""
 
 MAX_FILE_BYTES: Final = 1024 * 1024
 MAX_LEVELS: Final = 32
@@ -182,8 +182,9 @@ class Setting(NamedTuple):
 
     Attributes:
         read: Its reader.
-        default: What it is when the file leaves it out; ``MISSING`` if it must not.
-        example: What to add then.
+        default: What it is when the file leaves it out; ``MISSING`` for a table that is read as an
+            empty one, and for what must not be left out.
+        example: What to add, for what must not be left out.
         unset: What ``None``, as the default, makes of it elsewhere; for the documentation alone.
     """
 
@@ -196,7 +197,7 @@ class Setting(NamedTuple):
 @overload
 def setting(read: Reader[T], default: T, *, unset: object = None) -> T: ...
 @overload
-def setting(read: Reader[T], *, example: str) -> T: ...
+def setting(read: Reader[T], *, example: str = "") -> T: ...
 def setting(
     read: Reader[Any], default: Any = MISSING, *, example: str = "", unset: object = None
 ) -> Any:
@@ -248,8 +249,10 @@ def read_table(section: type[S], members: object, place: Place) -> S:
     for name, one in known.items():
         if name in members:
             values[name] = one.read(members[name], place.member(name))
-        elif one.default is MISSING:
+        elif one.example:
             raise place.member(name).error(f"is missing: add {one.example}")
+        elif one.default is MISSING:
+            values[name] = one.read({}, place.member(name))
     return section(place=place, **values)
 
 

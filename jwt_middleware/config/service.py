@@ -1,4 +1,4 @@
-"""``[logging]``, ``[metrics]``, ``[health]``, ``[serve]``, ``[environ]``: a running service."""
+"""A running service: ``[logging]``, ``[metrics]``, ``[health]`` and ``[serve]``."""
 
 from __future__ import annotations
 
@@ -11,19 +11,16 @@ from .. import events
 from ..accounts.identity import NumberedAccounts
 from ..bounds import check_whole
 from ..endpoint.app import TokenEndpoint
-from ..errors import ConfigurationError
 from ..events import DEFAULT_MAX_PER_SECOND, Format, Name
-from ..wsgi.environ import ClaimKeys, ClaimName
 from ..wsgi.middleware import JWTMiddleware
 from ..wsgi.policy import Policy, Rule
 from .callables import find
-from .reading import Place, Section, choice, environ_keys, flag, setting, text, texts, whole
+from .reading import Place, Section, choice, flag, setting, text, texts, whole
 
 if TYPE_CHECKING:
     from ..accounts.sql import SQLAccounts
     from ..sessions import Revocations, Sessions
     from ..wsgi.metrics import Metrics
-    from .settings import Settings
 
 Level = Literal["debug", "info", "warning", "error"]
 
@@ -244,31 +241,3 @@ class ServeSettings(Section):
         with self.place.named_by_member():
             check_whole("workers", self.workers, 1, MAX_WORKERS)
             check_whole("threads", self.threads, 1, MAX_WORKERS)
-
-
-def own_environ(value: object, place: Place) -> dict[str, ClaimName | bool]:
-    """Read ``[environ]``: keys and claims, and ``keep_authorization``."""
-    if not isinstance(value, dict):
-        raise place.error('must be a table, as in HTTP_X_FORWARDED_EMAIL = "email"')
-    keys = dict(value)
-    keep = flag(keys.pop("keep_authorization", True), place.member("keep_authorization"))
-    return {**environ_keys(keys, place), "keep_authorization": keep}
-
-
-def build_claim_keys(settings: Settings) -> ClaimKeys | None:
-    """Make the keys of ``[environ]`` and of each ``[[trusted]]``, if there are any."""
-    own: dict[str, Any] = dict(settings.environ or {})
-    keeps = own.pop("keep_authorization", True)
-    trusted = {one.issuer: one.environ for one in settings.trusted if one.environ}
-    if not own and not trusted and keeps:
-        return None
-    if own and settings.issuer is None:
-        raise settings.place.member("environ").error(
-            "is of tokens of the own issuer: write environ = { … } below [[trusted]]"
-        )
-    try:
-        return ClaimKeys(
-            own, issuer=settings.issuer or "", trusted=trusted, keeps_authorization=keeps
-        )
-    except ConfigurationError as error:
-        raise settings.place.member("environ").error(str(error)) from error

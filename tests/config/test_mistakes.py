@@ -391,9 +391,8 @@ class TestMistakes:
     def test_without_the_extra(
         self, folder_with_endpoint: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.delitem(sys.modules, "jwt_middleware.config.sql", raising=False)
-        monkeypatch.delattr("jwt_middleware.config.sql", raising=False)
-        monkeypatch.delitem(sys.modules, "jwt_middleware.accounts.hashing")
+        monkeypatch.delitem(sys.modules, "jwt_middleware.accounts.sql", raising=False)
+        monkeypatch.delitem(sys.modules, "jwt_middleware.accounts.hashing", raising=False)
         monkeypatch.setitem(sys.modules, "argon2", None)
         with pytest.raises(ConfigurationError) as caught:
             wrap(folder_with_endpoint / "jwt.toml", app)
