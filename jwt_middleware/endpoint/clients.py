@@ -13,13 +13,12 @@ from werkzeug.wrappers import Request
 from ..accounts import Identity, InvalidAccountError, normalise_account
 from ..errors import (
     BadCredentialsError,
-    InvalidFormError,
     InvalidRequestError,
     TooManyAttemptsError,
 )
 from ..sessions.session import SERVICE
 from .body import parameter
-from .forms import ClientForm
+from .forms import is_acceptable
 from .logins import Credentials, Logins
 
 # credentials = "Basic" 1*SP token68                                        RFC 7617 §2
@@ -155,13 +154,4 @@ def _spelt(name: str) -> str:
 
 def _acceptable(readings: list[Credentials]) -> list[Credentials]:
     """Return those that the login form would accept: nothing longer is hashed, or looked for."""
-    return [one for one in readings if _is_acceptable(one)]
-
-
-def _is_acceptable(credentials: Credentials) -> bool:
-    form = ClientForm({**credentials._asdict(), "type": SERVICE}, client_types=[SERVICE])
-    try:
-        form.validate_for_api()
-    except InvalidFormError:
-        return False
-    return True
+    return [one for one in readings if is_acceptable(*one)]

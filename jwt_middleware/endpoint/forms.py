@@ -23,9 +23,11 @@ from wtforms import Form
 from wtforms.fields import Field
 from wtforms.validators import DataRequired, Length, StopValidation, ValidationError
 
-from ..accounts import ClientType
+from ..accounts.client_type import MAX_ACCOUNT_CHARS, ClientType
 from ..errors import ConfigurationError, InvalidFormError
 from .body import NOT_STORABLE
+
+MAX_SECRET_CHARS: Final = 1024
 
 _CHINESE: Final = {
     "Must be a string.": "必须是字符串。",
@@ -164,8 +166,8 @@ class ClientForm(JSONForm):
         data: Another name of *body*.
     """
 
-    account: TextField = TextField(validators=[DataRequired(), Length(max=255)])
-    secret: TextField = TextField(validators=[DataRequired(), Length(max=1024)])
+    account: TextField = TextField(validators=[DataRequired(), Length(max=MAX_ACCOUNT_CHARS)])
+    secret: TextField = TextField(validators=[DataRequired(), Length(max=MAX_SECRET_CHARS)])
     type: ClientTypeField = ClientTypeField(validators=[DataRequired()])
 
     def __init__(
@@ -190,6 +192,16 @@ class ClientForm(JSONForm):
 
 
 _FIELDS: Final = frozenset({"account", "secret", "type"})
+
+
+def is_acceptable(account: str, secret: str) -> bool:
+    """Tell whether the form takes them, without making one."""
+    return (
+        bool(account.strip() and secret.strip())
+        and len(account) <= MAX_ACCOUNT_CHARS
+        and len(secret) <= MAX_SECRET_CHARS
+        and not NOT_STORABLE.search(account + secret)
+    )
 
 
 def check_form(name: str, form: object) -> None:

@@ -155,6 +155,8 @@ class Grants:
 
     def _audience(self, body: Mapping[str, object]) -> tuple[str, ...]:
         """Return the audiences that the request asks for.  Source: RFC 8707 §2."""
+        if "resource" not in body:
+            return ()
         asked = repeated_parameter(body, "resource")
         try:
             return tuple(dict.fromkeys(self._resources[one] for one in asked))

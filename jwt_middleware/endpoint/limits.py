@@ -204,7 +204,7 @@ class LoginThrottle:
             UnavailableError: The store is unavailable.
         """
         attempt = self._describe(client_type, account, issuer, address, secrets)
-        if not attempt.drips:
+        if not attempt.is_limited:
             return CountedAttempt(attempt, Reservation(0.0))
         reservation = self._store.reserve(attempt, now=self._clock())
         if reservation.wait_seconds > 0:
@@ -244,7 +244,7 @@ class LoginThrottle:
 
     def _settle(self, counted: CountedAttempt, *, succeeded: bool) -> None:
         attempt, reservation = counted.attempt, counted.reservation
-        if attempt.drips:
+        if attempt.is_limited:
             self._store.settle(attempt, reservation, succeeded=succeeded, now=self._clock())
 
     def _describe(

@@ -10,7 +10,7 @@ from typing import Final
 from ....sql.database import Database
 from ....sql.statement import Connection, Statement
 from ....sql.versions import UNREADABLE, unreadable
-from ...attempts import Attempt, Level, Reservation, is_known, reserve, settle_all, with_leaf
+from ...attempts import Attempt, Level, Reservation, reserve, settle, with_leaf
 from .tables import name_hash
 
 # PostgreSQL cannot lock a row that is not there, but a number: of two that lock several, both do it
@@ -23,10 +23,9 @@ _WRITE: Final = Statement("""
 _CLEAR: Final = Statement(
     "DELETE FROM jwt_attempts WHERE name_hash > :account AND name_hash < :after"
 )
-_WHAT: Final = "the state of login attempts"
 
 
-class Attempts:
+class AttemptTable:
     """
     Counts login attempts.  Nothing of it has to outlast a loss of power.
 
@@ -40,30 +39,27 @@ class Attempts:
     def reserve(self, attempt: Attempt, *, now: float) -> Reservation:
         """Count a login attempt, if all its buckets have space."""
         with self._database.writing(durable=False) as connection:
-            found = self._lock_and_read(connection, attempt, attempt.drips)
-            drips = attempt.buckets(is_known=is_known(attempt, _leaves(found, attempt), now=now))
-            wait, filled = reserve(drips, _levels(found, drips), cost=attempt.cost, now=now)
+            leaves, levels = self._lock_and_read(connection, attempt, attempt.drips)
+            reservation, filled = reserve(attempt, leaves, levels, now=now)
             if filled:
-                connection.run_many(_WRITE, [*map(_to_row, filled.items())])
-        return Reservation(wait, [*filled], now)
+                connection.run_many(_WRITE, _rows(filled))
+        return reservation
 
     def settle(
         self, attempt: Attempt, reservation: Reservation, *, succeeded: bool, now: float
     ) -> None:
         """Say how a counted attempt ended."""
         with self._database.writing(durable=False) as connection:
-            found = self._lock_and_read(connection, attempt, reservation.keys)
-            levels = _levels(found, reservation.keys)
-            settled = settle_all(attempt, reservation, levels, succeeded=succeeded, now=now)
-            rows = [*map(_to_row, settled.items())]
+            leaves, levels = self._lock_and_read(connection, attempt, reservation.keys)
+            rows = _rows(settle(attempt, reservation, levels, succeeded=succeeded, now=now))
             if succeeded and attempt.leaf is not None:
-                leaves = json.dumps(with_leaf(attempt, _leaves(found, attempt), now=now))
+                leaves = with_leaf(attempt, leaves, now=now)
                 key, idle_from = _hash(_leaves_key(attempt)), now + attempt.known_seconds
-                rows.append({"key": key, "times": leaves, "idle_from": idle_from})
+                rows.append({"key": key, "times": json.dumps(leaves), "idle_from": idle_from})
             if rows:
                 connection.run_many(_WRITE, rows)
 
-    def clear(self, account: str) -> None:
+    def clear_attempts(self, account: str) -> None:
         """Empty all buckets of an account."""
         prefix = name_hash(account)
         with self._database.writing(durable=False) as connection:
@@ -71,14 +67,25 @@ class Attempts:
 
     def _lock_and_read(
         self, connection: Connection, attempt: Attempt, keys: Iterable[str]
-    ) -> dict[bytes, str]:
-        """Return what is stored of leaves and buckets by its key; nothing else changes it then."""
-        hashed = [_hash(_leaves_key(attempt)), *map(_hash, keys)]
+    ) -> tuple[dict[str, float], dict[str, Level]]:
+        """Return the leaves and the levels that are stored; nothing else changes them then."""
+        leaves_key = _leaves_key(attempt)
+        hashed = {_hash(key): key for key in (leaves_key, *keys)}
         if not self._database.is_file:
             connection.run(_LOCK, {"numbers": sorted({*map(_lock_number, hashed)})})
         sought = {f"key{number}": one for number, one in enumerate(hashed)}
         rows = connection.run(_read(len(hashed)), sought).fetchall()
-        return {bytes(key): times for key, times in rows}
+        try:
+            found = {hashed[bytes(key)]: json.loads(times) for key, times in rows}
+            # Only to a number can another be added; and a newer version may have added to a level.
+            leaves = {leaf: last + 0.0 for leaf, last in found.pop(leaves_key, {}).items()}
+            levels = {
+                key: Level(empty_at + 0.0, checked + 0, checked_until + 0.0)
+                for key, (empty_at, checked, checked_until, *_) in found.items()
+            }
+        except UNREADABLE:
+            raise unreadable("the state of login attempts") from None
+        return leaves, levels
 
 
 def _leaves_key(attempt: Attempt) -> str:
@@ -97,9 +104,11 @@ def _lock_number(hashed: bytes) -> int:
     return one ^ other
 
 
-def _to_row(bucket: tuple[str, Level]) -> dict[str, object]:
-    key, level = bucket
-    return {"key": _hash(key), "times": json.dumps(level), "idle_from": level.idle_from}
+def _rows(levels: Mapping[str, Level]) -> list[dict[str, object]]:
+    return [
+        {"key": _hash(key), "times": json.dumps(level), "idle_from": level.idle_from}
+        for key, level in levels.items()
+    ]
 
 
 @lru_cache(maxsize=16)
@@ -108,26 +117,3 @@ def _read(count: int) -> Statement:
     return Statement(
         f"SELECT name_hash, times FROM jwt_attempts WHERE name_hash IN ({keys})"  # noqa: S608  numbered names
     )
-
-
-def _levels(found: Mapping[bytes, str], keys: Iterable[str]) -> dict[str, Level]:
-    """Return the levels that are stored of these buckets."""
-    try:
-        return {key: _to_level(found[one]) for key in keys if (one := _hash(key)) in found}
-    except UNREADABLE:
-        raise unreadable(_WHAT) from None
-
-
-def _to_level(text: str) -> Level:
-    # A newer version may have added to it.
-    empty_at, checked, checked_until = json.loads(text)[:3]
-    return Level(empty_at + 0.0, checked + 0, checked_until + 0.0)  # which only numbers can do
-
-
-def _leaves(found: Mapping[bytes, str], attempt: Attempt) -> dict[str, float]:
-    """Return the leaves that are stored."""
-    text = found.get(_hash(_leaves_key(attempt)), "{}")
-    try:
-        return {leaf: last + 0.0 for leaf, last in json.loads(text).items()}
-    except UNREADABLE:
-        raise unreadable(_WHAT) from None

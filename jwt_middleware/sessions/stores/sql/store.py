@@ -14,7 +14,6 @@ from ....sql.database import Database, Schema
 from ....sql.statement import Connection, Statement
 from ....sql.urls import DatabaseURL
 from ....sql.versions import UNREADABLE, unreadable
-from ...attempts import Attempt, Reservation
 from ...clock import StoreClock
 from ...session import Session, stored_payload
 from ...store import (
@@ -30,7 +29,7 @@ from ...store import (
     Use,
     qualified,
 )
-from .attempts import Attempts
+from .attempts import AttemptTable
 from .log import Follower, record
 from .tables import TABLES, VERSION, escape, fill, old_subject_hashes, subject_hash, unescape
 
@@ -157,7 +156,7 @@ _PRUNE_REVOCATIONS: Final = _prune("jwt_revocations", key="number", expiry="expi
 _PRUNE_ATTEMPTS: Final = _prune("jwt_attempts", key="name_hash", expiry="idle_from")
 
 
-class SQLSessions:
+class SQLSessions(AttemptTable):
     """
     A store in a SQL database, for all processes and hosts that share it.
 
@@ -181,17 +180,18 @@ class SQLSessions:
 
     def __init__(self, url: str | DatabaseURL, *, creates_tables: bool = True) -> None:
         fix = _FIX if creates_tables else _FIX_FOLLOWER
-        self._database = Database(
-            url,
-            schema=Schema(tables=TABLES, version=VERSION, fill=fill, fix=fix),
-            timeout_seconds=TIMEOUT_SECONDS,
-            creates_tables=creates_tables,
+        super().__init__(
+            Database(
+                url,
+                schema=Schema(tables=TABLES, version=VERSION, fill=fill, fix=fix),
+                timeout_seconds=TIMEOUT_SECONDS,
+                creates_tables=creates_tables,
+            )
         )
         self.store_clock: StoreClock = StoreClock(
             self._database.time, store=f"database {self._database}"
         )
         self._follower = Follower(self._database, creates_tables=creates_tables)
-        self._attempts = Attempts(self._database)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self._database)!r})"
@@ -359,20 +359,6 @@ class SQLSessions:
             if ended is not None:
                 removed += _clear(connection, *map(unescape, ended), limit=limit)
         return removed
-
-    def reserve(self, attempt: Attempt, *, now: float) -> Reservation:
-        """Count a login attempt, if all its buckets have space."""
-        return self._attempts.reserve(attempt, now=now)
-
-    def settle(
-        self, attempt: Attempt, reservation: Reservation, *, succeeded: bool, now: float
-    ) -> None:
-        """Say how a counted attempt ended."""
-        self._attempts.settle(attempt, reservation, succeeded=succeeded, now=now)
-
-    def clear_attempts(self, account: str) -> None:
-        """Empty all buckets of an account."""
-        self._attempts.clear(account)
 
 
 def _has_ended(connection: Connection, session: Session, born: int | None, issuer: str) -> bool:
