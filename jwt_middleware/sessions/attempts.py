@@ -113,29 +113,28 @@ class Level(NamedTuple):
         return max(self.empty_at, self.checked_until)
 
 
+def limiting(attempt: Attempt, leaves: Mapping[str, float], *, now: float) -> Mapping[str, Drip]:
+    """Return the buckets that limit an attempt, by the leaves that its account is known at."""
+    last = leaves.get(attempt.leaf or "")
+    # A host's clock may be fast: what lies in the future is recent as well.
+    is_recent = last is not None and now < last + attempt.known_seconds
+    return attempt.buckets(is_known=attempt.is_trusted or is_recent)
+
+
 def reserve(
-    attempt: Attempt, leaves: Mapping[str, float], levels: Mapping[str, Level], *, now: float
+    drips: Mapping[str, Drip], levels: Mapping[str, Level], *, cost: int, now: float
 ) -> tuple[Reservation, Mapping[str, Level]]:
     """
-    Count an attempt in each bucket that limits it, if all have space.
-
-    Args:
-        attempt: The attempt.
-        leaves: Where its account is known, and since when.
-        levels: Those that are stored of its buckets.
-        now: The time.
+    Count *cost* in each bucket, if all have space.
 
     Returns:
         The reservation, and the levels that have changed: none, if it has to wait.
     """
-    last = leaves.get(attempt.leaf or "")
-    # A host's clock may be fast: what lies in the future is recent as well.
-    is_recent = last is not None and now < last + attempt.known_seconds
     wait, filled = 0.0, {}
-    for key, (burst, interval) in attempt.buckets(is_known=attempt.is_trusted or is_recent).items():
+    for key, (burst, interval) in drips.items():
         level, whole = levels.get(key, Level()), burst * interval
         # No bucket is fuller than full: a clock that is ahead elsewhere closes none for longer.
-        empty_at = min(max(level.empty_at, now), now + whole) + min(attempt.cost, burst) * interval
+        empty_at = min(max(level.empty_at, now), now + whole) + min(cost, burst) * interval
         excess = empty_at - whole - now
         is_checking = level.checked > 0 and 0 < level.checked_until - now <= _CHECKED_AHEAD_SECONDS
         if excess > _ROUNDING_SECONDS:

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from ...core.trust import MAX_LEEWAY_SECONDS
 from ...errors import UnavailableError
-from ..attempts import Attempt, Level, Reservation, reserve, settle, with_leaf
+from ..attempts import Attempt, Level, Reservation, limiting, reserve, settle, with_leaf
 from ..session import Session
 from ..store import (
     DEFAULT_MAX_PER_SUBJECT,
@@ -195,8 +195,8 @@ class MemorySessions:
         """Count a login attempt, if all its buckets have space."""
         with self._mine():
             known = self._leaves.get(attempt.account)
-            last = known.last if known else {}
-            reservation, levels = reserve(attempt, last, self._levels, now=now)
+            drips = limiting(attempt, known.last if known else {}, now=now)
+            reservation, levels = reserve(drips, self._levels, cost=attempt.cost, now=now)
             self._levels |= levels
         return reservation
 

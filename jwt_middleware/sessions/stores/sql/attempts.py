@@ -10,7 +10,7 @@ from typing import Final
 from ....sql.database import Database
 from ....sql.statement import Connection, Statement
 from ....sql.versions import UNREADABLE, unreadable
-from ...attempts import Attempt, Level, Reservation, reserve, settle, with_leaf
+from ...attempts import Attempt, Level, Reservation, limiting, reserve, settle, with_leaf
 from .tables import name_hash
 
 # PostgreSQL cannot lock a row that is not there, but a number: of two that lock several, both do it
@@ -23,6 +23,7 @@ _WRITE: Final = Statement("""
 _CLEAR: Final = Statement(
     "DELETE FROM jwt_attempts WHERE name_hash > :account AND name_hash < :after"
 )
+_WHAT: Final = "the state of login attempts"
 
 
 class AttemptTable:
@@ -39,8 +40,10 @@ class AttemptTable:
     def reserve(self, attempt: Attempt, *, now: float) -> Reservation:
         """Count a login attempt, if all its buckets have space."""
         with self._database.writing(durable=False) as connection:
-            leaves, levels = self._lock_and_read(connection, attempt, attempt.drips)
-            reservation, filled = reserve(attempt, leaves, levels, now=now)
+            found = self._lock_and_read(connection, attempt, attempt.drips)
+            drips = limiting(attempt, _leaves(found, attempt), now=now)
+            levels = _levels(found, drips)
+            reservation, filled = reserve(drips, levels, cost=attempt.cost, now=now)
             if filled:
                 connection.run_many(_WRITE, _rows(filled))
         return reservation
@@ -50,10 +53,11 @@ class AttemptTable:
     ) -> None:
         """Say how a counted attempt ended."""
         with self._database.writing(durable=False) as connection:
-            leaves, levels = self._lock_and_read(connection, attempt, reservation.keys)
+            found = self._lock_and_read(connection, attempt, reservation.keys)
+            levels = _levels(found, reservation.keys)
             rows = _rows(settle(attempt, reservation, levels, succeeded=succeeded, now=now))
             if succeeded and attempt.leaf is not None:
-                leaves = with_leaf(attempt, leaves, now=now)
+                leaves = with_leaf(attempt, _leaves(found, attempt), now=now)
                 key, idle_from = _hash(_leaves_key(attempt)), now + attempt.known_seconds
                 rows.append({"key": key, "times": json.dumps(leaves), "idle_from": idle_from})
             if rows:
@@ -67,25 +71,36 @@ class AttemptTable:
 
     def _lock_and_read(
         self, connection: Connection, attempt: Attempt, keys: Iterable[str]
-    ) -> tuple[dict[str, float], dict[str, Level]]:
-        """Return the leaves and the levels that are stored; nothing else changes them then."""
-        leaves_key = _leaves_key(attempt)
-        hashed = {_hash(key): key for key in (leaves_key, *keys)}
+    ) -> Mapping[str, str]:
+        """Return what is stored of the leaves and these buckets; nothing else changes it then."""
+        hashed = {_hash(key): key for key in (_leaves_key(attempt), *keys)}
         if not self._database.is_file:
             connection.run(_LOCK, {"numbers": sorted({*map(_lock_number, hashed)})})
         sought = {f"key{number}": one for number, one in enumerate(hashed)}
         rows = connection.run(_read(len(hashed)), sought).fetchall()
-        try:
-            found = {hashed[bytes(key)]: json.loads(times) for key, times in rows}
-            # Only to a number can another be added; and a newer version may have added to a level.
-            leaves = {leaf: last + 0.0 for leaf, last in found.pop(leaves_key, {}).items()}
-            levels = {
-                key: Level(empty_at + 0.0, checked + 0, checked_until + 0.0)
-                for key, (empty_at, checked, checked_until, *_) in found.items()
-            }
-        except UNREADABLE:
-            raise unreadable("the state of login attempts") from None
-        return leaves, levels
+        return {hashed[bytes(one)]: times for one, times in rows}
+
+
+def _leaves(found: Mapping[str, str], attempt: Attempt) -> dict[str, float]:
+    """Return where an account is known; only to a number can another be added."""
+    try:
+        times = json.loads(found.get(_leaves_key(attempt), "{}"))
+        return {leaf: last + 0.0 for leaf, last in times.items()}
+    except UNREADABLE:
+        raise unreadable(_WHAT) from None
+
+
+def _levels(found: Mapping[str, str], keys: Iterable[str]) -> dict[str, Level]:
+    """Return what is stored of these levels, to which a newer version may have added."""
+    levels = {}
+    try:
+        for key in keys:
+            if key in found:
+                empty_at, checked, checked_until, *_ = json.loads(found[key])
+                levels[key] = Level(empty_at + 0.0, checked + 0, checked_until + 0.0)
+    except UNREADABLE:
+        raise unreadable(_WHAT) from None
+    return levels
 
 
 def _leaves_key(attempt: Attempt) -> str:
