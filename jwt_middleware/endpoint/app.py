@@ -23,7 +23,7 @@ from ..wsgi.paths import read_path
 from ..wsgi.responses import Responses, preferred_language
 from .body import read_octets
 from .clients import ClientAuthentication
-from .forms import ClientForm, check_codes, check_form, client_type_named
+from .forms import ClientForm, check_codes, check_form, read_login
 from .grants import Grants
 from .limits import ClientAddresses, LoginThrottle
 from .logins import LIFETIMES, Credentials, Logins
@@ -214,17 +214,16 @@ class TokenEndpoint:
         return responses.grant(grant, environ, start_response)
 
     def _log_in(self, environ: WSGIEnvironment, body: Mapping[str, object]) -> Grant:
-        name = client_type_named(body.get("type"), self._codes)
-        form = self._forms.get(name or "", ClientForm)(
+        login = read_login(
             body,
+            self._forms,
             client_types=self.verifiers,
             codes=self._codes,
             language=preferred_language(environ),
-        ).validate_for_api()
-        client_type = str(form.type.data)
-        credentials = Credentials(form.account.data, form.secret.data)
-        identity = self._logins.verify(client_type, [credentials], environ, form.further())
-        return self._grants.log_in(identity, client_type, body)
+        )
+        credentials = Credentials(login.account, login.secret)
+        identity = self._logins.verify(login.client_type, [credentials], environ, login.further)
+        return self._grants.log_in(identity, login.client_type, body)
 
     def _make_below(
         self, sessions: Sessions, verifier: TokenVerifier, clients: ClientAuthentication
