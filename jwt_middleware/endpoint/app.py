@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
@@ -219,7 +220,7 @@ class TokenEndpoint:
             self._forms,
             client_types=self.verifiers,
             codes=self._codes,
-            language=preferred_language(environ),
+            language=partial(preferred_language, environ),
         )
         credentials = Credentials(login.account, login.secret)
         identity = self._logins.verify(login.client_type, [credentials], environ, login.further)

@@ -15,7 +15,7 @@ name::
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple, Self, cast
 
@@ -212,7 +212,7 @@ def read_login(
     *,
     client_types: Collection[str],
     codes: Mapping[str, int],
-    language: str,
+    language: Callable[[], str],
 ) -> Login:
     """
     Validate a login by the form of its client type.
@@ -222,7 +222,7 @@ def read_login(
         forms: Client type to its form, if it is another than that.
         client_types: As for :class:`ClientForm`.
         codes: As for :class:`ClientForm`.
-        language: As for :class:`ClientForm`.
+        language: Returns that of the messages.
 
     Raises:
         InvalidFormError: It is not valid.
@@ -238,7 +238,7 @@ def read_login(
     ):
         return Login(name, cast(str, account), cast(str, secret), {})
     form = forms.get(name, ClientForm)(
-        body, client_types=client_types, codes=codes, language=language
+        body, client_types=client_types, codes=codes, language=language()
     ).validate_for_api()
     return Login(str(form.type.data), form.account.data, form.secret.data, form.further())
 

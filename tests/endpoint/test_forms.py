@@ -217,12 +217,12 @@ def test_a_login_without_a_form_of_its_own_is_what_the_form_takes(body: dict[str
     except InvalidFormError as error:
         expected = error.fields
     try:
-        read: object = read_login(body, {}, client_types=TYPES, codes=CODES, language="en")
+        read: object = read_login(body, {}, client_types=TYPES, codes=CODES, language=lambda: "en")
     except InvalidFormError as error:
         read = error.fields
     assert read == expected
 
 
 def test_a_login_does_not_show_its_secret() -> None:
-    login = read_login(GOOD, {}, client_types=TYPES, codes={}, language="en")
+    login = read_login(GOOD, {}, client_types=TYPES, codes={}, language=lambda: "en")
     assert "s3cret" not in repr(login)
