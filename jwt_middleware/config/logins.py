@@ -31,6 +31,7 @@ from .reading import (
     whole,
     whole_members,
 )
+from .sessions import database_url
 
 if TYPE_CHECKING:
     from ..accounts.hashing import SecretHasher
@@ -108,14 +109,14 @@ class AccountSettings(Section):
         """
         try:
             from ..accounts.sql import SQLAccounts  # noqa: PLC0415  needs argon2-cffi, an extra
-            from ..sql.urls import parse_url  # noqa: PLC0415  only where it is used
         except ModuleNotFoundError as error:
             raise self.place.error(
                 f"{error.name} is missing: pip install 'wsgi-jwt-middleware[sql]'"
             ) from error
         hasher = None if self.hasher is None else self.hasher.build()
-        with self.place.member("url").named():
-            url = parse_url(self.url).beside(self.place.file.parent)
+        place = self.place.member("url")
+        with place.named():
+            url = database_url(self.url, place)
         with self.place.named_by_member():
             return SQLAccounts(url, hasher=hasher, min_secret_chars=self.min_secret_chars)
 
