@@ -34,7 +34,7 @@ MAX_NUMBER: Final = 2**32
 MAX_TEXT_CHARS: Final = 4096
 
 # A file name or URL with one of these reaches a driver as something else than was written.
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]|[\ud800-\udfff]|%(?:[01][0-9A-Fa-f]|7[Ff])")
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]|%(?:[01][0-9A-Fa-f]|7[Ff])")
 # Settings that others have, and what they are here.
 _ELSEWHERE: Final = {
     "secret": "a secret does not belong into this file: write it to another, as in "

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from ..errors import ConfigurationError, UnavailableError
 from ..events import Name, emit
 from ..files import no_file
-from ..sessions import MemorySessions, Revocations, Sessions, SessionStore
+from ..sessions import Revocations, Sessions, SessionStore
 from ..sessions.revocation.follower import DEFAULT_MAX_DELAY_SECONDS
 from ..sessions.session import (
     DEFAULT_GRACE_SECONDS,
@@ -246,6 +246,8 @@ def database_url(text: str, place: Place) -> DatabaseURL:
 
 
 def _memory(*_: object, **__: object) -> SessionStore:
+    from ..sessions.stores.memory import MemorySessions  # noqa: PLC0415  only where it is used
+
     return MemorySessions()
 
 
