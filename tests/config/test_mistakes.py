@@ -433,5 +433,5 @@ def test_waits_for_no_pipe_and_reads_no_endless_device(
 def test_a_pipe_is_no_configuration(folder: Path) -> None:
     os.mkfifo(folder / "pipe")
     for name in (folder / "pipe", Path("/dev/zero")):
-        with pytest.raises(ConfigurationError, match="it is no regular file"):
+        with pytest.raises(ConfigurationError, match="not a regular file"):
             load(name)
