@@ -31,7 +31,6 @@ from .reading import (
     whole,
     whole_members,
 )
-from .sessions import database_url
 
 if TYPE_CHECKING:
     from ..accounts.hashing import SecretHasher
@@ -109,14 +108,14 @@ class AccountSettings(Section):
         """
         try:
             from ..accounts.sql import SQLAccounts  # noqa: PLC0415  needs argon2-cffi, an extra
+            from ..sql.urls import parse_url  # noqa: PLC0415  only where it is used
         except ModuleNotFoundError as error:
             raise self.place.error(
                 f"{error.name} is missing: pip install 'wsgi-jwt-middleware[sql]'"
             ) from error
         hasher = None if self.hasher is None else self.hasher.build()
-        place = self.place.member("url")
-        with place.named():
-            url = database_url(self.url, place)
+        with self.place.member("url").named():
+            url = parse_url(self.url).beside(self.place.file.parent)
         with self.place.named_by_member():
             return SQLAccounts(url, hasher=hasher, min_secret_chars=self.min_secret_chars)
 
@@ -176,7 +175,7 @@ class LoginSettings(Section):
                 for name in (*BUCKETS, "known_days", "max_known", "trusted_networks")
                 if (value := getattr(self, name)) is not None
             }
-            throttle = LoginThrottle(store, limits=replace(limits, **given))
+            throttle = LoginThrottle(store, limits=replace(limits, **given) if given else limits)
         self._warn_of_old_settings(limits)
         return throttle
 

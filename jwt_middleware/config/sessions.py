@@ -9,9 +9,8 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from ..errors import ConfigurationError, UnavailableError
+from ..errors import UnavailableError
 from ..events import Name, emit
-from ..files import no_file
 from ..sessions import Revocations, Sessions, SessionStore
 from ..sessions.revocation.follower import DEFAULT_MAX_DELAY_SECONDS
 from ..sessions.session import (
@@ -25,7 +24,6 @@ from .reading import Place, Section, number, setting, text, whole
 
 if TYPE_CHECKING:
     from ..core.issuer import TokenIssuer
-    from ..sql.urls import DatabaseURL
     from .logins import EndpointSettings
 
 logger: logging.Logger = logging.getLogger(__name__)
@@ -230,21 +228,6 @@ def _web_concurrency(environ: Mapping[str, str]) -> int:
     return int(value) if re.fullmatch("[0-9]{1,9}", value) else 1
 
 
-def database_url(text: str, place: Place) -> DatabaseURL:
-    """
-    Read the URL that stands at *place*; an SQLite file is relative to the configuration file.
-
-    Raises:
-        ConfigurationError: It is unusable.  The text quotes none of it, and names no place.
-    """
-    from ..sql.urls import parse_url  # noqa: PLC0415  only where it is used
-
-    url = parse_url(text).beside(place.file.parent)
-    if url.path is not None and (reason := no_file(url.path)):
-        raise ConfigurationError(f"the database file {reason}")
-    return url
-
-
 def _memory(*_: object, **__: object) -> SessionStore:
     from ..sessions.stores.memory import MemorySessions  # noqa: PLC0415  only where it is used
 
@@ -253,8 +236,9 @@ def _memory(*_: object, **__: object) -> SessionStore:
 
 def _sql(url: str, place: Place, *, creates_tables: bool, **_: object) -> SessionStore:
     from ..sessions.stores.sql.store import SQLSessions  # noqa: PLC0415  only where it is used
+    from ..sql.urls import parse_url  # noqa: PLC0415  the same
 
-    return SQLSessions(database_url(url, place), creates_tables=creates_tables)
+    return SQLSessions(parse_url(url).beside(place.file.parent), creates_tables=creates_tables)
 
 
 def _redis(url: str, *_: object, key_prefix: str | None, **__: object) -> SessionStore:
