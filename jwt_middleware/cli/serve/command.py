@@ -15,11 +15,11 @@ from typing import Any
 import click
 from werkzeug.exceptions import NotFound
 
-from ..config import Settings, load
-from ..config.callables import NAME
-from ..config.loading import start
-from ..config.service import METRICS_DIRECTORY, ServeSettings
-from ..events import logger
+from ...config import Settings, load
+from ...config.callables import NAME
+from ...config.loading import start
+from ...config.service import METRICS_DIRECTORY, ServeSettings
+from ...events import logger
 
 
 @click.command(context_settings={"ignore_unknown_options": True})

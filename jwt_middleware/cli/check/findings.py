@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any, Final, Protocol, runtime_checkable
 from urllib.parse import urlsplit
 
-from ..config import Settings
-from ..config.reading import Place, Section
-from ..errors import ConfigurationError, JWTMiddlewareError, UnavailableError
-from ..files import read_regular
-from ..sessions import SessionStore
-from ..sessions.clock import MAX_SKEW_SECONDS, TimedStore
-from ..wsgi.middleware import JWTMiddleware
-from ..wsgi.policy import Rule
+from ...config import Settings
+from ...config.reading import Place, Section
+from ...errors import ConfigurationError, JWTMiddlewareError, UnavailableError
+from ...files import read_regular
+from ...sessions import SessionStore
+from ...sessions.clock import MAX_SKEW_SECONDS, TimedStore
+from ...wsgi.middleware import JWTMiddleware
+from ...wsgi.policy import Rule
 
 
 @runtime_checkable

@@ -14,17 +14,17 @@ from urllib.parse import unquote
 
 import click
 
-from ..config import Settings, load
-from ..config.service import METRICS_DIRECTORY
-from ..core.verifier import TokenVerifier, VerifiedToken
-from ..errors import AuthError, UnavailableError
-from ..wsgi.bearer import AUTHORIZATION, TokenHeaders, environ_key
-from ..wsgi.environ import ERROR
-from ..wsgi.middleware import JWTMiddleware
-from ..wsgi.paths import read_path
-from ..wsgi.policy import Requirement
-from ..wsgi.refusals import look_for_mistake
-from .terminal import read_token
+from ...config import Settings, load
+from ...config.service import METRICS_DIRECTORY
+from ...core.verifier import TokenVerifier, VerifiedToken
+from ...errors import AuthError, UnavailableError
+from ...wsgi.bearer import AUTHORIZATION, TokenHeaders, environ_key
+from ...wsgi.environ import ERROR
+from ...wsgi.middleware import JWTMiddleware
+from ...wsgi.paths import read_path
+from ...wsgi.policy import Requirement
+from ...wsgi.refusals import look_for_mistake
+from ..terminal import read_token
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
