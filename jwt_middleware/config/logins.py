@@ -110,9 +110,7 @@ class AccountSettings(Section):
             from ..accounts.sql import SQLAccounts  # noqa: PLC0415  needs argon2-cffi, an extra
             from ..sql.urls import parse_url  # noqa: PLC0415  only where it is used
         except ModuleNotFoundError as error:
-            raise self.place.error(
-                f"{error.name} is missing: pip install 'wsgi-jwt-middleware[sql]'"
-            ) from error
+            raise self.place.missing(error, extra="sql") from error
         hasher = None if self.hasher is None else self.hasher.build()
         with self.place.member("url").named():
             url = parse_url(self.url).beside(self.place.file.parent)
@@ -266,7 +264,11 @@ class EndpointSettings(Section):
             ConfigurationError: A setting is unusable, or of sessions, without any.
         """
         if sessions is None:
-            self._check_without_sessions()
+            self._refuse_settings_of_sessions()
+            logger.warning(
+                "%s: logins are not limited: add a [sessions] table, whose store counts them",
+                self.place.file,
+            )
         verifiers = self._verifiers_of(accounts) | self._by_name("verifiers")
         forms = self._by_name("forms")
         of_sessions: dict[str, Any] = {}
@@ -294,16 +296,12 @@ class EndpointSettings(Section):
                 **of_sessions,
             )
 
-    def _check_without_sessions(self) -> None:
+    def _refuse_settings_of_sessions(self) -> None:
         for name in ("refresh_lifetime_seconds", "lookups"):
             if getattr(self, name) is not None:
                 raise self.place.member(name).error(
                     "is of sessions: add a [sessions] table, or leave it out"
                 )
-        logger.warning(
-            "%s: logins are not limited: add a [sessions] table, whose store counts them",
-            self.place.file,
-        )
 
     def subject(self, client_type: str, uid: int | str) -> str:
         """Return the subject of an account in ``[accounts]``."""

@@ -188,16 +188,14 @@ def build_store(
         with place.named():
             return build(url, place, creates_tables=creates_tables, key_prefix=key_prefix)
     except ModuleNotFoundError as error:
-        raise place.error(
-            f"{error.name} is missing: pip install 'wsgi-jwt-middleware[{extra}]'"
-        ) from error
+        raise place.missing(error, extra=extra) from error
 
 
 def check_processes(store: SessionStore, environ: Mapping[str, str], place: Place) -> None:
     """
     Refuse a store that one process alone sees where there are to be several.
 
-    Told are ``WEB_CONCURRENCY``, which gunicorn and platforms use, and the processes of uWSGI.
+    Read are ``WEB_CONCURRENCY``, which gunicorn and platforms use, and the processes of uWSGI.
 
     Raises:
         ConfigurationError: There are several, and the store is of one.

@@ -31,7 +31,7 @@ class DoubtfulStore(Protocol):
 
 EXAMPLE_ISSUERS: Final = ("https://auth.example.com", "https://login.example.org")
 MAX_ACCOUNTS: Final = 1000
-"""That are looked at for claims of their own."""
+"""How many are read to compare their claims with the rules."""
 MIN_DISTINCT_BYTES: Final = 10
 # Of documentation, tutorials and generators: in every list that is tried first.
 PUBLISHED_SECRETS: Final = (
