@@ -133,7 +133,7 @@ class Counts:
 
 @contextlib.contextmanager
 def _alone_in(directory: Path) -> Iterator[bool]:
-    """Keep other processes and threads from a folder; yield whether they are, after a second."""
+    """Lock a folder against other processes and threads; yield whether that succeeded in time."""
     try:
         import fcntl  # noqa: PLC0415  POSIX alone
     except ImportError:
@@ -194,10 +194,10 @@ def _join_ended(directory: Path) -> None:
     """
     Add the files of processes that ended up in one.
 
-    Whatever breaks this off, no count is lost, and none is added twice.
+    If a process is killed in between, no count is lost, and none is added twice.
     """
     ended = _Ended.read(directory)
-    if ended.files:  # broken off
+    if ended.files:  # a process was killed in between
         ended = _remove(ended, directory)
     gone = [file for file in _files(directory) if not _lives(_pid_of(file))]
     if not gone:

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Iterator
+from functools import cache
 from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import unquote, unquote_plus
@@ -131,17 +132,23 @@ def _spelled(name: str) -> str:
     return "".join(f"(?:{re.escape(c)}|%{ord(c):02x}|%{ord(c.upper()):02x})" for c in name)
 
 
-_METHOD, _OVERRIDE, _HTTP, _X = map(_spelled, ("method", "override", "http", "x"))
-_LINE: Final = _spelled("_")
-_BREAK: Final = f"(?:{_spelled('-')}|{_LINE})"
-# _method, __METHOD_OVERRIDE__, method_override, http_method, X-HTTP-Method-Override and the like;
-# method alone is a parameter as good as any other.
-_METHOD_IN_QUERY: Final = re.compile(
-    rf"(?:\A|[&;])(?:{_LINE}+(?:{_HTTP}{_LINE}?)?{_METHOD}(?:{_LINE}?{_OVERRIDE})?{_LINE}*"
-    rf"|(?:{_X}{_BREAK})?(?:{_HTTP}{_BREAK}?)?{_METHOD}{_BREAK}?{_OVERRIDE}"
-    rf"|(?:{_X}{_BREAK})?{_HTTP}{_BREAK}?{_METHOD})=([^&;]*)",
-    re.IGNORECASE,
-)
+@cache  # a hundredth of the time that a worker takes to start, for what few requests have
+def _method_in_query() -> re.Pattern[str]:
+    """
+    Return what matches the parameters that name a method, and their values.
+
+    ``_method``, ``__METHOD_OVERRIDE__``, ``method_override``, ``http_method``,
+    ``X-HTTP-Method-Override`` and the like; ``method`` alone is a parameter as good as any other.
+    """
+    method, override, http, x = map(_spelled, ("method", "override", "http", "x"))
+    line = _spelled("_")
+    either = f"(?:{_spelled('-')}|{line})"
+    return re.compile(
+        rf"(?:\A|[&;])(?:{line}+(?:{http}{line}?)?{method}(?:{line}?{override})?{line}*"
+        rf"|(?:{x}{either})?(?:{http}{either}?)?{method}{either}?{override}"
+        rf"|(?:{x}{either})?{http}{either}?{method})=([^&;]*)",
+        re.IGNORECASE,
+    )
 
 
 class Target(NamedTuple):
@@ -184,7 +191,7 @@ def methods_in_query(query: str) -> list[str]:
     """Return the methods that a query names in place of the request's own, up to too many."""
     if "%" not in query and "method" not in query.lower():
         return []
-    found = islice(_METHOD_IN_QUERY.finditer(query), MAX_METHODS + 1)
+    found = islice(_method_in_query().finditer(query), MAX_METHODS + 1)
     return [unquote_plus(value[1]) for value in found]
 
 

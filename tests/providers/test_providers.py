@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from jwt_middleware.cli.providers import PROVIDERS
+from jwt_middleware.cli.init.providers import PROVIDERS
 from jwt_middleware.config import load
 
 from .shapes import SHAPES, Neighbour, Shape

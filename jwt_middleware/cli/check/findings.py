@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any, Final, Protocol, runtime_checkable
 from urllib.parse import urlsplit
 
-from ..config import Settings
-from ..config.reading import Place, Section
-from ..errors import ConfigurationError, JWTMiddlewareError, UnavailableError
-from ..files import read_regular
-from ..sessions import SessionStore
-from ..sessions.clock import MAX_SKEW_SECONDS, TimedStore
-from ..wsgi.middleware import JWTMiddleware
-from ..wsgi.policy import Rule
+from ...config import Settings
+from ...config.reading import Place, Section
+from ...errors import ConfigurationError, JWTMiddlewareError, UnavailableError
+from ...files import read_regular
+from ...sessions import SessionStore
+from ...sessions.clock import MAX_SKEW_SECONDS, TimedStore
+from ...wsgi.middleware import JWTMiddleware
+from ...wsgi.policy import Rule
 
 
 @runtime_checkable
@@ -31,7 +31,7 @@ class DoubtfulStore(Protocol):
 
 EXAMPLE_ISSUERS: Final = ("https://auth.example.com", "https://login.example.org")
 MAX_ACCOUNTS: Final = 1000
-"""That are looked at for claims of their own."""
+"""How many are read to compare their claims with the rules."""
 MIN_DISTINCT_BYTES: Final = 10
 # Of documentation, tutorials and generators: in every list that is tried first.
 PUBLISHED_SECRETS: Final = (

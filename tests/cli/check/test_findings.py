@@ -8,7 +8,7 @@ import pytest
 from click.testing import Result
 
 from jwt_middleware import Rule
-from jwt_middleware.cli.findings import _covers, weakness
+from jwt_middleware.cli.check.findings import _covers, weakness
 from jwt_middleware.sessions.clock import StoreClock
 
 Invoke = Callable[..., Result]

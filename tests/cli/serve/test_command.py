@@ -22,10 +22,10 @@ from gunicorn.config import Config
 from gunicorn.errors import AppImportError, HaltServer
 
 from jwt_middleware import JWTMiddleware
-from jwt_middleware.cli import gunicorn_server as server
+from jwt_middleware.cli.serve import gunicorn_server as server
 from jwt_middleware.errors import ConfigurationError
 
-from ..site import forge, unb64
+from ...site import forge, unb64
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -345,7 +345,7 @@ class TestCommand:
     def test_says_that_gunicorn_is_missing(
         self, invoke: Invoke, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.delitem(sys.modules, "jwt_middleware.cli.gunicorn_server")
+        monkeypatch.delitem(sys.modules, "jwt_middleware.cli.serve.gunicorn_server")
         monkeypatch.setitem(sys.modules, "gunicorn.app.base", None)
         result = invoke("serve", "myapp:app")
         assert result.exit_code == 1
