@@ -189,6 +189,11 @@ class TrustedIssuer:
                 "max_token_lifetime_seconds", max_token_lifetime_seconds, 1, MAX_LIFETIME_SECONDS
             )
         self.max_token_lifetime_seconds = max_token_lifetime_seconds
+        self._has_further_terms = (
+            kind != "access"
+            or bool(self.tenants)
+            or (profile, require_any, max_token_lifetime_seconds) != (None, None, None)
+        )
         self.header: str | None = _header(header)
         self.remote_user: str | None = _remote_user(remote_user)
         self.accept_sender_constrained = accept_sender_constrained
@@ -293,7 +298,7 @@ class TrustedIssuer:
                 return key
         raise InvalidClaimError("iss is not the issuer that the key is for", claim="iss")
 
-    def check_claims(self, claims: Claims, *, now: float) -> tuple[str, float, float]:
+    def check_claims(self, claims: Claims, now: float) -> tuple[str, float, float]:
         """
         Check the claims of a token whose issuer and signature are known to be this one's.
 
@@ -303,25 +308,25 @@ class TrustedIssuer:
         Raises:
             InvalidClaimError: One of its subclasses says which claim does not hold.
         """
-        valid_from, valid_until = check.check_times(
-            claims, now=now, leeway_seconds=self.leeway_seconds
-        )
+        valid_from, valid_until = check.check_times(claims, now, self.leeway_seconds)
         check.check_audience(claims, self.audiences, self.audience_claim)
         if self.subject_from is None:
             subject = check.check_subject(claims)
         else:
             subject = check.check_subject_from(claims, self.subject_from)
         check.check_token_id(claims)
+        if self._has_further_terms or not check.NOTABLE.isdisjoint(claims):
+            self._check_further(claims)
+        return subject, valid_from, valid_until
+
+    def _check_further(self, claims: Claims) -> None:
+        """Check what few issuers ask for, and what few tokens have."""
         if self.kind == "access":
             check.check_use(claims)
         else:
             check.check_id_token(claims)
         if not self.accept_sender_constrained:
             check.check_bearer(claims)
-        self._check_further_terms(claims)
-        return subject, valid_from, valid_until
-
-    def _check_further_terms(self, claims: Claims) -> None:
         if self.profile is not None:
             check.check_access_token_profile(claims)
         if self.tenants:
