@@ -43,10 +43,8 @@ _ACCESS_TYPES: Final = frozenset({"access", "access_token"})
 _OF_ID_TOKENS: Final = ("at_hash", "c_hash")
 # Scopes of OAuth; idtyp, appidacr and azpacr of Entra ID, gty of Auth0.
 _OF_ACCESS_TOKENS: Final = ("scope", "scp", "idtyp", "appidacr", "azpacr", "gty")
-_SAY_WHAT_FOR: Final = frozenset({*_ACCESS_VALUES, "type", "nonce", "events", *_OF_ID_TOKENS})
-
-NOTABLE: Final = _SAY_WHAT_FOR | {"cnf"}
-"""Claims that most access tokens have none of: without them they need no further check."""
+# What check_use and check_bearer look at.
+_NOTABLE: Final = frozenset({*_ACCESS_VALUES, "type", "nonce", "events", "cnf", *_OF_ID_TOKENS})
 
 
 def check_times(claims: Claims, now: float, leeway_seconds: float) -> tuple[float, float]:
@@ -245,6 +243,24 @@ def check_subject_from(claims: Claims, sources: Iterable[SubjectSource]) -> str:
     if has_control_characters(named):
         raise InvalidClaimError("the subject is not printable text", claim="sub")
     return named
+
+
+def usual_subject(claims: Claims, audiences: Collection[str]) -> str | None:
+    """
+    Return the subject of an access token that is like most, or ``None`` if it takes a closer look.
+
+    For one that passes :func:`check_audience`, :func:`check_subject` and :func:`check_token_id`,
+    and of which :func:`check_use` and :func:`check_bearer` have nothing to look at.
+    """
+    audience, subject = claims.get("aud"), claims.get("sub")
+    if (
+        type(audience) is type(subject) is type(claims.get("jti", "")) is str
+        and audience in audiences
+        and subject.isprintable()
+        and _NOTABLE.isdisjoint(claims)
+    ):
+        return subject or None
+    return None
 
 
 def check_token_id(claims: Claims) -> None:

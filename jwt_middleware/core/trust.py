@@ -189,10 +189,9 @@ class TrustedIssuer:
                 "max_token_lifetime_seconds", max_token_lifetime_seconds, 1, MAX_LIFETIME_SECONDS
             )
         self.max_token_lifetime_seconds = max_token_lifetime_seconds
-        self._has_further_terms = (
-            kind != "access"
-            or bool(self.tenants)
-            or (profile, require_any, max_token_lifetime_seconds) != (None, None, None)
+        terms = (profile, audience_claim, subject_from, require_any, max_token_lifetime_seconds)
+        self._is_usual = (
+            kind == "access" and not self.tenants and all(term is None for term in terms)
         )
         self.header: str | None = _header(header)
         self.remote_user: str | None = _remote_user(remote_user)
@@ -213,19 +212,10 @@ class TrustedIssuer:
         """Each *iss* of its tokens: one, or one for each tenant."""
         return tuple(self.tenants) or (self.issuer,)
 
-    def keys_at_hand(self, segment: bytes) -> Found | None:
-        """
-        Return what :meth:`find_keys` does where no source has to be asked for that, else ``None``.
-
-        It is meant for tokens that may be another issuer's: they shall not have keys fetched here.
-
-        Raises:
-            InvalidTokenError: As :meth:`find_keys`.
-        """
+    def known_keys(self, segment: bytes) -> Found | None:
+        """Return what a header segment led to before, if the same keys are still in force."""
         known = self._known_headers.get(segment)
-        if known is not None and known[0] is self.keys.current():
-            return known
-        return self.find_keys(segment) if isinstance(self.keys, KeySet) else None
+        return known if known is not None and known[0] is self.keys.current() else None
 
     def find_keys(self, segment: bytes) -> Found:
         """
@@ -240,10 +230,10 @@ class TrustedIssuer:
             UnknownKeyError: Its kid is not known, even after another look.
             UnavailableError: There are no keys to look at.
         """
-        keys = self.keys.current()
-        known = self._known_headers.get(segment)
-        if known is not None and known[0] is keys:
+        known = self.known_keys(segment)
+        if known is not None:
             return known
+        keys = self.keys.current()
         header = parse_header(segment)
         self._check_type(header)
         if self.algorithms is not None and header.alg not in self.algorithms:
@@ -309,18 +299,18 @@ class TrustedIssuer:
             InvalidClaimError: One of its subclasses says which claim does not hold.
         """
         valid_from, valid_until = check.check_times(claims, now, self.leeway_seconds)
+        subject = check.usual_subject(claims, self.audiences) if self._is_usual else None
+        if subject is None:
+            subject = self._check_one_by_one(claims)
+        return subject, valid_from, valid_until
+
+    def _check_one_by_one(self, claims: Claims) -> str:
         check.check_audience(claims, self.audiences, self.audience_claim)
         if self.subject_from is None:
             subject = check.check_subject(claims)
         else:
             subject = check.check_subject_from(claims, self.subject_from)
         check.check_token_id(claims)
-        if self._has_further_terms or not check.NOTABLE.isdisjoint(claims):
-            self._check_further(claims)
-        return subject, valid_from, valid_until
-
-    def _check_further(self, claims: Claims) -> None:
-        """Check what few issuers ask for, and what few tokens have."""
         if self.kind == "access":
             check.check_use(claims)
         else:
@@ -335,6 +325,7 @@ class TrustedIssuer:
             check.check_any_of(claims, self.require_any)
         if self.max_token_lifetime_seconds is not None:
             check.check_lifetime(claims, max_seconds=self.max_token_lifetime_seconds)
+        return subject
 
     def scopes_of(self, claims: Claims) -> frozenset[str]:
         """Return the scopes of a token: see :func:`~.claim_path.scopes_of`."""

@@ -173,13 +173,13 @@ class TokenCache:
         except IndexError:  # another thread has it: this token is verified again
             return
         try:
-            if token in self._entries:  # verified again: of the same size
-                self._entries[token] = verified
+            entries, most_bytes = self._entries, self._max_bytes - verified.size
+            if token in entries:  # verified again: of the same size
+                entries[token] = verified
                 return
-            most_bytes = self._max_bytes - verified.size
-            while len(self._entries) >= self._size or self._bytes > most_bytes:
+            while len(entries) >= self._size or self._bytes > most_bytes:
                 self._drop_one()
-            self._entries[token] = verified
+            entries[token] = verified
             self._queue.append(token)
             self._bytes += verified.size
         finally:
@@ -338,10 +338,7 @@ class TokenVerifier:
             or verified.keys is not verified.trusted.keys.current()
             or not verified.valid_from <= self._clock() < verified.valid_until
         ):
-            begun = perf_counter()
             verified = self._verify_afresh(token)
-            if self.observe is not None:
-                self.observe(perf_counter() - begun)
         else:
             verified.used = True
         if self._revocation_state is not None:
@@ -368,12 +365,13 @@ class TokenVerifier:
         return revoked
 
     def _verify_afresh(self, token: str) -> VerifiedToken:
+        observe = self.observe
+        begun = 0.0 if observe is None else perf_counter()
         segment, payload, signature, signed = cut(token)
         trusted = self._sole
-        found = None if trusted is None else trusted.keys_at_hand(segment)
+        known = found = None if trusted is None else trusted.known_keys(segment)
         if trusted is None or found is None:
-            trusted = self._named_issuer(payload)
-            found = trusted.find_keys(segment)
+            trusted, found = self._find_keys(segment, payload)
         signature = decode_signature(signature)
         signers = _signers(signed, signature, found)
         if not signers:
@@ -382,7 +380,9 @@ class TokenVerifier:
             if not signers:
                 raise InvalidSignatureError
         claims, size = read_payload(payload)
-        if check.check_issuer(claims, self._trusted) is not trusted:
+        issuer = claims.get("iss")
+        if type(issuer) is not str or self._trusted.get(issuer) is not trusted:
+            check.check_issuer(claims, self._trusted)
             raise InvalidSignatureError  # whose keys made it was told by another claim than iss
         keys, header, _ = found
         now = self._clock()
@@ -391,15 +391,25 @@ class TokenVerifier:
             key = trusted.permitted_signer(signers, claims, keys=keys, now=now)
             valid_from = max(valid_from, key.valid_from)
             valid_until = min(valid_until, key.valid_until)
-        remote_user = self.remote_user(trusted, subject)
+        user = self.remote_user(trusted, subject)
         size += _BARE_TOKEN_BYTES + len(token)
         verified = VerifiedToken(
-            header, claims, trusted, keys, valid_from, valid_until, subject, remote_user, size
+            header, claims, trusted, keys, valid_from, valid_until, subject, user, size
         )
         # Only signed tokens are remembered: others cannot fill the memory.
-        trusted.remember_header(segment, found)
+        if found is not known:
+            trusted.remember_header(segment, found)
         self._cache.put(token, verified)
+        if observe is not None:
+            observe(perf_counter() - begun)
         return verified
+
+    def _find_keys(self, segment: bytes, payload: bytes) -> tuple[TrustedIssuer, Found]:
+        """Return whose keys must have made the signature, and those that may have."""
+        trusted = self._sole
+        if trusted is None or not isinstance(trusted.keys, KeySet):
+            trusted = self._named_issuer(payload)  # only a token that names one has keys fetched
+        return trusted, trusted.find_keys(segment)
 
     def _named_issuer(self, payload: bytes) -> TrustedIssuer:
         """Return whose keys must have made the signature, which has not been checked yet."""
