@@ -278,6 +278,7 @@ class TokenVerifier:
             # Each object() is another one than the last: a plain check is called every time.
             self._covers, self._revocation_state = is_revoked, object
         self._cache = TokenCache(cache_size, cache_bytes)
+        self._remembered = self._cache.get
         self.observe: Callable[[float], object] | None = None
 
     def __repr__(self) -> str:
@@ -332,7 +333,7 @@ class TokenVerifier:
         """
         if not isinstance(token, str):
             raise MalformedTokenError("not a string")
-        verified = self._cache.get(token)
+        verified = self._remembered(token)
         if (
             verified is None
             or verified.keys is not verified.trusted.keys.current()

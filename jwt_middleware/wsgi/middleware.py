@@ -180,7 +180,7 @@ class JWTMiddleware:
             return mounted(environ, start_response)
         requirement = None
         try:
-            requirement = self.policy.decide(environ, plain=plain)
+            requirement = self.policy.decide(environ, plain)
             verified = None
             if requirement.access != "passthrough":
                 verified = self._authenticate(environ, requirement)
@@ -264,7 +264,8 @@ class JWTMiddleware:
             publish(environ, verified)
             if self.claim_keys is not None:
                 self.claim_keys.publish(environ, verified)
-            requirement.check(verified)
+            if requirement.rules:  # without any, a token is enough
+                requirement.check(verified)
         elif requirement.access == "required":
             raise missing_token(environ, self._headers)
         elif requirement.access == "optional":

@@ -298,9 +298,9 @@ class Policy:
             InvalidRequestError: It contradicts itself, or is too long or has too many meanings to
                 be read.
         """
-        return self.decide(environ, plain=WATCHED_KEYS.isdisjoint(environ))
+        return self.decide(environ, WATCHED_KEYS.isdisjoint(environ))
 
-    def decide(self, environ: WSGIEnvironment, *, plain: bool) -> Requirement:
+    def decide(self, environ: WSGIEnvironment, plain: bool) -> Requirement:  # noqa: FBT001  faster
         """Do the same; *plain* is whether *environ* has none of :data:`.request.WATCHED_KEYS`."""
         if not self._rules:
             if not plain:
