@@ -13,7 +13,8 @@ from ..bounds import check_whole
 from ..endpoint.app import TokenEndpoint
 from ..events import DEFAULT_MAX_PER_SECOND, Format, Name
 from ..wsgi.middleware import JWTMiddleware
-from ..wsgi.policy import Policy, Rule
+from ..wsgi.policy import Policy
+from ..wsgi.rule import Rule
 from .callables import find
 from .reading import Place, Section, choice, flag, setting, text, texts, whole
 

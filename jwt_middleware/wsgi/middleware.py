@@ -26,13 +26,13 @@ from .bearer import (
     missing_token,
     parse_authorization,
 )
-from .cors import CORS
+from .cors import CORS, answer_preflight
 from .environ import ERROR, IDENTITY_KEYS, RESPONSES, ClaimKeys, clear_identity, describe, publish
-from .policy import PREFLIGHT, Mode, Policy, Requirement, check_mode
-from .preflight import answer_preflight
+from .policy import PREFLIGHT, Policy
 from .refusals import report
 from .request import WATCHED_KEYS
 from .responses import Responses
+from .rule import Mode, Requirement, check_mode
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
