@@ -15,6 +15,11 @@ from jiter import from_json
 MAX_JSON_DEPTH: Final = 32
 """Nested arrays and objects, counted together; a JWT needs three or four."""
 
+MAX_UNSIGNED_VALUES: Final = 64
+"""Members and items, at any depth, of what is read before a signature is checked."""
+
+_DIGITS: Final = 200  # far beyond a float's: a longer number takes time to read
+
 _MINUS, _UNDERSCORE, _PLUS, _SLASH, _EQUALS, _QUOTE, _BACKSLASH = b'-_+/="\\'
 # "+", "/" and "=" belong to other alphabets: they become "!", which no base64 reader accepts.
 _TO_BASE64: Final = bytes.maketrans(b"-_+/=", b"+/!!!")
@@ -78,6 +83,21 @@ def parse_counted(document: bytes) -> tuple[object, int]:
     if brackets > MAX_JSON_DEPTH:
         _check_depth(document)
     return value, brackets
+
+
+def parse_bounded(document: bytes) -> object:
+    """
+    Do what :func:`parse_json` does with what may not be signed, unless it would take long.
+
+    Refuses very long numbers as well, and more than :data:`MAX_UNSIGNED_VALUES`: counted by commas
+    and brackets, in strings as well.
+    """
+    if document.count(b",") + document.count(b"[") + document.count(b"{") > MAX_UNSIGNED_VALUES:
+        raise ValueError(f"more than {MAX_UNSIGNED_VALUES} values")
+    # Twice as many digits always fill one of these; a regular expression would try each anew.
+    if any(document[at : at + _DIGITS].isdigit() for at in range(0, len(document), _DIGITS)):
+        raise ValueError("a number of too many digits")
+    return parse_json(document)
 
 
 def _check_depth(document: bytes) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
@@ -19,18 +18,18 @@ from ..errors import (
     UnavailableError,
 )
 from . import claims as check
+from .claim_path import scopes_of
 from .jws import (
     Header,
     cut,
-    decode_segment,
     decode_signature,
-    parse_bounded,
-    parse_object,
+    peek_claims,
     read_payload,
 )
 from .keys import Key, KeySet
 from .revocation import RevocationCheck, RevocationSource
-from .trust import Found, KeySource, Profile, Terms, TrustedIssuer, by_issuer, checked_keys
+from .terms import Profile, Terms
+from .trust import Found, KeySource, TrustedIssuer, by_issuer, checked_keys
 
 DEFAULT_CACHE_SIZE: Final = 10_000
 DEFAULT_CACHE_BYTES: Final = 64 * 1024 * 1024
@@ -38,14 +37,6 @@ DEFAULT_CACHE_BYTES: Final = 64 * 1024 * 1024
 _BARE_TOKEN_BYTES: Final = 1_000  # in the cache, without its string and its claims
 
 _CONTAINERS: Final = frozenset({dict, list})
-
-# Of the payload segment: multiples of 4, at which base64url can be cut.
-_PEEKED_CHARS: Final = 3_072
-_MAX_UNSIGNED_CHARS: Final = 5_120
-
-# As JSON has it, escapes and all; what is in the string is read by parse_object.
-_ISSUER: Final = re.compile(rb'"iss"[ \t\r\n]*+:[ \t\r\n]*+"[^"\\]*+(?:\\.[^"\\]*+)*+"')
-_MAX_ISSUER_BYTES: Final = 512  # with its name
 
 
 class VerifiedToken:
@@ -114,7 +105,7 @@ class VerifiedToken:
     def scopes(self) -> frozenset[str]:
         """The scopes, from where its issuer has them."""
         if self._scopes is None:
-            self._scopes = self.trusted.scopes_of(self._claims)
+            self._scopes = scopes_of(self._claims, self.trusted.scopes_from)
         return self._scopes
 
     def __repr__(self) -> str:
@@ -414,7 +405,7 @@ class TokenVerifier:
 
     def _named_issuer(self, payload: bytes) -> TrustedIssuer:
         """Return whose keys must have made the signature, which has not been checked yet."""
-        return check.check_issuer(_unsigned_claims(payload), self._trusted)
+        return check.check_issuer(peek_claims(payload), self._trusted)
 
     def _newer_keys(self, payload: bytes, trusted: TrustedIssuer, found: Found) -> Found:
         """Look for keys again: they are replaced under the same kid."""
@@ -425,43 +416,6 @@ class TokenVerifier:
         if newer is None:
             raise InvalidSignatureError
         return newer
-
-
-def _unsigned_claims(segment: bytes) -> dict[str, Any]:
-    """
-    Read *iss* from a payload that may not be signed, and as little else as can be.
-
-    Near the beginning, before anything nested, it is found at once; elsewhere only in a payload
-    that is not long, and if it is spelled once.  It may still be a nested object's, or the rest no
-    JSON: the payload is read strictly once its signature is checked.
-
-    Raises:
-        MalformedTokenError: It is in none of these places, or spelled otherwise in a payload with
-            too much in it to read.
-    """
-    document = decode_segment(segment[:_PEEKED_CHARS], "payload")
-    found = _find_issuer(document)
-    if found is not None and _is_first(document, found.start()):
-        return parse_object(b"{%b}" % found[0], "payload")
-    if len(segment) > _MAX_UNSIGNED_CHARS:
-        raise MalformedTokenError("iss is not near the beginning of a long payload")
-    document += decode_segment(segment[_PEEKED_CHARS:], "payload")
-    found = _find_issuer(document) if document.count(b'"iss"') == 1 else None
-    if found is None:
-        return parse_bounded(document, "payload")
-    return parse_object(b"{%b}" % found[0], "payload")
-
-
-def _find_issuer(document: bytes) -> re.Match[bytes] | None:
-    # Much faster to find than the expression, where it is not there.
-    start = document.find(b'"iss"')
-    return None if start < 0 else _ISSUER.match(document, start, start + _MAX_ISSUER_BYTES)
-
-
-def _is_first(document: bytes, start: int) -> bool:
-    """Tell whether a name that begins at *start* is the outermost object's, with none in it yet."""
-    brackets = document.count(b"{", 0, start) + document.count(b"[", 0, start)
-    return brackets == 1 and document[start - 1 : start] != b"\\"
 
 
 def _signers(signed: bytes, signature: bytes, found: Found) -> list[Key]:

@@ -11,13 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jwt_middleware.core.encoding import encode_base64url
+from jwt_middleware.core.encoding import MAX_UNSIGNED_VALUES, encode_base64url
 from jwt_middleware.core.jws import (
     ALGORITHMS,
     MAX_HEADER_CHARS,
     MAX_SIGNATURE_CHARS,
     MAX_TOKEN_CHARS,
-    MAX_UNSIGNED_VALUES,
     CompactJWS,
     Header,
     checked_algorithms,

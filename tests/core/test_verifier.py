@@ -276,6 +276,17 @@ class TestSeveralIssuers:
         assert verifier.verify(forge(claims | {"a": "x" * 10_000})).subject == "42"
         assert make_verifier().verify(forge(far)).subject == "42"  # the only issuer
 
+    @pytest.mark.parametrize("value", ["x" * 600, "\\u0078" * 100, "x" * 495 + "\\\\" * 9])
+    def test_a_long_iss_is_not_read_before_its_signature_is_checked(
+        self, value: str, forge: Forge, claims: Claims, verifier: TokenVerifier
+    ) -> None:
+        rest = json.dumps(claims)[1:]
+        for payload in (f'{{"iss":"{value}"}}', f'{{"a":[],"iss":"{value}"}}', f'{{"iss":"{value}'):
+            with pytest.raises(MalformedTokenError, match="iss is longer than 512 bytes"):
+                verifier.verify(forge(payload.encode()))
+        short = f'{{"iss2":"{value}",{rest}'
+        assert verifier.verify(forge(short.encode())).subject == "42"
+
     def test_a_payload_is_not_parsed_before_its_signature_is_checked(
         self, forge: Forge, claims: Claims, verifier: TokenVerifier
     ) -> None:
