@@ -14,7 +14,8 @@ from ..endpoint.app import TokenEndpoint
 from ..errors import ConfigurationError
 from ..events import DEFAULT_MAX_PER_SECOND, Format, Listener, Name
 from ..wsgi.middleware import JWTMiddleware
-from ..wsgi.policy import Policy, Rule
+from ..wsgi.policy import Policy
+from ..wsgi.rule import Rule
 from .callables import find
 from .reading import Place, Section, choice, flag, setting, text, texts, whole
 

@@ -17,8 +17,8 @@ from ..wsgi.address import MAX_TRUSTED_PROXIES
 from ..wsgi.environ import ClaimKeys, ClaimName
 from ..wsgi.metadata import WellKnown, issuer_path
 from ..wsgi.middleware import JWTMiddleware
-from ..wsgi.policy import Mode
 from ..wsgi.responses import Responses
+from ..wsgi.rule import Mode
 from .keys import KeySetSettings
 from .logins import AccountSettings, EndpointSettings, LoginSettings
 from .reading import Place, choice, number, setting, table, tables, whole

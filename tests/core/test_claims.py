@@ -319,7 +319,7 @@ def test_times_are_checked_as_one_by_one(claims: dict[str, Any], leeway: float) 
         until = check_expiry(claims, now=NOW, leeway_seconds=leeway)
         return check_not_before(claims, now=NOW, leeway_seconds=leeway), until
 
-    together = outcome(lambda: check_times(claims, now=NOW, leeway_seconds=leeway))
+    together = outcome(lambda: check_times(claims, NOW, leeway))
     expected = outcome(one_by_one)
     if isinstance(together, tuple) and isinstance(together[0], int | float):
         # From then to now it is good in any case; before, it is verified again.

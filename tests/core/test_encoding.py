@@ -46,6 +46,8 @@ def test_encodes_and_decodes(octets: bytes, segment: bytes) -> None:
         pytest.param(b"Zm9v====", id="padding-alone"),
         pytest.param(b"++++", id="plus"),
         pytest.param(b"////", id="slash"),
+        pytest.param(b"-+_/", id="both-alphabets"),
+        pytest.param(b"-A==", id="padded-and-a-minus"),
         pytest.param(b"Zm 9v", id="space"),
         pytest.param(b"Zm9v\n", id="newline-behind"),
         pytest.param(b"\nZm9v", id="newline-before"),
@@ -179,10 +181,20 @@ def test_refuses_a_depth_that_would_exhaust_the_stack(depth: int) -> None:
         pytest.param([[]] * 40, id="side-by-side"),
         pytest.param(["[" * 40, {"{" * 40: "]}"}], id="in-strings"),
         pytest.param(['"' + "[" * 40, "\\", "[" * 40], id="behind-escapes"),
+        pytest.param(["[", "]", "[[", "{}", "[]"] * 20, id="in-strings-side-by-side"),
     ],
 )
 def test_counts_only_brackets_that_nest(value: object) -> None:
     assert parse_json(json.dumps(value).encode()) == value
+
+
+@pytest.mark.parametrize("text", ["]", "}", "]" * 40, '"]', "\\", '\\"]', "", "[", "[]"])
+def test_no_bracket_in_a_string_hides_one_that_nests(text: str) -> None:
+    string = json.dumps(text).encode()
+    nested = (b"[" + string + b",") * 33 + string + b"]" * 33
+    assert json.loads(nested)
+    with pytest.raises(ValueError, match="nested deeper"):
+        parse_json(nested)
 
 
 def test_counts_brackets_behind_an_escaped_backslash() -> None:

@@ -11,11 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jwt_middleware.core.encoding import encode_base64url
+from jwt_middleware.core.encoding import MAX_UNSIGNED_VALUES, encode_base64url
 from jwt_middleware.core.jws import (
     ALGORITHMS,
     MAX_HEADER_CHARS,
-    MAX_HEADER_VALUES,
     MAX_SIGNATURE_CHARS,
     MAX_TOKEN_CHARS,
     CompactJWS,
@@ -188,7 +187,7 @@ def test_bounds_the_length_of_a_signature() -> None:
 def test_bounds_the_values_of_a_header(most: object, over: object) -> None:
     def header(extra: object) -> bytes:
         text = json.dumps({"alg": "HS256", "x": extra}, separators=(",", ":"))
-        assert MAX_HEADER_VALUES == 64
+        assert MAX_UNSIGNED_VALUES == 64
         return encode_base64url(text.encode())
 
     assert parse_header(header(most)).alg == "HS256"

@@ -27,9 +27,8 @@ MakeVerifier = Callable[..., TokenVerifier]
 
 
 def entry(token: str, size: int = 1) -> VerifiedToken:
-    verified = VerifiedToken(Header("HS256", None, None), {"sub": token}, TRUSTED, KEYS, 0, 1)
-    verified.size = size
-    return verified
+    header, claims = Header("HS256", None, None), {"sub": token}
+    return VerifiedToken(header, claims, TRUSTED, KEYS, 0, 1, token, token, size)
 
 
 def present(cache: TokenCache, token: str, size: int = 1) -> bool:

@@ -250,10 +250,11 @@ class TestSeveralIssuers:
         with pytest.raises(MalformedTokenError, match="not strict JSON"):
             verifier.verify(forge(f'{{"n":{{}},{named},{named}}}'.encode()))
         many = ",".join("1" * 300)
-        digits = f'{{"n":{{}},{named},{named},"m":{"1" * 400}}}'
-        with pytest.raises(MalformedTokenError, match="number of too many digits"):
-            verifier.verify(forge(digits.encode()))
-        with pytest.raises(MalformedTokenError, match="more than 256 values"):
+        for offset in range(0, 400, 40):
+            digits = f'{{"n":{{}},{named},{named},"m":"{"x" * offset}","d":{"1" * 400}}}'
+            with pytest.raises(MalformedTokenError, match="number of too many digits"):
+                verifier.verify(forge(digits.encode()))
+        with pytest.raises(MalformedTokenError, match="more than 64 values"):
             verifier.verify(forge(f'{{"n":{{}},{named},{named},"m":[{many}]}}'.encode()))
 
     @pytest.mark.parametrize("length", range(3_000, 3_003))
@@ -265,6 +266,26 @@ class TestSeveralIssuers:
         del claims["iss"]
         with pytest.raises(MissingClaimError):
             verifier.verify(forge({"a": "x" * length} | claims))
+
+    def test_iss_must_be_near_the_beginning_of_a_payload_beyond_a_bound(
+        self, forge: Forge, claims: Claims, verifier: TokenVerifier, make_verifier: MakeVerifier
+    ) -> None:
+        far = {"a": "x" * 4_000} | claims
+        with pytest.raises(MalformedTokenError, match="not near the beginning of a long payload"):
+            verifier.verify(forge(far))
+        assert verifier.verify(forge(claims | {"a": "x" * 10_000})).subject == "42"
+        assert make_verifier().verify(forge(far)).subject == "42"  # the only issuer
+
+    @pytest.mark.parametrize("value", ["x" * 600, "\\u0078" * 100, "x" * 495 + "\\\\" * 9])
+    def test_a_long_iss_is_not_read_before_its_signature_is_checked(
+        self, value: str, forge: Forge, claims: Claims, verifier: TokenVerifier
+    ) -> None:
+        rest = json.dumps(claims)[1:]
+        for payload in (f'{{"iss":"{value}"}}', f'{{"a":[],"iss":"{value}"}}', f'{{"iss":"{value}'):
+            with pytest.raises(MalformedTokenError, match="iss is longer than 512 bytes"):
+                verifier.verify(forge(payload.encode()))
+        short = f'{{"iss2":"{value}",{rest}'
+        assert verifier.verify(forge(short.encode())).subject == "42"
 
     def test_a_payload_is_not_parsed_before_its_signature_is_checked(
         self, forge: Forge, claims: Claims, verifier: TokenVerifier
@@ -703,6 +724,18 @@ class TestRevocationSource:
         verifier.verify(token)
         with pytest.raises(RevokedTokenError):
             verifier.verify(forge(claims | {"jti": "id-2"}))
+
+    def test_a_check_that_is_false_by_its_length_is_called(
+        self, forge: Forge, claims: Claims, make_verifier: MakeVerifier
+    ) -> None:
+        class Blocklist(list[str]):
+            def __call__(self, claims: Any) -> bool:
+                return True
+
+        verifier = make_verifier(is_revoked=Blocklist())
+        assert verifier.checks_revocation
+        with pytest.raises(RevokedTokenError):
+            verifier.verify(forge(claims))
 
     @pytest.mark.parametrize("check", [True, {"id-1"}, "module:function"], ids=repr)
     def test_a_check_must_be_callable(self, check: Any, make_verifier: MakeVerifier) -> None:

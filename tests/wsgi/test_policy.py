@@ -10,8 +10,8 @@ from jwt_middleware.core.claim_path import AnyOf
 from jwt_middleware.core.jws import encode_object, serialize
 from jwt_middleware.core.verifier import VerifiedToken
 from jwt_middleware.errors import ConfigurationError, InsufficientScopeError, InvalidRequestError
-from jwt_middleware.wsgi.policy import Requirement
 from jwt_middleware.wsgi.request import METHOD_KEYS, PATH_KEYS, PREFIX_KEYS
+from jwt_middleware.wsgi.rule import Requirement
 
 Token = Callable[..., VerifiedToken]
 

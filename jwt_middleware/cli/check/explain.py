@@ -22,8 +22,8 @@ from ...wsgi.bearer import AUTHORIZATION, TokenHeaders, environ_key
 from ...wsgi.environ import ERROR
 from ...wsgi.middleware import JWTMiddleware
 from ...wsgi.paths import read_path
-from ...wsgi.policy import Requirement
 from ...wsgi.refusals import look_for_mistake
+from ...wsgi.rule import Requirement
 from ..terminal import read_token
 
 if TYPE_CHECKING:

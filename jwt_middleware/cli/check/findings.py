@@ -18,7 +18,7 @@ from ...files import read_regular
 from ...sessions import SessionStore
 from ...sessions.clock import MAX_SKEW_SECONDS, TimedStore
 from ...wsgi.middleware import JWTMiddleware
-from ...wsgi.policy import Rule
+from ...wsgi.rule import Rule
 
 
 @runtime_checkable
