@@ -43,6 +43,9 @@ _TIME: Final = Statement("""
         CAST(EXTRACT(EPOCH FROM CLOCK_TIMESTAMP()) AS DOUBLE PRECISION)}
 """)
 
+# What a file gives that was overwritten while it was open.
+_ANOTHER_FILE: Final = {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schema:
@@ -298,7 +301,7 @@ class Database:
         except self._driver.error as error:
             kind = DuplicateRowError if self._driver.is_duplicate(error) else UnavailableError
             reason = self._driver.explain(error, fix=self._schema.fix)
-            if primary_code(error) == sqlite3.SQLITE_IOERR:
+            if primary_code(error) in _ANOTHER_FILE:
                 # Another log or file may be there: none of the connections to the old one may stay,
                 # as they share its index with those to come.
                 self.close()
