@@ -98,10 +98,11 @@ def sources(framework: str) -> list[Path]:
     assert spec.origin is not None
     if not spec.submodule_search_locations:
         return [Path(spec.origin)]
+    folder = Path(spec.origin).parent
     return [
         path
-        for path in Path(spec.origin).parent.rglob("*.py")
-        if not {"test", "tests", "bench", "scaffolds"} & set(path.parts)
+        for path in folder.rglob("*.py")
+        if not {"test", "tests", "bench", "scaffolds"} & set(path.relative_to(folder).parts)
     ]
 
 
