@@ -43,6 +43,7 @@ current_claims: dict[str, Any] = LocalProxy(_claims)  # type: ignore[assignment]
 The verified claims of the current request.
 
 Without a token it is empty, and ``current_claims["sub"]`` answers 401 as the middleware does.
+A proxy like ``request``: a view returns ``dict(current_claims)``, for JSON has no proxies.
 """
 
 

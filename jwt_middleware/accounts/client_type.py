@@ -72,6 +72,8 @@ def fold_account(account: str) -> str:
     Compatibility forms, case, accents, white space and ignorable characters make no difference, as
     in common collations of databases: the limits count accounts, and not spellings.
     """
+    if account.isascii() and account.isprintable():  # as nearly all: the same, and quick
+        return account.lower().replace(" ", "")
     text = unicodedata.normalize("NFKD", account).casefold()
     text = unicodedata.normalize("NFKD", text)
     return "".join(char for char in text if not _is_ignorable(char))

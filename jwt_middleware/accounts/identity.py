@@ -123,14 +123,17 @@ class Identity:
         """
         if isinstance(value, cls):
             return value
-        uid = _read(value, "uid")
-        if uid is _ABSENT:
-            raise _wrong(f"a value of type {_kind(value)} has no uid")
+        members: Mapping[Any, Any]  # whatever they are, __post_init__ checks them
         if isinstance(value, Mapping):
-            check_keys(value)
-        others = {name: _read(value, name) for name in _KEYS[1:]}
-        given = {name: one for name, one in others.items() if one is not _ABSENT}
-        return cls(uid, **{name: one for name, one in given.items() if one is not None})
+            members = value
+        else:
+            found = {name: getattr(value, name, _ABSENT) for name in _KEYS}
+            members = {name: one for name, one in found.items() if one is not _ABSENT}
+        if "uid" not in members:
+            raise _wrong(f"a value of type {_kind(value)} has no uid")
+        check_keys(members)
+        others = {name: one for name, one in members.items() if one is not None}
+        return cls(**{"uid": members["uid"]} | others)
 
 
 _ABSENT = object()
@@ -152,12 +155,6 @@ def check_keys(keys: Iterable[object]) -> None:
             close = get_close_matches(str(key), _KEYS, n=1)
             hint = f"did you mean {close[0]}?" if close else "claims hold what tokens shall say"
             raise _wrong(f"its key {str(key)[:80]!a} is unknown: {hint}")
-
-
-def _read(value: object, name: str) -> Any:  # whatever it is, __post_init__ checks it
-    if isinstance(value, Mapping):
-        return value.get(name, _ABSENT)
-    return getattr(value, name, _ABSENT)
 
 
 def _kind(value: object) -> str:

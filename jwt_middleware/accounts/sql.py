@@ -27,7 +27,7 @@ from ..errors import (
 from ..sql.database import Database, Schema
 from ..sql.statement import Statement, Table
 from ..sql.urls import DatabaseURL
-from ..sql.versions import FIRST, SchemaVersion, reading
+from ..sql.versions import FIRST, UNREADABLE, SchemaVersion, unreadable
 from .client_type import check_client_type, normalise_account
 from .hashing import DEFAULT_MIN_SECRET_CHARS, MAX_SECRET_CHARS, SecretHasher, check_secret
 from .identity import DEFAULT_AUTH, AccountLookup, AccountVerifier, Identity, NumberedAccounts
@@ -476,14 +476,18 @@ def _to_account(row: Sequence[Any]) -> Account:
     members = dict(zip(_COLUMNS, row, strict=False))
     del members["secret_hash"]
     members["disabled"] = bool(members["disabled"])  # SQLite knows no booleans
-    with reading("an account"):
+    try:
         members["claims"] = json.loads(members.get("claims") or "{}")
         return Account(**members)
+    except UNREADABLE:
+        raise unreadable("an account") from None
 
 
 def _to_identity(account: Account) -> Identity:
     credential = str(account.secret_changed_at)
-    with reading("an account"):
+    try:
         scope = valid_scopes(account.scope)  # version 0.1 has stored any text
         claims = account.claims
         return Identity(account.uid, scope, account.auth, credential=credential, claims=claims)
+    except UNREADABLE:
+        raise unreadable("an account") from None

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from ..config import Settings
 from ..config.reading import Place, Section
 from ..errors import ConfigurationError, JWTMiddlewareError, UnavailableError
+from ..files import read_regular
 from ..sessions import SessionStore
 from ..sessions.clock import MAX_SKEW_SECONDS, TimedStore
 from ..wsgi.middleware import JWTMiddleware
@@ -189,7 +190,7 @@ def _material(place: Place, name: str, source: str, environ: Mapping[str, str]) 
     if name == "secret_env":
         return os.fsencode(environ.get(source, ""))
     try:
-        return (place.file.parent / source).read_bytes().strip()
+        return read_regular(place.file.parent / source)[1].strip()
     except OSError:
         return None
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ..errors import ConfigurationError
+from ..files import no_file
 from ..sql.urls import DatabaseURL, parse_url
 from .reading import Place
 
@@ -13,4 +15,7 @@ def database_url(text: str, place: Place) -> DatabaseURL:
     Raises:
         ConfigurationError: It is unusable.  The text quotes none of it, and names no place.
     """
-    return parse_url(text).beside(place.file.parent)
+    url = parse_url(text).beside(place.file.parent)
+    if url.path is not None and (reason := no_file(url.path)):
+        raise ConfigurationError(f"the database file {reason}")
+    return url

@@ -13,7 +13,7 @@ from typing import Final
 from ..core.jws import ALGORITHMS
 from ..core.keys import Key, KeySet
 from ..errors import ConfigurationError
-from ..files import diagnose
+from ..files import diagnose, read_regular
 from ..keysources.ring.ring import KeyRing
 from .reading import Place, Section, choice, setting, tables, text
 
@@ -201,7 +201,7 @@ def _read_environment(name: str, place: Place, environ: Mapping[str, str]) -> by
 def _read_file(name: str, place: Place) -> bytes:
     path = place.file.parent / name
     try:
-        return path.read_bytes()
+        return read_regular(path)[1]
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         said, fix = diagnose(error, fix="paths are relative to the configuration file")
         raise place.error(f"{str(path)!r} cannot be read ({said}): {fix}") from error

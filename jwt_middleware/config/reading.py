@@ -19,13 +19,12 @@ from pathlib import Path
 from typing import Any, Final, TypeVar, overload
 
 from ..errors import ConfigurationError
-from ..files import diagnose
+from ..files import diagnose, read_regular
 from ..wsgi.environ import ClaimKeys, ClaimName
 
 T = TypeVar("T")
 S = TypeVar("S", bound="Section")
 
-MAX_FILE_BYTES: Final = 1024 * 1024
 MAX_LEVELS: Final = 32
 """Of tables and arrays in each other."""
 MAX_NUMBER: Final = 2**32
@@ -103,14 +102,12 @@ def parse(file: Path) -> dict[str, object]:
             one line, and names the file and where in it.
     """
     try:
-        octets = file.read_bytes()
+        octets = read_regular(file)[1]
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         said, fix = diagnose(error, fix="name another, or make one with `jwt-middleware init`")
         raise ConfigurationError(
             f"{_shown(file)}: the configuration file cannot be read ({said}): {fix}"
         ) from error
-    if len(octets) > MAX_FILE_BYTES:
-        raise ConfigurationError(f"{file}: is longer than {MAX_FILE_BYTES} bytes")
     if octets.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")):
         raise ConfigurationError(
             f"{file}: begins with a byte order mark: save it as UTF-8 without BOM"

@@ -200,7 +200,7 @@ class TokenEndpoint:
         )
         responses = self._oauth if is_client else self.responses
         try:
-            if request.method != "POST":
+            if request.environ["REQUEST_METHOD"] != "POST":
                 raise MethodNotAllowedError(allowed=["POST"])
             octets = read_octets(request, max_bytes=self.max_body_bytes)
             if b"grant_type" in octets:  # though it may not be possible to parse it

@@ -286,8 +286,10 @@ def _account_key(issuer: str, client_type: str, account: str) -> str:
 
 
 def _prefix(address: Address, bits: dict[int, int]) -> str:
-    network = ip_network((address, bits[address.version]), strict=False)
-    return _hashed(str(network))
+    length = bits[address.version]
+    host_bits = address.max_prefixlen - length
+    network = type(address)(int(address) >> host_bits << host_bits)  # ip_network() parses it again
+    return _hashed(f"{network}/{length}")
 
 
 def _hashed(*parts: str) -> str:

@@ -136,8 +136,8 @@ class Logins:
             UnavailableError: Its subject would be that of an account of another client type.
         """
         subject = self._subjects.subject(client_type, identity.uid)
-        payload = JWTPayload(identity.uid, ac_type=client_type, subject=subject)
-        return replace(self._updated(payload, identity), **members)
+        granted = self._granted(identity, client_type) | members
+        return JWTPayload(identity.uid, ac_type=client_type, subject=subject, **granted)
 
     def recheck(self, session: Session) -> JWTPayload:
         """
@@ -157,15 +157,15 @@ class Logins:
             raise InvalidGrantError("the session's account is unknown or disabled")
         if identity.credential != session.credential:
             raise InvalidGrantError("the secret of the session's account has changed")
-        return self._updated(payload, identity)
+        return replace(payload, **self._granted(identity, payload.ac_type))
 
-    def _updated(self, payload: JWTPayload, identity: Identity) -> JWTPayload:
-        usual = self._lifetimes.get(payload.ac_type, {})
+    def _granted(self, identity: Identity, client_type: str) -> dict[str, Any]:
+        """Return the members of a payload that its account says anew with each token."""
+        usual = self._lifetimes.get(client_type, {})
         members: dict[str, Any] = {
             name: getattr(identity, name) or usual.get(name) for name in LIFETIMES
         }
-        members |= {"auth": identity.auth, "scope": identity.scope, "claims": identity.claims}
-        return replace(payload, **members)
+        return members | {"auth": identity.auth, "scope": identity.scope, "claims": identity.claims}
 
     def _verify_account(
         self,

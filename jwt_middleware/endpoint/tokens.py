@@ -102,7 +102,7 @@ class TokenPaths:
         return self._responses.say(members, environ, start_response)
 
     def _read(self, request: Request) -> tuple[Mapping[str, object], str]:
-        if request.method != "POST":
+        if request.environ["REQUEST_METHOD"] != "POST":
             raise MethodNotAllowedError(allowed=["POST"])
         body = read_body(request, max_bytes=self._max_body_bytes)
         parameter(body, "token_type_hint")  # of a wrong one no more than that it is a string

@@ -140,15 +140,24 @@ def reserve(
     return (wait, {}) if wait else (0.0, filled)
 
 
-def settle(
-    level: Level, drip: Drip, *, cost: int, at: float, now: float, is_taken_back: bool
-) -> Level:
-    """Return the level once an attempt that was counted at *at* has been checked."""
-    checked = max(level.checked - 1, 0)
-    empty_at = level.empty_at
-    if is_taken_back and now - at < drip.interval_seconds:  # later it has dripped out by itself
-        empty_at -= min(cost, drip.burst) * drip.interval_seconds
-    return Level(empty_at, checked, level.checked_until if checked else 0.0)
+def settle_all(
+    attempt: Attempt,
+    reservation: Reservation,
+    levels: Mapping[str, Level],
+    *,
+    succeeded: bool,
+    now: float,
+) -> Mapping[str, Level]:
+    """Return the levels of an attempt's buckets once it has been checked."""
+    drips, settled = attempt.drips, {}
+    for key in reservation.keys:
+        burst, interval = drips[key]
+        empty_at, checked, checked_until = levels.get(key, Level())
+        checked = max(checked - 1, 0)
+        if succeeded and now - reservation.at < interval:  # later it has dripped out by itself
+            empty_at -= min(attempt.cost, burst) * interval
+        settled[key] = Level(empty_at, checked, checked_until if checked else 0.0)
+    return settled
 
 
 def with_leaf(attempt: Attempt, leaves: Mapping[str, float], *, now: float) -> dict[str, float]:

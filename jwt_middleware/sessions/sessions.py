@@ -192,7 +192,8 @@ class Sessions:
         check_client(session.client, client)
         payload = self._checked(session, recheck)
         try:
-            payload = replace(payload, scope=narrow(scope, to=payload.scope))
+            if scope:
+                payload = replace(payload, scope=narrow(scope, to=payload.scope))
         except InvalidScopeError:
             if session.token_hash != token.digest:  # a replay, whatever it asks for, is one
                 self._use(token, session, now=now, address=address)
@@ -439,7 +440,8 @@ def current_payload(session: Session, recheck: Recheck | None) -> JWTPayload:
     if recheck is None:
         return session.payload
     payload = recheck(session)
-    return replace(payload, scope=common(payload.scope, session.payload.scope))
+    scope = common(payload.scope, session.payload.scope)
+    return payload if scope == payload.scope else replace(payload, scope=scope)
 
 
 def check_client(owner: str | None, client: str | None) -> None:

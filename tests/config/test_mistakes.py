@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -398,3 +399,40 @@ class TestMistakes:
         with pytest.raises(ConfigurationError) as caught:
             wrap(folder_with_endpoint / "jwt.toml", app)
         assert_one_line(caught.value, ["accounts: argon2 is missing", "middleware[sql]"])
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="POSIX alone has pipes")
+@pytest.mark.parametrize("name", ["pipe", "/dev/zero"])
+@pytest.mark.parametrize(
+    ("setting", "text"),
+    [
+        pytest.param("keys.secret_file", "[keys]\nsecret_file = '{}'", id="secret"),
+        pytest.param("keys.jwk_file", "[keys]\njwk_file = '{}'", id="JWK"),
+        pytest.param(
+            "keys.private_key_file", "[keys]\nalg = 'ES256'\nprivate_key_file = '{}'", id="PEM"
+        ),
+        pytest.param("trusted[1].jwks_file", TRUSTED + "jwks_file = '{}'", id="JWK set"),
+        pytest.param("trusted[1].secret_file", TRUSTED + "secret_file = '{}'", id="shared secret"),
+        pytest.param("ca_file", TRUSTED + "discovery = true\nca_file = '{}'", id="authorities"),
+        pytest.param(
+            "bearer_token_file", TRUSTED + "discovery = true\nbearer_token_file = '{}'", id="bearer"
+        ),
+        pytest.param("accounts.url", "[endpoint]\n[accounts]\nurl = 'sqlite:///{}'", id="accounts"),
+        pytest.param("sessions.url", "[sessions]\nurl = 'sqlite:///{}'", id="sessions"),
+    ],
+)
+def test_waits_for_no_pipe_and_reads_no_endless_device(
+    folder: Path, name: str, setting: str, text: str
+) -> None:
+    os.mkfifo(folder / "pipe")
+    with pytest.raises(ConfigurationError) as refused:
+        load(write(folder, text.format(name))).protect(app)
+    assert_one_line(refused.value, [setting])
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="POSIX alone has pipes")
+def test_a_pipe_is_no_configuration(folder: Path) -> None:
+    os.mkfifo(folder / "pipe")
+    for name in (folder / "pipe", Path("/dev/zero")):
+        with pytest.raises(ConfigurationError, match="it is no regular file"):
+            load(name)

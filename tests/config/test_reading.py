@@ -8,8 +8,9 @@ import pytest
 
 from jwt_middleware.cli import main
 from jwt_middleware.config import load
-from jwt_middleware.config.reading import MAX_FILE_BYTES, MAX_NUMBER, MAX_TEXT_CHARS
+from jwt_middleware.config.reading import MAX_NUMBER, MAX_TEXT_CHARS
 from jwt_middleware.errors import ConfigurationError
+from jwt_middleware.files import MAX_FILE_BYTES
 
 from .writing import ACCOUNTS, assert_one_line, write
 
@@ -84,10 +85,10 @@ def test_says_that_a_file_has_a_byte_order_mark(folder: Path, mark: bytes) -> No
 def test_permission_denied_is_not_a_missing_file(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(self: Path) -> bytes:  # root reads a file of any mode
-        raise PermissionError(13, "Permission denied", str(self))
+    def refuse(path: str, *_: object) -> int:  # root reads a file of any mode
+        raise PermissionError(13, "Permission denied", path)
 
-    monkeypatch.setattr(Path, "read_bytes", refuse)
+    monkeypatch.setattr(os, "open", refuse)
     with pytest.raises(ConfigurationError, match=r"\(Permission denied\): let the user") as refused:
         load(folder / "jwt.toml")
     assert "init" not in str(refused.value)
@@ -124,10 +125,10 @@ def test_a_key_file_of_another_user_is_not_a_wrong_path(
 ) -> None:
     settings = load(folder / "jwt.toml")
 
-    def refuse(self: Path) -> bytes:  # root reads a file of any mode
-        raise PermissionError(13, "Permission denied", str(self))
+    def refuse(path: str, *_: object) -> int:  # root reads a file of any mode
+        raise PermissionError(13, "Permission denied", path)
 
-    monkeypatch.setattr(Path, "read_bytes", refuse)
+    monkeypatch.setattr(os, "open", refuse)
     with pytest.raises(ConfigurationError, match=r"let the user \w+ read it") as refused:
         settings.build_own()
     assert "relative" not in str(refused.value)

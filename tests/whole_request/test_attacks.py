@@ -63,6 +63,10 @@ ATTACKS: Final = {
     "dav-copy-of-the-parent": Attack(
         "wsgidav", Sent("COPY", "/shared", (("Destination", "/area"),)), TOKEN_REST, 401, 403
     ),
+    "dav-copy-in-place-of-the-parent": Attack(
+        "wsgidav", Sent("COPY", "/shared", (("Destination", "/area"), ("Depth", "0"))), TOKEN_REST,
+        401, 403,
+    ),
     "dav-propfind-of-the-parent": Attack(
         "wsgidav", Sent("PROPFIND", "/", (("Depth", "infinity"),)), TOKEN_REST, 401, 403
     ),

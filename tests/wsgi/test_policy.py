@@ -308,22 +308,38 @@ SALARIES = Policy(
 )
 
 
+@pytest.mark.parametrize("keys", [PREFIX_KEYS, PATH_KEYS], ids=["prefix", "path"])
+def test_no_header_moves_a_path_past_its_rule(keys: frozenset[str]) -> None:
+    for key in sorted(keys - {"HTTP_SCRIPT_NAME"}):
+        assert needs(SALARIES, "/health", **{key: "/salaries"}) == {"hr"}, key
+        assert needs(SALARIES, "/x/salaries/1", **{key: "/x"}) == {"hr"}, key
+        assert needs(SALARIES, "/health", **{key: "/elsewhere"}) == set(), key
+        empty = "public" if keys is PREFIX_KEYS else set()  # a path of its own: the root
+        assert needs(SALARIES, "/health", **{key: ""}) == empty, key
+
+
+def test_header_that_says_the_path_again_changes_nothing() -> None:
+    for key in sorted(PATH_KEYS):
+        same = {"SCRIPT_NAME": "/mnt", key: "https://h/mnt/health?x=1"}
+        assert needs(SALARIES, "/health", **same) == "public", key
+        assert needs(SALARIES, "/health", **{key: "/%68ealth"}) == "public", key
+
+
 @pytest.mark.parametrize(
-    "key", sorted((PREFIX_KEYS | PATH_KEYS) - {"HTTP_SCRIPT_NAME"}), ids=lambda key: key[5:]
+    ("path", "headers"),
+    [
+        pytest.param("/health", {"HTTP_X_MATCHED_PATH": "/salaries?x"}, id="vercel"),
+        pytest.param("/health", {"HTTP_X_VERCEL_FORWARDED_PATH": "/salaries"}, id="vercel-2"),
+        pytest.param("/health", {"HTTP_X_INVOKE_PATH": "/salaries"}, id="next"),
+        pytest.param("/health", {"HTTP_X_RC_PATH_INFO": "/salaries"}, id="rhodecode"),
+        pytest.param("/sal/wagaries", {"HTTP_X_SCRIPT_NAME": "/wag"}, id="cut-in-the-middle"),
+        pytest.param(
+            "/x/salaries", {"HTTP_X_ORIGINAL_REQUEST_URI": "/x/1?y"}, id="first-segment-is-a-prefix"
+        ),
+    ],
 )
-def test_no_header_moves_a_path_past_its_rule(key: str) -> None:
-    assert needs(SALARIES, "/health", **{key: "/salaries"}) == {"hr"}
-    assert needs(SALARIES, "/x/salaries/1", **{key: "/x"}) == {"hr"}
-    assert needs(SALARIES, "/health", **{key: "/elsewhere"}) == set()
-    empty = "public" if key in PREFIX_KEYS else set()  # a path of its own: the root
-    assert needs(SALARIES, "/health", **{key: ""}) == empty
-
-
-@pytest.mark.parametrize("key", sorted(PATH_KEYS), ids=lambda key: key[5:])
-def test_header_that_says_the_path_again_changes_nothing(key: str) -> None:
-    same = {"SCRIPT_NAME": "/mnt", key: "https://h/mnt/health?x=1"}
-    assert needs(SALARIES, "/health", **same) == "public"
-    assert needs(SALARIES, "/health", **{key: "/%68ealth"}) == "public"
+def test_headers_that_apps_move_a_path_by(path: str, headers: dict[str, str]) -> None:
+    assert needs(SALARIES, path, **headers) == {"hr"}
 
 
 def test_headers_may_move_a_path_together() -> None:
@@ -405,7 +421,12 @@ DAV = Policy(
         pytest.param("PROPFIND", "/a", {"HTTP_DEPTH": "1"}, {"dav", "secret"}, id="propfind-child"),
         pytest.param("PROPFIND", "/a", {"HTTP_DEPTH": "0"}, {"dav"}, id="propfind-alone"),
         pytest.param("PROPFIND", "/a", {"HTTP_DEPTH": "2"}, {"dav", "secret"}, id="depth-2"),
-        pytest.param("LOCK", "/a", {}, {"dav", "secret"}, id="lock"),
+        pytest.param("LOCK", "/a", {}, {"dav", "drop", "secret"}, id="lock"),
+        pytest.param("LOCK", "/a", {"HTTP_DEPTH": "0"}, {"dav"}, id="lock-alone"),
+        pytest.param("LOCK", "/a", {"HTTP_DEPTH": "0 "}, {"dav", "drop", "secret"}, id="odd-depth"),
+        pytest.param("LOCK", "/a/drop/new", {}, {"dav", "drop"}, id="lock-makes-a-file"),
+        pytest.param("REPORT", "/a", {"HTTP_DEPTH": "0"}, {"dav", "secret"}, id="report"),
+        pytest.param("SEARCH", "/", {"HTTP_DEPTH": "0"}, {"dav", "secret"}, id="search"),
         pytest.param("REBIND", "/a", {}, {"dav", "secret"}, id="unknown-method"),
         pytest.param("GET", "/a", {}, {"dav"}, id="get"),
         pytest.param("PUT", "/a", {}, {"dav"}, id="put"),
@@ -425,6 +446,17 @@ DAV = Policy(
         ),
         pytest.param(
             "COPY", "/b", {"HTTP_DESTINATION": "/a"}, {"dav", "drop", "secret"}, id="onto-parent"
+        ),
+        pytest.param(
+            *("COPY", "/b", {"HTTP_DESTINATION": "/a", "HTTP_DEPTH": "0"}),
+            {"dav", "drop", "secret"},
+            id="in-place-of-the-parent",
+        ),
+        pytest.param(
+            *("COPY", "/b"),
+            {"HTTP_DESTINATION": "/a", "HTTP_DEPTH": "0", "HTTP_OVERWRITE": "F"},
+            {"dav"},
+            id="beside",
         ),
         pytest.param(
             *("COPY", "/b", {"HTTP_DESTINATION": "/a/drop/x"}), {"dav", "drop"}, id="as-a-put"
@@ -476,6 +508,18 @@ def test_rule_below_counts_only_where_it_would_decide() -> None:
     get_only = Policy([Rule("/a/b", methods=["GET"], scopes=["b"]), Rule("/*", access="public")])
     assert needs(get_only, "/a", "DELETE") == "public"
     assert needs(get_only, "/a", "COPY") == {"b"}  # which reads it
+    assert needs(get_only, "/a/b", "REPORT") == {"b"}
+
+
+@pytest.mark.parametrize("method", ["COPY", "MOVE"])
+def test_what_is_replaced_is_deleted(method: str) -> None:
+    kept = Rule("/a/*", methods=["DELETE"], scopes=["delete"])
+    policy = Policy([kept, Rule("/*", access="public")])
+    into = {"HTTP_DESTINATION": "/a/b"}
+    assert needs(policy, "/b", method, **into) == {"delete"}
+    assert needs(policy, "/b", method, **into, HTTP_OVERWRITE="T") == {"delete"}
+    assert needs(policy, "/b", method, **into, HTTP_OVERWRITE="f") == {"delete"}
+    assert needs(policy, "/b", method, **into, HTTP_OVERWRITE="F") == "public"
 
 
 BY_METHOD = Policy(
@@ -486,10 +530,12 @@ BY_METHOD = Policy(
 )
 
 
-@pytest.mark.parametrize("key", sorted(METHOD_KEYS), ids=lambda key: key[5:])
-def test_method_in_a_header_counts(key: str) -> None:
-    assert needs(BY_METHOD, "/a", "POST", **{key: "Delete"}) == {"admin"}
-    assert needs(BY_METHOD, "/a", "GET", **{key: "GET"}) == "public"
+def test_method_in_a_header_counts() -> None:
+    further = {"HTTP_X_METHODOVERRIDE", "HTTP_X_HTTP_METHOD", "HTTP_X_WOPI_OVERRIDE"}
+    for key in sorted(METHOD_KEYS | further):
+        assert needs(BY_METHOD, "/a", "POST", **{key: "Delete"}) == {"admin"}, key
+        assert needs(BY_METHOD, "/a", "POST", **{key: "GET, DELETE"}) == {"admin"}, key
+        assert needs(BY_METHOD, "/a", "GET", **{key: "GET"}) == "public", key
 
 
 @pytest.mark.parametrize(
@@ -497,35 +543,47 @@ def test_method_in_a_header_counts(key: str) -> None:
     ["_method=delete", "x=1&_method=DELETE", "_METHOD=Delete", "_%6dethod=delete",
      "%5Fmethod=delete",
      "_method=%64elete", "a;_method=delete", "_method=GET&_method=delete",
-     "x-http-method-override=DELETE"],
+     "x-http-method-override=DELETE", "__METHOD_OVERRIDE__=DELETE", "_method_override=DELETE",
+     "__method=delete", "method_override=delete", "http_method=DELETE", "X-HTTP-Method=DELETE",
+     "x_http_method_override=delete", "_httpMethod=delete", "%5f%5FMETHOD%5fOVERRIDE__=delete"],
 )  # fmt: skip
 def test_method_in_the_query_counts(query: str) -> None:
     assert needs(BY_METHOD, "/a", "POST", QUERY_STRING=query) == {"admin"}
 
 
 @pytest.mark.parametrize(
-    "query", ["", "method=delete", "x_method=delete", "_methods=delete", "a=_method"]
+    "query",
+    ["", "method=delete", "x_method=delete", "_methods=delete", "a=_method", "methods=delete"],
 )
 def test_other_queries_change_nothing(query: str) -> None:
     assert needs(BY_METHOD, "/a", "POST", QUERY_STRING=query) == "public"
 
 
 @pytest.mark.parametrize(
-    ("media_type", "method", "expected"),
+    ("media_type", "method", "length", "expected"),
     [
-        ("application/x-www-form-urlencoded", "POST", {"admin"}),
-        ("Multipart/Form-Data; boundary=x", "POST", {"admin"}),
-        ("", "POST", {"admin"}),
-        ("application/json", "POST", "public"),
-        ("application/x-www-form-urlencoded", "GET", "public"),
+        ("application/x-www-form-urlencoded", "POST", "", {"admin"}),
+        ("Multipart/Form-Data; boundary=x", "POST", "9", {"admin"}),
+        ("multipart/mixed; boundary=x", "POST", "9", {"admin"}),
+        ("", "POST", "", {"admin"}),
+        ("application/json", "POST", "9", "public"),
+        ("application/x-www-form-urlencoded", "GET", "9", {"admin"}),
+        ("application/x-www-form-urlencoded", "GET", "0", "public"),
+        ("application/x-www-form-urlencoded", "GET", "", "public"),
+        ("application/json", "GET", "9", "public"),
+        ("", "GET", "", "public"),
     ],
 )
 def test_form_may_hold_any_method_that_the_rules_name(
-    media_type: str, method: str, expected: object
+    media_type: str, method: str, length: str, expected: object
 ) -> None:
     policy = Policy(BY_METHOD.rules, form_method_override=True)
-    assert needs(policy, "/a", method, CONTENT_TYPE=media_type) == expected
-    assert needs(BY_METHOD, "/a", method, CONTENT_TYPE=media_type) == "public"
+    sent = {"CONTENT_TYPE": media_type, "CONTENT_LENGTH": length}
+    assert needs(policy, "/a", method, **sent) == expected
+    assert needs(BY_METHOD, "/a", method, **sent) == "public"
+    chunked = {"CONTENT_TYPE": media_type, "HTTP_TRANSFER_ENCODING": "chunked"}
+    is_form = expected == {"admin"} or media_type.startswith("application/x-www-form")
+    assert needs(policy, "/a", method, **chunked) == ({"admin"} if is_form else "public")
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from ...core.trust import MAX_LEEWAY_SECONDS
 from ...errors import UnavailableError
-from ..attempts import Attempt, Level, Reservation, is_known, reserve, settle, with_leaf
+from ..attempts import Attempt, Level, Reservation, is_known, reserve, settle_all, with_leaf
 from ..session import Session
 from ..store import (
     DEFAULT_MAX_PER_SUBJECT,
@@ -206,18 +206,10 @@ class MemorySessions:
         self, attempt: Attempt, reservation: Reservation, *, succeeded: bool, now: float
     ) -> None:
         """Say how a counted attempt ended."""
-        drips = attempt.drips
         with self._mine():
-            for key in reservation.keys:
-                level = self._levels.get(key, Level())
-                self._levels[key] = settle(
-                    level,
-                    drips[key],
-                    cost=attempt.cost,
-                    at=reservation.at,
-                    now=now,
-                    is_taken_back=succeeded,
-                )
+            self._levels |= settle_all(
+                attempt, reservation, self._levels, succeeded=succeeded, now=now
+            )
             if succeeded and attempt.leaf is not None:
                 known = self._leaves.get(attempt.account)
                 last = with_leaf(attempt, known.last if known else {}, now=now)

@@ -23,8 +23,8 @@ from cryptography.hazmat.primitives.serialization import (
 
 from jwt_middleware.core.keys import Key
 from jwt_middleware.errors import ConfigurationError
+from jwt_middleware.files import MAX_FILE_BYTES
 from jwt_middleware.keysources.file.keyfile import KeyFile, read_keys
-from jwt_middleware.keysources.file.watched import MAX_FILE_BYTES
 
 A, B, C = (Key.generate("ES256", kid=kid) for kid in "abc")
 LOGGER = "jwt_middleware"

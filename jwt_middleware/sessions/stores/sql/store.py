@@ -13,7 +13,7 @@ from ....core.trust import MAX_LEEWAY_SECONDS
 from ....sql.database import Database, Schema
 from ....sql.statement import Connection, Statement
 from ....sql.urls import DatabaseURL
-from ....sql.versions import reading
+from ....sql.versions import UNREADABLE, unreadable
 from ...attempts import Attempt, Reservation
 from ...clock import StoreClock
 from ...session import Session, stored_payload
@@ -51,11 +51,11 @@ _INSERT: Final = Statement("""
         :issuer, :subject, (SELECT number FROM jwt_store)
     )
 """)
-_REBIRTH: Final = Statement("""{|
+_REBIRTH: Final = Statement("""
     UPDATE jwt_sessions SET born = (SELECT number FROM jwt_store) WHERE sid = :sid AND born < (
         SELECT MAX(number) FROM jwt_revocations WHERE name_hash IN (:subject, :old)
     )
-}""")
+""")
 _COUNT_OF: Final = Statement("""
     SELECT COUNT(*) FROM (
         SELECT 1 FROM jwt_sessions WHERE subject_hash = :subject LIMIT :most
@@ -235,8 +235,10 @@ class SQLSessions:
                         for sid, tokens_until in oldest
                     ],
                 )
-        # PostgreSQL: all of the subject may have been ended between the number and the commit.  The
-        # login counts as later then; its account is rechecked after this.
+        if self._database.is_file:
+            return
+        # All of the subject may have been ended between number and commit.  The login counts
+        # as later then, and its account is rechecked after this.
         with self._database.writing(durable=False) as connection:
             _, old = old_subject_hashes(session.subject)
             connection.run(
@@ -486,8 +488,10 @@ def _to_session(row: Sequence[Any]) -> Session:
     Raises:
         UnavailableError: It cannot be read.
     """
-    with reading("a session"):
+    try:
         return _read_session(row)
+    except UNREADABLE:
+        raise unreadable("a session") from None
 
 
 def _read_session(row: Sequence[Any]) -> Session:
