@@ -17,6 +17,8 @@ from jwt_middleware.core.keys import Key, KeySet
 from jwt_middleware.core.trust import TrustedIssuer
 from jwt_middleware.core.verifier import TokenCache, TokenVerifier, VerifiedToken
 
+from ..table import table
+
 UNBOUNDED = 2**40
 KEYS = KeySet([Key.generate()])
 TRUSTED = TrustedIssuer(issuer="me", audience="api", keys=KEYS)
@@ -170,8 +172,8 @@ class TestBounds:
         assert cache.get("a") is again
         assert (len(cache), len(cache._queue), cache._bytes) == (3, 3, 30)
 
-    @pytest.mark.parametrize("name", ["cache_size", "cache_bytes"])
-    @pytest.mark.parametrize("bound", [-1, 1.5, True, None, "10"])
+    @table("name", ["cache_size", "cache_bytes"])
+    @table("bound", [-1, 1.5, True, None, "10"])
     def test_a_verifier_refuses_a_bound(
         self, name: str, bound: Any, make_verifier: MakeVerifier
     ) -> None:
