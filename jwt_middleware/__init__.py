@@ -49,10 +49,10 @@ if TYPE_CHECKING:
     from .endpoint.app import TokenEndpoint as TokenEndpoint
     from .endpoint.forms import ClientForm as ClientForm
     from .endpoint.limits import LoginThrottle as LoginThrottle
-    from .keysources import DiscoveredJWKS as DiscoveredJWKS
-    from .keysources import KeyFile as KeyFile
-    from .keysources import KeyRing as KeyRing
-    from .keysources import RemoteJWKS as RemoteJWKS
+    from .keysources.file.keyfile import KeyFile as KeyFile
+    from .keysources.remote.discovery import DiscoveredJWKS as DiscoveredJWKS
+    from .keysources.remote.remote import RemoteJWKS as RemoteJWKS
+    from .keysources.ring.ring import KeyRing as KeyRing
     from .sessions import Grant as Grant
     from .sessions import MemorySessions as MemorySessions
     from .sessions import Recheck as Recheck
@@ -80,15 +80,15 @@ else:
         "ClientForm": ".endpoint.forms",
         "ClientType": ".accounts",
         "ClientTypeEnum": ".core.payload",
-        "DiscoveredJWKS": ".keysources",
+        "DiscoveredJWKS": ".keysources.remote.discovery",
         "Grant": ".sessions",
         "Identity": ".accounts",
         "IssuedToken": ".core.issuer",
         "JWTMiddleware": ".wsgi.middleware",
         "JWTPayload": ".core.payload",
         "Key": ".core.keys",
-        "KeyFile": ".keysources",
-        "KeyRing": ".keysources",
+        "KeyFile": ".keysources.file.keyfile",
+        "KeyRing": ".keysources.ring.ring",
         "KeySet": ".core.keys",
         "KeySource": ".core.trust",
         "LoginThrottle": ".endpoint.limits",
@@ -96,7 +96,7 @@ else:
         "Policy": ".wsgi.policy",
         "Recheck": ".sessions",
         "RedisSessions": ".sessions.stores.redis.store",
-        "RemoteJWKS": ".keysources",
+        "RemoteJWKS": ".keysources.remote.remote",
         "Responses": ".wsgi.responses",
         "RevocationCheck": ".core.revocation",
         "RevocationSource": ".core.revocation",

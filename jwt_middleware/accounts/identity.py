@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from typing import Any, Final, Protocol
 
+from ..bounds import did_you_mean
 from ..core.payload import check_account, check_lifetime, checked_claims
 
 DEFAULT_AUTH = "blue"
@@ -152,8 +152,7 @@ def check_keys(keys: Iterable[object]) -> None:
     """
     for key in keys:
         if key not in _KEYS:
-            close = get_close_matches(str(key), _KEYS, n=1)
-            hint = f"did you mean {close[0]}?" if close else "claims hold what tokens shall say"
+            hint = did_you_mean(str(key), _KEYS, "claims hold what tokens shall say")
             raise _wrong(f"its key {str(key)[:80]!a} is unknown: {hint}")
 
 

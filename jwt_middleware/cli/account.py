@@ -13,7 +13,7 @@ import click
 
 from ..accounts.identity import DEFAULT_AUTH
 from ..config import load
-from ..config.endpoint import CLIENT_TYPES
+from ..config.logins import CLIENT_TYPES
 from ..core.encoding import parse_json
 from ..endpoint.limits import LoginThrottle
 from ..errors import JWTMiddlewareError

@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
@@ -80,7 +80,7 @@ def uncounted(settings: Settings) -> Settings:
     """Return *settings* without the folder of metrics: a command is no part of the service."""
     if settings.metrics is None:
         return settings
-    return replace(settings, metrics=replace(settings.metrics, directory=None))
+    return settings.replaced(metrics=settings.metrics.replaced(directory=None))
 
 
 def _read_headers(headers: Iterable[str], protected: JWTMiddleware) -> dict[str, str]:

@@ -6,7 +6,6 @@ import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, suppress
-from dataclasses import fields
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final, Protocol, runtime_checkable
@@ -154,9 +153,9 @@ def _of_texts(settings: Settings) -> Iterator[str]:
 
 
 def _texts_in(section: Section) -> Iterator[tuple[Place, str]]:
-    for one in fields(section):
-        value: Any = getattr(section, one.name)
-        place = section.place.member(one.name)
+    for name in section.settings:
+        value: Any = getattr(section, name)
+        place = section.place.member(name)
         for inner in value if isinstance(value, tuple) else (value,):
             if isinstance(inner, Section):
                 yield from _texts_in(inner)
@@ -265,7 +264,7 @@ def _of_stores(settings: Settings) -> Iterator[str]:
     sessions = settings.sessions
     if sessions is None:
         return
-    workers = 2 if settings.serve is None else settings.serve.workers
+    workers = settings.serve.workers
     if sessions.url.startswith("memory:") and workers > 1:
         yield (
             f"sessions.url: memory:// is of one process, and serve starts {workers}: write "
@@ -288,7 +287,7 @@ def _doubts(store: SessionStore) -> Iterator[str]:
 
 
 def _of_proxies(settings: Settings) -> Iterator[str]:
-    bind = "" if settings.serve is None else settings.serve.bind
+    bind = settings.serve.bind
     if bind.startswith("unix:") and not settings.trusted_proxies():
         yield (
             "serve.bind: all clients of a Unix socket look the same: say how many proxies are "

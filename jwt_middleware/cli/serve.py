@@ -56,7 +56,7 @@ def serve(
     if not NAME.fullmatch(app.partition("(")[0]):
         raise click.UsageError(f'{app!r}: write MODULE:APP, as in "myapp:app"')
     settings = load(config)
-    serving = settings.serve or ServeSettings(place=settings.place.member("serve"))
+    serving = settings.serve
     serving.check()
     given = {"bind": bind, "workers": workers, "threads": threads}
     options = _options(serving) | {name: value for name, value in given.items() if value}
@@ -69,7 +69,7 @@ def serve(
         _try(settings, environ)
         add_working_directory()
         try:
-            run(lambda: start(config, app, environ), log_format=_log_format(settings), **options)
+            run(lambda: start(config, app, environ), log_format=settings.logging.format, **options)
         except OverflowError as error:
             raise click.UsageError(
                 f"--bind {options['bind']}: the port must be 0 to 65535"
@@ -103,10 +103,6 @@ def _options(serving: ServeSettings) -> dict[str, Any]:
         **({"accesslog": "-"} if serving.access_log else {}),
         **(serving.gunicorn or {}),
     }
-
-
-def _log_format(settings: Settings) -> str:
-    return "line" if settings.logging is None else settings.logging.format
 
 
 @contextmanager

@@ -65,7 +65,7 @@ def start(
     """
     settings = load(config)
     found = find_app(app) if isinstance(app, str) else app
-    settings.start_logging()  # after the app, which may configure it as it is imported
+    settings.logging.start()  # after the app, which may configure it as it is imported
     return settings.protect(found, environ, prepares=True)
 
 

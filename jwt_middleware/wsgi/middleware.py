@@ -28,7 +28,6 @@ from .bearer import (
 )
 from .cors import CORS
 from .environ import ERROR, IDENTITY_KEYS, RESPONSES, ClaimKeys, clear_identity, describe, publish
-from .metrics import FIRST_SEEN, REMEMBERED, WITHOUT_TOKEN, Metrics
 from .policy import PREFLIGHT, Mode, Policy, Requirement, check_mode
 from .preflight import answer_preflight
 from .refusals import report
@@ -40,11 +39,16 @@ if TYPE_CHECKING:
 
     from .health import Health
     from .metadata import WellKnown
-
+    from .metrics import Metrics
 
 logger: logging.Logger = logging.getLogger("jwt_middleware")
 
 NOTABLE_KEYS: Final = WATCHED_KEYS.union(IDENTITY_KEYS)
+
+# Where metrics have the integers of requests that are let through, by how the token was verified.
+REMEMBERED: Final = 0
+FIRST_SEEN: Final = 1
+WITHOUT_TOKEN: Final = 2
 
 
 class Endpoint(Protocol):

@@ -3,7 +3,6 @@ from __future__ import annotations
 import re
 import stat
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -165,10 +164,9 @@ class TestTemplate:
         assert settings.keys is not None
         assert len(settings.keys.previous) == 1
         for section in sections(settings):
-            for one in fields(section):
-                is_default = one.metadata and one.name not in EXAMPLES
-                if is_default and isinstance(one.default, int | float | str):
-                    assert getattr(section, one.name) == one.default, one.name
+            for name, one in section.settings.items():
+                if name not in EXAMPLES and isinstance(one.default, int | float | str):
+                    assert getattr(section, name) == one.default, name
 
 
 def sections(settings: Settings) -> Iterator[Section]:

@@ -393,9 +393,8 @@ class TestMistakes:
     def test_without_the_extra(
         self, folder_with_endpoint: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.delitem(sys.modules, "jwt_middleware.config.sql", raising=False)
-        monkeypatch.delattr("jwt_middleware.config.sql", raising=False)
-        monkeypatch.delitem(sys.modules, "jwt_middleware.accounts.hashing")
+        monkeypatch.delitem(sys.modules, "jwt_middleware.accounts.sql", raising=False)
+        monkeypatch.delitem(sys.modules, "jwt_middleware.accounts.hashing", raising=False)
         monkeypatch.setitem(sys.modules, "argon2", None)
         with pytest.raises(ConfigurationError) as caught:
             wrap(folder_with_endpoint / "jwt.toml", app)
@@ -435,5 +434,5 @@ def test_waits_for_no_pipe_and_reads_no_endless_device(
 def test_a_pipe_is_no_configuration(folder: Path) -> None:
     os.mkfifo(folder / "pipe")
     for name in (folder / "pipe", Path("/dev/zero")):
-        with pytest.raises(ConfigurationError, match="it is no regular file"):
+        with pytest.raises(ConfigurationError, match="not a regular file"):
             load(name)

@@ -194,7 +194,7 @@ class TestConstruction:
             ),
             pytest.param(
                 lambda path: os.mkfifo(path.rename(path.with_suffix(".old")).with_name(path.name)),
-                "no regular file",
+                "not a regular file",
                 id="pipe",
             ),
             pytest.param(
