@@ -131,10 +131,9 @@ def test_signs_with_the_new_keys_once_they_are_assigned(hs256: Key) -> None:
     assert read(issuer.issue(PAYLOAD).token)[0] == header
 
 
-@pytest.mark.slow
 def test_jti_is_unique(hs256: Key) -> None:
     issuer = make_issuer(hs256)
-    assert len({issuer.issue(PAYLOAD).jti for _ in range(100_000)}) == 100_000
+    assert len({issuer.issue(PAYLOAD).jti for _ in range(5_000)}) == 5_000
 
 
 def test_repr_does_not_show_the_token(hs256: Key) -> None:
