@@ -10,6 +10,7 @@ from ..errors import ConfigurationError, InvalidAccountError
 
 MAX_ACCOUNT_CHARS = 255
 
+_EMAIL = ClientType.EMAIL.label
 _LABEL = re.compile(r"[a-z][a-z0-9_.-]{0,31}")
 
 # Default_Ignorable_Code_Point (Unicode, DerivedCoreProperties.txt) outside the categories Cf and
@@ -58,10 +59,11 @@ def normalise_account(account: str, client_type: str) -> str:
     _check_length(account)
     name, previous = account, None
     while name != previous:
-        name, previous = _normalise_once(name, fold=client_type == ClientType.EMAIL.label), name
+        name, previous = _normalise_once(name, fold=client_type == _EMAIL), name
     _check_length(name)
-    for char in name:
-        _check_char(char)
+    if not (name.isascii() and name.isprintable()):
+        for char in name:
+            _check_char(char)
     return name
 
 

@@ -168,11 +168,11 @@ class JWTPayload:
         is stored stays as small as it was, and readable by what knows no others.
         """
         members: dict[str, Any] = {name: getattr(self, name) for name in _MEMBERS[:4]}
-        later = {one.name: getattr(self, one.name) for one in fields(self)[4:]}
-        return members | {name: value for name, value in later.items() if value}
+        return members | {name: value for name in _LATER if (value := getattr(self, name))}
 
 
 _MEMBERS: Final = ("uid", "auth", "scope", "ac_type", "claims", "client_id")
+_LATER: Final = tuple(one.name for one in fields(JWTPayload)[4:])
 
 
 def checked_claims(claims: Mapping[str, Any] | None) -> dict[str, Any]:

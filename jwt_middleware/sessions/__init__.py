@@ -5,8 +5,8 @@ What needs SQLAlchemy or redis-py stays below ``sessions.stores``.
 """
 
 from .revocation.follower import Revocations
-from .session import Grant, Session
-from .sessions import Recheck, Sessions, check_client
+from .session import Grant, Recheck, Session, check_client
+from .sessions import Sessions
 from .store import SessionStore
 from .stores.memory import MemorySessions
 

@@ -81,6 +81,9 @@ class Database:
             locks of others.
         creates_tables: Whether the first use in each process creates the tables that are missing.
 
+    Attributes:
+        is_file: Whether it is an SQLite file, in which a writer has locked everything.
+
     Raises:
         ConfigurationError: The URL cannot be read, is of another database, or its driver is not
             installed.
@@ -102,6 +105,7 @@ class Database:
         self._creates_tables = creates_tables
         self._pools = PerProcess(lambda: _Pools(self._driver))
         self._outage = Outage(f"{schema.version.part} {self}")
+        self.is_file: Final[bool] = self._driver.is_file
         self._errors = (PoolExhaustedError, OSError, self._driver.error)
 
     def __str__(self) -> str:
@@ -111,12 +115,12 @@ class Database:
     @property
     def is_missing(self) -> bool:
         """Whether it is a file that is not there."""
-        return self._url.path is not None and not self._url.path.exists()
-
-    @property
-    def is_file(self) -> bool:
-        """Whether it is an SQLite file, in which a writer has locked everything."""
-        return self._driver.is_file
+        try:
+            return self._url.path is not None and not self._url.path.stat()
+        except FileNotFoundError:
+            return True
+        except OSError:  # its use says what is wrong
+            return False
 
     def reading(self) -> AbstractContextManager[Connection]:
         """

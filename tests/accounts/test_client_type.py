@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jwt_middleware.accounts import ClientType, InvalidAccountError, normalise_account
+from jwt_middleware.accounts.client_type import fold_account
 from jwt_middleware.errors import JWTMiddlewareError
 
 from ..table import table
@@ -147,3 +148,8 @@ def test_every_character_normalises_to_a_fixed_point() -> None:
             except InvalidAccountError:
                 continue
             assert normalise_account(name, "email") == name
+
+
+@given(st.text(st.characters(max_codepoint=0x7F)))
+def test_a_name_in_ascii_is_folded_as_any_other(name: str) -> None:
+    assert fold_account(f"{name}é") == fold_account(name) + "e"

@@ -9,7 +9,13 @@ from wtforms.fields import StringField
 from wtforms.validators import DataRequired, Length
 
 from jwt_middleware import ClientTypeEnum
-from jwt_middleware.endpoint.forms import ClientForm, TextField, check_codes, check_form
+from jwt_middleware.endpoint.forms import (
+    ClientForm,
+    TextField,
+    check_codes,
+    check_form,
+    read_login,
+)
 from jwt_middleware.errors import ConfigurationError, InvalidFormError
 
 from ..table import table
@@ -191,3 +197,34 @@ def test_a_form_whose_fields_coerce_is_refused() -> None:
 def test_an_absent_type_is_required_and_no_other_message() -> None:
     assert errors(type=None) == {"type": ["This field is required."]}
     assert errors(type="") == {"type": ["This field is required."]}
+
+
+TYPES = {"email": None, "service": None, "ldap": None}
+CODES = {"ldap": 300}
+TEXTS = st.sampled_from([
+    "a", "a" * 255, "a" * 256, "a" * 1024, "a" * 1025, "", " ", "\u3000", " a ", "\0", "a\0",
+    "\ud800", "email", "ldap", "300", "100", "101",
+])  # fmt: skip
+VALUES = st.one_of(
+    TEXTS, st.none(), st.booleans(), st.sampled_from([0, 100, 101, 300, 300.0]), st.lists(TEXTS)
+)
+
+
+@given(st.fixed_dictionaries({}, optional={"account": VALUES, "secret": VALUES, "type": VALUES}))
+def test_a_login_without_a_form_of_its_own_is_what_the_form_takes(body: dict[str, object]) -> None:
+    form = ClientForm(body, client_types=TYPES, codes=CODES)
+    try:
+        form.validate_for_api()
+        expected: object = (str(form.type.data), form.account.data, form.secret.data, {})
+    except InvalidFormError as error:
+        expected = error.fields
+    try:
+        read: object = read_login(body, {}, client_types=TYPES, codes=CODES, language=lambda: "en")
+    except InvalidFormError as error:
+        read = error.fields
+    assert read == expected
+
+
+def test_a_login_does_not_show_its_secret() -> None:
+    login = read_login(GOOD, {}, client_types=TYPES, codes={}, language=lambda: "en")
+    assert "s3cret" not in repr(login)

@@ -10,7 +10,7 @@ from typing import Final
 from ....sql.database import Database
 from ....sql.statement import Connection, Statement
 from ....sql.versions import UNREADABLE, unreadable
-from ...attempts import Attempt, Level, Reservation, is_known, reserve, settle_all, with_leaf
+from ...attempts import Attempt, Level, Reservation, limiting, reserve, settle, with_leaf
 from .tables import name_hash
 
 # PostgreSQL cannot lock a row that is not there, but a number: of two that lock several, both do it
@@ -26,7 +26,7 @@ _CLEAR: Final = Statement(
 _WHAT: Final = "the state of login attempts"
 
 
-class Attempts:
+class AttemptTable:
     """
     Counts login attempts.  Nothing of it has to outlast a loss of power.
 
@@ -41,11 +41,12 @@ class Attempts:
         """Count a login attempt, if all its buckets have space."""
         with self._database.writing(durable=False) as connection:
             found = self._lock_and_read(connection, attempt, attempt.drips)
-            drips = attempt.buckets(is_known=is_known(attempt, _leaves(found, attempt), now=now))
-            wait, filled = reserve(drips, _levels(found, drips), cost=attempt.cost, now=now)
+            drips = limiting(attempt, _leaves(found, attempt), now=now)
+            levels = _levels(found, drips)
+            reservation, filled = reserve(drips, levels, cost=attempt.cost, now=now)
             if filled:
-                connection.run_many(_WRITE, [*map(_to_row, filled.items())])
-        return Reservation(wait, [*filled], now)
+                connection.run_many(_WRITE, _rows(filled))
+        return reservation
 
     def settle(
         self, attempt: Attempt, reservation: Reservation, *, succeeded: bool, now: float
@@ -54,16 +55,15 @@ class Attempts:
         with self._database.writing(durable=False) as connection:
             found = self._lock_and_read(connection, attempt, reservation.keys)
             levels = _levels(found, reservation.keys)
-            settled = settle_all(attempt, reservation, levels, succeeded=succeeded, now=now)
-            rows = [*map(_to_row, settled.items())]
+            rows = _rows(settle(attempt, reservation, levels, succeeded=succeeded, now=now))
             if succeeded and attempt.leaf is not None:
-                leaves = json.dumps(with_leaf(attempt, _leaves(found, attempt), now=now))
+                leaves = with_leaf(attempt, _leaves(found, attempt), now=now)
                 key, idle_from = _hash(_leaves_key(attempt)), now + attempt.known_seconds
-                rows.append({"key": key, "times": leaves, "idle_from": idle_from})
+                rows.append({"key": key, "times": json.dumps(leaves), "idle_from": idle_from})
             if rows:
                 connection.run_many(_WRITE, rows)
 
-    def clear(self, account: str) -> None:
+    def clear_attempts(self, account: str) -> None:
         """Empty all buckets of an account."""
         prefix = name_hash(account)
         with self._database.writing(durable=False) as connection:
@@ -71,14 +71,36 @@ class Attempts:
 
     def _lock_and_read(
         self, connection: Connection, attempt: Attempt, keys: Iterable[str]
-    ) -> dict[bytes, str]:
-        """Return what is stored of leaves and buckets by its key; nothing else changes it then."""
-        hashed = [_hash(_leaves_key(attempt)), *map(_hash, keys)]
+    ) -> Mapping[str, str]:
+        """Return what is stored of the leaves and these buckets; nothing else changes it then."""
+        hashed = {_hash(key): key for key in (_leaves_key(attempt), *keys)}
         if not self._database.is_file:
             connection.run(_LOCK, {"numbers": sorted({*map(_lock_number, hashed)})})
         sought = {f"key{number}": one for number, one in enumerate(hashed)}
         rows = connection.run(_read(len(hashed)), sought).fetchall()
-        return {bytes(key): times for key, times in rows}
+        return {hashed[bytes(one)]: times for one, times in rows}
+
+
+def _leaves(found: Mapping[str, str], attempt: Attempt) -> dict[str, float]:
+    """Return where an account is known; only to a number can another be added."""
+    try:
+        times = json.loads(found.get(_leaves_key(attempt), "{}"))
+        return {leaf: last + 0.0 for leaf, last in times.items()}
+    except UNREADABLE:
+        raise unreadable(_WHAT) from None
+
+
+def _levels(found: Mapping[str, str], keys: Iterable[str]) -> dict[str, Level]:
+    """Return what is stored of these levels, to which a newer version may have added."""
+    levels = {}
+    try:
+        for key in keys:
+            if key in found:
+                empty_at, checked, checked_until, *_ = json.loads(found[key])
+                levels[key] = Level(empty_at + 0.0, checked + 0, checked_until + 0.0)
+    except UNREADABLE:
+        raise unreadable(_WHAT) from None
+    return levels
 
 
 def _leaves_key(attempt: Attempt) -> str:
@@ -97,9 +119,11 @@ def _lock_number(hashed: bytes) -> int:
     return one ^ other
 
 
-def _to_row(bucket: tuple[str, Level]) -> dict[str, object]:
-    key, level = bucket
-    return {"key": _hash(key), "times": json.dumps(level), "idle_from": level.idle_from}
+def _rows(levels: Mapping[str, Level]) -> list[dict[str, object]]:
+    return [
+        {"key": _hash(key), "times": json.dumps(level), "idle_from": level.idle_from}
+        for key, level in levels.items()
+    ]
 
 
 @lru_cache(maxsize=16)
@@ -108,26 +132,3 @@ def _read(count: int) -> Statement:
     return Statement(
         f"SELECT name_hash, times FROM jwt_attempts WHERE name_hash IN ({keys})"  # noqa: S608  numbered names
     )
-
-
-def _levels(found: Mapping[bytes, str], keys: Iterable[str]) -> dict[str, Level]:
-    """Return the levels that are stored of these buckets."""
-    try:
-        return {key: _to_level(found[one]) for key in keys if (one := _hash(key)) in found}
-    except UNREADABLE:
-        raise unreadable(_WHAT) from None
-
-
-def _to_level(text: str) -> Level:
-    # A newer version may have added to it.
-    empty_at, checked, checked_until = json.loads(text)[:3]
-    return Level(empty_at + 0.0, checked + 0, checked_until + 0.0)  # which only numbers can do
-
-
-def _leaves(found: Mapping[bytes, str], attempt: Attempt) -> dict[str, float]:
-    """Return the leaves that are stored."""
-    text = found.get(_hash(_leaves_key(attempt)), "{}")
-    try:
-        return {leaf: last + 0.0 for leaf, last in json.loads(text).items()}
-    except UNREADABLE:
-        raise unreadable(_WHAT) from None
