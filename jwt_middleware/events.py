@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from enum import StrEnum
-from typing import Any, Final, Literal, NamedTuple, TypedDict, TypeVar, Unpack
+from typing import Any, Final, Literal, NamedTuple, TextIO, TypedDict, TypeVar, Unpack
 
 from .errors import DuplicateRowError, PoolExhaustedError, UnavailableError
 
@@ -390,7 +390,7 @@ _FORMATTERS: Final[Mapping[Format, type[logging.Formatter]]] = {
 }
 
 
-class FallbackHandler(logging.StreamHandler):  # type: ignore[type-arg]  # generic in stubs only
+class FallbackHandler(logging.StreamHandler[TextIO]):
     """Writes to stderr until the application configures logging of its own."""
 
     def emit(self, record: logging.LogRecord) -> None:

@@ -82,6 +82,7 @@ def main(ctx: click.Context, config: Path) -> None:
     add_working_directory()
 
 
+command: click.Command
 for command in (init, check, explain, account, session, keys, token, serve):
     main.add_command(command)
 main.add_command(session, "sessions")

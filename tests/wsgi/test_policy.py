@@ -13,6 +13,8 @@ from jwt_middleware.errors import ConfigurationError, InsufficientScopeError, In
 from jwt_middleware.wsgi.request import METHOD_KEYS, PATH_KEYS, PREFIX_KEYS
 from jwt_middleware.wsgi.rule import Requirement
 
+from ..table import table
+
 Token = Callable[..., VerifiedToken]
 
 
@@ -62,7 +64,7 @@ def test_restricting_rule_for_get_covers_head_in_any_case(method: str) -> None:
     assert needs(policy, "/a", method) == {"s"}
 
 
-@pytest.mark.parametrize(
+@table(
     "path",
     [
         pytest.param("", id="empty"),
@@ -83,7 +85,7 @@ def test_relaxing_rule_only_names_the_canonical_path(path: str) -> None:
     assert needs(Policy([Rule("/health", access="public")]), path) == set()
 
 
-@pytest.mark.parametrize(
+@table(
     "path",
     [
         pytest.param("/admin", id="itself"),
@@ -159,7 +161,7 @@ def test_overridden_method_must_be_allowed_too(header: str) -> None:
 PREFLIGHT = {"HTTP_ORIGIN": "https://spa", "HTTP_ACCESS_CONTROL_REQUEST_METHOD": "POST"}
 
 
-@pytest.mark.parametrize(
+@table(
     ("method", "path", "headers", "expected"),
     [
         pytest.param("OPTIONS", "/api/x", PREFLIGHT, "public", id="real"),
@@ -241,7 +243,7 @@ def test_one_member_of_a_claim_that_is_an_array_is_enough(
         check(Rule("/", claims={"roles": "root"}), verified)
 
 
-@pytest.mark.parametrize(
+@table(
     ("settings", "fix"),
     [
         pytest.param({"access": "open"}, "access must be", id="access"),
@@ -411,7 +413,7 @@ DAV = Policy(
 )
 
 
-@pytest.mark.parametrize(
+@table(
     ("method", "path", "headers", "expected"),
     [
         pytest.param("DELETE", "/a", {}, {"dav", "secret"}, id="delete-parent"),
@@ -488,9 +490,7 @@ def test_mounted_destination_is_read_below_the_mount() -> None:
     assert needs(policy, "/a", "COPY", HTTP_DESTINATION=beside, **mounted) == "public"
 
 
-@pytest.mark.parametrize(
-    "destination", ["", "x", "*", "ftp://h/a", "http://other/a", "http:/a", "mailto:a@h", "h/a"]
-)
+@table("destination", ["", "x", "*", "ftp://h/a", "http://other/a", "http:/a", "mailto:a@h", "h/a"])
 def test_destination_that_is_no_url_of_this_host_is_an_invalid_request(destination: str) -> None:
     with pytest.raises(InvalidRequestError):
         requirement(DAV, "/b", "COPY", HTTP_HOST="h", HTTP_DESTINATION=destination)
@@ -541,7 +541,7 @@ def test_method_in_a_header_counts() -> None:
         assert needs(BY_METHOD, "/a", "GET", **{key: "GET"}) == "public", key
 
 
-@pytest.mark.parametrize(
+@table(
     "query",
     ["_method=delete", "x=1&_method=DELETE", "_METHOD=Delete", "_%6dethod=delete",
      "%5Fmethod=delete",
@@ -562,7 +562,7 @@ def test_other_queries_change_nothing(query: str) -> None:
     assert needs(BY_METHOD, "/a", "POST", QUERY_STRING=query) == "public"
 
 
-@pytest.mark.parametrize(
+@table(
     ("media_type", "method", "length", "expected"),
     [
         ("application/x-www-form-urlencoded", "POST", "", {"admin"}),

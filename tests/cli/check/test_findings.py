@@ -11,6 +11,8 @@ from jwt_middleware import Rule
 from jwt_middleware.cli.check.findings import _covers, weakness
 from jwt_middleware.sessions.clock import StoreClock
 
+from ..table import table
+
 Invoke = Callable[..., Result]
 
 HEAD = """\
@@ -207,7 +209,7 @@ def test_leaves_others_alone(secret: bytes) -> None:
     assert not weakness(secret)
 
 
-@pytest.mark.parametrize(
+@table(
     ("one", "other", "covers"),
     [
         (Rule("/*"), Rule("/admin/*"), True),
