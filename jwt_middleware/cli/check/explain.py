@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -63,6 +65,8 @@ def explain(
         raise click.UsageError("--token takes '-' alone: a token would show in the process list")
     if not _METHOD.fullmatch(method):
         raise click.UsageError("METHOD must be a word, as in GET")
+    if _JWT.search(path):
+        raise click.UsageError("PATH carries a token, which would show in the process list")
     settings = uncounted(load(config))
     protected = settings.protect(_app, {**os.environ, METRICS_DIRECTORY: ""})
     environ = _environ(method, path, _read_headers(headers, protected))
@@ -100,10 +104,23 @@ def _read_headers(headers: Iterable[str], protected: JWTMiddleware) -> dict[str,
     return found
 
 
+# PEP 3333: what every server provides
+_OF_A_SERVER: Final[WSGIEnvironment] = {
+    "REMOTE_ADDR": "127.0.0.1",
+    "wsgi.version": (1, 0),
+    "wsgi.url_scheme": "http",
+    "wsgi.errors": sys.stderr,
+    "wsgi.multithread": False,
+    "wsgi.multiprocess": False,
+    "wsgi.run_once": False,
+}
+
+
 def _environ(method: str, path: str, headers: Mapping[str, str]) -> WSGIEnvironment:
     line, _, query = path.partition("?")
-    octets = unquote(line, "latin-1") if line.isascii() else line.encode().decode("latin-1")
+    octets = unquote(line, "latin-1") if line.isascii() else os.fsencode(line).decode("latin-1")
     return {
+        **_OF_A_SERVER,
         "REQUEST_METHOD": method,
         "SCRIPT_NAME": "",
         "PATH_INFO": octets,
@@ -112,7 +129,7 @@ def _environ(method: str, path: str, headers: Mapping[str, str]) -> WSGIEnvironm
         "SERVER_NAME": "localhost",
         "SERVER_PORT": "80",
         "SERVER_PROTOCOL": "HTTP/1.1",
-        "wsgi.url_scheme": "http",
+        "wsgi.input": io.BytesIO(),
         **headers,
     }
 
