@@ -1,7 +1,7 @@
 """
 What outlives a token: sessions with their refresh tokens, and what was revoked.
 
-What needs SQLAlchemy or redis-py stays below ``sessions.stores``.
+What needs the driver of a database or redis-py stays below ``sessions.stores``.
 """
 
 from .revocation.follower import Revocations
