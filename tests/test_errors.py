@@ -69,6 +69,14 @@ def test_an_expired_token_is_told_in_chinese_as_of_old() -> None:
     assert ExpiredTokenError.sentence_zh == "当前jwt已经过期了"
 
 
+@pytest.mark.parametrize("char", ["\n", "\r", "\0", "\x1b", "\x85", "\u2028", "\u202e", "\ud800"])
+def test_the_text_is_one_printable_line(char: str) -> None:
+    for found in (ConfigurationError, InvalidTokenError, UnavailableError):
+        text = str(found(f"é{char}forged"))
+        assert text == f"é{ascii(char)[1:-1]}forged"
+        assert text.isprintable()
+
+
 def test_errors_carry_their_data() -> None:
     assert UnavailableError(retry_after_seconds=5).retry_after_seconds == 5
     assert UnavailableError().retry_after_seconds == 1

@@ -155,3 +155,21 @@ def test_each_error_of_the_system_has_its_fix(number: int, fix: str) -> None:
 
 def test_a_name_that_is_none() -> None:
     assert diagnose(ValueError("embedded null byte"), fix="fix") == ("not a file name", "fix")
+
+
+def test_a_folder_that_is_closed_to_this_process_ends_no_start(open_folder: Path) -> None:
+    locked = open_folder / "locked"
+    locked.mkdir(mode=0)
+    (open_folder / "secret").write_text("a secret of thirty-two bytes or more")
+    file = open_folder / "jwt.toml"
+    head = "issuer = 'i'\naudience = 'a'\n[keys]\nsecret_file = 'secret'\n"
+    file.write_text(f"{head}[sessions]\nurl = 'sqlite:///locked/sessions.db'")
+    settings = load(file)
+    assert settings.sessions is not None
+    settings.sessions.build_store()  # imports what another user may not
+    with as_nobody():
+        assert settings.protect(lambda *_: [], prepares=True)
+    file.write_text(f"{head}[metrics]\ndirectory = 'locked/metrics'")
+    settings = load(file)
+    with as_nobody(), pytest.raises(ConfigurationError, match=r"metrics\.directory .*no folder"):
+        settings.protect(lambda *_: [])

@@ -41,6 +41,7 @@ def check(config: Path, *, strict: bool) -> None:
     """
     settings = uncounted(load(config))
     protected = settings.protect(NotFound(), {**os.environ, METRICS_DIRECTORY: ""})
+    _check_serving(settings)
     complete = _show_issuers(protected)
     _check_returns(protected)
     _fetch_announced(protected)
@@ -55,6 +56,15 @@ def check(config: Path, *, strict: bool) -> None:
         raise click.ClickException("keys of an issuer are unavailable: its tokens would get 503")
     if strict and warnings:
         raise click.ClickException(f"{len(warnings)} warnings, with --strict")
+
+
+def _check_serving(settings: Settings) -> None:
+    """Check the settings of gunicorn, where it is installed."""
+    if settings.serve is not None and settings.serve.gunicorn:
+        with suppress(ModuleNotFoundError):
+            from .gunicorn_server import check_settings  # noqa: PLC0415  needs an extra
+
+            check_settings(settings.serve.gunicorn)
 
 
 def _show_issuers(protected: JWTMiddleware) -> bool:

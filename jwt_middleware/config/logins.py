@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from ..accounts import AccountLookup, AccountVerifier, ClientType
+from ..bounds import check_whole
 from ..core.issuer import DEFAULT_LIFETIME_SECONDS, DEFAULT_NBF_EARLY_SECONDS, TokenIssuer
 from ..core.verifier import TokenVerifier
 from ..endpoint.app import DEFAULT_MAX_BODY_BYTES, TokenEndpoint
@@ -107,6 +108,7 @@ class AccountSettings(Section):
             ConfigurationError: A setting is unusable, or the extra ``sql`` is not installed.
         """
         try:
+            from ..accounts.hashing import MAX_SECRET_CHARS  # noqa: PLC0415  as below
             from ..accounts.sql import SQLAccounts  # noqa: PLC0415  needs argon2-cffi, an extra
             from ..sql.urls import parse_url  # noqa: PLC0415  only where it is used
         except ModuleNotFoundError as error:
@@ -114,9 +116,10 @@ class AccountSettings(Section):
                 f"{error.name} is missing: pip install 'wsgi-jwt-middleware[sql]'"
             ) from error
         hasher = None if self.hasher is None else self.hasher.build()
+        with self.place.named_by_member():
+            check_whole("min_secret_chars", self.min_secret_chars, 1, MAX_SECRET_CHARS)
         with self.place.member("url").named():
             url = parse_url(self.url).beside(self.place.file.parent)
-        with self.place.named_by_member():
             return SQLAccounts(url, hasher=hasher, min_secret_chars=self.min_secret_chars)
 
 

@@ -115,7 +115,7 @@ class RequestSettings(Section):
     Attributes:
         prefix: What your own proxy cuts off each path and says in a header, ``"/api"``.
         form_method_override: The app takes a method from a form field (Pecan, method-override
-            wrappers): a form counts as every method that the rules name.
+            wrappers): a form counts as every method.
         recursive_methods: DELETE, COPY, MOVE, LOCK, PROPFIND and unknown methods act on all below a
             path.
         trusted_proxies: How many proxies of your own each request has passed, up to 16: for logins,

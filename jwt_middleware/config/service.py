@@ -11,7 +11,8 @@ from .. import events
 from ..accounts.identity import NumberedAccounts
 from ..bounds import check_whole
 from ..endpoint.app import TokenEndpoint
-from ..events import DEFAULT_MAX_PER_SECOND, Format, Name
+from ..errors import ConfigurationError
+from ..events import DEFAULT_MAX_PER_SECOND, Format, Listener, Name
 from ..wsgi.middleware import JWTMiddleware
 from ..wsgi.policy import Policy, Rule
 from .callables import find
@@ -47,20 +48,33 @@ class LoggingSettings(Section):
     max_per_second: int = setting(whole, DEFAULT_MAX_PER_SECOND)
     on_event: str | None = setting(text, None)
 
-    def start(self) -> None:
+    def check(self) -> Listener | None:
         """
-        Begin to log and to call *on_event*.
+        Check the settings, and return what *on_event* names.
 
         Raises:
             ConfigurationError: A setting is unusable, or there is no such callable.
         """
         with self.place.named_by_member():
             check_whole("max_per_second", self.max_per_second, 1, MAX_PER_SECOND)
+        if self.on_event is None:
+            return None
+        place = self.place.member("on_event")
+        listener: Listener = find(f"{place.file}: {place.name}:", self.on_event)
+        return listener
+
+    def start(self) -> None:
+        """
+        Begin to log and to call *on_event*.
+
+        Raises:
+            ConfigurationError: As for :meth:`check`.
+        """
+        listener = self.check()
         events.limit(self.max_per_second)
         events.set_up(format=self.format, level=getattr(logging, self.level.upper()))
-        if self.on_event is not None:
-            place = self.place.member("on_event")
-            events.listen(find(f"{place.file}: {place.name}:", self.on_event))
+        if listener is not None:
+            events.listen(listener)
         events.emit(Name.CONFIGURATION_LOADED, file=str(self.place.file))
 
 
@@ -200,6 +214,8 @@ def _options(value: object, place: Place) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise place.error("must be a table of gunicorn's settings")
     for key, member in value.items():
+        if key in {"bind", "workers", "threads"}:
+            raise place.member(key).error(f"is of [serve] itself: write it there, as serve.{key}")
         if not re.fullmatch("[a-z][a-z_]*", key):
             raise place.member(key).error("is no setting of gunicorn")
         if isinstance(member, str):
@@ -209,6 +225,30 @@ def _options(value: object, place: Place) -> dict[str, Any]:
         elif not isinstance(member, bool):
             raise place.member(key).error("must be a string, a whole number, true or false")
     return value
+
+
+# "unix:" path / "fd://" number / [ host ] [ ":" port ], an IPv6 address in brackets.
+# The path of a socket has at most 107 octets on Linux.
+_BIND: Final = (
+    r"unix:[^,]{1,107}|fd://[0-9]{1,4}"
+    r"|(?:tcp://)?(?:\[[0-9A-Fa-f:.]+\]|[\w.-]*)(?::(?P<port>[0-9]{1,5}))?"
+)
+_MAX_PORT: Final = 65_535
+
+
+def check_bind(bind: str) -> None:
+    """
+    Check what a server is to listen on; several are separated by commas.
+
+    Raises:
+        ConfigurationError: It is no such address.
+    """
+    for one in bind.split(","):
+        found = re.fullmatch(_BIND, one.strip(), re.ASCII)
+        if found is None or int(found["port"] or 0) > _MAX_PORT:
+            raise ConfigurationError(
+                f"bind {one!r} must be HOST:PORT, with a port up to {_MAX_PORT}, or unix:PATH"
+            )
 
 
 class ServeSettings(Section):
@@ -233,11 +273,12 @@ class ServeSettings(Section):
 
     def check(self) -> None:
         """
-        Check the numbers.
+        Check the address and the numbers.
 
         Raises:
             ConfigurationError: One is out of bounds.
         """
         with self.place.named_by_member():
+            check_bind(self.bind)
             check_whole("workers", self.workers, 1, MAX_WORKERS)
             check_whole("threads", self.threads, 1, MAX_WORKERS)

@@ -29,6 +29,12 @@ if TYPE_CHECKING:
 logger: logging.Logger = logging.getLogger(__name__)
 
 
+def _key_prefix(value: object, place: Place) -> str:
+    if re.search(r"[{}\s]", name := text(value, place)):
+        raise place.error("must be a name without braces and spaces")
+    return name
+
+
 class SessionSettings(Section):
     """
     ``[sessions]``: refresh tokens, revocation and login limits; see docs/sessions.md.
@@ -52,7 +58,7 @@ class SessionSettings(Section):
     grace_seconds: float = setting(number, DEFAULT_GRACE_SECONDS)
     max_delay_seconds: float = setting(number, DEFAULT_MAX_DELAY_SECONDS)
     max_per_subject: int = setting(whole, DEFAULT_MAX_PER_SUBJECT)
-    key_prefix: str | None = setting(text, None, unset="jwt_middleware")
+    key_prefix: str | None = setting(_key_prefix, None, unset="jwt_middleware")
 
     def build_store(self, *, creates_tables: bool = True) -> SessionStore:
         """

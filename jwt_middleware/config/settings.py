@@ -380,6 +380,9 @@ class Settings(TermSettings):
             ConfigurationError: A setting is unusable, or two contradict each other.
         """
         self._check_login()
+        for running in (self.logging, self.serve):
+            if running is not None:
+                running.check()
         own, responses = self.build_own(environ), self.build_responses()
         sessions = self.build_sessions(own, environ)
         revocations = self.build_revocations(own) if sessions is None else sessions.revocations

@@ -20,7 +20,7 @@ from ..errors import (
 )
 from ..sessions import Grant, Sessions
 from ..sessions.session import SERVICE
-from ..wsgi.paths import read_path
+from ..wsgi.paths import is_plain
 from ..wsgi.responses import Responses, preferred_language
 from .body import read_octets
 from .clients import ClientAuthentication
@@ -284,7 +284,7 @@ def _spellings(resources: Mapping[str, str]) -> Iterator[tuple[str, str]]:
 
 def _check_path(path: str) -> None:
     base = path.removesuffix("/") if isinstance(path, str) else ""
-    if not base.isascii() or base.endswith("/") or not base or not read_path(base).canonical:
+    if not base.isascii() or base.endswith("/") or not base or not is_plain(base):
         raise ConfigurationError(f"path {path!r} must be like /token or /auth/token/")
 
 

@@ -115,7 +115,12 @@ class Database:
     @property
     def is_missing(self) -> bool:
         """Whether it is a file that is not there."""
-        return self._url.path is not None and not self._url.path.exists()
+        try:
+            return self._url.path is not None and not self._url.path.stat()
+        except FileNotFoundError:
+            return True
+        except OSError:  # its use says what is wrong
+            return False
 
     def reading(self) -> AbstractContextManager[Connection]:
         """

@@ -205,7 +205,7 @@ def _libpq_defaults(timeout_seconds: float) -> dict[str, str]:
 def _to_conninfo(parameters: Mapping[str, str]) -> str | None:
     try:
         return make_conninfo("", **parameters)
-    except (psycopg.Error, ValueError):  # ValueError: a surrogate
+    except (psycopg.Error, TypeError, ValueError):  # a parameter "conninfo"; a surrogate
         return None
 
 

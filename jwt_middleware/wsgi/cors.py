@@ -161,9 +161,12 @@ class CORS:
         """Return *headers* with ``Origin`` in one ``Vary``: also where no origin was sent."""
         if self._every_origin:
             return headers
-        values = [value for name, value in headers if name.lower() == "vary"]
+        values = ", ".join(value for name, value in headers if name.lower() == "vary")
         others = [header for header in headers if header[0].lower() != "vary"]
-        return [*others, ("Vary", ", ".join([*values, "Origin"]))]
+        names = {name.strip().lower() for name in values.split(",")}
+        if names.isdisjoint({"origin", "*"}):
+            values = f"{values}, Origin" if values else "Origin"
+        return [*others, ("Vary", values)]
 
 
 def _compiled(patterns: Iterable[str]) -> re.Pattern[str] | None:

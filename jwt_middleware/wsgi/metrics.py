@@ -100,7 +100,7 @@ class Metrics:
         self, *, directory: str | os.PathLike[str] | None = None, issuers: Iterable[str] = ()
     ) -> None:
         folder = None if directory is None else Path(directory)
-        if folder is not None and not (folder.is_dir() and os.access(folder, os.W_OK)):
+        if folder is not None and not os.access(f"{folder}/", os.W_OK):
             raise ConfigurationError(f"directory {str(folder)!r} is no folder to write to: make it")
         self._ages = {
             issuer: Series("keys_age_seconds", (("issuer", issuer[:_MAX_LABEL_CHARS]),), "oldest")

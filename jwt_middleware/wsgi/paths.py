@@ -104,6 +104,14 @@ def read_path(path: str, budget: Budget | None = None) -> Readings:
     return Readings(canonical=False, texts=tuple(texts))
 
 
+def is_plain(path: str) -> bool:
+    """Tell whether *path*, of a configuration, has one reading."""
+    try:
+        return read_path(path).canonical
+    except InvalidRequestError:
+        return False
+
+
 def all_readings(text: str, budget: Budget) -> list[str]:
     """
     Return what a path becomes for apps that resolve none, some or all of what can be resolved.

@@ -41,6 +41,8 @@ Mode = Literal["enforce", "report"]
 REMEMBERED_DECISIONS: Final = 1024
 REMEMBERED_JOINS: Final = 128
 MAX_REMEMBERED_CHARS: Final = 512
+OTHER_METHOD: Final = "OTHER"
+"""Stands for each method that no rule names."""
 
 
 def check_mode(mode: str, prefix: str = "") -> None:
@@ -241,7 +243,7 @@ class Policy:
         prefix: What one's own proxy cuts off each path and says in a header, as
             ``X-Forwarded-Prefix: /api``; the same in every request.
         form_method_override: The app takes a method from a field of a form: a request with a form
-            counts as every method that the rules name.
+            counts as every method.
         recursive_methods: Methods like DELETE and COPY act on all below a path: rules that restrict
             a path below count for them.
 
@@ -275,8 +277,8 @@ class Policy:
                 self._covering.add(number, rule.pattern.folded, rule.pattern.kind)
         named = {method for rule in self._rules for method in rule.methods or ()}
         self._allows_preflight = any(rule.requirement.preflight for rule in self._rules)
-        self._reads_methods = bool(named)
-        self._methods_in_form = tuple(sorted(named)) if form_method_override else ()
+        self._reads_methods = bool(named) or recursive_methods
+        self._methods_in_form = (*sorted(named), OTHER_METHOD) if form_method_override else ()
         self._requirements = (*(rule.requirement for rule in self._rules), _DEFAULT)
         self._restricting = {
             method: {n for n, rule in enumerate(self._rules) if rule.restricts(method)}

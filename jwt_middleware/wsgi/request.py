@@ -65,8 +65,8 @@ PREFIX_KEYS: Final = frozenset(
 )  # fmt: skip
 # Whose path a header names: what a proxy was asked for, and what it makes of it.
 _PATH_OWNERS: Final = (
-    "", "ACCEL_", "ARR_ORIGINAL_", "CLIENT_", "ENVOY_ORIGINAL_", "FORWARD_", "FORWARDED_",
-    "FORWARDED_ORIGINAL_", "FORWARDED_REQUEST_", "FULL_", "INVOKE_", "MATCHED_", "MS_ORIGINAL_",
+    "", "ARR_ORIGINAL_", "ENVOY_ORIGINAL_", "FORWARD_", "FORWARDED_", "FORWARDED_ORIGINAL_",
+    "FORWARDED_REQUEST_", "FULL_", "INVOKE_", "MATCHED_", "MS_ORIGINAL_",
     "ORIGIN_", "ORIGINAL_", "ORIGINAL_FORWARDED_", "ORIGINAL_REQUEST_", "OVERRIDE_", "RAW_", "RC_",
     "REAL_", "REPLACED_", "REQUEST_", "REWRITE_", "REWRITTEN_", "ROUTE_", "SCRIPT_", "TARGET_",
     "UPSTREAM_", "VERCEL_", "VERCEL_FORWARDED_", "VERCEL_ORIGINAL_",
@@ -121,6 +121,8 @@ _HEED_DEPTH: Final = {
 }
 
 _URL: Final = re.compile(r"\A(?P<scheme>[A-Za-z][A-Za-z0-9+.\-]*)://(?P<authority>[^/?#]*)")
+# What parsers of URLs take off; to them a scheme needs no host behind it.
+_BEFORE_PATH: Final = re.compile(r"\A[A-Za-z][A-Za-z0-9+.\-]*:(?://[^/\\?#]*)?")
 _FORMS: Final = ("application/x-www-form-urlencoded", "multipart/")
 
 
@@ -180,7 +182,9 @@ def check_script_name(environ: WSGIEnvironment, prefix: str) -> None:
 
 def methods_in_query(query: str) -> list[str]:
     """Return the methods that a query names in place of the request's own, up to too many."""
-    found = islice(_METHOD_IN_QUERY.finditer(query), MAX_METHODS + 1) if query else ()
+    if "%" not in query and "method" not in query.lower():
+        return []
+    found = islice(_METHOD_IN_QUERY.finditer(query), MAX_METHODS + 1)
     return [unquote_plus(value[1]) for value in found]
 
 
@@ -280,7 +284,7 @@ def _raw_path(environ: WSGIEnvironment) -> tuple[str, ...]:
 
 def _path_of(value: str) -> str:
     """Return the path in a URL, with or without scheme and host; it begins with a slash."""
-    path = re.split("[?#]", _URL.sub("", value.strip()), maxsplit=1)[0]
+    path = re.split("[?#]", _BEFORE_PATH.sub("", value.strip()), maxsplit=1)[0]
     return path if path.startswith("/") else "/" + path
 
 

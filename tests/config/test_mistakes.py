@@ -113,6 +113,29 @@ MISTAKES = [
         ["keys.previous[1].kyd: ", "mean kid?"],
         id="in a previous key",
     ),
+    pytest.param(
+        "[endpoint]\nverifiers = {}\n[endpoint.subjects]\n\"a\\nb\" = 'x'\n" + ACCOUNTS,
+        [r"endpoint.subjects.a\nb is of a type that cannot log in"],
+        id="line break in a key",
+    ),
+    pytest.param(
+        'subject_from = ["a\\u2028b"]', [r"subject_from: a\u2028b needs a prefix"], id="separator"
+    ),
+    pytest.param(f"[health]\npath = '{'x' * 4000}'", ["health.path"], id="long path"),
+    pytest.param(
+        f"[endpoint]\npath = '{'x' * 4000}'\n" + ACCOUNTS, ["endpoint.path "], id="odd path"
+    ),
+    pytest.param(f"[metrics]\ndirectory = '{'x' * 300}'", ["metrics.directory"], id="long folder"),
+    pytest.param(
+        "[accounts]\nurl = 'postgresql://a@b/c?conninfo=d'\n[endpoint]",
+        ["accounts.url: ", "bad query"],
+        id="conninfo",
+    ),
+    pytest.param(
+        "[sessions]\nurl = 'redis://a'\nkey_prefix = 'a b'",
+        ["sessions.key_prefix: must be a name"],
+        id="key prefix",
+    ),
     # what is missing
     pytest.param("audience = 'issuer'", ["issuer: is missing: add issuer = "], id="no issuer"),
     pytest.param("issuer = 'i'", ["audience: is missing: add audience = "], id="no audience"),

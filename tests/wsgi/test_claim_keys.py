@@ -78,6 +78,8 @@ class TestClaimKeys:
         [
             pytest.param({"email": ["a@b", "c@d"]}, None, id="array"),
             pytest.param({"email": "a\nX-Admin: 1"}, None, id="newline"),
+            pytest.param({"email": "a\x85b"}, None, id="C1"),
+            pytest.param({"email": "a\u2028b"}, None, id="line separator"),
             pytest.param({"email": {"a": 1}}, None, id="object"),
             pytest.param({"email": None}, None, id="null"),
             pytest.param({"email": 7}, "7", id="number"),

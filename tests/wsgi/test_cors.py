@@ -310,6 +310,24 @@ def test_cors_headers_of_a_wrapped_app_are_not_doubled(own: list[tuple[str, str]
     assert site.options("/", headers=preflight(), status=204).headers[OPEN] == APP
 
 
+@pytest.mark.parametrize(
+    ("own", "varies"),
+    [
+        ("", "Origin"),
+        ("Cookie", "Cookie, Origin"),
+        ("Cookie, origin", "Cookie, origin"),
+        ("*", "*"),
+    ],
+)
+def test_a_wrapped_app_that_varies_by_origin_says_it_once(own: str, varies: str) -> None:
+    def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        start_response("200 OK", [*NUMBERS, *([("Vary", own)] if own else [])])
+        return [b"the app"]
+
+    answer = TestApp(validator(CORS([APP]).wrap(validator(app)))).get("/", headers=NAMED)
+    assert (answer.headers["Vary"], answer.headers[OPEN]) == (varies, APP)
+
+
 def test_endpoint_of_its_own_can_be_wrapped(service: Service) -> None:
     site = TestApp(validator(CORS([APP]).wrap(service.endpoint)))
     assert is_open(site.post_json("/token", LOGIN, headers=NAMED))

@@ -332,6 +332,9 @@ def test_header_that_says_the_path_again_changes_nothing() -> None:
         pytest.param("/health", {"HTTP_X_VERCEL_FORWARDED_PATH": "/salaries"}, id="vercel-2"),
         pytest.param("/health", {"HTTP_X_INVOKE_PATH": "/salaries"}, id="next"),
         pytest.param("/health", {"HTTP_X_RC_PATH_INFO": "/salaries"}, id="rhodecode"),
+        pytest.param("/health", {"HTTP_X_ORIGINAL_URL": "http:/salaries"}, id="without-a-host"),
+        pytest.param("/health", {"HTTP_X_ORIGINAL_URL": "x:salaries/1"}, id="any-scheme"),
+        pytest.param("/health", {"HTTP_X_ORIGINAL_URL": "http://h\\salaries"}, id="backslash"),
         pytest.param("/sal/wagaries", {"HTTP_X_SCRIPT_NAME": "/wag"}, id="cut-in-the-middle"),
         pytest.param(
             "/x/salaries", {"HTTP_X_ORIGINAL_REQUEST_URI": "/x/1?y"}, id="first-segment-is-a-prefix"
@@ -584,6 +587,26 @@ def test_form_may_hold_any_method_that_the_rules_name(
     chunked = {"CONTENT_TYPE": media_type, "HTTP_TRANSFER_ENCODING": "chunked"}
     is_form = expected == {"admin"} or media_type.startswith("application/x-www-form")
     assert needs(policy, "/a", method, **chunked) == ({"admin"} if is_form else "public")
+
+
+def test_form_may_hold_a_method_that_no_rule_names() -> None:
+    form = {"CONTENT_TYPE": "application/x-www-form-urlencoded"}
+    reads = Rule("/a", methods=["GET", "POST"], access="public")
+    policy = Policy([reads, Rule("/open", access="public")], form_method_override=True)
+    assert needs(policy, "/a", "POST", **form) == set()
+    assert needs(policy, "/open", "POST", **form) == "public"
+    assert needs(Policy([reads]), "/a", "POST", **form) == "public"
+
+
+def test_method_that_is_said_again_reaches_what_is_below_though_no_rule_names_it() -> None:
+    rules = [Rule("/a/secret/*", scopes=["secret"]), Rule("/*", scopes=["dav"])]
+    both = {"dav", "secret"}
+    form = {"CONTENT_TYPE": "application/x-www-form-urlencoded"}
+    assert needs(Policy(rules), "/a", "POST", QUERY_STRING="_method=DELETE") == both
+    assert needs(Policy(rules), "/a", "POST", HTTP_X_HTTP_METHOD="DELETE") == both
+    assert needs(Policy(rules, form_method_override=True), "/a", "POST", **form) == both
+    plain = Policy(rules, form_method_override=True, recursive_methods=False)
+    assert needs(plain, "/a", "POST", QUERY_STRING="_method=DELETE", **form) == {"dav"}
 
 
 @pytest.mark.parametrize(
