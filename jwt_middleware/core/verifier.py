@@ -327,7 +327,11 @@ class TokenVerifier:
         verified = self._remembered(token)
         if (
             verified is None
-            or verified.keys is not verified.trusted.keys.current()
+            # A key set is its own source: it is not asked whether it is still in force.
+            or (
+                verified.keys is not verified.trusted.keys
+                and verified.keys is not verified.trusted.keys.current()
+            )
             or not verified.valid_from <= self._clock() < verified.valid_until
         ):
             verified = self._verify_afresh(token)
