@@ -160,3 +160,9 @@ def test_a_client_type_equals_its_name_and_has_its_code() -> None:
     for unknown in (True, 1, "root", None, 100.5):
         with pytest.raises(ValueError, match="not a valid ClientType"):
             ClientType(unknown)  # type: ignore[arg-type]
+
+
+def test_a_client_type_is_named_by_its_label() -> None:
+    assert [ClientType.named(member.label) for member in ClientType] == [*ClientType]
+    with pytest.raises(ValueError, match=r"client types are .*email"):
+        ClientType.named("100")

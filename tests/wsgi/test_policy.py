@@ -641,3 +641,12 @@ def test_one_value_may_be_asked_of_a_claim_that_has_one() -> None:
     assert Rule("/x", claims_all={"sub": ["42"]}).claims_all == {"sub": ["42"]}
     with pytest.raises(ConfigurationError, match="claims_all can never match"):
         Rule("/x", claims_all={"sub": ["42", "43"]})
+
+
+def test_a_requirement_tells_what_a_token_lacks(token: Token) -> None:
+    rule = Rule("/*", scopes=["read", "write"], scopes_any=["a", "b"], claims={"auth": "red"})
+    required = requirement(Policy([rule]), "/")
+    scope, scopes, claim = required.lacks(token("read"))
+    assert (scope, scopes) == ("scope write", "one of the scopes a, b")
+    assert claim.startswith("claim auth: ")
+    assert required.lacks(token("read write b", auth="red")) == []

@@ -494,3 +494,44 @@ def test_a_key_that_only_verifies_has_no_private_jwk(keys_by_alg: dict[str, Key]
     for alg in ("HS256", "ES256"):
         with pytest.raises(ConfigurationError, match="only verifies"):
             keys_by_alg[alg].limited_to({"verify"}).private_jwk()
+
+
+@table(
+    ("algorithms", "expected"),
+    [
+        (["PS256", "RS256"], ["PS256", "RS256"]),
+        (["ES256", "RS512", "EdDSA"], ["RS512"]),
+    ],
+)
+@table("public_only", [False, True])
+def test_makes_a_key_for_each_alg_that_fits_a_pem(
+    algorithms: list[str],
+    expected: list[str],
+    public_only: bool,  # noqa: FBT001
+    rsa_pem: bytes,
+) -> None:
+    keys = Key.all_from_pem(rsa_pem, algorithms=algorithms, kid="k", public_only=public_only)
+    assert [(key.alg, key.kid, key.can_sign) for key in keys] == [
+        (alg, "k", not public_only) for alg in expected
+    ]
+
+
+def test_an_elliptic_curve_has_one_alg() -> None:
+    for key, alg in [
+        (ec.generate_private_key(ec.SECP384R1()), "ES384"),
+        (ed25519.Ed25519PrivateKey.generate(), "EdDSA"),
+    ]:
+        (made,) = Key.all_from_pem(public_bytes(key), algorithms=ALGORITHMS)
+        assert made.alg == alg
+
+
+@table("key", [ec.generate_private_key(ec.SECP256K1()), ec.generate_private_key(ec.SECP256R1())])
+def test_refuses_a_pem_for_no_accepted_alg(key: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"not for (RS256 or EdDSA|.*ES256)"):
+        Key.all_from_pem(public_bytes(key), algorithms=["RS256", "EdDSA"])
+
+
+def test_knows_its_own_secret_alone(rsa_pem: bytes) -> None:
+    assert Key.from_secret(SECRET).is_secret(SECRET.encode())
+    assert not Key.from_secret(SECRET).is_secret(SECRET.encode() + b"x")
+    assert not Key.from_pem(rsa_pem, alg="RS256").is_secret(b"")
