@@ -60,7 +60,8 @@ PREFIX_KEYS: Final = frozenset(
         "X_BASE_PATH", "X_BASE_URL", "X_BASE_URI", "X_ROOT_PATH", "X_ROOT_URL", "X_URL_ROOT",
         "X_APP_ROOT", "X_APPLICATION_ROOT", "X_MOUNT_POINT", "X_MOUNT_PATH", "X_CONTEXT_PATH",
         "X_RELATIVE_URL_ROOT", "X_RSTUDIO_ROOT_PATH", "X_STRIPPED_PREFIX", "X_SUBFOLDER",
-        "X_SUB_PATH", "X_PROXYCONTEXTPATH", "X_VHM_ROOT", "X_VHOST_ROOT", "X_VIRTUAL_ROOT",
+        "X_SUB_PATH", "X_PROXYCONTEXTPATH", "X_VHM_HOST", "X_VHM_ROOT",
+        "X_VHOST_ROOT", "X_VIRTUAL_ROOT",
     )
 )  # fmt: skip
 # Whose path a header names: what a proxy was asked for, and what it makes of it.

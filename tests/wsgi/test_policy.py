@@ -335,6 +335,7 @@ def test_header_that_says_the_path_again_changes_nothing() -> None:
         pytest.param("/health", {"HTTP_X_ORIGINAL_URL": "http:/salaries"}, id="without-a-host"),
         pytest.param("/health", {"HTTP_X_ORIGINAL_URL": "x:salaries/1"}, id="any-scheme"),
         pytest.param("/health", {"HTTP_X_ORIGINAL_URL": "http://h\\salaries"}, id="backslash"),
+        pytest.param("/health", {"HTTP_X_VHM_HOST": "http://h/salaries"}, id="repoze.vhm"),
         pytest.param("/sal/wagaries", {"HTTP_X_SCRIPT_NAME": "/wag"}, id="cut-in-the-middle"),
         pytest.param(
             "/x/salaries", {"HTTP_X_ORIGINAL_REQUEST_URI": "/x/1?y"}, id="first-segment-is-a-prefix"
@@ -343,6 +344,21 @@ def test_header_that_says_the_path_again_changes_nothing() -> None:
 )
 def test_headers_that_apps_move_a_path_by(path: str, headers: dict[str, str]) -> None:
     assert needs(SALARIES, path, **headers) == {"hr"}
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/VirtualHostBase/http/h:80/VirtualHostRoot/salaries",
+        "//VirtualHostBase/https/h//VirtualHostRoot/_vh_x/_vh_y/salaries/1",
+        "/VirtualHostRoot/salaries",
+        "/VirtualHostBase/http/h/salaries/VirtualHostRoot",
+    ],
+)
+def test_names_of_a_virtual_host_move_no_path_past_its_rule(path: str) -> None:
+    policy = Policy([Rule("/salaries/*", scopes=["hr"]), Rule("/*", access="public")])
+    assert needs(policy, path) == {"hr"}
+    assert needs(policy, path.replace("Host", "Hosts")) != {"hr"}
 
 
 def test_headers_may_move_a_path_together() -> None:
