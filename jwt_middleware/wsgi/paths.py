@@ -137,6 +137,8 @@ def _undecoded_readings(text: str) -> Iterator[str]:
     yield text
     yield "/" + text.lstrip("/")
     yield "/" + "/".join(filter(None, text.split("/")))
+    if not text.startswith("/"):  # to Pecan the first segment is what comes before the slash
+        yield "/" + text.partition("/")[2]
     if text.startswith("//"):  # as a URL it begins with a host
         yield "/" + text[2:].partition("/")[2]
     for part in dict.fromkeys((text, text.partition("\0")[0])):

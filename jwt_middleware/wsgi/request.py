@@ -177,7 +177,7 @@ def check_script_name(environ: WSGIEnvironment, prefix: str) -> None:
     Raises:
         InvalidRequestError: It did, and is not the declared *prefix*.
     """
-    if environ.get(SCRIPT_NAME_HEADER, "").rstrip("/") not in {"", prefix}:
+    if environ.get(SCRIPT_NAME_HEADER, "") not in {"", prefix, prefix and f"{prefix}/"}:
         raise InvalidRequestError("SCRIPT_NAME was sent as a header")
 
 
@@ -319,7 +319,16 @@ def _moved(
         if "," in environ[key]:
             moved.update(dict.fromkeys(_ways_to_move(path, _path_of(environ[key]))))
     aliases = [prefix + path, *_below(prefix, path)] if prefix and prefix in prefixes else []
+    aliases += _left_by_slashes(path, environ)
     return tuple(text for text in moved if text != path), tuple(aliases)
+
+
+def _left_by_slashes(path: str, environ: WSGIEnvironment) -> Iterator[str]:
+    """Yield what prefixes with a slash at their end leave of *path*: it begins with none."""
+    for value in _prefixes(environ):
+        cut = _path_of(value)
+        if cut.endswith("/") and path.startswith(cut):
+            yield path.removeprefix(cut)
 
 
 def _ways_to_move(path: str, value: str) -> Iterator[str]:

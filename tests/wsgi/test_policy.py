@@ -347,6 +347,21 @@ def test_headers_that_apps_move_a_path_by(path: str, headers: dict[str, str]) ->
 
 
 @pytest.mark.parametrize(
+    ("path", "headers"),
+    [
+        pytest.param("x/salaries", {}, id="by-the-server"),
+        pytest.param("/x/salaries", {"HTTP_X_SCRIPT_NAME": "/"}, id="slash"),
+        pytest.param("/a/x/salaries/1", {"HTTP_X_FORWARDED_PREFIX": "/a/"}, id="prefix"),
+    ],
+)
+def test_first_segment_of_a_path_without_a_slash_may_be_no_part_of_it(
+    path: str, headers: dict[str, str]
+) -> None:
+    assert needs(SALARIES, path, **headers) == {"hr"}
+    assert needs(SALARIES, "/health", HTTP_X_SCRIPT_NAME="/") == "public"
+
+
+@pytest.mark.parametrize(
     "path",
     [
         "/VirtualHostBase/http/h:80/VirtualHostRoot/salaries",
@@ -393,8 +408,9 @@ def test_comma_in_a_prefix_may_be_part_of_it() -> None:
 
 @pytest.mark.parametrize("policy", [Policy(), SALARIES], ids=["no-rules", "rules"])
 def test_script_name_as_a_header_must_be_the_declared_prefix(policy: Policy) -> None:
-    with pytest.raises(InvalidRequestError):
-        requirement(policy, "/", HTTP_SCRIPT_NAME="/salaries", SCRIPT_NAME="/salaries")
+    for name in ("/salaries", "/"):
+        with pytest.raises(InvalidRequestError):
+            requirement(policy, "/", HTTP_SCRIPT_NAME=name, SCRIPT_NAME=name)
     declared = Policy(policy.rules, prefix="/api")
     assert requirement(declared, "/", HTTP_SCRIPT_NAME="/api", SCRIPT_NAME="/api")
     with pytest.raises(InvalidRequestError):
