@@ -61,7 +61,8 @@ PREFIX_KEYS: Final = frozenset(
         "X_BASE_PATH", "X_BASE_URL", "X_BASE_URI", "X_ROOT_PATH", "X_ROOT_URL", "X_URL_ROOT",
         "X_APP_ROOT", "X_APPLICATION_ROOT", "X_MOUNT_POINT", "X_MOUNT_PATH", "X_CONTEXT_PATH",
         "X_RELATIVE_URL_ROOT", "X_RSTUDIO_ROOT_PATH", "X_STRIPPED_PREFIX", "X_SUBFOLDER",
-        "X_SUB_PATH", "X_PROXYCONTEXTPATH", "X_VHM_ROOT", "X_VHOST_ROOT", "X_VIRTUAL_ROOT",
+        "X_SUB_PATH", "X_PROXYCONTEXTPATH", "X_VHM_HOST", "X_VHM_ROOT",
+        "X_VHOST_ROOT", "X_VIRTUAL_ROOT",
     )
 )  # fmt: skip
 # Whose path a header names: what a proxy was asked for, and what it makes of it.
@@ -183,7 +184,7 @@ def check_script_name(environ: WSGIEnvironment, prefix: str) -> None:
     Raises:
         InvalidRequestError: It did, and is not the declared *prefix*.
     """
-    if environ.get(SCRIPT_NAME_HEADER, "").rstrip("/") not in {"", prefix}:
+    if environ.get(SCRIPT_NAME_HEADER, "") not in {"", prefix, prefix and f"{prefix}/"}:
         raise InvalidRequestError("SCRIPT_NAME was sent as a header")
 
 
@@ -325,7 +326,16 @@ def _moved(
         if "," in environ[key]:
             moved.update(dict.fromkeys(_ways_to_move(path, _path_of(environ[key]))))
     aliases = [prefix + path, *_below(prefix, path)] if prefix and prefix in prefixes else []
+    aliases += _left_by_slashes(path, environ)
     return tuple(text for text in moved if text != path), tuple(aliases)
+
+
+def _left_by_slashes(path: str, environ: WSGIEnvironment) -> Iterator[str]:
+    """Yield what prefixes with a slash at their end leave of *path*: it begins with none."""
+    for value in _prefixes(environ):
+        cut = _path_of(value)
+        if cut.endswith("/") and path.startswith(cut):
+            yield path.removeprefix(cut)
 
 
 def _ways_to_move(path: str, value: str) -> Iterator[str]:

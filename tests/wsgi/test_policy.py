@@ -337,6 +337,7 @@ def test_header_that_says_the_path_again_changes_nothing() -> None:
         pytest.param("/health", {"HTTP_X_ORIGINAL_URL": "http:/salaries"}, id="without-a-host"),
         pytest.param("/health", {"HTTP_X_ORIGINAL_URL": "x:salaries/1"}, id="any-scheme"),
         pytest.param("/health", {"HTTP_X_ORIGINAL_URL": "http://h\\salaries"}, id="backslash"),
+        pytest.param("/health", {"HTTP_X_VHM_HOST": "http://h/salaries"}, id="repoze.vhm"),
         pytest.param("/sal/wagaries", {"HTTP_X_SCRIPT_NAME": "/wag"}, id="cut-in-the-middle"),
         pytest.param(
             "/x/salaries", {"HTTP_X_ORIGINAL_REQUEST_URI": "/x/1?y"}, id="first-segment-is-a-prefix"
@@ -345,6 +346,36 @@ def test_header_that_says_the_path_again_changes_nothing() -> None:
 )
 def test_headers_that_apps_move_a_path_by(path: str, headers: dict[str, str]) -> None:
     assert needs(SALARIES, path, **headers) == {"hr"}
+
+
+@pytest.mark.parametrize(
+    ("path", "headers"),
+    [
+        pytest.param("x/salaries", {}, id="by-the-server"),
+        pytest.param("/x/salaries", {"HTTP_X_SCRIPT_NAME": "/"}, id="slash"),
+        pytest.param("/a/x/salaries/1", {"HTTP_X_FORWARDED_PREFIX": "/a/"}, id="prefix"),
+    ],
+)
+def test_first_segment_of_a_path_without_a_slash_may_be_no_part_of_it(
+    path: str, headers: dict[str, str]
+) -> None:
+    assert needs(SALARIES, path, **headers) == {"hr"}
+    assert needs(SALARIES, "/health", HTTP_X_SCRIPT_NAME="/") == "public"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/VirtualHostBase/http/h:80/VirtualHostRoot/salaries",
+        "//VirtualHostBase/https/h//VirtualHostRoot/_vh_x/_vh_y/salaries/1",
+        "/VirtualHostRoot/salaries",
+        "/VirtualHostBase/http/h/salaries/VirtualHostRoot",
+    ],
+)
+def test_names_of_a_virtual_host_move_no_path_past_its_rule(path: str) -> None:
+    policy = Policy([Rule("/salaries/*", scopes=["hr"]), Rule("/*", access="public")])
+    assert needs(policy, path) == {"hr"}
+    assert needs(policy, path.replace("Host", "Hosts")) != {"hr"}
 
 
 def test_headers_may_move_a_path_together() -> None:
@@ -379,8 +410,9 @@ def test_comma_in_a_prefix_may_be_part_of_it() -> None:
 
 @pytest.mark.parametrize("policy", [Policy(), SALARIES], ids=["no-rules", "rules"])
 def test_script_name_as_a_header_must_be_the_declared_prefix(policy: Policy) -> None:
-    with pytest.raises(InvalidRequestError):
-        requirement(policy, "/", HTTP_SCRIPT_NAME="/salaries", SCRIPT_NAME="/salaries")
+    for name in ("/salaries", "/"):
+        with pytest.raises(InvalidRequestError):
+            requirement(policy, "/", HTTP_SCRIPT_NAME=name, SCRIPT_NAME=name)
     declared = Policy(policy.rules, prefix="/api")
     assert requirement(declared, "/", HTTP_SCRIPT_NAME="/api", SCRIPT_NAME="/api")
     with pytest.raises(InvalidRequestError):
