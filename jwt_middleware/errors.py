@@ -256,7 +256,7 @@ class InvalidRequestError(AuthError):
         super().__init__(detail)
         self.parameter = parameter
         if parameter is not None:
-            self.hint = str(self)
+            self.hint: str | None = str(self)
 
 
 class InvalidFormError(InvalidRequestError):

@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from enum import StrEnum
-from typing import Any, Final, Literal, NamedTuple, TypedDict, TypeVar, Unpack
+from typing import Any, Final, Literal, NamedTuple, TextIO, TypedDict, TypeVar, Unpack
 
 from .errors import DuplicateRowError, PoolExhaustedError, UnavailableError, in_one_line
 from .fork import PerProcess
@@ -291,6 +291,10 @@ class Outage:
     Args:
         store: Its name, without a password.
         monotonic: Returns seconds that never go back.
+
+    Attributes:
+        good_at: When each use has succeeded last.
+        told: Not empty while it is told to be lost: only then is :meth:`recover` to be called.
     """
 
     # All of it may be inherited by a fork: each step on it is atomic, and needs no lock.
@@ -299,8 +303,8 @@ class Outage:
         self._monotonic = monotonic
         self._failing: set[str] = set()
         self._failed_at = -math.inf
-        self._good_at: dict[str, float] = {}
-        self._told: dict[bool, object] = {}
+        self.good_at: dict[str, float] = {}
+        self.told: dict[bool, object] = {}
 
     @contextmanager
     def watched(self, use: str) -> Iterator[None]:
@@ -313,33 +317,31 @@ class Outage:
         began = self._monotonic()
         try:
             yield
-        except DuplicateRowError:
-            raise
         except UnavailableError as error:
-            # Of one that began before another succeeded, the reason may be over.
-            if began >= self._good_at.get(use, -math.inf) and not _is_of_this_process(error):
-                self._lose(use, error)
+            self.lose(use, error, began=began)
             raise
-        self._good_at[use] = self._monotonic()
-        if self._told:
-            self._recover(use)
+        self.good_at[use] = self._monotonic()
+        if self.told:
+            self.recover(use)
 
-    def _lose(self, use: str, error: UnavailableError) -> None:
+    def lose(self, use: str, error: UnavailableError, *, began: float) -> None:
+        """Tell that the store is lost, if this *error* of an operation says so."""
+        if isinstance(error, DuplicateRowError) or isinstance(error.__cause__, PoolExhaustedError):
+            return
+        if began < self.good_at.get(use, -math.inf):
+            return  # another has succeeded since: the reason may be over
         self._failing.add(use)
         self._failed_at = self._monotonic()
         mine = object()
-        if self._told.setdefault(True, mine) is mine:
+        if self.told.setdefault(True, mine) is mine:
             emit(Name.STORE_LOST, store=self._store, detail=str(error))
 
-    def _recover(self, use: str) -> None:
+    def recover(self, use: str) -> None:
+        """Tell that the store is back, if an operation that succeeds now says so."""
         is_over = use in self._failing or self._monotonic() >= self._failed_at + QUIET_SECONDS
-        if is_over and self._told.pop(True, None) is not None:
+        if is_over and self.told.pop(True, None) is not None:
             self._failing.clear()
             emit(Name.STORE_BACK, store=self._store)
-
-
-def _is_of_this_process(error: UnavailableError) -> bool:
-    return isinstance(error.__cause__, PoolExhaustedError)
 
 
 def clean(value: object) -> str | float:
@@ -422,7 +424,7 @@ _FORMATTERS: Final[Mapping[Format, type[logging.Formatter]]] = {
 }
 
 
-class FallbackHandler(logging.StreamHandler):  # type: ignore[type-arg]  # generic in stubs only
+class FallbackHandler(logging.StreamHandler[TextIO]):
     """Writes to stderr until the application configures logging of its own."""
 
     def emit(self, record: logging.LogRecord) -> None:

@@ -7,10 +7,12 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from .errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 MAX_FILE_BYTES: Final = 1024 * 1024
 """Of a configuration, a secret, a set of keys."""
@@ -50,13 +52,13 @@ def read_regular(path: str | os.PathLike[str]) -> tuple[os.stat_result, bytes]:
     A pipe would be waited for, and a device such as ``/dev/zero`` never ends.
 
     Raises:
-        OSError: It cannot be read, is no regular file, or longer than :data:`MAX_FILE_BYTES`.
+        OSError: It cannot be read, is not a regular file, or is longer than :data:`MAX_FILE_BYTES`.
         ValueError: Its name holds a NUL.
     """
     with open(path, "rb", opener=_open_at_once) as file:
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):
-            raise OSError(errno.EINVAL, "it is no regular file", os.fspath(path))
+            raise OSError(errno.EINVAL, "not a regular file", os.fspath(path))
         octets = file.read(MAX_FILE_BYTES + 1)
     if len(octets) > MAX_FILE_BYTES:
         raise OSError(errno.EINVAL, f"it is longer than {MAX_FILE_BYTES} bytes", os.fspath(path))
@@ -76,7 +78,7 @@ def no_file(path: Path) -> str:
             return ""
         said, fix = diagnose(error, fix="name another")
         return f"cannot be there ({said}): {fix}"
-    return "" if stat.S_ISREG(mode) else "is no regular file: name one"
+    return "" if stat.S_ISREG(mode) else "is not a regular file: name one"
 
 
 @contextmanager

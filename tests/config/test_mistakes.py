@@ -10,6 +10,7 @@ from jwt_middleware import wrap
 from jwt_middleware.config import load
 from jwt_middleware.errors import ConfigurationError
 
+from ..table import table
 from .writing import (
     ACCOUNTS,
     SECRET,
@@ -389,7 +390,7 @@ class TestMistakes:
         write_private(folder / "encrypt.json", (jwk % 'use": "enc"').encode())
         write_private(folder / "sign.json", (jwk % 'key_ops": ["sign"]').encode())
 
-    @pytest.mark.parametrize(("text", "parts"), MISTAKES)
+    @table(("text", "parts"), MISTAKES)
     def test_are_one_line_that_names_the_setting_and_the_fix(
         self, folder: Path, text: str, parts: list[str]
     ) -> None:
@@ -415,9 +416,8 @@ class TestMistakes:
     def test_without_the_extra(
         self, folder_with_endpoint: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.delitem(sys.modules, "jwt_middleware.config.sql", raising=False)
-        monkeypatch.delattr("jwt_middleware.config.sql", raising=False)
-        monkeypatch.delitem(sys.modules, "jwt_middleware.accounts.hashing")
+        monkeypatch.delitem(sys.modules, "jwt_middleware.accounts.sql", raising=False)
+        monkeypatch.delitem(sys.modules, "jwt_middleware.accounts.hashing", raising=False)
         monkeypatch.setitem(sys.modules, "argon2", None)
         with pytest.raises(ConfigurationError) as caught:
             wrap(folder_with_endpoint / "jwt.toml", app)
@@ -457,5 +457,5 @@ def test_waits_for_no_pipe_and_reads_no_endless_device(
 def test_a_pipe_is_no_configuration(folder: Path) -> None:
     os.mkfifo(folder / "pipe")
     for name in (folder / "pipe", Path("/dev/zero")):
-        with pytest.raises(ConfigurationError, match="it is no regular file"):
+        with pytest.raises(ConfigurationError, match="not a regular file"):
             load(name)

@@ -7,6 +7,7 @@ import math
 import re
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from itertools import islice
 from typing import Any, Final, NamedTuple, TypeVar, cast
@@ -15,7 +16,7 @@ from redis import Redis, ResponseError
 
 from ....core.trust import MAX_LEEWAY_SECONDS
 from ....errors import ConfigurationError, UnavailableError
-from ....sql.versions import FIRST, SchemaVersion, reading
+from ....sql.versions import FIRST, UNREADABLE, SchemaVersion, unreadable
 from ...attempts import CHECKED_WITHIN_SECONDS, Attempt, Reservation
 from ...clock import MAX_SKEW_SECONDS, StoreClock
 from ...session import Session, stored_payload
@@ -56,7 +57,12 @@ def _read_configuration(client: Redis) -> tuple[str | None, str | None, str | No
             return None
         return found.get(name)
 
-    return setting("maxmemory-policy"), setting("save"), setting("appendonly")
+    policy = setting("maxmemory-policy")
+    if policy is None:
+        with suppress(ResponseError):
+            memory: dict[str, str] = client.info("memory")
+            policy = memory.get("maxmemory_policy")
+    return policy, setting("save"), setting("appendonly")
 
 
 class RedisSessions:
@@ -106,7 +112,10 @@ class RedisSessions:
         """
         policy, saves, appends = self._server.ask(_read_configuration)
         if policy not in {None, "noeviction"}:
-            yield f"maxmemory-policy is {policy}: the server may drop sessions: set noeviction"
+            yield (
+                f"maxmemory-policy is {policy}: the server may drop sessions, and revocations, so"
+                " that revoked tokens are accepted again: set noeviction"
+            )
         if saves == "" and appends == "no":
             yield "nothing is persisted: a restart ends all sessions: set appendonly yes"
 
@@ -283,8 +292,10 @@ class RedisSessions:
 
     def _find(self, sids: Sequence[str]) -> Sequence[Session | None]:
         found = self._run(scripts.FIND, *sids, read=_pairs)
-        with reading("a session"):
+        try:
             return [_session(sid, fields) for sid, fields in zip(sids, found, strict=True)]
+        except UNREADABLE:
+            raise unreadable("a session") from None
 
     def _sids_of(self, issuer: str, subject: str) -> Iterable[str]:
         keys = (f"{self._at}:of:{qualified(issuer, subject)}", f"{self._at}:subject:{subject}")

@@ -11,20 +11,19 @@ import stat
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, suppress
-from dataclasses import fields
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final, Protocol, runtime_checkable
 from urllib.parse import urlsplit
 
-from ..config import Settings
-from ..config.reading import Place, Section
-from ..errors import ConfigurationError, JWTMiddlewareError, UnavailableError
-from ..files import read_regular
-from ..sessions import SessionStore
-from ..sessions.clock import MAX_SKEW_SECONDS, TimedStore
-from ..wsgi.middleware import JWTMiddleware
-from ..wsgi.policy import Rule
+from ...config import Settings
+from ...config.reading import Place, Section
+from ...errors import ConfigurationError, JWTMiddlewareError, UnavailableError
+from ...files import read_regular
+from ...sessions import SessionStore
+from ...sessions.clock import MAX_SKEW_SECONDS, TimedStore
+from ...wsgi.middleware import JWTMiddleware
+from ...wsgi.rule import Rule
 
 
 @runtime_checkable
@@ -37,7 +36,7 @@ class DoubtfulStore(Protocol):
 
 EXAMPLE_ISSUERS: Final = ("https://auth.example.com", "https://login.example.org")
 MAX_ACCOUNTS: Final = 1000
-"""That are looked at for claims of their own."""
+"""How many are read to compare their claims with the rules."""
 MIN_DISTINCT_BYTES: Final = 10
 # Of documentation, tutorials and generators: in every list that is tried first.
 PUBLISHED_SECRETS: Final = (
@@ -212,8 +211,8 @@ def _of_texts(settings: Settings) -> Iterator[str]:
 
 
 def _texts_in(section: Section) -> Iterator[tuple[Place, str]]:
-    for one in fields(section):
-        yield from _texts_of(getattr(section, one.name), section.place.member(one.name))
+    for name in section.settings:
+        yield from _texts_of(getattr(section, name), section.place.member(name))
 
 
 def _texts_of(value: Any, place: Place) -> Iterator[tuple[Place, str]]:
@@ -360,7 +359,7 @@ def _of_stores(settings: Settings) -> Iterator[str]:
     sessions = settings.sessions
     if sessions is None:
         return
-    workers = 2 if settings.serve is None else settings.serve.workers
+    workers = settings.serve.workers
     if sessions.url.startswith("memory:") and workers > 1:
         yield (
             f"sessions.url: memory:// is of one process, and serve starts {workers}: write "
@@ -383,7 +382,7 @@ def _doubts(store: SessionStore) -> Iterator[str]:
 
 
 def _of_proxies(settings: Settings) -> Iterator[str]:
-    bind = "" if settings.serve is None else settings.serve.bind
+    bind = settings.serve.bind
     if bind.startswith("unix:") and not settings.trusted_proxies():
         yield (
             "serve.bind: all clients of a Unix socket look the same: say how many proxies are "

@@ -10,8 +10,10 @@ import pytest
 from click.testing import Result
 
 from jwt_middleware import Rule
-from jwt_middleware.cli.findings import _covers, _of_earlier, weakness
+from jwt_middleware.cli.check.findings import _covers, _of_earlier, weakness
 from jwt_middleware.sessions.clock import StoreClock
+
+from ...table import table
 
 Invoke = Callable[..., Result]
 
@@ -256,7 +258,7 @@ def test_leaves_others_alone(secret: bytes) -> None:
     assert not weakness(secret)
 
 
-@pytest.mark.parametrize(
+@table(
     ("one", "other", "covers"),
     [
         ("/*", "/admin/*", True),

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from click.testing import Result
 
-from ..site import SECRET, forge, good_claims
+from ...site import SECRET, forge, good_claims
 
 Invoke = Callable[..., Result]
 

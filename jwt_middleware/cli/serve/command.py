@@ -15,13 +15,13 @@ from typing import Any
 import click
 from werkzeug.exceptions import NotFound
 
-from ..bounds import check_whole
-from ..config import Settings, load
-from ..config.callables import NAME
-from ..config.loading import start
-from ..config.service import MAX_WORKERS, METRICS_DIRECTORY, ServeSettings, check_bind
-from ..errors import ConfigurationError
-from ..events import logger
+from ...bounds import check_whole
+from ...config import Settings, load
+from ...config.callables import NAME
+from ...config.loading import start
+from ...config.service import MAX_WORKERS, METRICS_DIRECTORY, ServeSettings, check_bind
+from ...errors import ConfigurationError
+from ...events import logger
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
@@ -58,7 +58,7 @@ def serve(
     if not NAME.fullmatch(app.partition("(")[0]):
         raise click.UsageError(f'{app!r}: write MODULE:APP, as in "myapp:app"')
     settings = load(config)
-    serving = settings.serve or ServeSettings(place=settings.place.member("serve"))
+    serving = settings.serve
     serving.check()
     given = {"bind": bind, "workers": workers, "threads": threads}
     options = _options(serving) | {name: value for name, value in given.items() if value}
@@ -72,7 +72,7 @@ def serve(
     with _environ(settings, options["workers"]) as environ:
         _try(settings, environ)
         add_working_directory()
-        run(lambda: start(config, app, environ), log_format=_log_format(settings), **options)
+        run(lambda: start(config, app, environ), log_format=settings.logging.format, **options)
 
 
 def _check_given(options: Mapping[str, Any]) -> None:
@@ -88,7 +88,7 @@ def _check_given(options: Mapping[str, Any]) -> None:
     for bind in binds if isinstance(binds, list) else [binds]:
         file = Path(bind.removeprefix("unix:").removeprefix("//"))
         if bind.startswith("unix:") and file.exists() and not file.is_socket():
-            raise click.UsageError(f"--bind {bind!r} is a file already, and no socket")
+            raise click.UsageError(f"--bind {bind!r} is a file already, not a socket")
 
 
 def _try(settings: Settings, environ: Mapping[str, str]) -> None:
@@ -118,10 +118,6 @@ def _options(serving: ServeSettings) -> dict[str, Any]:
         **({"accesslog": "-"} if serving.access_log else {}),
         **(serving.gunicorn or {}),
     }
-
-
-def _log_format(settings: Settings) -> str:
-    return "line" if settings.logging is None else settings.logging.format
 
 
 @contextmanager
