@@ -95,9 +95,13 @@ def test_a_database_without_rights_is_not_one_without_tables(
 
 
 def test_a_folder_in_place_of_a_file(tmp_path: Path) -> None:
-    accounts = SQLAccounts(f"sqlite:///{tmp_path}")
+    file = tmp_path / "a.db"
+    accounts = SQLAccounts(f"sqlite:///{file}")
+    file.mkdir()
     with pytest.raises(UnavailableError, match="it is a folder: name a file"):
         accounts.find(1)
+    with pytest.raises(ConfigurationError, match="is no regular file"):
+        SQLAccounts(f"sqlite:///{file}")
 
 
 def test_a_file_that_cannot_be_created(open_folder: Path) -> None:
