@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import os
 import shlex
 import sys
 from collections.abc import Iterator
@@ -136,6 +137,18 @@ class TestEmit:
             sys.setswitchinterval(interval)
         assert sum(told) == bound.max_per_second
         assert bound.take_left_out("x") == 16_000 - bound.max_per_second
+
+    @pytest.mark.skipif(not hasattr(os, "fork"), reason="POSIX alone forks")
+    @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+    def test_what_a_parent_has_left_out_is_not_told_by_its_children(self) -> None:
+        bound = events._Bound()
+        while bound.lets_through("x", 1):
+            pass
+        child = os.fork()
+        if child == 0:
+            os._exit(bound.take_left_out("x"))
+        assert os.waitpid(child, 0)[1] == 0
+        assert bound.take_left_out("x") == 1
 
     def test_calls_for_more_only_where_it_is_wanted(self) -> None:
         logging.getLogger("jwt_middleware").setLevel(logging.CRITICAL)
