@@ -121,6 +121,15 @@ class TestIssuer:
         verified = verifier.verify(forge(claims_of(A), key=KEY_A))
         assert verified.trusted is verifier.trusted[A]
 
+    @pytest.mark.parametrize("length", [2_000, 4_000, 11_000])
+    def test_may_be_anywhere_in_a_token_of_the_only_one(self, length: int, forge: Forge) -> None:
+        token = forge({"groups": "x" * length} | claims_of(), key=KEY_A)
+        for keys in (KeySet([KEY_A]), Source(KEY_A)):
+            assert verifier_of(trust(A, keys=keys)).verify(token).subject == "42"
+        source = Source(KEY_B)
+        source.next = KeySet([KEY_A])
+        assert verifier_of(trust(A, keys=source)).verify(token).subject == "42"
+
     @pytest.mark.parametrize("kid", [{"kid": "same"}, {}], ids=["kid", "no kid"])
     @pytest.mark.parametrize(("issuer", "other"), [(A, KEY_B), (B, KEY_A)], ids=["A", "B"])
     def test_does_not_vouch_for_another(
