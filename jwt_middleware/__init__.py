@@ -68,8 +68,8 @@ if TYPE_CHECKING:
     from .wsgi.metadata import WellKnown as WellKnown
     from .wsgi.middleware import JWTMiddleware as JWTMiddleware
     from .wsgi.policy import Policy as Policy
-    from .wsgi.policy import Rule as Rule
     from .wsgi.responses import Responses as Responses
+    from .wsgi.rule import Rule as Rule
 else:
     # Imported on first use (PEP 562): an app that only verifies tokens needs neither accounts,
     # sessions, WTForms nor the configuration, and a plugin of pytest not even cryptography.
@@ -101,7 +101,7 @@ else:
         "RevocationCheck": ".core.revocation",
         "RevocationSource": ".core.revocation",
         "Revocations": ".sessions",
-        "Rule": ".wsgi.policy",
+        "Rule": ".wsgi.rule",
         "SQLAccounts": ".accounts.sql",
         "SQLSessions": ".sessions.stores.sql.store",
         "SecretHasher": ".accounts.hashing",

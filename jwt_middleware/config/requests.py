@@ -11,8 +11,9 @@ from ..errors import ConfigurationError
 from ..wsgi import metadata
 from ..wsgi.cors import CORS, DEFAULT_EXPOSED, DEFAULT_MAX_AGE_SECONDS, DEFAULT_METHODS
 from ..wsgi.environ import ClaimName
-from ..wsgi.policy import Access, Mode, Policy, Rule
+from ..wsgi.policy import Policy
 from ..wsgi.responses import Responses, Style
+from ..wsgi.rule import Access, Mode, Rule
 from .reading import (
     Place,
     Section,

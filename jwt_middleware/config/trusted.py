@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, cast
 
 from ..core.jws import ALGORITHMS
 from ..core.keys import Key, KeySet
-from ..core.trust import DEFAULT_LEEWAY_SECONDS, KeySource, Kind, Terms, TrustedIssuer
+from ..core.terms import Kind, Terms
+from ..core.trust import DEFAULT_LEEWAY_SECONDS, KeySource, TrustedIssuer
 from ..wsgi.environ import ClaimName
 from .keys import read_secret_source
 from .reading import (

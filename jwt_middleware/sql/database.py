@@ -45,6 +45,9 @@ _TIME: Final = Statement("""
         CAST(EXTRACT(EPOCH FROM CLOCK_TIMESTAMP()) AS DOUBLE PRECISION)}
 """)
 
+# What a file gives that was overwritten while it was open.
+_ANOTHER_FILE: Final = {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schema:
@@ -292,7 +295,7 @@ class Database:
         if isinstance(error, OSError):
             said, fix = diagnose(error, fix="make its folder", to="create")
             return UnavailableError(f"database {self} cannot be created: {said}: {fix}")
-        if primary_code(error) == sqlite3.SQLITE_IOERR:
+        if primary_code(error) in _ANOTHER_FILE:
             # Another log or file may be there: none of the connections to the old one may stay, as
             # they share its index with those to come.
             self.close()

@@ -26,13 +26,13 @@ from .bearer import (
     missing_token,
     parse_authorization,
 )
-from .cors import CORS
+from .cors import CORS, answer_preflight
 from .environ import ERROR, IDENTITY_KEYS, RESPONSES, ClaimKeys, clear_identity, describe, publish
-from .policy import PREFLIGHT, Mode, Policy, Requirement, check_mode
-from .preflight import answer_preflight
+from .policy import PREFLIGHT, Policy
 from .refusals import report
 from .request import WATCHED_KEYS
 from .responses import Responses
+from .rule import Mode, Requirement, check_mode
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -184,7 +184,7 @@ class JWTMiddleware:
             return mounted(environ, start_response)
         requirement = None
         try:
-            requirement = self.policy.decide(environ, plain=plain)
+            requirement = self.policy.decide(environ, plain)
             verified = None
             if requirement.access != "passthrough":
                 verified = self._authenticate(environ, requirement)
@@ -268,7 +268,8 @@ class JWTMiddleware:
             publish(environ, verified)
             if self.claim_keys is not None:
                 self.claim_keys.publish(environ, verified)
-            requirement.check(verified)
+            if requirement.rules:  # without any, a token is enough
+                requirement.check(verified)
         elif requirement.access == "required":
             raise missing_token(environ, self._headers)
         elif requirement.access == "optional":
