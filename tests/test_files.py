@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import tempfile
 from collections.abc import Callable, Iterator
@@ -95,7 +96,10 @@ def test_a_database_without_rights_is_not_one_without_tables(
 
 
 def test_a_folder_in_place_of_a_file(tmp_path: Path) -> None:
-    accounts = SQLAccounts(f"sqlite:///{tmp_path}")
+    with pytest.raises(ConfigurationError, match="the database file is not a regular file"):
+        SQLAccounts(f"sqlite:///{tmp_path}")
+    accounts = SQLAccounts(f"sqlite:///{tmp_path}/a.db")
+    (tmp_path / "a.db").mkdir()
     with pytest.raises(UnavailableError, match="it is a folder: name a file"):
         accounts.find(1)
 
@@ -171,5 +175,6 @@ def test_a_folder_that_is_closed_to_this_process_ends_no_start(open_folder: Path
         assert settings.protect(lambda *_: [], prepares=True)
     file.write_text(f"{head}[metrics]\ndirectory = 'locked/metrics'")
     settings = load(file)
+    importlib.import_module("jwt_middleware.wsgi.metrics")  # as that of the store above
     with as_nobody(), pytest.raises(ConfigurationError, match=r"metrics\.directory .*no folder"):
         settings.protect(lambda *_: [])
