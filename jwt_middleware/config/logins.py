@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from ..accounts import AccountLookup, AccountVerifier, ClientType
+from ..accounts.identity import MAX_SECRET_CHARS
 from ..bounds import check_whole
 from ..core.issuer import DEFAULT_LIFETIME_SECONDS, DEFAULT_NBF_EARLY_SECONDS, TokenIssuer
 from ..core.verifier import TokenVerifier
@@ -108,7 +109,6 @@ class AccountSettings(Section):
             ConfigurationError: A setting is unusable, or the extra ``sql`` is not installed.
         """
         try:
-            from ..accounts.hashing import MAX_SECRET_CHARS  # noqa: PLC0415  as below
             from ..accounts.sql import SQLAccounts  # noqa: PLC0415  needs argon2-cffi, an extra
             from ..sql.urls import parse_url  # noqa: PLC0415  only where it is used
         except ModuleNotFoundError as error:
