@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import tempfile
 from collections.abc import Callable, Iterator
@@ -178,5 +179,7 @@ def test_a_folder_that_is_closed_to_this_process_ends_no_start(open_folder: Path
         assert settings.protect(lambda *_: [], prepares=True)
     file.write_text(f"{head}[metrics]\ndirectory = 'locked/metrics'")
     settings = load(file)
+    for name in ("prometheus_client", "jwt_middleware.wsgi.metrics"):
+        importlib.import_module(name)  # for the same reason
     with as_nobody(), pytest.raises(ConfigurationError, match=r"metrics\.directory .*no folder"):
         settings.protect(lambda *_: [])

@@ -84,7 +84,6 @@ class Settings(TermSettings):
     trusted: tuple[TrustedSettings, ...] = setting(tables(TrustedSettings), ())
     endpoint: EndpointSettings | None = setting(table(EndpointSettings), None)
     sessions: SessionSettings | None = setting(table(SessionSettings), None)
-
     accounts: AccountSettings | None = setting(table(AccountSettings), None)
     login: LoginSettings | None = setting(table(LoginSettings), None)
     rules: tuple[RuleSettings, ...] = setting(tables(RuleSettings), ())
