@@ -52,14 +52,15 @@ class JWTMiddlewareError(Exception):
     sentence_zh: ClassVar[str] = "请求无法处理"
 
     def __init__(self, detail: str | None = None) -> None:
-        super().__init__(_in_one_line(detail or self.sentence))
+        super().__init__(in_one_line(detail or self.sentence))
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]:
         # An exception is restored by calling its class with its args: none of these is a keyword.
         return _restored, (type(self), self.args), vars(self)
 
 
-def _in_one_line(text: str) -> str:
+def in_one_line(text: str) -> str:
+    """Return *text* with what does not print escaped, line breaks among it."""
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
@@ -255,7 +256,7 @@ class InvalidRequestError(AuthError):
         super().__init__(detail)
         self.parameter = parameter
         if parameter is not None:
-            self.hint = str(self)
+            self.hint: str | None = str(self)
 
 
 class InvalidFormError(InvalidRequestError):

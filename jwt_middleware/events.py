@@ -14,13 +14,15 @@ import json
 import logging
 import math
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from enum import StrEnum
-from typing import Any, Final, Literal, NamedTuple, TypedDict, TypeVar, Unpack
+from typing import Any, Final, Literal, NamedTuple, TextIO, TypedDict, TypeVar, Unpack
 
-from .errors import DuplicateRowError, PoolExhaustedError, UnavailableError
+from .errors import DuplicateRowError, PoolExhaustedError, UnavailableError, in_one_line
+from .fork import PerProcess
 
 logger: logging.Logger = logging.getLogger("jwt_middleware")
 
@@ -152,7 +154,7 @@ def listen(listener: Listener) -> Callable[[], None]:
     Call *listener* with every event from now on, ``request.allowed`` included; once if given twice.
 
     It is called in the thread of the event, before the answer: it should be quick.  An exception
-    in it is logged, and changes nothing.
+    in it is logged, and changes nothing.  Events that it causes itself are logged alone.
 
     Returns:
         A function that ends it.
@@ -189,27 +191,36 @@ def _look_up_level() -> None:
         tells_allowed[:] = [True] if wanted else []
 
 
+class _Counts:
+    def __init__(self) -> None:
+        self.lock = threading.RLock()  # that a signal handler can take again in its own thread
+        self.seconds: dict[str, int] = {}
+        self.seen: dict[str, int] = {}
+        self.left_out: dict[str, int] = {}
+
+
 class _Bound:
     """Lets so many events of each name through in each second, and counts the others."""
 
     def __init__(self) -> None:
         self.max_per_second = DEFAULT_MAX_PER_SECOND
-        self._seconds: dict[Name, int] = {}
-        self._seen: dict[Name, int] = {}
-        self._left_out: dict[Name, int] = {}
+        self._counts = PerProcess(_Counts)  # what a parent has left out is told by itself alone
 
-    def lets_through(self, name: Name, now: float) -> bool:
-        second = int(now)
-        if self._seconds.get(name) != second:
-            self._seconds[name], self._seen[name] = second, 0
-        self._seen[name] += 1
-        if self._seen[name] <= self.max_per_second:
-            return True
-        self._left_out[name] = self._left_out.get(name, 0) + 1
-        return False
+    def lets_through(self, name: str, now: float) -> bool:
+        counts, second = self._counts.get(), int(now)
+        with counts.lock:
+            if counts.seconds.get(name) != second:
+                counts.seconds[name], counts.seen[name] = second, 0
+            counts.seen[name] += 1
+            if counts.seen[name] <= self.max_per_second:
+                return True
+            counts.left_out[name] = counts.left_out.get(name, 0) + 1
+            return False
 
-    def take_left_out(self, name: Name) -> int:
-        return self._left_out.pop(name, 0)
+    def take_left_out(self, name: str) -> int:
+        counts = self._counts.get()
+        with counts.lock:
+            return counts.left_out.pop(name, 0)
 
 
 _bound: Final = _Bound()
@@ -240,12 +251,30 @@ def emit(name: Name, more: Callable[[], Fields] | None = None, /, **fields: Unpa
     event = Event(name, time.time(), {key: clean(one) for key, one in known.items() if one})
     if is_logged:
         _log(event)
-    for listener in tuple(_listeners):
-        try:
-            listener(event)
-        except Exception:
-            if _bound.lets_through(Name.CONFIGURATION_LOADED, time.monotonic()):
-                logger.exception("a listener failed at the event %s", name)
+    if _listeners and not getattr(_telling, "is_busy", False):
+        _tell(event)
+
+
+_telling: Final = threading.local()
+
+
+def _tell(event: Event) -> None:
+    """Call the listeners, each with fields of its own; what they cause is not told to them."""
+    _telling.is_busy = True
+    try:
+        for listener in tuple(_listeners):
+            try:
+                listener(event._replace(fields=dict(event.fields)))
+            except Exception:
+                if _bound.lets_through(_FAILED, time.monotonic()):
+                    left_out = _bound.take_left_out(_FAILED)
+                    more = f" ({left_out} such lines left out)" if left_out else ""
+                    logger.exception("a listener failed at the event %s%s", event.name, more)
+    finally:
+        _telling.is_busy = False
+
+
+_FAILED: Final = "listener failed"
 
 
 QUIET_SECONDS: Final = 30.0
@@ -359,6 +388,11 @@ class LineFormatter(logging.Formatter):
     def __init__(self) -> None:
         super().__init__("%(asctime)s.%(msecs)03dZ %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S")
 
+    def format(self, record: logging.LogRecord) -> str:
+        """Format *record*; what follows its first line, a traceback, is indented."""
+        lines = map(in_one_line, super().format(record).splitlines())
+        return "\n    ".join(lines)
+
 
 class JSONFormatter(logging.Formatter):
     """One JSON object in a line: ``time``, ``level``, ``event`` or ``message``, and the fields."""
@@ -390,7 +424,7 @@ _FORMATTERS: Final[Mapping[Format, type[logging.Formatter]]] = {
 }
 
 
-class FallbackHandler(logging.StreamHandler):  # type: ignore[type-arg]  # generic in stubs only
+class FallbackHandler(logging.StreamHandler[TextIO]):
     """Writes to stderr until the application configures logging of its own."""
 
     def emit(self, record: logging.LogRecord) -> None:

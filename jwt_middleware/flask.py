@@ -99,7 +99,7 @@ def refuse(error: AuthError | UnavailableError) -> Response:
     """
     Answer an error of this package as the middleware does.
 
-    ``app.register_error_handler(AuthError, refuse)`` does so for whatever raises one.
+    ``app.register_error_handler(AuthError, refuse)`` does so for any view that raises one.
     """
     status, headers, body = refusal(error, request.environ)
     return current_app.response_class([body], status, headers)

@@ -29,6 +29,8 @@ from jwt_middleware.errors import (
     UnknownKeyError,
 )
 
+from .table import table
+
 CLASSES = [
     found
     for _, found in inspect.getmembers(errors, inspect.isclass)
@@ -49,7 +51,7 @@ def test_each_class_has_a_code_and_sentences_of_its_own() -> None:
         assert len(set(values)) == len(values)
 
 
-@pytest.mark.parametrize("found", CLASSES)
+@table("found", CLASSES)
 def test_texts_are_fit_for_a_challenge_and_for_a_page(found: type[JWTMiddlewareError]) -> None:
     # RFC 6750 §3: error_description is %x20-21 / %x23-5B / %x5D-7E.
     assert found.sentence.isascii()
@@ -124,7 +126,7 @@ def make(found: type[JWTMiddlewareError]) -> JWTMiddlewareError:
     return found(**REQUIRED.get(found.__name__, {}))
 
 
-@pytest.mark.parametrize("found", [*CLASSES, OfAnAppError])
+@table("found", [*CLASSES, OfAnAppError])
 def test_errors_can_be_copied_and_pickled(found: type[JWTMiddlewareError]) -> None:
     error = make(found)
     error.add_note("a note")

@@ -10,6 +10,7 @@ from ..bounds import did_you_mean
 from ..core.payload import check_account, check_lifetime, checked_claims
 
 DEFAULT_AUTH = "blue"
+MAX_SECRET_CHARS: Final = 1024  # at four bytes a character, 4,096 of UTF-8
 
 
 class AccountVerifier(Protocol):

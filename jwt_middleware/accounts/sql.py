@@ -26,8 +26,15 @@ from ..sql.database import Database
 from ..sql.statement import Statement
 from ..sql.urls import DatabaseURL
 from .client_type import check_client_type, normalise_account
-from .hashing import DEFAULT_MIN_SECRET_CHARS, MAX_SECRET_CHARS, SecretHasher, check_secret
-from .identity import DEFAULT_AUTH, AccountLookup, AccountVerifier, Identity, NumberedAccounts
+from .hashing import DEFAULT_MIN_SECRET_CHARS, SecretHasher, check_secret
+from .identity import (
+    DEFAULT_AUTH,
+    MAX_SECRET_CHARS,
+    AccountLookup,
+    AccountVerifier,
+    Identity,
+    NumberedAccounts,
+)
 from .table import SCHEMA, SECRET_HASH, to_account, to_identity
 from .table import Account as Account
 

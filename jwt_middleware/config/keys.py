@@ -175,12 +175,7 @@ def read_secret_source(source: str, origin: str, place: Place, environ: Mapping[
 
 
 def _check_edges(secret: bytes, place: Place) -> None:
-    """
-    Check that *secret* is what was meant: other software would not read such edges into it.
-
-    Raises:
-        ConfigurationError: It begins or ends with white space, or is quoted, or begins with a BOM.
-    """
+    """Refuse white space or quotes around a secret, and a BOM: other software leaves them out."""
     if secret.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")):
         raise place.error("the secret begins with a byte order mark: save it without")
     if secret != secret.strip(b" \t\r\n\v\f"):

@@ -1,4 +1,4 @@
-"""From the name of a file and the name of an app to the protected app."""
+"""``wrap()``: a configuration file and an app in, the protected app out."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def start(
     environ: Mapping[str, str] = os.environ,
 ) -> JWTMiddleware:
     """
-    Do what :func:`wrap` does, with environment variables of one's own.
+    Do what :func:`wrap` does, with the environment variables given.
 
     Raises:
         ConfigurationError: As for :func:`wrap`.

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from ..accounts import AccountLookup, AccountVerifier, ClientType
+from ..accounts.identity import MAX_SECRET_CHARS
 from ..bounds import check_whole
 from ..core.issuer import DEFAULT_LIFETIME_SECONDS, DEFAULT_NBF_EARLY_SECONDS, TokenIssuer
 from ..core.verifier import TokenVerifier
@@ -108,13 +109,10 @@ class AccountSettings(Section):
             ConfigurationError: A setting is unusable, or the extra ``sql`` is not installed.
         """
         try:
-            from ..accounts.hashing import MAX_SECRET_CHARS  # noqa: PLC0415  as below
             from ..accounts.sql import SQLAccounts  # noqa: PLC0415  needs argon2-cffi, an extra
             from ..sql.urls import parse_url  # noqa: PLC0415  only where it is used
         except ModuleNotFoundError as error:
-            raise self.place.error(
-                f"{error.name} is missing: pip install 'wsgi-jwt-middleware[sql]'"
-            ) from error
+            raise self.place.missing(error, extra="sql") from error
         hasher = None if self.hasher is None else self.hasher.build()
         with self.place.named_by_member():
             check_whole("min_secret_chars", self.min_secret_chars, 1, MAX_SECRET_CHARS)
@@ -178,7 +176,7 @@ class LoginSettings(Section):
                 for name in (*BUCKETS, "known_days", "max_known", "trusted_networks")
                 if (value := getattr(self, name)) is not None
             }
-            throttle = LoginThrottle(store, limits=replace(limits, **given))
+            throttle = LoginThrottle(store, limits=replace(limits, **given) if given else limits)
         self._warn_of_old_settings(limits)
         return throttle
 
@@ -269,7 +267,11 @@ class EndpointSettings(Section):
             ConfigurationError: A setting is unusable, or of sessions, without any.
         """
         if sessions is None:
-            self._check_without_sessions()
+            self._refuse_settings_of_sessions()
+            logger.warning(
+                "%s: logins are not limited: add a [sessions] table, whose store counts them",
+                self.place.file,
+            )
         verifiers = self._verifiers_of(accounts) | self._by_name("verifiers")
         forms = self._by_name("forms")
         of_sessions: dict[str, Any] = {}
@@ -297,16 +299,12 @@ class EndpointSettings(Section):
                 **of_sessions,
             )
 
-    def _check_without_sessions(self) -> None:
+    def _refuse_settings_of_sessions(self) -> None:
         for name in ("refresh_lifetime_seconds", "lookups"):
             if getattr(self, name) is not None:
                 raise self.place.member(name).error(
                     "is of sessions: add a [sessions] table, or leave it out"
                 )
-        logger.warning(
-            "%s: logins are not limited: add a [sessions] table, whose store counts them",
-            self.place.file,
-        )
 
     def subject(self, client_type: str, uid: int | str) -> str:
         """Return the subject of an account in ``[accounts]``."""

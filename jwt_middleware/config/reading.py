@@ -34,7 +34,7 @@ MAX_NUMBER: Final = 2**32
 MAX_TEXT_CHARS: Final = 4096
 
 # A file name or URL with one of these reaches a driver as something else than was written.
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]|[\ud800-\udfff]|%(?:[01][0-9A-Fa-f]|7[Ff])")
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]|%(?:[01][0-9A-Fa-f]|7[Ff])")
 # Settings that others have, and what they are here.
 _ELSEWHERE: Final = {
     "secret": "a secret does not belong into this file: write it to another, as in "
@@ -71,9 +71,13 @@ class Place(NamedTuple):
         """Return the error that *text* describes."""
         return ConfigurationError(f"{self.file}: {self.name}: {text}")
 
+    def missing(self, error: ModuleNotFoundError, *, extra: str) -> ConfigurationError:
+        """Return the error of what a setting here needs and the *extra* would install."""
+        return self.error(f"{error.name} is missing: pip install 'wsgi-jwt-middleware[{extra}]'")
+
     @contextmanager
     def named(self) -> Iterator[None]:
-        """Name this place in whatever :class:`ConfigurationError` the block raises."""
+        """Prefix a :class:`ConfigurationError` of the block with this place."""
         try:
             yield
         except ConfigurationError as error:
@@ -81,7 +85,7 @@ class Place(NamedTuple):
 
     @contextmanager
     def named_by_member(self) -> Iterator[None]:
-        """Do the same for errors whose text begins with the setting of the table here."""
+        """Do the same for errors that begin with the name of a setting of this table."""
         try:
             yield
         except ConfigurationError as error:
@@ -97,8 +101,8 @@ def parse(file: Path) -> dict[str, object]:
     Return the tables of a TOML file.
 
     Raises:
-        ConfigurationError: It cannot be read, or is not TOML, or is beyond any use: the text has
-            one line, and names the file and where in it.
+        ConfigurationError: It cannot be read, is not TOML, or nests too many levels: one line that
+            names the file and where in it.
     """
     try:
         octets = read_regular(file)[1]
@@ -155,12 +159,7 @@ def _where(text: str, line: str) -> str:
 
 
 def _check_levels(members: dict[str, object], place: Place) -> None:
-    """
-    Check how deep tables and arrays nest, without recursion.
-
-    Raises:
-        ConfigurationError: Deeper than :data:`MAX_LEVELS`.
-    """
+    """Check without recursion that tables and arrays nest up to :data:`MAX_LEVELS` deep."""
     waiting: list[tuple[object, Place, int]] = [(members, place, 0)]
     while waiting:
         value, where, level = waiting.pop()

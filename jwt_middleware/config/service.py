@@ -108,9 +108,7 @@ class MetricsSettings(Section):
         try:
             import prometheus_client  # noqa: F401, PLC0415  an extra
         except ModuleNotFoundError as error:
-            raise self.place.error(
-                f"{error.name} is missing: pip install 'wsgi-jwt-middleware[metrics]'"
-            ) from error
+            raise self.place.missing(error, extra="metrics") from error
         named = environ.get(METRICS_DIRECTORY) or None
         if self.directory is not None:
             named = str(self.place.file.parent / self.directory)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from ..errors import UnavailableError
 from ..events import Name, emit
-from ..sessions import MemorySessions, Revocations, Sessions, SessionStore
+from ..sessions import Revocations, Sessions, SessionStore
 from ..sessions.revocation.follower import DEFAULT_MAX_DELAY_SECONDS
 from ..sessions.session import (
     DEFAULT_GRACE_SECONDS,
@@ -194,16 +194,14 @@ def build_store(
         with place.named():
             return build(url, place, creates_tables=creates_tables, key_prefix=key_prefix)
     except ModuleNotFoundError as error:
-        raise place.error(
-            f"{error.name} is missing: pip install 'wsgi-jwt-middleware[{extra}]'"
-        ) from error
+        raise place.missing(error, extra=extra) from error
 
 
 def check_processes(store: SessionStore, environ: Mapping[str, str], place: Place) -> None:
     """
     Refuse a store that one process alone sees where there are to be several.
 
-    Told are ``WEB_CONCURRENCY``, which gunicorn and platforms use, and the processes of uWSGI.
+    Read are ``WEB_CONCURRENCY``, which gunicorn and platforms use, and the processes of uWSGI.
 
     Raises:
         ConfigurationError: There are several, and the store is of one.
@@ -235,6 +233,8 @@ def _web_concurrency(environ: Mapping[str, str]) -> int:
 
 
 def _memory(*_: object, **__: object) -> SessionStore:
+    from ..sessions.stores.memory import MemorySessions  # noqa: PLC0415  only where it is used
+
     return MemorySessions()
 
 
@@ -242,8 +242,7 @@ def _sql(url: str, place: Place, *, creates_tables: bool, **_: object) -> Sessio
     from ..sessions.stores.sql.store import SQLSessions  # noqa: PLC0415  only where it is used
     from ..sql.urls import parse_url  # noqa: PLC0415  the same
 
-    found = parse_url(url).beside(place.file.parent)
-    return SQLSessions(found, creates_tables=creates_tables)
+    return SQLSessions(parse_url(url).beside(place.file.parent), creates_tables=creates_tables)
 
 
 def _redis(url: str, *_: object, key_prefix: str | None, **__: object) -> SessionStore:

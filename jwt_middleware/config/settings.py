@@ -237,7 +237,7 @@ class Settings(TermSettings):
 
     def trusted_proxies(self) -> int:
         """
-        Return how many proxies of one's own each request has passed.
+        Return how many of the service's own proxies each request has passed.
 
         Raises:
             ConfigurationError: It is out of bounds, or two settings differ.
@@ -313,12 +313,7 @@ class Settings(TermSettings):
         return issuer_path(own.issuer) if announced else ""
 
     def _build_claim_keys(self) -> ClaimKeys | None:
-        """
-        Make the keys of ``[environ]`` and of each ``[[trusted]]``, if there are any.
-
-        Raises:
-            ConfigurationError: ``[environ]`` is of no issuer, or a key is named twice.
-        """
+        """Make the keys of ``[environ]`` and of each ``[[trusted]]``, if there are any."""
         own: dict[str, Any] = dict(self.environ or {})
         keeps = own.pop("keep_authorization", True)
         trusted = {one.issuer: one.environ for one in self.trusted if one.environ}

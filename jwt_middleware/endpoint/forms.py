@@ -24,10 +24,9 @@ from wtforms.fields import Field
 from wtforms.validators import DataRequired, Length, StopValidation, ValidationError
 
 from ..accounts.client_type import MAX_ACCOUNT_CHARS, ClientType
+from ..accounts.identity import MAX_SECRET_CHARS
 from ..errors import ConfigurationError, InvalidFormError
 from .body import NOT_STORABLE
-
-MAX_SECRET_CHARS: Final = 1024
 
 _CHINESE: Final = {
     "Must be a string.": "必须是字符串。",

@@ -6,7 +6,7 @@ import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     Driver = SQLite | PostgreSQL
     PooledConnection = FileConnection | BoundedConnection
 
-_PoolName = Literal["readers", "writers", "watchers"]
+_Use = Literal["reading", "writing", "watching"]
 
 # Of those that create tables at the same time, PostgreSQL would let one fail.
 _LOCK_SCHEMA: Final = Statement("{|SELECT pg_advisory_xact_lock(:number)}")
@@ -44,6 +44,9 @@ _TIME: Final = Statement("""
     SELECT {(JULIANDAY('now') - 2440587.5) * 86400.0|
         CAST(EXTRACT(EPOCH FROM CLOCK_TIMESTAMP()) AS DOUBLE PRECISION)}
 """)
+
+# What a file gives that was overwritten while it was open.
+_ANOTHER_FILE: Final = {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,7 +133,7 @@ class Database:
             UnavailableError: The database does not answer in time, or with an error; the text says
                 why and never holds a password or a parameter.
         """
-        return self._operation("readers")
+        return self._operation("reading")
 
     def writing(self, *, durable: bool = True) -> AbstractContextManager[Connection]:
         """
@@ -146,7 +149,7 @@ class Database:
             DuplicateRowError: A row has the key of another one.
             UnavailableError: As for :meth:`reading`.  What was written may be there or not.
         """
-        return self._operation("writers", durable=durable)
+        return self._operation("writing", durable=durable)
 
     def time(self) -> float:
         """
@@ -187,7 +190,7 @@ class Database:
         """
         if not self.is_file:
             return None
-        with self._operation("watchers") as connection:
+        with self._operation("watching") as connection:
             return connection.version()
 
     def create(self) -> None:
@@ -207,7 +210,7 @@ class Database:
     def close(self) -> None:
         """Close this process's idle connections.  The next use connects again."""
         pools = self._pools.get()
-        for pool in (pools.readers, pools.writers, pools.watchers):
+        for pool in pools.of.values():
             pool.close()
 
     def _prepared_pools(self, deadline: float) -> _Pools:
@@ -227,13 +230,13 @@ class Database:
         if self._creates_tables:
             self._create(pools, deadline)
             return
-        with pools.lend("readers", deadline) as connection:
+        with pools.lend("reading", deadline) as connection:
             self._check_version(connection)
         pools.is_prepared = True
 
     def _create(self, pools: _Pools, deadline: float) -> None:
         self._driver.create(deadline)
-        with pools.lend("writers", deadline, durable=True) as connection:
+        with pools.lend("writing", deadline, durable=True) as connection:
             connection.run(_LOCK_SCHEMA, {"number": _SCHEMA_LOCK})
             stored = self._check_version(connection)
             for table in (VERSIONS, *self._schema.tables):
@@ -261,27 +264,27 @@ class Database:
         return stored
 
     @contextmanager
-    def _operation(self, pool: _PoolName, *, durable: bool = False) -> Iterator[PooledConnection]:
+    def _operation(self, use: _Use, *, durable: bool = False) -> Iterator[PooledConnection]:
         """Lend a connection until the deadline; explain what fails, and tell of an outage."""
-        use = "writing" if pool == "writers" else "reading"
+        kind = "writing" if use == "writing" else "reading"  # to watch is to read
         began = time.monotonic()
         deadline = began + self._timeout_seconds
         try:
             pools = self._prepared_pools(deadline)
-            with pools.lend(pool, deadline, durable=durable) as connection:
+            with pools.lend(use, deadline, durable=durable) as connection:
                 yield connection
         except self._errors as error:
             explained = self._explained(error)
             if not isinstance(error, PoolExhaustedError):  # which says nothing of the database
-                self._outage.lose(use, explained, began=began)
+                self._outage.lose(kind, explained, began=began)
             raise explained from error
         except UnavailableError as error:
-            self._outage.lose(use, error, began=began)
+            self._outage.lose(kind, error, began=began)
             raise
         # Every operation passes here: there is nothing to call unless something was lost.
-        self._outage.good_at[use] = time.monotonic()
+        self._outage.good_at[kind] = time.monotonic()
         if self._outage.told:
-            self._outage.recover(use)
+            self._outage.recover(kind)
 
     def _explained(self, error: Exception) -> UnavailableError:
         if isinstance(error, PoolExhaustedError):
@@ -292,7 +295,7 @@ class Database:
         if isinstance(error, OSError):
             said, fix = diagnose(error, fix="make its folder", to="create")
             return UnavailableError(f"database {self} cannot be created: {said}: {fix}")
-        if primary_code(error) == sqlite3.SQLITE_IOERR:
+        if primary_code(error) in _ANOTHER_FILE:
             # Another log or file may be there: none of the connections to the old one may stay, as
             # they share its index with those to come.
             self.close()
@@ -412,21 +415,24 @@ class _Pools:
 
     def __init__(self, driver: Driver) -> None:
         self._error = driver.error
-        self.readers = Pool(driver.connect, size=driver.max_connections)
-        self.writers = Pool(driver.connect, size=1) if driver.is_file else self.readers
-        self.watchers = Pool(driver.connect, size=1)
+        readers = Pool(driver.connect, size=driver.max_connections)
+        self.of: Final[Mapping[_Use, Pool]] = {
+            "reading": readers,
+            "writing": Pool(driver.connect, size=1) if driver.is_file else readers,
+            "watching": Pool(driver.connect, size=1),
+        }
         self.creating = threading.Lock()
         self.is_prepared = False
 
     @contextmanager
     def lend(
-        self, name: _PoolName, deadline: float, *, durable: bool = False
+        self, use: _Use, deadline: float, *, durable: bool = False
     ) -> Iterator[PooledConnection]:
         """Lend a connection; a writer's is in a transaction, committed unless the block raises."""
-        pool: Pool = getattr(self, name)
+        pool = self.of[use]
         connection = pool.take(deadline)
         try:
-            if name != "writers":
+            if use != "writing":
                 yield connection
                 return
             connection.begin(durable=durable)

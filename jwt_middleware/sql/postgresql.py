@@ -139,7 +139,7 @@ class BoundedConnection(psycopg.Connection[Any]):
     """
 
     deadline: float
-    is_wrong_server = False
+    is_wrong_server: bool = False
 
     def run(self, statement: Statement, parameters: Mapping[str, object] = {}, /) -> Any:
         """Execute a statement."""

@@ -118,9 +118,9 @@ class FileConnection(sqlite3.Connection):
     opening: object
     lost_logs: set[Identity]
     log: Identity | None = None  # the file "-wal", once it has been used
-    written_ns = 0
-    synchronous = ""
-    is_open = True
+    written_ns: int = 0
+    synchronous: str = ""
+    is_open: bool = True
 
     def run(self, statement: Statement, parameters: Mapping[str, object] = {}, /) -> sqlite3.Cursor:
         """Execute a statement."""

@@ -37,7 +37,7 @@ class TestApp(webtest.TestApp):  # type: ignore[misc]  # WebTest has no types
         ConfigurationError: *app* has no middleware in it.
     """
 
-    __test__ = False  # for pytest: it holds no tests
+    __test__: bool = False  # for pytest: it holds no tests
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class TestApp(webtest.TestApp):  # type: ignore[misc]  # WebTest has no types
         **options: Any,
     ) -> None:
         super().__init__(app, **options)
-        self.tokens = Tokens(app, middleware=middleware, issuer=issuer)
+        self.tokens: Tokens = Tokens(app, middleware=middleware, issuer=issuer)
 
     @property
     def middleware(self) -> JWTMiddleware:

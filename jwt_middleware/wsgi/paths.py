@@ -44,6 +44,10 @@ _INVISIBLE: Final = re.compile(
     r"[\u00ad\u034f\u061c\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff]"
 )
 _VIEW: Final = ("@@", "++view++")  # Pyramid, Zope: the rest of the segment is the name of a view
+# How a proxy tells Zope what it is called outside: all of it is taken off the path.
+_VIRTUAL_HOST: Final = re.compile(
+    r"/virtualhost(?:base/[^/]+/[^/]+(?=/|\Z)|root(?=/|\Z)(?:/_vh_[^/]*)*)"
+)
 _PUNCTUATION: Final = str.maketrans(dict.fromkeys(string.punctuation.replace("/", ""), "_"))
 
 
@@ -141,6 +145,8 @@ def _undecoded_readings(text: str) -> Iterator[str]:
     yield text
     yield "/" + text.lstrip("/")
     yield "/" + "/".join(filter(None, text.split("/")))
+    if not text.startswith("/"):  # to Pecan the first segment is what comes before the slash
+        yield "/" + text.partition("/")[2]
     if text.startswith("//"):  # as a URL it begins with a host
         yield "/" + text[2:].partition("/")[2]
     for part in dict.fromkeys((text, text.partition("\0")[0])):
@@ -212,8 +218,9 @@ def folded_segments(
     """
     Yield the folded segments of *text*, each way that a framework may come by them.
 
-    Pecan and others drop an extension, CherryPy takes ``index`` for the path before it, and what
-    splits a URL again ends the path at an escaped question mark.
+    Pecan and others drop an extension, CherryPy takes ``index`` for the path before it, Zope takes
+    the names of a virtual host off, and what splits a URL again ends the path at an escaped
+    question mark.
 
     Args:
         text: One reading of a path.
@@ -225,7 +232,10 @@ def folded_segments(
     """
     folded = fold(text)
     for reading in [folded] if text.isascii() else all_readings(folded, budget or Budget()):
-        for part in dict.fromkeys((reading, _QUERY_OR_FRAGMENT.split(reading, maxsplit=1)[0])):
+        parts = dict.fromkeys((reading, _QUERY_OR_FRAGMENT.split(reading, maxsplit=1)[0]))
+        if "/virtualhost" in reading:
+            parts.update(dict.fromkeys([_VIRTUAL_HOST.sub("", part) for part in parts]))
+        for part in parts:
             if part.startswith("/") or not part:
                 segments = part.rstrip("/").split("/", limit + 2)[1 : limit + 2]
                 names = tuple(map(fold_segment, segments))

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Iterator
+from functools import cache
 from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import unquote, unquote_plus
@@ -60,7 +61,8 @@ PREFIX_KEYS: Final = frozenset(
         "X_BASE_PATH", "X_BASE_URL", "X_BASE_URI", "X_ROOT_PATH", "X_ROOT_URL", "X_URL_ROOT",
         "X_APP_ROOT", "X_APPLICATION_ROOT", "X_MOUNT_POINT", "X_MOUNT_PATH", "X_CONTEXT_PATH",
         "X_RELATIVE_URL_ROOT", "X_RSTUDIO_ROOT_PATH", "X_STRIPPED_PREFIX", "X_SUBFOLDER",
-        "X_SUB_PATH", "X_PROXYCONTEXTPATH", "X_VHM_ROOT", "X_VHOST_ROOT", "X_VIRTUAL_ROOT",
+        "X_SUB_PATH", "X_PROXYCONTEXTPATH", "X_VHM_HOST", "X_VHM_ROOT",
+        "X_VHOST_ROOT", "X_VIRTUAL_ROOT",
     )
 )  # fmt: skip
 # Whose path a header names: what a proxy was asked for, and what it makes of it.
@@ -131,17 +133,23 @@ def _spelled(name: str) -> str:
     return "".join(f"(?:{re.escape(c)}|%{ord(c):02x}|%{ord(c.upper()):02x})" for c in name)
 
 
-_METHOD, _OVERRIDE, _HTTP, _X = map(_spelled, ("method", "override", "http", "x"))
-_LINE: Final = _spelled("_")
-_BREAK: Final = f"(?:{_spelled('-')}|{_LINE})"
-# _method, __METHOD_OVERRIDE__, method_override, http_method, X-HTTP-Method-Override and the like;
-# method alone is a parameter as good as any other.
-_METHOD_IN_QUERY: Final = re.compile(
-    rf"(?:\A|[&;])(?:{_LINE}+(?:{_HTTP}{_LINE}?)?{_METHOD}(?:{_LINE}?{_OVERRIDE})?{_LINE}*"
-    rf"|(?:{_X}{_BREAK})?(?:{_HTTP}{_BREAK}?)?{_METHOD}{_BREAK}?{_OVERRIDE}"
-    rf"|(?:{_X}{_BREAK})?{_HTTP}{_BREAK}?{_METHOD})=([^&;]*)",
-    re.IGNORECASE,
-)
+@cache  # a hundredth of the time that a worker takes to start, for what few requests have
+def _method_in_query() -> re.Pattern[str]:
+    """
+    Return what matches the parameters that name a method, and their values.
+
+    ``_method``, ``__METHOD_OVERRIDE__``, ``method_override``, ``http_method``,
+    ``X-HTTP-Method-Override`` and the like; ``method`` alone is a parameter as good as any other.
+    """
+    method, override, http, x = map(_spelled, ("method", "override", "http", "x"))
+    line = _spelled("_")
+    either = f"(?:{_spelled('-')}|{line})"
+    return re.compile(
+        rf"(?:\A|[&;])(?:{line}+(?:{http}{line}?)?{method}(?:{line}?{override})?{line}*"
+        rf"|(?:{x}{either})?(?:{http}{either}?)?{method}{either}?{override}"
+        rf"|(?:{x}{either})?{http}{either}?{method})=([^&;]*)",
+        re.IGNORECASE,
+    )
 
 
 class Target(NamedTuple):
@@ -176,7 +184,7 @@ def check_script_name(environ: WSGIEnvironment, prefix: str) -> None:
     Raises:
         InvalidRequestError: It did, and is not the declared *prefix*.
     """
-    if environ.get(SCRIPT_NAME_HEADER, "").rstrip("/") not in {"", prefix}:
+    if environ.get(SCRIPT_NAME_HEADER, "") not in {"", prefix, prefix and f"{prefix}/"}:
         raise InvalidRequestError("SCRIPT_NAME was sent as a header")
 
 
@@ -184,7 +192,7 @@ def methods_in_query(query: str) -> list[str]:
     """Return the methods that a query names in place of the request's own, up to too many."""
     if "%" not in query and "method" not in query.lower():
         return []
-    found = islice(_METHOD_IN_QUERY.finditer(query), MAX_METHODS + 1)
+    found = islice(_method_in_query().finditer(query), MAX_METHODS + 1)
     return [unquote_plus(value[1]) for value in found]
 
 
@@ -318,7 +326,16 @@ def _moved(
         if "," in environ[key]:
             moved.update(dict.fromkeys(_ways_to_move(path, _path_of(environ[key]))))
     aliases = [prefix + path, *_below(prefix, path)] if prefix and prefix in prefixes else []
+    aliases += _left_by_slashes(path, environ)
     return tuple(text for text in moved if text != path), tuple(aliases)
+
+
+def _left_by_slashes(path: str, environ: WSGIEnvironment) -> Iterator[str]:
+    """Yield what prefixes with a slash at their end leave of *path*: it begins with none."""
+    for value in _prefixes(environ):
+        cut = _path_of(value)
+        if cut.endswith("/") and path.startswith(cut):
+            yield path.removeprefix(cut)
 
 
 def _ways_to_move(path: str, value: str) -> Iterator[str]:

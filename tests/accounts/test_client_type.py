@@ -10,6 +10,8 @@ from jwt_middleware.accounts import ClientType, InvalidAccountError, normalise_a
 from jwt_middleware.accounts.client_type import fold_account
 from jwt_middleware.errors import JWTMiddlewareError
 
+from ..table import table
+
 TYPES = ["email", "mobile", "username", "service", "badge"]
 
 
@@ -33,7 +35,7 @@ def test_names_the_labels_there_are(label: str) -> None:
         ClientType.named(label)
 
 
-@pytest.mark.parametrize(
+@table(
     ("client_type", "account", "name"),
     [
         pytest.param("email", "Ann@Example.ORG", "ann@example.org", id="email-case"),
@@ -59,7 +61,7 @@ def test_spells_a_name_in_one_way(client_type: str, account: str, name: str) -> 
     assert normalise_account(account, client_type) == name
 
 
-@pytest.mark.parametrize(
+@table(
     "account",
     [
         pytest.param("", id="empty"),
@@ -85,7 +87,7 @@ def test_spells_a_name_in_one_way(client_type: str, account: str, name: str) -> 
         pytest.param("a\U000e0061", id="tag"),
     ],
 )
-@pytest.mark.parametrize("client_type", ["email", "username"])
+@table("client_type", ["email", "username"])
 def test_refuses_what_no_reader_can_see(account: str, client_type: str) -> None:
     with pytest.raises(ValueError, match="an account's name"):
         normalise_account(account, client_type)

@@ -10,6 +10,7 @@ from jwt_middleware import wrap
 from jwt_middleware.config import load
 from jwt_middleware.errors import ConfigurationError
 
+from ..table import table
 from .writing import (
     ACCOUNTS,
     SECRET,
@@ -389,7 +390,7 @@ class TestMistakes:
         write_private(folder / "encrypt.json", (jwk % 'use": "enc"').encode())
         write_private(folder / "sign.json", (jwk % 'key_ops": ["sign"]').encode())
 
-    @pytest.mark.parametrize(("text", "parts"), MISTAKES)
+    @table(("text", "parts"), MISTAKES)
     def test_are_one_line_that_names_the_setting_and_the_fix(
         self, folder: Path, text: str, parts: list[str]
     ) -> None:

@@ -12,6 +12,7 @@ from jwt_middleware.config.reading import MAX_NUMBER, MAX_TEXT_CHARS
 from jwt_middleware.errors import ConfigurationError
 from jwt_middleware.files import MAX_FILE_BYTES
 
+from ..table import table
 from .writing import ACCOUNTS, assert_one_line, write
 
 NESTED = "[[rules]]\npath = '/a'\n[rules.claims]\n"
@@ -53,7 +54,7 @@ HOSTILE = [
 ]
 
 
-@pytest.mark.parametrize(("text", "parts"), HOSTILE)
+@table(("text", "parts"), HOSTILE)
 def test_names_the_setting_in_one_line(folder: Path, text: str, parts: list[str]) -> None:
     config = write(folder, text)
     with pytest.raises(ConfigurationError) as refused:
@@ -98,7 +99,7 @@ def test_accepts_a_number_at_the_bound(folder: Path) -> None:
     assert load(write(folder, f"cache_bytes = {MAX_NUMBER}")).cache_bytes == MAX_NUMBER
 
 
-@pytest.mark.parametrize(
+@table(
     ("secret", "part"),
     [
         pytest.param(b" " + b"k" * 40, "white space", id="before"),
@@ -109,7 +110,7 @@ def test_accepts_a_number_at_the_bound(folder: Path) -> None:
         pytest.param(b"\xef\xbb\xbf" + b"k" * 40, "byte order mark", id="BOM"),
     ],
 )
-@pytest.mark.parametrize("source", ["file", "env"])
+@table("source", ["file", "env"])
 def test_refuses_a_secret_with_such_edges(
     folder: Path, secret: bytes, part: str, source: str
 ) -> None:

@@ -20,6 +20,8 @@ from jwt_middleware.sessions.attempts import Drip
 from jwt_middleware.sessions.store import Revocation
 from jwt_middleware.sessions.stores.sql.store import SQLSessions
 
+from ..table import table
+
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
@@ -466,7 +468,7 @@ MISTAKES = [
 
 
 class TestMistakes:
-    @pytest.mark.parametrize(("text", "parts"), MISTAKES)
+    @table(("text", "parts"), MISTAKES)
     def test_are_one_line_that_names_the_setting_and_the_fix(
         self, write: Write, text: str, parts: list[str]
     ) -> None:

@@ -18,6 +18,8 @@ from jwt_middleware.core.encoding import (
     parse_json,
 )
 
+from ..table import table
+
 ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 JSON_TEST_SUITE = Path(__file__).parents[3] / "shared" / "vectors" / "json_test_suite.json"
 
@@ -38,7 +40,7 @@ def test_encodes_and_decodes(octets: bytes, segment: bytes) -> None:
     assert decode_base64url(segment) == octets
 
 
-@pytest.mark.parametrize(
+@table(
     "segment",
     [
         pytest.param(b"Zg==", id="padded"),
@@ -91,7 +93,7 @@ def test_accepts_one_spelling_of_each_value(segment: bytes) -> None:
     assert encode_base64url(octets) == segment
 
 
-@pytest.mark.parametrize(
+@table(
     ("document", "value"),
     [
         pytest.param(b"{}", {}, id="empty-object"),
@@ -109,7 +111,7 @@ def test_parses_json(document: bytes, value: object) -> None:
     assert parse_json(document) == value
 
 
-@pytest.mark.parametrize(
+@table(
     "document",
     [
         pytest.param(b"", id="nothing"),

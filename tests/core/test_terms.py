@@ -29,6 +29,8 @@ from jwt_middleware.errors import (
     UnknownKeyError,
 )
 
+from ..table import table
+
 NOW = 1_800_000_000
 ISSUER = "https://idp.example"
 KEY = Key.generate("ES256", kid="k")
@@ -134,7 +136,7 @@ class TestSubject:
         assert verified.subject == subject
         assert verified.claims.get("sub", ...) == claims.get("sub", "ann")
 
-    @pytest.mark.parametrize(
+    @table(
         "claims",
         [
             {"sub": "client:robot"},
@@ -168,7 +170,7 @@ class TestSubject:
         with pytest.raises(InvalidClaimError):
             verify(forge, {"sub": sub, "client_id": "robot"})
 
-    @pytest.mark.parametrize(
+    @table(
         ("sources", "reason"),
         [
             ([], "must be a list"),
@@ -217,7 +219,7 @@ class TestKind:
         verify(forge, claims, {"typ": "JWT"}, kind="id")
         verify(forge, claims, kind="id")
 
-    @pytest.mark.parametrize(
+    @table(
         "claims",
         [
             {"scope": "openid"},
@@ -314,7 +316,7 @@ class TestTenants:
         for tenant in (TENANT, OTHER):
             assert verify(forge, self.claims(tenant), **self.TERMS).claims["tid"] == tenant
 
-    @pytest.mark.parametrize(
+    @table(
         "claims",
         [
             {"iss": ENTRA.format("evil"), "tid": "evil"},
@@ -376,7 +378,7 @@ class TestIssuerOfAKey:
         keys = KeySet([Key.from_jwk(KEY.public_jwk() | {"issuer": named})])
         verify(forge, {"iss": issuer, "tid": TENANT}, issuer=issuer, keys=keys)
 
-    @pytest.mark.parametrize(
+    @table(
         ("named", "issuer", "tid"),
         [
             (ISSUER + "/", ISSUER, TENANT),
@@ -416,7 +418,7 @@ class TestHeader:
         assert trust().header is None
         assert trust(header="authorization").header is None
 
-    @pytest.mark.parametrize(
+    @table(
         "name", ["", "X_A", "X-A:", "X A", "é", "-a", "X--A", 5, "Cookie", "Host", "Remote-User"]
     )
     def test_is_refused(self, name: Any) -> None:
@@ -446,9 +448,9 @@ class TestOwnIssuer:
 
 
 class TestAlgorithms:
-    @pytest.mark.parametrize("named", ["Ed25519", "EdDSA"])
-    @pytest.mark.parametrize("accepted", ["Ed25519", "EdDSA", None])
-    @pytest.mark.parametrize("published", ["Ed25519", "EdDSA", None])
+    @table("named", ["Ed25519", "EdDSA"])
+    @table("accepted", ["Ed25519", "EdDSA", None])
+    @table("published", ["Ed25519", "EdDSA", None])
     def test_ed25519_has_two_names(
         self, named: str, accepted: str | None, published: str | None, forge: Forge
     ) -> None:
@@ -540,7 +542,7 @@ P = 2**255 - 19
 ORDER_8 = 2707385501144840649318225287225658788936804267575313519463743609750303402022
 
 
-@pytest.mark.parametrize(
+@table(
     ("encoded", "reason"),
     [
         *(

@@ -25,6 +25,8 @@ from jwt_middleware.errors import (
     UnknownKeyError,
 )
 
+from ..table import table
+
 NOW = 1_800_000_000
 OWN, A, B = "https://auth.example.com", "https://a.example", "https://b.example"
 
@@ -86,7 +88,7 @@ def claims_of(issuer: object = A, **others: object) -> dict[str, object]:
 
 
 class TestIssuer:
-    @pytest.mark.parametrize(
+    @table(
         "issuer",
         [
             pytest.param(A[:-1], id="prefix"),
@@ -421,7 +423,7 @@ class TestConstruction:
         with pytest.raises(ConfigurationError, match="TrustedIssuer"):
             verifier_of(trust(A), one)
 
-    @pytest.mark.parametrize(
+    @table(
         "algorithms",
         ["", "none", "es256", [], ["none"], ["ES256", "nOnE"], [None], [["ES256"]], 5],
         ids=repr,
@@ -453,8 +455,8 @@ class TestConstruction:
     def test_a_profile_includes_its_type(self, parts: dict[str, Any], accepted: str | None) -> None:
         assert trust(**parts).token_type == accepted
 
-    @pytest.mark.parametrize("token_type", ["", "JWT", "AT+JWT", ["at+jwt"]], ids=repr)
-    @pytest.mark.parametrize("profile", [None, "at+jwt"])
+    @table("token_type", ["", "JWT", "AT+JWT", ["at+jwt"]], ids=repr)
+    @table("profile", [None, "at+jwt"])
     def test_refuses_a_token_type(self, token_type: Any, profile: Any) -> None:
         with pytest.raises(ConfigurationError, match="token_type must be"):
             trust(token_type=token_type, profile=profile)

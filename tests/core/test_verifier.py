@@ -37,6 +37,8 @@ from jwt_middleware.errors import (
     UnknownKeyError,
 )
 
+from ..table import table
+
 NOW = 1_800_000_000
 OTHER_KEY = Key.generate("ES256")
 OTHER_KEYS = KeySet([OTHER_KEY])
@@ -58,9 +60,7 @@ class TestConstruction:
         with pytest.raises(ConfigurationError, match="issuer must be"):
             make_verifier(issuer=issuer)
 
-    @pytest.mark.parametrize(
-        "audience", ["", None, [], [""], ["api", ""], ["api", 5], [["api"]], b"api"], ids=repr
-    )
+    @table("audience", ["", None, [], [""], ["api", ""], ["api", 5], [["api"]], b"api"], ids=repr)
     def test_refuses_an_audience(self, audience: Any, make_verifier: MakeVerifier) -> None:
         with pytest.raises(ConfigurationError, match="audience must be"):
             make_verifier(audience=audience)
@@ -69,9 +69,7 @@ class TestConstruction:
     def test_accepts_a_leeway(self, leeway: float, make_verifier: MakeVerifier) -> None:
         make_verifier(leeway_seconds=leeway)
 
-    @pytest.mark.parametrize(
-        "leeway", [-1, -0.001, MAX_LEEWAY_SECONDS + 1, 300.001, nan, inf, True, None, "5", [5]]
-    )
+    @table("leeway", [-1, -0.001, MAX_LEEWAY_SECONDS + 1, 300.001, nan, inf, True, None, "5", [5]])
     def test_refuses_a_leeway(self, leeway: Any, make_verifier: MakeVerifier) -> None:
         with pytest.raises(
             ConfigurationError, match="leeway_seconds must be a number of seconds from 0 to 300"
@@ -396,7 +394,7 @@ class TestBadTokens:
         with pytest.raises(InvalidSignatureError):
             make_verifier().verify(forge({"iss": claims["iss"], "exp": 0}, key=other))
 
-    @pytest.mark.parametrize(
+    @table(
         "value",
         [None, 5, 1.5, True, b"a.b.c", bytearray(b"a.b.c"), ["a", "b"], {"a": 1}, object(), set()],
         ids=lambda value: type(value).__name__,
@@ -856,7 +854,7 @@ class TestNothingIsTold:
         assert repr(verified) == f"<VerifiedToken sub='42' kid={hs256.kid!r}>"
         assert repr(verifier) == "<TokenVerifier of 'https://auth.example.com'>"
 
-    @pytest.mark.parametrize(
+    @table(
         ("header", "payload"),
         [
             pytest.param({"alg": "HS256"}, {"x": "hunter2"}, id="no-claims"),
@@ -872,7 +870,7 @@ class TestNothingIsTold:
             pytest.param(rb'{"alg":"HS256","x":"hunter2\ud800"}', {}, id="header-surrogate"),
         ],
     )
-    @pytest.mark.parametrize("suffix", ["", "\u00e9", "\ud800", "=", ".x", "A"])
+    @table("suffix", ["", "\u00e9", "\ud800", "=", ".x", "A"])
     def test_by_errors(
         self,
         suffix: str,

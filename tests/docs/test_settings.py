@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import pytest
 
-from jwt_middleware.cli.template import render
+from jwt_middleware.cli.init.template import render
 
 from .settings import (
     PAGE,

@@ -20,6 +20,8 @@ from jwt_middleware.errors import (
     UnsupportedMediaTypeError,
 )
 
+from ..table import table
+
 JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
 
@@ -89,7 +91,7 @@ def test_reads_an_object_or_a_form(
     assert read(body, content_type) == members
 
 
-@pytest.mark.parametrize(
+@table(
     "content_type",
     [
         pytest.param(None, id="missing"),
@@ -126,7 +128,7 @@ def test_says_what_media_type_to_send(content_type: str | None, told: str) -> No
     assert refused.value.hint == told
 
 
-@pytest.mark.parametrize(
+@table(
     ("body", "content_type"),
     [
         pytest.param(b"", JSON, id="empty"),
@@ -201,19 +203,19 @@ def test_body_without_length_is_empty_where_the_server_does_not_end_it() -> None
         read(b'{"a":1}', CONTENT_LENGTH="")
 
 
-@pytest.mark.parametrize("length", ["-1", "x", "1e3", "٣", "0x10", " ", "+5", "1,1", "9" * 5000])
+@table("length", ["-1", "x", "1e3", "٣", "0x10", " ", "+5", "1,1", "9" * 5000])
 def test_senseless_length_is_the_clients_error(length: str) -> None:
     with pytest.raises(InvalidRequestError):
         read(b'{"a":1}', CONTENT_LENGTH=length)
 
 
-@pytest.mark.parametrize(
+@table(
     "error",
     [OSError("broken chunk"), TimeoutError(), ConnectionResetError(), ValueError("chunk size"),
      ParseException("chunk size"), EOFError()],
     ids=lambda error: type(error).__name__,
 )  # fmt: skip
-@pytest.mark.parametrize("framing", [{"CONTENT_LENGTH": "7"}, {"wsgi.input_terminated": True}])
+@table("framing", [{"CONTENT_LENGTH": "7"}, {"wsgi.input_terminated": True}])
 def test_body_that_breaks_off_is_the_clients_error(
     error: Exception, framing: dict[str, Any]
 ) -> None:
@@ -256,17 +258,15 @@ def test_a_parameter_without_a_value_is_as_good_as_absent(
         required_parameter(body, "a")
 
 
-@pytest.mark.parametrize(
-    "value", [None, 1, True, 1.5, [], ["x"], {}, b"x", "a\0", "\ud800"], ids=repr
-)
+@table("value", [None, 1, True, 1.5, [], ["x"], {}, b"x", "a\0", "\ud800"], ids=repr)
 def test_a_parameter_is_a_string_that_can_be_stored(value: object) -> None:
     for read_parameter in (parameter, required_parameter):
         with pytest.raises(InvalidRequestError, match="a is not a string"):
             read_parameter({"a": value}, "a")
 
 
-@pytest.mark.parametrize("charset", ["ISO-8859-1", "us-ascii", "US-ASCII", "windows-1252"])
-@pytest.mark.parametrize("media_type", [JSON, "application/x-www-form-urlencoded"])
+@table("charset", ["ISO-8859-1", "us-ascii", "US-ASCII", "windows-1252"])
+@table("media_type", [JSON, "application/x-www-form-urlencoded"])
 def test_ascii_may_be_announced_as_what_it_also_is(media_type: str, charset: str) -> None:
     body = b'{"a": "b"}' if media_type == JSON else b"a=b"
     assert read(body, f"{media_type}; charset={charset}") == {"a": "b"}

@@ -18,6 +18,8 @@ from jwt_middleware.endpoint.forms import (
 )
 from jwt_middleware.errors import ConfigurationError, InvalidFormError
 
+from ..table import table
+
 GOOD: dict[str, object] = {"account": "a@example.com", "secret": "s3cret", "type": "email"}
 
 
@@ -33,7 +35,7 @@ def test_validate_for_api_returns_the_form() -> None:
     assert form.data == GOOD
 
 
-@pytest.mark.parametrize(
+@table(
     ("sent", "name"),
     [
         *[pytest.param(name, name, id=name) for name in ("email", "mobile", "username", "service")],
@@ -48,7 +50,7 @@ def test_type_is_a_name_or_its_code(sent: object, name: str) -> None:
     assert ClientForm({**GOOD, "type": sent}).validate_for_api().type.data == name
 
 
-@pytest.mark.parametrize(
+@table(
     "sent",
     [None, "", 0, 1, 99, 100.0, 100.9, "100.0", True, False, "１００", "0100", " 100", "Email",
      "EMAIL", "email ", "root", ["email"], [100], {}, {"email": 1}, 10**30, -100, "__class__",
@@ -66,8 +68,8 @@ def test_type_must_be_one_that_may_log_in() -> None:
         ClientForm(GOOD, client_types={"ldap": None}).validate_for_api()
 
 
-@pytest.mark.parametrize("field", ["account", "secret"])
-@pytest.mark.parametrize(
+@table("field", ["account", "secret"])
+@table(
     "value",
     [[], ["a"], {}, {"a": 1}, {"a": 1, "b": 2, "c": 3, "d": 4, "e": 5, "f": 6}, True, False, 0, 1,
      123456, 1.5, 10**30, None, "", " "],

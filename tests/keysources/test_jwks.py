@@ -22,6 +22,8 @@ from jwt_middleware.core.keys import Key, KeySet
 from jwt_middleware.errors import ConfigurationError
 from jwt_middleware.keysources.jwks import MAX_KEYS, public_jwks, read_jwks
 
+from ..table import table
+
 RSA, EC, P384, ED = (Key.generate(alg, kid=alg) for alg in ("RS256", "ES256", "ES384", "EdDSA"))
 SECRET = encode_base64url(b"0123456789abcdef0123456789abcdef").decode()
 
@@ -154,7 +156,7 @@ def test_escapes_and_cuts_a_kid_in_the_log(caplog: pytest.LogCaptureFixture) -> 
     assert len(message) < 200
 
 
-@pytest.mark.parametrize(
+@table(
     ("document", "reason"),
     [
         pytest.param(b"", "strict JSON", id="nothing"),

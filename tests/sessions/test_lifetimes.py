@@ -7,8 +7,10 @@ import pytest
 from jwt_middleware.errors import ConfigurationError
 from jwt_middleware.sessions.session import Lifetimes
 
+from ..table import table
 
-@pytest.mark.parametrize(
+
+@table(
     ("settings", "named"),
     [
         ({"refresh_lifetime_seconds": 7199}, "refresh_lifetime_seconds"),

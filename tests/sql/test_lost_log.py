@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -92,3 +92,23 @@ def test_a_copy_over_the_file_is_used_once_no_connection_is_to_the_old_log(
     assert notes(database) in (["copy"], ["before"])
     write(database, "after")
     assert notes(database)[-1] == "after"
+
+
+def test_a_copy_put_in_place_after_garbage_is_read_again(database: Database, file: Path) -> None:
+    write(database, "before")
+    assert notes(database) == ["before"]
+    assert database.version() is not None
+    with closing(opened(file.with_name("copy.db"))) as copy:
+        write(copy, "restored")
+    for suffix in ("-wal", "-shm"):
+        file.with_name(f"notes.db{suffix}").unlink()
+    file.write_bytes(b"no database" * 2_000)
+    for _ in range(3):
+        with suppress(UnavailableError):
+            database.version()
+    file.write_bytes(file.with_name("copy.db").read_bytes())
+    for _ in range(2):
+        with suppress(UnavailableError):
+            database.version()
+    assert database.version() is not None
+    assert notes(database) == ["restored"]

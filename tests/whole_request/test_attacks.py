@@ -39,6 +39,9 @@ ATTACKS: Final = {
         "cherrypy", Sent("GET", "/admin/", (("SCRIPT_NAME", "/admin"),)), ROOT,
         400, 400,
     ),
+    "pecan-script-name": Attack(
+        "pecan", Sent("GET", "/x/admin", (("SCRIPT_NAME", "/"),)), TOKEN_REST, 400, 400
+    ),
     "radicale-script-name": Attack(
         "radicale",
         Sent("GET", "/x/1/cal/e.ics", (("X-Script-Name", "/x"), ("X-Forwarded-For", "1"))),

@@ -12,6 +12,7 @@ from jwt_middleware.errors import ConfigurationError, UnavailableError
 from jwt_middleware.wsgi.metadata import Document
 
 from ..service import Service
+from ..table import table
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -221,7 +222,7 @@ def test_method_that_is_not_named_is_not_allowed(verifier: TokenVerifier, wrappe
     ] == ("GET")
 
 
-@pytest.mark.parametrize(
+@table(
     "origin",
     [
         APP,
@@ -238,7 +239,7 @@ def test_origins_that_are_named(origin: str) -> None:
     assert CORS(ORIGINS).allows(origin)
 
 
-@pytest.mark.parametrize(
+@table(
     "origin",
     [
         pytest.param(None, id="missing"),
@@ -346,7 +347,7 @@ def test_start_says_nothing_of_preflights_that_do_not_reach_the_app(
     assert not caplog.records
 
 
-@pytest.mark.parametrize(
+@table(
     ("arguments", "text"),
     [
         pytest.param({"origins": APP}, "origins must be a list", id="a-string"),

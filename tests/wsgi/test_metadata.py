@@ -29,6 +29,8 @@ from jwt_middleware.wsgi.metadata import (
 )
 from jwt_middleware.wsgi.responses import Responses
 
+from ..table import table
+
 Wrapped = Callable[..., TestApp]
 
 SIGNING = Key.generate("ES256", kid="signing")
@@ -222,10 +224,8 @@ def test_challenge_names_the_resource_metadata(wrapped: Wrapped) -> None:
     )
 
 
-@pytest.mark.parametrize(
-    "url", ["my-service", "https://a?b=c", "ftp://a", "https:///a", "//a", *ODD_URLS]
-)
-@pytest.mark.parametrize(
+@table("url", ["my-service", "https://a?b=c", "ftp://a", "https:///a", "//a", *ODD_URLS])
+@table(
     "make",
     [
         lambda url: authorization_server_document(issuer=url),

@@ -13,6 +13,8 @@ from jwt_middleware.errors import ConfigurationError, InsufficientScopeError, In
 from jwt_middleware.wsgi.request import METHOD_KEYS, PATH_KEYS, PREFIX_KEYS
 from jwt_middleware.wsgi.rule import Requirement
 
+from ..table import table
+
 Token = Callable[..., VerifiedToken]
 
 
@@ -62,7 +64,7 @@ def test_restricting_rule_for_get_covers_head_in_any_case(method: str) -> None:
     assert needs(policy, "/a", method) == {"s"}
 
 
-@pytest.mark.parametrize(
+@table(
     "path",
     [
         pytest.param("", id="empty"),
@@ -83,7 +85,7 @@ def test_relaxing_rule_only_names_the_canonical_path(path: str) -> None:
     assert needs(Policy([Rule("/health", access="public")]), path) == set()
 
 
-@pytest.mark.parametrize(
+@table(
     "path",
     [
         pytest.param("/admin", id="itself"),
@@ -159,7 +161,7 @@ def test_overridden_method_must_be_allowed_too(header: str) -> None:
 PREFLIGHT = {"HTTP_ORIGIN": "https://spa", "HTTP_ACCESS_CONTROL_REQUEST_METHOD": "POST"}
 
 
-@pytest.mark.parametrize(
+@table(
     ("method", "path", "headers", "expected"),
     [
         pytest.param("OPTIONS", "/api/x", PREFLIGHT, "public", id="real"),
@@ -241,7 +243,7 @@ def test_one_member_of_a_claim_that_is_an_array_is_enough(
         check(Rule("/", claims={"roles": "root"}), verified)
 
 
-@pytest.mark.parametrize(
+@table(
     ("settings", "fix"),
     [
         pytest.param({"access": "open"}, "access must be", id="access"),
@@ -335,6 +337,7 @@ def test_header_that_says_the_path_again_changes_nothing() -> None:
         pytest.param("/health", {"HTTP_X_ORIGINAL_URL": "http:/salaries"}, id="without-a-host"),
         pytest.param("/health", {"HTTP_X_ORIGINAL_URL": "x:salaries/1"}, id="any-scheme"),
         pytest.param("/health", {"HTTP_X_ORIGINAL_URL": "http://h\\salaries"}, id="backslash"),
+        pytest.param("/health", {"HTTP_X_VHM_HOST": "http://h/salaries"}, id="repoze.vhm"),
         pytest.param("/sal/wagaries", {"HTTP_X_SCRIPT_NAME": "/wag"}, id="cut-in-the-middle"),
         pytest.param(
             "/x/salaries", {"HTTP_X_ORIGINAL_REQUEST_URI": "/x/1?y"}, id="first-segment-is-a-prefix"
@@ -343,6 +346,36 @@ def test_header_that_says_the_path_again_changes_nothing() -> None:
 )
 def test_headers_that_apps_move_a_path_by(path: str, headers: dict[str, str]) -> None:
     assert needs(SALARIES, path, **headers) == {"hr"}
+
+
+@pytest.mark.parametrize(
+    ("path", "headers"),
+    [
+        pytest.param("x/salaries", {}, id="by-the-server"),
+        pytest.param("/x/salaries", {"HTTP_X_SCRIPT_NAME": "/"}, id="slash"),
+        pytest.param("/a/x/salaries/1", {"HTTP_X_FORWARDED_PREFIX": "/a/"}, id="prefix"),
+    ],
+)
+def test_first_segment_of_a_path_without_a_slash_may_be_no_part_of_it(
+    path: str, headers: dict[str, str]
+) -> None:
+    assert needs(SALARIES, path, **headers) == {"hr"}
+    assert needs(SALARIES, "/health", HTTP_X_SCRIPT_NAME="/") == "public"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/VirtualHostBase/http/h:80/VirtualHostRoot/salaries",
+        "//VirtualHostBase/https/h//VirtualHostRoot/_vh_x/_vh_y/salaries/1",
+        "/VirtualHostRoot/salaries",
+        "/VirtualHostBase/http/h/salaries/VirtualHostRoot",
+    ],
+)
+def test_names_of_a_virtual_host_move_no_path_past_its_rule(path: str) -> None:
+    policy = Policy([Rule("/salaries/*", scopes=["hr"]), Rule("/*", access="public")])
+    assert needs(policy, path) == {"hr"}
+    assert needs(policy, path.replace("Host", "Hosts")) != {"hr"}
 
 
 def test_headers_may_move_a_path_together() -> None:
@@ -377,8 +410,9 @@ def test_comma_in_a_prefix_may_be_part_of_it() -> None:
 
 @pytest.mark.parametrize("policy", [Policy(), SALARIES], ids=["no-rules", "rules"])
 def test_script_name_as_a_header_must_be_the_declared_prefix(policy: Policy) -> None:
-    with pytest.raises(InvalidRequestError):
-        requirement(policy, "/", HTTP_SCRIPT_NAME="/salaries", SCRIPT_NAME="/salaries")
+    for name in ("/salaries", "/"):
+        with pytest.raises(InvalidRequestError):
+            requirement(policy, "/", HTTP_SCRIPT_NAME=name, SCRIPT_NAME=name)
     declared = Policy(policy.rules, prefix="/api")
     assert requirement(declared, "/", HTTP_SCRIPT_NAME="/api", SCRIPT_NAME="/api")
     with pytest.raises(InvalidRequestError):
@@ -411,7 +445,7 @@ DAV = Policy(
 )
 
 
-@pytest.mark.parametrize(
+@table(
     ("method", "path", "headers", "expected"),
     [
         pytest.param("DELETE", "/a", {}, {"dav", "secret"}, id="delete-parent"),
@@ -488,9 +522,7 @@ def test_mounted_destination_is_read_below_the_mount() -> None:
     assert needs(policy, "/a", "COPY", HTTP_DESTINATION=beside, **mounted) == "public"
 
 
-@pytest.mark.parametrize(
-    "destination", ["", "x", "*", "ftp://h/a", "http://other/a", "http:/a", "mailto:a@h", "h/a"]
-)
+@table("destination", ["", "x", "*", "ftp://h/a", "http://other/a", "http:/a", "mailto:a@h", "h/a"])
 def test_destination_that_is_no_url_of_this_host_is_an_invalid_request(destination: str) -> None:
     with pytest.raises(InvalidRequestError):
         requirement(DAV, "/b", "COPY", HTTP_HOST="h", HTTP_DESTINATION=destination)
@@ -541,7 +573,7 @@ def test_method_in_a_header_counts() -> None:
         assert needs(BY_METHOD, "/a", "GET", **{key: "GET"}) == "public", key
 
 
-@pytest.mark.parametrize(
+@table(
     "query",
     ["_method=delete", "x=1&_method=DELETE", "_METHOD=Delete", "_%6dethod=delete",
      "%5Fmethod=delete",
@@ -562,7 +594,7 @@ def test_other_queries_change_nothing(query: str) -> None:
     assert needs(BY_METHOD, "/a", "POST", QUERY_STRING=query) == "public"
 
 
-@pytest.mark.parametrize(
+@table(
     ("media_type", "method", "length", "expected"),
     [
         ("application/x-www-form-urlencoded", "POST", "", {"admin"}),
@@ -641,3 +673,12 @@ def test_one_value_may_be_asked_of_a_claim_that_has_one() -> None:
     assert Rule("/x", claims_all={"sub": ["42"]}).claims_all == {"sub": ["42"]}
     with pytest.raises(ConfigurationError, match="claims_all can never match"):
         Rule("/x", claims_all={"sub": ["42", "43"]})
+
+
+def test_a_requirement_tells_what_a_token_lacks(token: Token) -> None:
+    rule = Rule("/*", scopes=["read", "write"], scopes_any=["a", "b"], claims={"auth": "red"})
+    required = requirement(Policy([rule]), "/")
+    scope, scopes, claim = required.lacks(token("read"))
+    assert (scope, scopes) == ("scope write", "one of the scopes a, b")
+    assert claim.startswith("claim auth: ")
+    assert required.lacks(token("read write b", auth="red")) == []

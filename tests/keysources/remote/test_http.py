@@ -22,6 +22,7 @@ from jwt_middleware.keysources.remote.http import (
     max_age_seconds,
 )
 
+from ...table import table
 from ...tls import Authority
 
 if TYPE_CHECKING:
@@ -405,7 +406,7 @@ def test_its_bounds_are_those_of_the_documentation() -> None:
     assert (http.DEADLINE_SECONDS, http.MAX_BYTES, http.MAX_REDIRECTS) == (5, 1_048_576, 2)
 
 
-@pytest.mark.parametrize(
+@table(
     ("cache_control", "seconds"),
     [
         pytest.param(None, None, id="no header"),

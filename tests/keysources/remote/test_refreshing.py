@@ -24,6 +24,8 @@ from jwt_middleware.keysources.remote.refreshing import (
     retry_after,
 )
 
+from ...table import table
+
 if TYPE_CHECKING:
     from jwt_middleware.testing import FrozenClock
     from tests.keysources.conftest import Background
@@ -514,7 +516,7 @@ def test_retries_later_and_later(failures: int, seconds: float) -> None:
     assert seconds <= min(times) <= max(times) <= seconds * 1.25
 
 
-@pytest.mark.parametrize(
+@table(
     "parts",
     [
         {"wait_seconds": -1},

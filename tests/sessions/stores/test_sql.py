@@ -274,6 +274,7 @@ def test_a_server_that_is_paused_is_given_up_and_used_again(postgresql_url: str)
         assert store.end("paused", issuer=ISS, now=NOW)
 
 
+@pytest.mark.slow
 def test_a_standby_does_not_say_that_nothing_is_new() -> None:
     with running("postgresql") as server:
         assert isinstance(server, PostgreSQLStore)

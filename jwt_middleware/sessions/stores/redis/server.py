@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -37,8 +36,6 @@ from ....fork import PerProcess
 from ...store import TIMEOUT_SECONDS
 from .connecting import NONSENSE, NoPrimaryError, parse_url, within
 from .scripts import READING, Script
-
-logger: logging.Logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -131,7 +128,6 @@ class RedisServer:
     def __init__(self, url: str) -> None:
         self._target = parse_url(url)
         self._client = PerProcess(self._make_client)
-        self._is_inspected = False
         self._outage = Outage(str(self))
 
     def __str__(self) -> str:
@@ -182,7 +178,6 @@ class RedisServer:
                     code = _code(error)
                     reason = _explain(error, code)
                 else:
-                    self._inspect(client)
                     return answer
                 if code not in _REFUSALS:
                     self._forget(client)
@@ -215,24 +210,6 @@ class RedisServer:
         client.connection_pool.disconnect(inuse_connections=False)
         if self._target.sentinels is not None:
             self._target.sentinels.doubt()
-
-    def _inspect(self, client: Redis) -> None:
-        """Warn, once, of a server that forgets when its memory is full."""
-        if self._is_inspected:
-            return
-        self._is_inspected = True
-        try:
-            memory = client.info("memory")
-        except (RedisError, OSError, *NONSENSE):
-            return  # its user may not ask
-        if isinstance(memory, Mapping) and memory.get("maxmemory"):
-            policy = memory.get("maxmemory_policy", "noeviction")
-            if policy != "noeviction":
-                logger.warning(
-                    "%s removes sessions and revocations when its memory is full, and what was"
-                    " revoked is accepted again: set its maxmemory-policy to noeviction",
-                    self,
-                )
 
 
 def _code(error: Exception) -> str:

@@ -7,6 +7,7 @@ import math
 import re
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from itertools import islice
 from typing import Any, Final, NamedTuple, TypeVar, cast
@@ -56,7 +57,12 @@ def _read_configuration(client: Redis) -> tuple[str | None, str | None, str | No
             return None
         return found.get(name)
 
-    return setting("maxmemory-policy"), setting("save"), setting("appendonly")
+    policy = setting("maxmemory-policy")
+    if policy is None:
+        with suppress(ResponseError):
+            memory: dict[str, str] = client.info("memory")
+            policy = memory.get("maxmemory_policy")
+    return policy, setting("save"), setting("appendonly")
 
 
 class RedisSessions:
@@ -106,7 +112,10 @@ class RedisSessions:
         """
         policy, saves, appends = self._server.ask(_read_configuration)
         if policy not in {None, "noeviction"}:
-            yield f"maxmemory-policy is {policy}: the server may drop sessions: set noeviction"
+            yield (
+                f"maxmemory-policy is {policy}: the server may drop sessions, and revocations, so"
+                " that revoked tokens are accepted again: set noeviction"
+            )
         if saves == "" and appends == "no":
             yield "nothing is persisted: a restart ends all sessions: set appendonly yes"
 

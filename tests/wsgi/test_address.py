@@ -11,8 +11,10 @@ from jwt_middleware.endpoint.limits import ClientAddresses
 from jwt_middleware.errors import ConfigurationError
 from jwt_middleware.wsgi.address import parse_address
 
+from ..table import table
 
-@pytest.mark.parametrize(
+
+@table(
     ("text", "address"),
     [
         pytest.param("192.0.2.1", "192.0.2.1", id="ipv4"),

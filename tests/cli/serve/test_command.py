@@ -22,10 +22,10 @@ from gunicorn.config import Config
 from gunicorn.errors import AppImportError, HaltServer
 
 from jwt_middleware import JWTMiddleware
-from jwt_middleware.cli import gunicorn_server as server
+from jwt_middleware.cli.serve import gunicorn_server as server
 from jwt_middleware.errors import ConfigurationError
 
-from ..site import forge, unb64
+from ...site import forge, unb64
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -69,6 +69,7 @@ class TestServer:
         assert running.process.returncode == 0
         assert running.log.read_text().count("Booting worker") == 2
 
+    @pytest.mark.slow
     def test_no_header_of_a_client_becomes_script_name(
         self, folder: Path, serving: Serving, invoke: Invoke
     ) -> None:
@@ -126,6 +127,7 @@ class TestService:
     def app(self, folder: Path) -> None:
         (folder / "myapp.py").write_text(APP)
 
+    @pytest.mark.slow
     def test_logs_who_was_served_and_why_one_was_not(
         self, folder: Path, serving: Serving, invoke: Invoke
     ) -> None:
@@ -151,6 +153,7 @@ class TestService:
         assert refused["reason"] == "missing_token"
         assert "access_token" not in running.log.read_text()
 
+    @pytest.mark.slow
     def test_reads_the_configuration_again_and_keeps_the_last_good_one(
         self, folder: Path, serving: Serving, invoke: Invoke
     ) -> None:
@@ -345,7 +348,7 @@ class TestCommand:
     def test_says_that_gunicorn_is_missing(
         self, invoke: Invoke, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.delitem(sys.modules, "jwt_middleware.cli.gunicorn_server")
+        monkeypatch.delitem(sys.modules, "jwt_middleware.cli.serve.gunicorn_server")
         monkeypatch.setitem(sys.modules, "gunicorn.app.base", None)
         result = invoke("serve", "myapp:app")
         assert result.exit_code == 1

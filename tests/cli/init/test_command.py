@@ -12,8 +12,8 @@ from click.testing import CliRunner, Result
 from jwt_middleware import wrap
 from jwt_middleware.accounts.sql import SQLAccounts
 from jwt_middleware.cli import main
-from jwt_middleware.cli.providers import PROVIDERS
-from jwt_middleware.cli.template import render
+from jwt_middleware.cli.init.providers import PROVIDERS
+from jwt_middleware.cli.init.template import render
 from jwt_middleware.config import Settings, load
 from jwt_middleware.config.reading import Section
 from jwt_middleware.errors import UnavailableError
@@ -82,7 +82,7 @@ class TestFiles:
     def test_are_loadable_without_the_extra(
         self, target: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("jwt_middleware.cli.init.find_spec", without_extra)
+        monkeypatch.setattr("jwt_middleware.cli.init.command.find_spec", without_extra)
         result = init()
         assert wrap(target / "jwt.toml", app).endpoint is None
         assert not list(target.glob("*.db"))

@@ -23,14 +23,14 @@ from gunicorn.errors import AppImportError, ConfigError, HaltServer
 from gunicorn.glogging import Logger
 from gunicorn.util import load_class
 
-from ..core.jws import decode_segment, parse_object
-from ..errors import AuthError, ConfigurationError
-from ..events import clean, escaped, quoted
-from ..files import read_regular
-from ..wsgi.address import shown_client
-from ..wsgi.bearer import AUTHORIZATION
-from ..wsgi.environ import get_claims
-from ..wsgi.middleware import JWTMiddleware
+from ...core.jws import decode_segment, parse_object
+from ...errors import AuthError, ConfigurationError
+from ...events import clean, escaped, quoted
+from ...files import read_regular
+from ...wsgi.address import shown_client
+from ...wsgi.bearer import AUTHORIZATION
+from ...wsgi.environ import get_claims
+from ...wsgi.middleware import JWTMiddleware
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment

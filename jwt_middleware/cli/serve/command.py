@@ -15,13 +15,13 @@ from typing import Any
 import click
 from werkzeug.exceptions import NotFound
 
-from ..bounds import check_whole
-from ..config import Settings, load
-from ..config.callables import NAME
-from ..config.loading import start
-from ..config.service import MAX_WORKERS, METRICS_DIRECTORY, ServeSettings, check_bind
-from ..errors import ConfigurationError
-from ..events import logger
+from ...bounds import check_whole
+from ...config import Settings, load
+from ...config.callables import NAME
+from ...config.loading import start
+from ...config.service import MAX_WORKERS, METRICS_DIRECTORY, ServeSettings, check_bind
+from ...errors import ConfigurationError
+from ...events import logger
 
 
 @click.command(context_settings={"ignore_unknown_options": True})

@@ -14,16 +14,16 @@ import click
 from werkzeug.exceptions import NotFound
 from werkzeug.test import Client
 
-from ..accounts.identity import check_keys
-from ..config import Settings, load
-from ..config.service import METRICS_DIRECTORY
-from ..core.claim_path import ClaimCondition
-from ..core.keys import KeySet
-from ..core.trust import TrustedIssuer
-from ..endpoint.app import TokenEndpoint
-from ..errors import UnavailableError
-from ..sessions.clock import clock_of
-from ..wsgi.middleware import JWTMiddleware
+from ...accounts.identity import check_keys
+from ...config import Settings, load
+from ...config.service import METRICS_DIRECTORY
+from ...core.claim_path import ClaimCondition
+from ...core.keys import KeySet
+from ...core.trust import TrustedIssuer
+from ...endpoint.app import TokenEndpoint
+from ...errors import UnavailableError
+from ...sessions.clock import clock_of
+from ...wsgi.middleware import JWTMiddleware
 from .explain import uncounted
 from .findings import findings
 
@@ -62,7 +62,7 @@ def _check_serving(settings: Settings) -> None:
     """Check the settings of gunicorn, where it is installed."""
     if settings.serve is not None and settings.serve.gunicorn:
         with suppress(ModuleNotFoundError):
-            from .gunicorn_server import check_settings  # noqa: PLC0415  needs an extra
+            from ..serve.gunicorn_server import check_settings  # noqa: PLC0415  needs an extra
 
             check_settings(settings.serve.gunicorn)
 
