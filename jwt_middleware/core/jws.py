@@ -163,7 +163,7 @@ def _ecdsa_check(
     def check(message: bytes, signature: bytes) -> bool:
         if len(signature) != 2 * size:
             return False
-        r, s = (int.from_bytes(half, "big") for half in (signature[:size], signature[size:]))
+        r, s = int.from_bytes(signature[:size]), int.from_bytes(signature[size:])
         return check_der(message, encode_dss_signature(r, s))
 
     return check
