@@ -17,7 +17,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from enum import StrEnum
 from typing import Any, Final, Literal, NamedTuple, TextIO, TypedDict, TypeVar, Unpack
 
@@ -431,6 +431,11 @@ class FallbackHandler(logging.StreamHandler[TextIO]):
         """Write *record*, unless a handler of the root logger gets it as well."""
         if not logging.root.handlers:
             super().emit(record)
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  logging's name
+        """Say on stderr that *record* was not written, unless stderr is closed."""
+        with suppress(ValueError):
+            super().handleError(record)
 
 
 def set_up(*, format: Format = "line", level: int = logging.INFO) -> None:  # noqa: A002

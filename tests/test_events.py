@@ -353,6 +353,14 @@ class TestSetUp:
         assert all(line.startswith("    ") and line.isprintable() for line in others)
         assert any("token.issued" in line for line in others)
 
+    def test_a_closed_stderr_costs_the_lines_alone(
+        self, own_logging: io.StringIO, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        start()
+        own_logging.close()
+        monkeypatch.setattr(sys, "stderr", own_logging)
+        emit(Name.REQUEST_REFUSED, reason="missing_token")
+
     def test_writes_json(self, own_logging: io.StringIO) -> None:
         start(format="json", level=logging.DEBUG)
         emit(Name.REQUEST_ALLOWED, path=FORGED)
