@@ -18,6 +18,8 @@ from jwt_middleware.errors import ConfigurationError, UnavailableError
 from jwt_middleware.files import diagnose, user
 from jwt_middleware.keysources.file.watched import readable
 
+from .table import table
+
 NOBODY = 65534
 
 
@@ -142,7 +144,7 @@ def test_a_file_of_the_configuration(open_folder: Path, name: str, told: str) ->
     assert "relative" not in str(refused.value)
 
 
-@pytest.mark.parametrize(
+@table(
     ("number", "fix"),
     [
         (2, "fix"),

@@ -438,7 +438,7 @@ class TestConstruction:
         several = trust(algorithms=(alg for alg in ("ES256", "RS256", "ES256")))
         assert several.algorithms == frozenset({"ES256", "RS256"})
 
-    @pytest.mark.parametrize("profile", ["", "jwt", "AT+JWT", 9068, ["at+jwt"]], ids=repr)
+    @table("profile", ["", "jwt", "AT+JWT", 9068, ["at+jwt"]], ids=repr)
     def test_refuses_a_profile(self, profile: Any) -> None:
         with pytest.raises(ConfigurationError, match="profile must be"):
             trust(profile=profile)
@@ -466,7 +466,7 @@ class TestConstruction:
         with pytest.raises(ConfigurationError, match="leeway_seconds must be"):
             trust(leeway_seconds=leeway)
 
-    @pytest.mark.parametrize(
+    @table(
         "keys",
         [
             pytest.param(None, id="none"),
