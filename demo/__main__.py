@@ -22,7 +22,7 @@ from typing import Final
 try:
     from jwt_middleware import wrap
     from jwt_middleware.accounts.sql import SQLAccounts
-    from jwt_middleware.cli.gunicorn_server import end_on_hangup, run
+    from jwt_middleware.cli.serve.gunicorn_server import end_on_hangup, run
     from jwt_middleware.sessions.stores.sql.store import SQLSessions
 except ModuleNotFoundError as error:
     package = str(error.name).partition(".")[0]

@@ -49,10 +49,10 @@ if TYPE_CHECKING:
     from .endpoint.app import TokenEndpoint as TokenEndpoint
     from .endpoint.forms import ClientForm as ClientForm
     from .endpoint.limits import LoginThrottle as LoginThrottle
-    from .keysources import DiscoveredJWKS as DiscoveredJWKS
-    from .keysources import KeyFile as KeyFile
-    from .keysources import KeyRing as KeyRing
-    from .keysources import RemoteJWKS as RemoteJWKS
+    from .keysources.file.keyfile import KeyFile as KeyFile
+    from .keysources.remote.discovery import DiscoveredJWKS as DiscoveredJWKS
+    from .keysources.remote.remote import RemoteJWKS as RemoteJWKS
+    from .keysources.ring.ring import KeyRing as KeyRing
     from .sessions import Grant as Grant
     from .sessions import MemorySessions as MemorySessions
     from .sessions import Recheck as Recheck
@@ -68,8 +68,8 @@ if TYPE_CHECKING:
     from .wsgi.metadata import WellKnown as WellKnown
     from .wsgi.middleware import JWTMiddleware as JWTMiddleware
     from .wsgi.policy import Policy as Policy
-    from .wsgi.policy import Rule as Rule
     from .wsgi.responses import Responses as Responses
+    from .wsgi.rule import Rule as Rule
 else:
     # Imported on first use (PEP 562): an app that only verifies tokens needs neither accounts,
     # sessions, WTForms nor the configuration, and a plugin of pytest not even cryptography.
@@ -80,15 +80,15 @@ else:
         "ClientForm": ".endpoint.forms",
         "ClientType": ".accounts",
         "ClientTypeEnum": ".core.payload",
-        "DiscoveredJWKS": ".keysources",
+        "DiscoveredJWKS": ".keysources.remote.discovery",
         "Grant": ".sessions",
         "Identity": ".accounts",
         "IssuedToken": ".core.issuer",
         "JWTMiddleware": ".wsgi.middleware",
         "JWTPayload": ".core.payload",
         "Key": ".core.keys",
-        "KeyFile": ".keysources",
-        "KeyRing": ".keysources",
+        "KeyFile": ".keysources.file.keyfile",
+        "KeyRing": ".keysources.ring.ring",
         "KeySet": ".core.keys",
         "KeySource": ".core.trust",
         "LoginThrottle": ".endpoint.limits",
@@ -96,12 +96,12 @@ else:
         "Policy": ".wsgi.policy",
         "Recheck": ".sessions",
         "RedisSessions": ".sessions.stores.redis.store",
-        "RemoteJWKS": ".keysources",
+        "RemoteJWKS": ".keysources.remote.remote",
         "Responses": ".wsgi.responses",
         "RevocationCheck": ".core.revocation",
         "RevocationSource": ".core.revocation",
         "Revocations": ".sessions",
-        "Rule": ".wsgi.policy",
+        "Rule": ".wsgi.rule",
         "SQLAccounts": ".accounts.sql",
         "SQLSessions": ".sessions.stores.sql.store",
         "SecretHasher": ".accounts.hashing",

@@ -1,6 +1,8 @@
-"""Range checks of the numbers that a constructor is given."""
+"""Checks of what a constructor is given: ranges of numbers, and names that must be known."""
 
 from __future__ import annotations
+
+from collections.abc import Collection
 
 from .errors import ConfigurationError
 
@@ -49,6 +51,14 @@ def check_seconds(
     ):
         accepted = _range(minimum, maximum)
         raise ConfigurationError(f"{name} must be a number of seconds{accepted}")
+
+
+def did_you_mean(name: str, known: Collection[str], otherwise: str) -> str:
+    """Return the fix for a *name* that is not among those *known*: the closest, or *otherwise*."""
+    from difflib import get_close_matches  # noqa: PLC0415  a millisecond of each start
+
+    close = get_close_matches(name, known, n=1)
+    return f"did you mean {close[0]}?" if close else otherwise
 
 
 def _range(minimum: float, maximum: float | None) -> str:

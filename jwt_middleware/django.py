@@ -36,7 +36,7 @@ from .errors import AuthError, BadCredentialsError, InvalidTokenError, Unavailab
 from .views import check_scopes, checked_scopes, refusal
 from .wsgi.environ import CLAIMS
 
-View = Callable[..., HttpResponseBase]
+View = Callable[..., Any]  # a response, or of an async view what is awaited for one
 
 _AUTHENTICATION = "django.contrib.auth.middleware.AuthenticationMiddleware"
 
@@ -186,14 +186,27 @@ def require_scopes(*scopes: str) -> Callable[[View], View]:
     Run a view only with a token that has all of these scopes; without any, with any token.
 
     Otherwise the answer is the middleware's own: 401 without a token, or 403 with
-    ``error="insufficient_scope"``.  For a class there is ``method_decorator``.
+    ``error="insufficient_scope"``.  The view may be async; for a class there is
+    ``method_decorator``.
 
     Raises:
         ConfigurationError: An argument is not one scope.
     """
+    from asgiref.sync import iscoroutinefunction  # noqa: PLC0415  comes with Django
+
     needed = checked_scopes(scopes)
 
     def decorate(view: View) -> View:
+        @wraps(view)
+        async def async_guarded(
+            request: HttpRequest, *args: Any, **kwargs: Any
+        ) -> HttpResponseBase:
+            try:
+                check_scopes(request.META, *needed)
+            except AuthError as error:
+                return _response(error, request)
+            return _made_private(await view(request, *args, **kwargs))
+
         @wraps(view)
         def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
             try:
@@ -202,7 +215,7 @@ def require_scopes(*scopes: str) -> Callable[[View], View]:
                 return _response(error, request)
             return _made_private(view(request, *args, **kwargs))
 
-        return guarded
+        return async_guarded if iscoroutinefunction(view) else guarded
 
     return decorate
 

@@ -41,18 +41,29 @@ from typing import Any, ClassVar
 
 
 class JWTMiddlewareError(Exception):
-    """Base of every error that this package raises on purpose."""
+    """
+    Base of every error that this package raises on purpose.
+
+    Its text is one printable line, whatever a file or a client put into it.
+    """
 
     code: ClassVar[str] = "error"
     sentence: ClassVar[str] = "The request could not be processed."
     sentence_zh: ClassVar[str] = "请求无法处理"
 
     def __init__(self, detail: str | None = None) -> None:
-        super().__init__(detail or self.sentence)
+        super().__init__(in_one_line(detail or self.sentence))
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]:
         # An exception is restored by calling its class with its args: none of these is a keyword.
         return _restored, (type(self), self.args), vars(self)
+
+
+def in_one_line(text: str) -> str:
+    """Return *text* with what does not print escaped, line breaks among it."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
 def _restored(kind: type[JWTMiddlewareError], args: tuple[Any, ...]) -> JWTMiddlewareError:
@@ -245,7 +256,7 @@ class InvalidRequestError(AuthError):
         super().__init__(detail)
         self.parameter = parameter
         if parameter is not None:
-            self.hint = str(self)
+            self.hint: str | None = str(self)
 
 
 class InvalidFormError(InvalidRequestError):

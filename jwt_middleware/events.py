@@ -14,13 +14,15 @@ import json
 import logging
 import math
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from enum import StrEnum
-from typing import Any, Final, Literal, NamedTuple, TypedDict, TypeVar, Unpack
+from typing import Any, Final, Literal, NamedTuple, TextIO, TypedDict, TypeVar, Unpack
 
-from .errors import DuplicateRowError, PoolExhaustedError, UnavailableError
+from .errors import DuplicateRowError, PoolExhaustedError, UnavailableError, in_one_line
+from .fork import PerProcess
 
 logger: logging.Logger = logging.getLogger("jwt_middleware")
 
@@ -152,7 +154,7 @@ def listen(listener: Listener) -> Callable[[], None]:
     Call *listener* with every event from now on, ``request.allowed`` included; once if given twice.
 
     It is called in the thread of the event, before the answer: it should be quick.  An exception
-    in it is logged, and changes nothing.
+    in it is logged, and changes nothing.  Events that it causes itself are logged alone.
 
     Returns:
         A function that ends it.
@@ -189,27 +191,36 @@ def _look_up_level() -> None:
         tells_allowed[:] = [True] if wanted else []
 
 
+class _Counts:
+    def __init__(self) -> None:
+        self.lock = threading.RLock()  # that a signal handler can take again in its own thread
+        self.seconds: dict[str, int] = {}
+        self.seen: dict[str, int] = {}
+        self.left_out: dict[str, int] = {}
+
+
 class _Bound:
     """Lets so many events of each name through in each second, and counts the others."""
 
     def __init__(self) -> None:
         self.max_per_second = DEFAULT_MAX_PER_SECOND
-        self._seconds: dict[Name, int] = {}
-        self._seen: dict[Name, int] = {}
-        self._left_out: dict[Name, int] = {}
+        self._counts = PerProcess(_Counts)  # what a parent has left out is told by itself alone
 
-    def lets_through(self, name: Name, now: float) -> bool:
-        second = int(now)
-        if self._seconds.get(name) != second:
-            self._seconds[name], self._seen[name] = second, 0
-        self._seen[name] += 1
-        if self._seen[name] <= self.max_per_second:
-            return True
-        self._left_out[name] = self._left_out.get(name, 0) + 1
-        return False
+    def lets_through(self, name: str, now: float) -> bool:
+        counts, second = self._counts.get(), int(now)
+        with counts.lock:
+            if counts.seconds.get(name) != second:
+                counts.seconds[name], counts.seen[name] = second, 0
+            counts.seen[name] += 1
+            if counts.seen[name] <= self.max_per_second:
+                return True
+            counts.left_out[name] = counts.left_out.get(name, 0) + 1
+            return False
 
-    def take_left_out(self, name: Name) -> int:
-        return self._left_out.pop(name, 0)
+    def take_left_out(self, name: str) -> int:
+        counts = self._counts.get()
+        with counts.lock:
+            return counts.left_out.pop(name, 0)
 
 
 _bound: Final = _Bound()
@@ -240,12 +251,30 @@ def emit(name: Name, more: Callable[[], Fields] | None = None, /, **fields: Unpa
     event = Event(name, time.time(), {key: clean(one) for key, one in known.items() if one})
     if is_logged:
         _log(event)
-    for listener in tuple(_listeners):
-        try:
-            listener(event)
-        except Exception:
-            if _bound.lets_through(Name.CONFIGURATION_LOADED, time.monotonic()):
-                logger.exception("a listener failed at the event %s", name)
+    if _listeners and not getattr(_telling, "is_busy", False):
+        _tell(event)
+
+
+_telling: Final = threading.local()
+
+
+def _tell(event: Event) -> None:
+    """Call the listeners, each with fields of its own; what they cause is not told to them."""
+    _telling.is_busy = True
+    try:
+        for listener in tuple(_listeners):
+            try:
+                listener(event._replace(fields=dict(event.fields)))
+            except Exception:
+                if _bound.lets_through(_FAILED, time.monotonic()):
+                    left_out = _bound.take_left_out(_FAILED)
+                    more = f" ({left_out} such lines left out)" if left_out else ""
+                    logger.exception("a listener failed at the event %s%s", event.name, more)
+    finally:
+        _telling.is_busy = False
+
+
+_FAILED: Final = "listener failed"
 
 
 QUIET_SECONDS: Final = 30.0
@@ -262,6 +291,10 @@ class Outage:
     Args:
         store: Its name, without a password.
         monotonic: Returns seconds that never go back.
+
+    Attributes:
+        good_at: When each use has succeeded last.
+        told: Not empty while it is told to be lost: only then is :meth:`recover` to be called.
     """
 
     # All of it may be inherited by a fork: each step on it is atomic, and needs no lock.
@@ -270,8 +303,8 @@ class Outage:
         self._monotonic = monotonic
         self._failing: set[str] = set()
         self._failed_at = -math.inf
-        self._good_at: dict[str, float] = {}
-        self._told: dict[bool, object] = {}
+        self.good_at: dict[str, float] = {}
+        self.told: dict[bool, object] = {}
 
     @contextmanager
     def watched(self, use: str) -> Iterator[None]:
@@ -284,33 +317,31 @@ class Outage:
         began = self._monotonic()
         try:
             yield
-        except DuplicateRowError:
-            raise
         except UnavailableError as error:
-            # Of one that began before another succeeded, the reason may be over.
-            if began >= self._good_at.get(use, -math.inf) and not _is_of_this_process(error):
-                self._lose(use, error)
+            self.lose(use, error, began=began)
             raise
-        self._good_at[use] = self._monotonic()
-        if self._told:
-            self._recover(use)
+        self.good_at[use] = self._monotonic()
+        if self.told:
+            self.recover(use)
 
-    def _lose(self, use: str, error: UnavailableError) -> None:
+    def lose(self, use: str, error: UnavailableError, *, began: float) -> None:
+        """Tell that the store is lost, if this *error* of an operation says so."""
+        if isinstance(error, DuplicateRowError) or isinstance(error.__cause__, PoolExhaustedError):
+            return
+        if began < self.good_at.get(use, -math.inf):
+            return  # another has succeeded since: the reason may be over
         self._failing.add(use)
         self._failed_at = self._monotonic()
         mine = object()
-        if self._told.setdefault(True, mine) is mine:
+        if self.told.setdefault(True, mine) is mine:
             emit(Name.STORE_LOST, store=self._store, detail=str(error))
 
-    def _recover(self, use: str) -> None:
+    def recover(self, use: str) -> None:
+        """Tell that the store is back, if an operation that succeeds now says so."""
         is_over = use in self._failing or self._monotonic() >= self._failed_at + QUIET_SECONDS
-        if is_over and self._told.pop(True, None) is not None:
+        if is_over and self.told.pop(True, None) is not None:
             self._failing.clear()
             emit(Name.STORE_BACK, store=self._store)
-
-
-def _is_of_this_process(error: UnavailableError) -> bool:
-    return isinstance(error.__cause__, PoolExhaustedError)
 
 
 def clean(value: object) -> str | float:
@@ -357,6 +388,11 @@ class LineFormatter(logging.Formatter):
     def __init__(self) -> None:
         super().__init__("%(asctime)s.%(msecs)03dZ %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S")
 
+    def format(self, record: logging.LogRecord) -> str:
+        """Format *record*; what follows its first line, a traceback, is indented."""
+        lines = map(in_one_line, super().format(record).splitlines())
+        return "\n    ".join(lines)
+
 
 class JSONFormatter(logging.Formatter):
     """One JSON object in a line: ``time``, ``level``, ``event`` or ``message``, and the fields."""
@@ -388,13 +424,18 @@ _FORMATTERS: Final[Mapping[Format, type[logging.Formatter]]] = {
 }
 
 
-class FallbackHandler(logging.StreamHandler):  # type: ignore[type-arg]  # generic in stubs only
+class FallbackHandler(logging.StreamHandler[TextIO]):
     """Writes to stderr until the application configures logging of its own."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write *record*, unless a handler of the root logger gets it as well."""
         if not logging.root.handlers:
             super().emit(record)
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  logging's name
+        """Say on stderr that *record* was not written, unless stderr is closed."""
+        with suppress(ValueError):
+            super().handleError(record)
 
 
 def set_up(*, format: Format = "line", level: int = logging.INFO) -> None:  # noqa: A002

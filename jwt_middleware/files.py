@@ -7,10 +7,15 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from .errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+MAX_FILE_BYTES: Final = 1024 * 1024
+"""Of a configuration, a secret, a set of keys."""
 
 _FIXES: Final = {
     errno.EROFS: "mount its file system writable, or name another folder",
@@ -38,6 +43,42 @@ def diagnose(error: Exception, *, fix: str, to: str = "read") -> tuple[str, str]
     if isinstance(error, PermissionError):
         fix = f"let the user {user()} {to} it"
     return error.strerror or type(error).__name__, _FIXES.get(error.errno or 0, fix)
+
+
+def read_regular(path: str | os.PathLike[str]) -> tuple[os.stat_result, bytes]:
+    """
+    Read a regular file, and the status of what was read.
+
+    A pipe would be waited for, and a device such as ``/dev/zero`` never ends.
+
+    Raises:
+        OSError: It cannot be read, is not a regular file, or is longer than :data:`MAX_FILE_BYTES`.
+        ValueError: Its name holds a NUL.
+    """
+    with open(path, "rb", opener=_open_at_once) as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", os.fspath(path))
+        octets = file.read(MAX_FILE_BYTES + 1)
+    if len(octets) > MAX_FILE_BYTES:
+        raise OSError(errno.EINVAL, f"it is longer than {MAX_FILE_BYTES} bytes", os.fspath(path))
+    return status, octets
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def no_file(path: Path) -> str:
+    """Return why *path* can never be a file; empty if it is one, or may become one."""
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        if error.errno not in {errno.ELOOP, errno.ENAMETOOLONG, errno.ENOTDIR}:
+            return ""
+        said, fix = diagnose(error, fix="name another")
+        return f"cannot be there ({said}): {fix}"
+    return "" if stat.S_ISREG(mode) else "is not a regular file: name one"
 
 
 @contextmanager

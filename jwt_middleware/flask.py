@@ -43,6 +43,7 @@ current_claims: dict[str, Any] = LocalProxy(_claims)  # type: ignore[assignment]
 The verified claims of the current request.
 
 Without a token it is empty, and ``current_claims["sub"]`` answers 401 as the middleware does.
+A proxy like ``request``: a view returns ``dict(current_claims)``, for JSON has no proxies.
 """
 
 
@@ -98,7 +99,7 @@ def refuse(error: AuthError | UnavailableError) -> Response:
     """
     Answer an error of this package as the middleware does.
 
-    ``app.register_error_handler(AuthError, refuse)`` does so for whatever raises one.
+    ``app.register_error_handler(AuthError, refuse)`` does so for any view that raises one.
     """
     status, headers, body = refusal(error, request.environ)
     return current_app.response_class([body], status, headers)

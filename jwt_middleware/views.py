@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 class Refusal(NamedTuple):
     """
-    An answer, for whatever a framework makes of it.
+    An answer, to be turned into the response of a framework.
 
     Attributes:
         status: The HTTP status with its phrase, as WSGI has it.

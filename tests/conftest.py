@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import gc
+import os
 import re
+import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,7 +17,7 @@ from typing import NamedTuple
 
 import pytest
 import redis
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from jwt_middleware import events
 from jwt_middleware.accounts.hashing import SecretHasher
@@ -21,6 +25,16 @@ from jwt_middleware.accounts.hashing import SecretHasher
 from .faults.stores import running
 
 pytest_plugins = ["jwt_middleware.testing.plugin"]
+
+# What is compiled once serves all workers and processes, even where the environment says otherwise.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
+# Files in memory, where there is enough: databases and keys are synced after each change.
+MEMORY = Path("/dev/shm")  # noqa: S108  pytest and tempfile make the folders in it
+if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > 2**30:
+    os.environ.setdefault("TMPDIR", str(MEMORY))
+    tempfile.tempdir = None  # read it again
 
 SECRET = "a secret of thirty-two bytes or more"
 START_SECONDS = 300  # what an app imports may be large, and the machine busy
@@ -56,11 +70,22 @@ class Running(NamedTuple):
 
 # Without a deadline: it would measure what else the machine does.  The same examples each time:
 # what is new is looked for by --hypothesis-profile=thorough.
-settings.register_profile("default", deadline=None, max_examples=30, derandomize=True)
-settings.register_profile("thorough", deadline=None, max_examples=2_000)
+TIMELESS = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("default", TIMELESS, max_examples=30, derandomize=True)
+settings.register_profile("thorough", TIMELESS, max_examples=2_000)
 settings.load_profile("default")
 
 Serving = Callable[..., AbstractContextManager[Running]]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Spare the garbage collector the thousands of tests, which all live to the end."""
+    gc.disable()
+    result = yield
+    gc.freeze()
+    gc.enable()
+    return result
 
 
 @pytest.fixture(autouse=True)

@@ -7,6 +7,8 @@ import pytest
 from jwt_middleware.bounds import check_seconds, check_whole
 from jwt_middleware.errors import ConfigurationError
 
+from .table import table
+
 
 @pytest.mark.parametrize("value", [1, 5, 10])
 def test_accepts_the_range_with_both_ends(value: int) -> None:
@@ -14,14 +16,14 @@ def test_accepts_the_range_with_both_ends(value: int) -> None:
     check_seconds("wait_seconds", value, 1, 10)
 
 
-@pytest.mark.parametrize("value", [0, 11, True, 1.0, "1", None, 10**400])
+@table("value", [0, 11, True, 1.0, "1", None, 10**400])
 def test_refuses_what_is_no_such_whole_number(value: object) -> None:
     with pytest.raises(ConfigurationError) as refused:
         check_whole("size", value, 1, 10, note="; 1 is enough")
     assert str(refused.value) == "size must be a whole number from 1 to 10; 1 is enough"
 
 
-@pytest.mark.parametrize("value", [-0.1, 10.5, True, "1", None, math.nan, math.inf, 10**400])
+@table("value", [-0.1, 10.5, True, "1", None, math.nan, math.inf, 10**400])
 def test_refuses_what_is_no_such_number(value: object) -> None:
     with pytest.raises(ConfigurationError, match="number of seconds from 0 to 10"):
         check_seconds("wait_seconds", value, 0, 10)

@@ -29,6 +29,8 @@ from jwt_middleware.errors import (
     UnknownKeyError,
 )
 
+from .table import table
+
 CLASSES = [
     found
     for _, found in inspect.getmembers(errors, inspect.isclass)
@@ -49,7 +51,7 @@ def test_each_class_has_a_code_and_sentences_of_its_own() -> None:
         assert len(set(values)) == len(values)
 
 
-@pytest.mark.parametrize("found", CLASSES)
+@table("found", CLASSES)
 def test_texts_are_fit_for_a_challenge_and_for_a_page(found: type[JWTMiddlewareError]) -> None:
     # RFC 6750 §3: error_description is %x20-21 / %x23-5B / %x5D-7E.
     assert found.sentence.isascii()
@@ -67,6 +69,14 @@ def test_the_text_is_the_detail_or_else_the_sentence() -> None:
 
 def test_an_expired_token_is_told_in_chinese_as_of_old() -> None:
     assert ExpiredTokenError.sentence_zh == "当前jwt已经过期了"
+
+
+@table("char", ["\n", "\r", "\0", "\x1b", "\x85", "\u2028", "\u202e", "\ud800"])
+def test_the_text_is_one_printable_line(char: str) -> None:
+    for found in (ConfigurationError, InvalidTokenError, UnavailableError):
+        text = str(found(f"é{char}forged"))
+        assert text == f"é{ascii(char)[1:-1]}forged"
+        assert text.isprintable()
 
 
 def test_errors_carry_their_data() -> None:
@@ -116,7 +126,7 @@ def make(found: type[JWTMiddlewareError]) -> JWTMiddlewareError:
     return found(**REQUIRED.get(found.__name__, {}))
 
 
-@pytest.mark.parametrize("found", [*CLASSES, OfAnAppError])
+@table("found", [*CLASSES, OfAnAppError])
 def test_errors_can_be_copied_and_pickled(found: type[JWTMiddlewareError]) -> None:
     error = make(found)
     error.add_note("a note")

@@ -3,7 +3,9 @@ from __future__ import annotations
 import io
 import json
 import logging
+import os
 import shlex
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -117,6 +119,36 @@ class TestEmit:
             "login.failed",
         ]
         assert len(heard) == 53  # an audit trail gets all of them
+
+    def test_counts_a_flood_of_many_threads_exactly(
+        self,
+    ) -> None:
+        bound = events._Bound()
+
+        def lets_through(_: int) -> bool:
+            return bound.lets_through("x", 1)
+
+        interval = sys.getswitchinterval()
+        sys.setswitchinterval(1e-6)
+        try:
+            with ThreadPoolExecutor(8) as pool:
+                told = [*pool.map(lambda _: sum(map(lets_through, range(2000))), range(8))]
+        finally:
+            sys.setswitchinterval(interval)
+        assert sum(told) == bound.max_per_second
+        assert bound.take_left_out("x") == 16_000 - bound.max_per_second
+
+    @pytest.mark.skipif(not hasattr(os, "fork"), reason="POSIX alone forks")
+    @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+    def test_what_a_parent_has_left_out_is_not_told_by_its_children(self) -> None:
+        bound = events._Bound()
+        while bound.lets_through("x", 1):
+            pass
+        child = os.fork()
+        if child == 0:
+            os._exit(bound.take_left_out("x"))
+        assert os.waitpid(child, 0)[1] == 0
+        assert bound.take_left_out("x") == 1
 
     def test_calls_for_more_only_where_it_is_wanted(self) -> None:
         logging.getLogger("jwt_middleware").setLevel(logging.CRITICAL)
@@ -240,6 +272,23 @@ class TestListeners:
         assert "a listener failed at the event token.issued" in caplog.text
         assert "ZeroDivisionError" in caplog.text
 
+    def test_each_has_fields_of_its_own(self, heard: list[Event]) -> None:
+        ended = [listen(lambda event: event.fields.update(sub="forged"))]  # type: ignore[attr-defined]
+        ended.append(listen(heard.append))
+        last: list[Event] = []
+        ended.append(listen(last.append))
+        emit(Name.TOKEN_ISSUED, sub="42")
+        for end in ended:
+            end()
+        assert [event.fields for event in (*heard, *last)] == [{"sub": "42"}, {"sub": "42"}]
+
+    def test_are_not_told_what_they_cause(self, caplog: pytest.LogCaptureFixture) -> None:
+        caplog.set_level(logging.INFO, logger="jwt_middleware")
+        end = listen(lambda _: emit(Name.TOKEN_REVOKED, sub="43"))
+        emit(Name.TOKEN_ISSUED, sub="42")
+        end()
+        assert caplog.messages == ["token.issued sub=42", "token.revoked sub=43"]
+
     def test_one_given_twice_is_called_once(self) -> None:
         got: list[Event] = []
         for _ in range(2):
@@ -288,6 +337,29 @@ class TestSetUp:
         time, level, *rest = own_logging.getvalue().split()
         assert time.endswith("Z")
         assert (level, rest) == ("INFO", ["request.refused", "reason=missing_token"])
+
+    def test_no_line_of_a_traceback_is_like_one_of_the_log(self, own_logging: io.StringIO) -> None:
+        start()
+
+        def fail(_: Event) -> None:
+            raise ValueError("x\n2026-11-26T00:00:00.000Z INFO token.issued sub=\x1b[31mx\x85y")
+
+        end = listen(fail)
+        emit(Name.TOKEN_ISSUED, sub="42")
+        end()
+        first, second, *others = own_logging.getvalue().splitlines()
+        assert first.endswith("token.issued sub=42")
+        assert "ERROR a listener failed" in second
+        assert all(line.startswith("    ") and line.isprintable() for line in others)
+        assert any("token.issued" in line for line in others)
+
+    def test_a_closed_stderr_costs_the_lines_alone(
+        self, own_logging: io.StringIO, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        start()
+        own_logging.close()
+        monkeypatch.setattr(sys, "stderr", own_logging)
+        emit(Name.REQUEST_REFUSED, reason="missing_token")
 
     def test_writes_json(self, own_logging: io.StringIO) -> None:
         start(format="json", level=logging.DEBUG)

@@ -16,13 +16,11 @@ from argon2.exceptions import Argon2Error, InvalidHashError, VerifyMismatchError
 from ..bounds import check_seconds, check_whole
 from ..errors import InvalidSecretError, UnavailableError
 from ..fork import PerProcess
+from .identity import MAX_SECRET_CHARS as MAX_SECRET_CHARS
 
 logger: logging.Logger = logging.getLogger(__name__)
 
 DEFAULT_MIN_SECRET_CHARS = 8  # NIST SP 800-63B §5.1.1.2
-
-# At four bytes a character the longest secret is 4,096 bytes of UTF-8.
-MAX_SECRET_CHARS = 1024
 
 _SALT_BYTES = 16  # RFC 9106 §3.1
 _HASH_BYTES = 32

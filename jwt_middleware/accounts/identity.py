@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from typing import Any, Final, Protocol
 
+from ..bounds import did_you_mean
 from ..core.payload import check_account, check_lifetime, checked_claims
 
 DEFAULT_AUTH = "blue"
+MAX_SECRET_CHARS: Final = 1024  # at four bytes a character, 4,096 of UTF-8
 
 
 class AccountVerifier(Protocol):
@@ -123,14 +124,17 @@ class Identity:
         """
         if isinstance(value, cls):
             return value
-        uid = _read(value, "uid")
-        if uid is _ABSENT:
-            raise _wrong(f"a value of type {_kind(value)} has no uid")
+        members: Mapping[Any, Any]  # whatever they are, __post_init__ checks them
         if isinstance(value, Mapping):
-            check_keys(value)
-        others = {name: _read(value, name) for name in _KEYS[1:]}
-        given = {name: one for name, one in others.items() if one is not _ABSENT}
-        return cls(uid, **{name: one for name, one in given.items() if one is not None})
+            members = value
+        else:
+            found = {name: getattr(value, name, _ABSENT) for name in _KEYS}
+            members = {name: one for name, one in found.items() if one is not _ABSENT}
+        if "uid" not in members:
+            raise _wrong(f"a value of type {_kind(value)} has no uid")
+        check_keys(members)
+        others = {name: one for name, one in members.items() if one is not None}
+        return cls(**{"uid": members["uid"]} | others)
 
 
 _ABSENT = object()
@@ -149,15 +153,8 @@ def check_keys(keys: Iterable[object]) -> None:
     """
     for key in keys:
         if key not in _KEYS:
-            close = get_close_matches(str(key), _KEYS, n=1)
-            hint = f"did you mean {close[0]}?" if close else "claims hold what tokens shall say"
+            hint = did_you_mean(str(key), _KEYS, "claims hold what tokens shall say")
             raise _wrong(f"its key {str(key)[:80]!a} is unknown: {hint}")
-
-
-def _read(value: object, name: str) -> Any:  # whatever it is, __post_init__ checks it
-    if isinstance(value, Mapping):
-        return value.get(name, _ABSENT)
-    return getattr(value, name, _ABSENT)
 
 
 def _kind(value: object) -> str:

@@ -7,15 +7,13 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from types import MappingProxyType
 from typing import Any, Final
 
 from ..bounds import check_whole
 from ..core.payload import ClientType, check_account, checked_claims
-from ..core.scope import valid_scopes
 from ..errors import (
     AccountExistsError,
     BadCredentialsError,
@@ -24,13 +22,21 @@ from ..errors import (
     UnavailableError,
     UnknownAccountError,
 )
-from ..sql.database import Database, Schema
-from ..sql.statement import Statement, Table
+from ..sql.database import Database
+from ..sql.statement import Statement
 from ..sql.urls import DatabaseURL
-from ..sql.versions import FIRST, SchemaVersion, reading
 from .client_type import check_client_type, normalise_account
-from .hashing import DEFAULT_MIN_SECRET_CHARS, MAX_SECRET_CHARS, SecretHasher, check_secret
-from .identity import DEFAULT_AUTH, AccountLookup, AccountVerifier, Identity, NumberedAccounts
+from .hashing import DEFAULT_MIN_SECRET_CHARS, SecretHasher, check_secret
+from .identity import (
+    DEFAULT_AUTH,
+    MAX_SECRET_CHARS,
+    AccountLookup,
+    AccountVerifier,
+    Identity,
+    NumberedAccounts,
+)
+from .table import SCHEMA, SECRET_HASH, to_account, to_identity
+from .table import Account as Account
 
 logger: logging.Logger = logging.getLogger(__name__)
 
@@ -38,34 +44,6 @@ TIMEOUT_SECONDS: Final = 5
 
 _PAGE_SIZE = 500
 _MAX_UID: Final = 2**63 - 1
-
-_TABLE: Final = Table(
-    "accounts",
-    [
-        # Tokens name an account by its id: one that is deleted by hand must not hand its id on.
-        Statement("""
-            CREATE TABLE accounts (
-                id {INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT|BIGSERIAL PRIMARY KEY},
-                client_type VARCHAR(32) NOT NULL,
-                name VARCHAR(255) NOT NULL,
-                secret_hash TEXT NOT NULL,
-                scope TEXT NOT NULL,
-                auth TEXT NOT NULL,
-                disabled BOOLEAN NOT NULL,
-                created_at BIGINT NOT NULL,
-                secret_changed_at BIGINT NOT NULL,
-                claims TEXT,
-                UNIQUE (client_type, name)
-            )
-        """)
-    ],
-    added={"claims": Statement("ALTER TABLE accounts ADD COLUMN claims TEXT")},
-)
-_SCHEMA: Final = Schema(
-    tables=[_TABLE],
-    version=SchemaVersion("accounts", 2, oldest=FIRST, package="0.1.0"),
-    fix="call create_schema(), or add an account with `jwt-middleware account add`",
-)
 
 _NAMED: Final = "WHERE client_type = :client_type AND name = :name"
 # All columns: the last, claims, is not there until create_schema() has seen what 0.1 has created.
@@ -97,34 +75,6 @@ _SET_SECRET: Final = Statement(f"""
 _REHASH: Final = Statement(
     "UPDATE accounts SET secret_hash = :fresh WHERE id = :uid AND secret_hash = :old"
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Account:
-    """
-    An account as an operator may see it: without its secret's hash.
-
-    Attributes:
-        uid: Its identifier, positive, never used again.
-        client_type: The label of a client type: ``"email"``.
-        name: The one spelling of its name.
-        scope: Scopes separated by spaces.
-        auth: The kind of authority, the token's ``auth`` claim.
-        disabled: Whether its logins are refused.
-        created_at: Seconds since the Unix epoch, UTC.
-        secret_changed_at: Seconds since the Unix epoch, UTC; a rehash is no change.
-        claims: Claims of one's own for its tokens.
-    """
-
-    uid: int
-    client_type: str
-    name: str
-    scope: str
-    auth: str
-    disabled: bool
-    created_at: int
-    secret_changed_at: int
-    claims: Mapping[str, Any] = field(default_factory=dict)
 
 
 class SQLAccounts(NumberedAccounts):
@@ -159,7 +109,7 @@ class SQLAccounts(NumberedAccounts):
         clock: Callable[[], float] = time.time,
     ) -> None:
         check_whole("min_secret_chars", min_secret_chars, 1, MAX_SECRET_CHARS)
-        self._database = Database(url, schema=_SCHEMA, timeout_seconds=TIMEOUT_SECONDS)
+        self._database = Database(url, schema=SCHEMA, timeout_seconds=TIMEOUT_SECONDS)
         self._hasher = SecretHasher() if hasher is None else hasher
         self._min_secret_chars = min_secret_chars
         self._clock = clock
@@ -241,7 +191,7 @@ class SQLAccounts(NumberedAccounts):
         """Return the account with this uid, ``None`` if there is none."""
         with self._database.reading() as connection:
             row = connection.run(_FIND, {"uid": uid}).fetchone()
-        return None if row is None else _to_account(row)
+        return None if row is None else to_account(row)
 
     def find_named(self, client_type: str, account: str) -> Account:
         """
@@ -256,7 +206,7 @@ class SQLAccounts(NumberedAccounts):
             row = connection.run(_FIND_NAMED, {"client_type": client_type, "name": name}).fetchone()
         if row is None:
             raise _unknown(client_type, name)
-        return _to_account(row)
+        return to_account(row)
 
     def list(self) -> Iterator[Account]:
         """Yield all accounts by uid; between pages of 500 no transaction is open."""
@@ -266,7 +216,7 @@ class SQLAccounts(NumberedAccounts):
                 rows = connection.run(_LIST, {"after": last, "limit": _PAGE_SIZE}).fetchall()
             if not rows:
                 return
-            for account in map(_to_account, rows):
+            for account in map(to_account, rows):
                 yield account
                 last = account.uid
 
@@ -379,13 +329,20 @@ class SQLAccounts(NumberedAccounts):
             BadCredentialsError: It is not, or there is no such account, or it is disabled.
         """
         check_client_type(client_type)
-        secret_hash, found = self._find_for_login(client_type, account)
+        try:
+            name = normalise_account(account, client_type)
+        except InvalidAccountError:
+            name = ""  # no account has it, but the lookup takes as long
+        with self._database.reading() as connection:
+            row = connection.run(_FIND_NAMED, {"client_type": client_type, "name": name}).fetchone()
+        secret_hash = self._hasher.decoy if row is None else row[SECRET_HASH]
+        found = None if row is None else to_account(row)
         matches = self._hasher.verify(secret_hash, secret)
         if found is None or found.disabled or not matches:
             raise BadCredentialsError
         if self._hasher.needs_rehash(secret_hash):
             self._rehash(found.uid, secret_hash, secret)
-        return _to_identity(found)
+        return to_identity(found)
 
     @property
     def waiting(self) -> int:
@@ -409,19 +366,7 @@ class SQLAccounts(NumberedAccounts):
         account = self.find(uid)
         if account is None or account.disabled or account.client_type != client_type:
             return None
-        return _to_identity(account)
-
-    def _find_for_login(self, client_type: str, account: str) -> tuple[str, Account | None]:
-        """Return the stored hash and the account, or a hash that no secret matches."""
-        try:
-            name = normalise_account(account, client_type)
-        except InvalidAccountError:
-            name = ""  # no account has it, but the lookup takes as long
-        with self._database.reading() as connection:
-            row = connection.run(_FIND_NAMED, {"client_type": client_type, "name": name}).fetchone()
-        if row is None:
-            return self._hasher.decoy, None
-        return row[_COLUMNS.index("secret_hash")], _to_account(row)
+        return to_identity(account)
 
     def _rehash(self, uid: int, old: str, secret: str) -> None:
         try:
@@ -464,26 +409,3 @@ def _claims_text(claims: Mapping[str, Any]) -> str:
         return json.dumps(checked_claims(claims))
     except ValueError as error:
         raise InvalidAccountError(str(error)) from None
-
-
-_COLUMNS: Final = (
-    *("uid", "client_type", "name", "secret_hash", "scope", "auth", "disabled"),
-    *("created_at", "secret_changed_at", "claims"),
-)
-
-
-def _to_account(row: Sequence[Any]) -> Account:
-    members = dict(zip(_COLUMNS, row, strict=False))
-    del members["secret_hash"]
-    members["disabled"] = bool(members["disabled"])  # SQLite knows no booleans
-    with reading("an account"):
-        members["claims"] = json.loads(members.get("claims") or "{}")
-        return Account(**members)
-
-
-def _to_identity(account: Account) -> Identity:
-    credential = str(account.secret_changed_at)
-    with reading("an account"):
-        scope = valid_scopes(account.scope)  # version 0.1 has stored any text
-        claims = account.claims
-        return Identity(account.uid, scope, account.auth, credential=credential, claims=claims)

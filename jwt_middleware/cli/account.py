@@ -13,7 +13,7 @@ import click
 
 from ..accounts.identity import DEFAULT_AUTH
 from ..config import load
-from ..config.endpoint import CLIENT_TYPES
+from ..config.logins import CLIENT_TYPES
 from ..core.encoding import parse_json
 from ..endpoint.limits import LoginThrottle
 from ..errors import JWTMiddlewareError
@@ -274,7 +274,7 @@ def clear_attempts(config: Path, name: str, client_type: str) -> None:
 @click.pass_obj
 def logout_everywhere(config: Path, name: str | None, client_type: str, uid: str | None) -> None:
     """
-    End all sessions of ACCOUNT, and whatever other token it got before now.
+    End all sessions of ACCOUNT, and revoke every other token that it got before now.
 
     It can log in again at once, unless it is disabled.
     """

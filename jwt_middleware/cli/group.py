@@ -14,11 +14,11 @@ from ..errors import AuthError, JWTMiddlewareError
 from ..events import logger
 from ..files import diagnose
 from .account import account
-from .check import check
-from .explain import explain
-from .init import init
+from .check.command import check
+from .check.explain import explain
+from .init.command import init
 from .keys import keys
-from .serve import add_working_directory, serve
+from .serve.command import add_working_directory, serve
 from .session import session
 from .token import token
 
@@ -82,6 +82,7 @@ def main(ctx: click.Context, config: Path) -> None:
     add_working_directory()
 
 
+command: click.Command
 for command in (init, check, explain, account, session, keys, token, serve):
     main.add_command(command)
 main.add_command(session, "sessions")

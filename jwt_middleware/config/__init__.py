@@ -1,8 +1,9 @@
 """
 A TOML file -> the same objects that Python code builds.
 
-``reading`` turns tables into frozen dataclasses, ``settings``, ``tokens`` and the modules that they
-name say which settings there are and build the objects, ``loading`` finds the file and the app.
+``reading`` turns tables into objects with an attribute for each setting, ``settings`` and the
+modules that it names say which there are and build the parts, ``loading`` finds the file and the
+app.
 """
 
 from .loading import from_environment, load, wrap

@@ -16,9 +16,9 @@ NAME: Final = re.compile(r"(\w+(?:\.\w+)*):(\w+(?:\.\w+)*)")
 
 def find(what: str, name: str) -> Any:
     """
-    Import the callable that *name*, ``"module:attr"``, stands for.
+    Import the callable that *name* (``"module:attr"``) stands for.
 
-    Whatever the module raises when it is imported is not caught: it is its own.
+    What the module itself raises while it is imported is not caught.
 
     Args:
         what: What it is to be, for the errors.

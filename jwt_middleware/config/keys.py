@@ -7,15 +7,16 @@ import os
 import re
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from ..core.jws import ALGORITHMS
 from ..core.keys import Key, KeySet
 from ..errors import ConfigurationError
-from ..files import diagnose
-from ..keysources.ring.ring import KeyRing
+from ..files import diagnose, read_regular
 from .reading import Place, Section, choice, setting, tables, text
+
+if TYPE_CHECKING:
+    from ..keysources.ring.ring import KeyRing
 
 logger: logging.Logger = logging.getLogger(__name__)
 
@@ -23,7 +24,6 @@ _VARIABLE: Final = re.compile(r"[A-Z_][A-Z0-9_]*")
 _SOURCES: Final = ("secret_env", "secret_file", "private_key_file", "public_key_file", "jwk_file")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class KeySettings(Section):
     """
     ``[[keys.previous]]``: keys that still verify until the last token they signed has expired.
@@ -111,7 +111,6 @@ class KeySettings(Section):
         return key
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class KeySetSettings(KeySettings):
     """
     ``[keys]``: the key that signs and verifies, or a key ring.
@@ -141,6 +140,8 @@ class KeySetSettings(KeySettings):
             return KeySet(keys)
 
     def _build_ring(self, directory: str) -> KeyRing:
+        from ..keysources.ring.ring import KeyRing  # noqa: PLC0415  only where it is used
+
         place = self.place.member("directory")
         others = (*_SOURCES, "alg", "kid", "password_env", "previous")
         given = [name for name in others if getattr(self, name)]
@@ -174,12 +175,7 @@ def read_secret_source(source: str, origin: str, place: Place, environ: Mapping[
 
 
 def _check_edges(secret: bytes, place: Place) -> None:
-    """
-    Check that *secret* is what was meant: other software would not read such edges into it.
-
-    Raises:
-        ConfigurationError: It begins or ends with white space, or is quoted, or begins with a BOM.
-    """
+    """Refuse white space or quotes around a secret, and a BOM: other software leaves them out."""
     if secret.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")):
         raise place.error("the secret begins with a byte order mark: save it without")
     if secret != secret.strip(b" \t\r\n\v\f"):
@@ -201,7 +197,7 @@ def _read_environment(name: str, place: Place, environ: Mapping[str, str]) -> by
 def _read_file(name: str, place: Place) -> bytes:
     path = place.file.parent / name
     try:
-        return path.read_bytes()
+        return read_regular(path)[1]
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         said, fix = diagnose(error, fix="paths are relative to the configuration file")
         raise place.error(f"{str(path)!r} cannot be read ({said}): {fix}") from error

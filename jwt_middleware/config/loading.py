@@ -1,4 +1,4 @@
-"""From the name of a file and the name of an app to the protected app."""
+"""``wrap()``: a configuration file and an app in, the protected app out."""
 
 from __future__ import annotations
 
@@ -58,14 +58,14 @@ def start(
     environ: Mapping[str, str] = os.environ,
 ) -> JWTMiddleware:
     """
-    Do what :func:`wrap` does, with environment variables of one's own.
+    Do what :func:`wrap` does, with the environment variables given.
 
     Raises:
         ConfigurationError: As for :func:`wrap`.
     """
     settings = load(config)
     found = find_app(app) if isinstance(app, str) else app
-    settings.start_logging()  # after the app, which may configure it as it is imported
+    settings.logging.start()  # after the app, which may configure it as it is imported
     return settings.protect(found, environ, prepares=True)
 
 

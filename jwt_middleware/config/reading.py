@@ -1,31 +1,32 @@
 """
-TOML tables into frozen dataclasses: one reader a setting, and a place for each error.
+TOML tables into objects: one reader a setting, and a place for each error.
 
-A reader takes a TOML value and its place, and returns what the dataclass holds or raises
+A reader takes a TOML value and its place, and returns what the object holds or raises
 :class:`ConfigurationError`.
 """
 
 from __future__ import annotations
 
-import difflib
 import json
 import math
 import re
 import tomllib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import MISSING, Field, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Final, TypeVar, overload
+from typing import Any, ClassVar, Final, NamedTuple, Self, TypeVar, overload
 
+from ..bounds import did_you_mean
 from ..errors import ConfigurationError
-from ..files import diagnose
+from ..files import diagnose, read_regular
 from ..wsgi.environ import ClaimKeys, ClaimName
 
 T = TypeVar("T")
 S = TypeVar("S", bound="Section")
 
-MAX_FILE_BYTES: Final = 1024 * 1024
+MISSING: Final = object()
+"""The default of a setting that has none."""
+
 MAX_LEVELS: Final = 32
 """Of tables and arrays in each other."""
 MAX_NUMBER: Final = 2**32
@@ -33,9 +34,7 @@ MAX_NUMBER: Final = 2**32
 MAX_TEXT_CHARS: Final = 4096
 
 # A file name or URL with one of these reaches a driver as something else than was written.
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]|%(?:[01][0-9a-f]|7f)", re.IGNORECASE)
-_ASSIGNED: Final = re.compile(r"""[\s\[{,]*([\w."'-]+)\s*=""")
-_LONG_NUMBER: Final = re.compile(r"[0-9_]{1000,}")
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]|%(?:[01][0-9A-Fa-f]|7[Ff])")
 # Settings that others have, and what they are here.
 _ELSEWHERE: Final = {
     "secret": "a secret does not belong into this file: write it to another, as in "
@@ -47,8 +46,7 @@ _ELSEWHERE: Final = {
 _UNQUOTED: Final = re.compile(r"[A-Za-z0-9_-]+")
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """
     Where a setting stands: what every error about it begins with.
 
@@ -73,9 +71,13 @@ class Place:
         """Return the error that *text* describes."""
         return ConfigurationError(f"{self.file}: {self.name}: {text}")
 
+    def missing(self, error: ModuleNotFoundError, *, extra: str) -> ConfigurationError:
+        """Return the error of what a setting here needs and the *extra* would install."""
+        return self.error(f"{error.name} is missing: pip install 'wsgi-jwt-middleware[{extra}]'")
+
     @contextmanager
     def named(self) -> Iterator[None]:
-        """Name this place in whatever :class:`ConfigurationError` the block raises."""
+        """Prefix a :class:`ConfigurationError` of the block with this place."""
         try:
             yield
         except ConfigurationError as error:
@@ -83,7 +85,7 @@ class Place:
 
     @contextmanager
     def named_by_member(self) -> Iterator[None]:
-        """Do the same for errors whose text begins with the setting of the table here."""
+        """Do the same for errors that begin with the name of a setting of this table."""
         try:
             yield
         except ConfigurationError as error:
@@ -99,18 +101,16 @@ def parse(file: Path) -> dict[str, object]:
     Return the tables of a TOML file.
 
     Raises:
-        ConfigurationError: It cannot be read, or is not TOML, or is beyond any use: the text has
-            one line, and names the file and where in it.
+        ConfigurationError: It cannot be read, is not TOML, or nests too many levels: one line that
+            names the file and where in it.
     """
     try:
-        octets = file.read_bytes()
+        octets = read_regular(file)[1]
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         said, fix = diagnose(error, fix="name another, or make one with `jwt-middleware init`")
         raise ConfigurationError(
             f"{_shown(file)}: the configuration file cannot be read ({said}): {fix}"
         ) from error
-    if len(octets) > MAX_FILE_BYTES:
-        raise ConfigurationError(f"{file}: is longer than {MAX_FILE_BYTES} bytes")
     if octets.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")):
         raise ConfigurationError(
             f"{file}: begins with a byte order mark: save it as UTF-8 without BOM"
@@ -135,7 +135,7 @@ def _parse_text(text: str, file: Path) -> dict[str, object]:
         where = _where(text, max(text.splitlines(), key=_brackets))
         raise ConfigurationError(f"{file}: {where}: nests too many levels") from None
     except ValueError:  # the one that tomllib does not wrap: int() of too many digits
-        found = _LONG_NUMBER.search(text)
+        found = re.search(r"[0-9_]{1000,}", text)
         line = "" if found is None else _line_of(text, found.start())
         where = _where(text, line)
         raise ConfigurationError(f"{file}: {where}: the number has too many digits") from None
@@ -154,17 +154,12 @@ def _line_of(text: str, offset: int) -> str:
 def _where(text: str, line: str) -> str:
     """Name a line by its number, and the setting on it."""
     number = text.count("\n", 0, text.find(line)) + 1
-    match = _ASSIGNED.match(line)
+    match = re.match(r"""[\s\[{,]*([\w."'-]+)\s*=""", line)
     return f"line {number}" + (f", {match[1]:.60}" if match else "")
 
 
 def _check_levels(members: dict[str, object], place: Place) -> None:
-    """
-    Check how deep tables and arrays nest, without recursion.
-
-    Raises:
-        ConfigurationError: Deeper than :data:`MAX_LEVELS`.
-    """
+    """Check without recursion that tables and arrays nest up to :data:`MAX_LEVELS` deep."""
     waiting: list[tuple[object, Place, int]] = [(members, place, 0)]
     while waiting:
         value, where, level = waiting.pop()
@@ -177,30 +172,59 @@ def _check_levels(members: dict[str, object], place: Place) -> None:
             waiting += [(one, where, level + 1) for one in value]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Section:
-    """Base of the dataclasses that hold one table each."""
+class Setting(NamedTuple):
+    """
+    What :func:`setting` declares.
 
-    place: Place = field(repr=False)
+    Attributes:
+        read: Its reader.
+        default: What it is when the file leaves it out; ``MISSING`` for a table that is read as an
+            empty one, and for what must not be left out.
+        example: What to add, for what must not be left out.
+        unset: What ``None``, as the default, makes of it elsewhere; for the documentation alone.
+    """
+
+    read: Reader[Any]
+    default: Any
+    example: str
+    unset: object
 
 
 @overload
 def setting(read: Reader[T], default: T, *, unset: object = None) -> T: ...
 @overload
-def setting(read: Reader[T], *, example: str) -> T: ...
+def setting(read: Reader[T], *, example: str = "") -> T: ...
 def setting(
     read: Reader[Any], default: Any = MISSING, *, example: str = "", unset: object = None
 ) -> Any:
-    """
-    Declare a setting of a :class:`Section`.
+    """Declare an attribute of a :class:`Section`; see :class:`Setting`."""
+    return Setting(read, default, example, unset)
 
-    Args:
-        read: Its reader.
-        default: What it is when the file leaves it out.
-        example: For one that must not be left out: what to add.
-        unset: What ``None``, as the default, makes of it elsewhere; for the documentation alone.
+
+class Section:
     """
-    return field(default=default, metadata={"read": read, "example": example, "unset": unset})
+    Base of the classes that hold one table each; every ``setting()`` in them is an attribute.
+
+    They are no dataclasses, whose methods are compiled anew, for 18 classes, at each start.
+
+    Attributes:
+        settings: What can be in the table, by name.
+    """
+
+    place: Place
+    settings: ClassVar[Mapping[str, Setting]] = {}
+
+    def __init_subclass__(cls) -> None:
+        own = {name: one for name, one in vars(cls).items() if isinstance(one, Setting)}
+        cls.settings = {**cls.settings, **own}
+
+    def __init__(self, *, place: Place, **values: Any) -> None:
+        defaults = {name: one.default for name, one in self.settings.items()}
+        self.__dict__.update(defaults, **values, place=place)
+
+    def replaced(self, **values: Any) -> Self:
+        """Return a copy with other *values*."""
+        return type(self)(**{**self.__dict__, **values})
 
 
 def read_table(section: type[S], members: object, place: Place) -> S:
@@ -213,29 +237,25 @@ def read_table(section: type[S], members: object, place: Place) -> S:
     """
     if not isinstance(members, dict):
         raise place.error("must be a table")
-    known = {one.name: one for one in fields(section) if "read" in one.metadata}
+    known = section.settings
     for key in members:
         if key not in known:
             raise place.member(key).error(_not_known(key, known))
-    values = {
-        name: _read_member(one, members, place.member(name))
-        for name, one in known.items()
-        if name in members or one.default is MISSING
-    }
+    values: dict[str, Any] = {}
+    for name, one in known.items():
+        if name in members:
+            values[name] = one.read(members[name], place.member(name))
+        elif one.example:
+            raise place.member(name).error(f"is missing: add {one.example}")
+        elif one.default is MISSING:
+            values[name] = one.read({}, place.member(name))
     return section(place=place, **values)
 
 
-def _read_member(one: Field[Any], members: dict[str, object], place: Place) -> object:
-    if one.name not in members:
-        raise place.error(f"is missing: add {one.metadata['example']}")
-    return one.metadata["read"](members[one.name], place)
-
-
-def _not_known(key: str, known: Iterable[str]) -> str:
+def _not_known(key: str, known: Collection[str]) -> str:
     if key in _ELSEWHERE:
         return _ELSEWHERE[key]
-    close = difflib.get_close_matches(key, known, n=1)
-    hint = f"did you mean {close[0]}?" if close else f"it knows {', '.join(known)}"
+    hint = did_you_mean(key, known, f"it knows {', '.join(known)}")
     return f"this version knows no such setting: {hint}"
 
 

@@ -1,13 +1,10 @@
-"""``[logging]``, ``[metrics]``, ``[health]``, ``[serve]``, ``[environ]``: a running service."""
-
-# ruff: noqa: RUF009  setting() is dataclasses.field(), which makes no value
+"""A running service: ``[logging]``, ``[metrics]``, ``[health]`` and ``[serve]``."""
 
 from __future__ import annotations
 
 import logging
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 from .. import events
@@ -15,19 +12,17 @@ from ..accounts.identity import NumberedAccounts
 from ..bounds import check_whole
 from ..endpoint.app import TokenEndpoint
 from ..errors import ConfigurationError
-from ..events import DEFAULT_MAX_PER_SECOND, Format, Name
-from ..wsgi.environ import ClaimKeys, ClaimName
-from ..wsgi.health import Health
-from ..wsgi.metrics import Metrics
+from ..events import DEFAULT_MAX_PER_SECOND, Format, Listener, Name
 from ..wsgi.middleware import JWTMiddleware
-from ..wsgi.policy import Policy, Rule
+from ..wsgi.policy import Policy
+from ..wsgi.rule import Rule
 from .callables import find
-from .reading import Place, Section, choice, environ_keys, flag, setting, text, texts, whole
+from .reading import Place, Section, choice, flag, setting, text, texts, whole
 
 if TYPE_CHECKING:
     from ..accounts.sql import SQLAccounts
     from ..sessions import Revocations, Sessions
-    from .settings import Settings
+    from ..wsgi.metrics import Metrics
 
 Level = Literal["debug", "info", "warning", "error"]
 
@@ -38,7 +33,6 @@ MAX_WORKERS: Final = 1024
 MAX_PER_SECOND: Final = 10_000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class LoggingSettings(Section):
     """
     ``[logging]``: where the application has not configured logging; see docs/events.md.
@@ -55,24 +49,36 @@ class LoggingSettings(Section):
     max_per_second: int = setting(whole, DEFAULT_MAX_PER_SECOND)
     on_event: str | None = setting(text, None)
 
-    def start(self) -> None:
+    def check(self) -> Listener | None:
         """
-        Begin to log and to call *on_event*.
+        Check the settings, and return what *on_event* names.
 
         Raises:
             ConfigurationError: A setting is unusable, or there is no such callable.
         """
         with self.place.named_by_member():
             check_whole("max_per_second", self.max_per_second, 1, MAX_PER_SECOND)
+        if self.on_event is None:
+            return None
+        place = self.place.member("on_event")
+        listener: Listener = find(f"{place.file}: {place.name}:", self.on_event)
+        return listener
+
+    def start(self) -> None:
+        """
+        Begin to log and to call *on_event*.
+
+        Raises:
+            ConfigurationError: As for :meth:`check`.
+        """
+        listener = self.check()
         events.limit(self.max_per_second)
         events.set_up(format=self.format, level=getattr(logging, self.level.upper()))
-        if self.on_event is not None:
-            place = self.place.member("on_event")
-            events.listen(find(f"{place.file}: {place.name}:", self.on_event))
+        if listener is not None:
+            events.listen(listener)
         events.emit(Name.CONFIGURATION_LOADED, file=str(self.place.file))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class MetricsSettings(Section):
     """
     ``[metrics]``: counts for Prometheus; needs the extra ``metrics``; see docs/metrics.md.
@@ -97,12 +103,12 @@ class MetricsSettings(Section):
         Raises:
             ConfigurationError: A setting is unusable, or the extra ``metrics`` is not installed.
         """
+        from ..wsgi.metrics import Metrics  # noqa: PLC0415  only where it is used
+
         try:
             import prometheus_client  # noqa: F401, PLC0415  an extra
         except ModuleNotFoundError as error:
-            raise self.place.error(
-                f"{error.name} is missing: pip install 'wsgi-jwt-middleware[metrics]'"
-            ) from error
+            raise self.place.missing(error, extra="metrics") from error
         named = environ.get(METRICS_DIRECTORY) or None
         if self.directory is not None:
             named = str(self.place.file.parent / self.directory)
@@ -160,7 +166,6 @@ def _accounts_of(endpoint: object) -> SQLAccounts | None:
     return None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class HealthSettings(Section):
     """
     ``[health]``: without this table no probe is answered.
@@ -186,6 +191,8 @@ class HealthSettings(Section):
         Raises:
             ConfigurationError: A path is taken, or unusable.
         """
+        from ..wsgi.health import Health  # noqa: PLC0415  only where it is used
+
         accounts = _accounts_of(protected.endpoint)
         with self.place.named_by_member():
             health = Health(
@@ -202,14 +209,13 @@ class HealthSettings(Section):
                 protected.mount(path, health)
 
 
-_OPTION: Final = re.compile("[a-z][a-z_]*")
-
-
 def _options(value: object, place: Place) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise place.error("must be a table of gunicorn's settings")
     for key, member in value.items():
-        if not _OPTION.fullmatch(key):
+        if key in {"bind", "workers", "threads"}:
+            raise place.member(key).error(f"is of [serve] itself: write it there, as serve.{key}")
+        if not re.fullmatch("[a-z][a-z_]*", key):
             raise place.member(key).error("is no setting of gunicorn")
         if isinstance(member, str):
             text(member, place.member(key))
@@ -220,7 +226,30 @@ def _options(value: object, place: Place) -> dict[str, Any]:
     return value
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+# "unix:" path / "fd://" number / [ host ] [ ":" port ], an IPv6 address in brackets.
+# The path of a socket has at most 107 octets on Linux.
+_BIND: Final = (
+    r"unix:[^,]{1,107}|fd://[0-9]{1,4}"
+    r"|(?:tcp://)?(?:\[[0-9A-Fa-f:.]+\]|[\w.-]*)(?::(?P<port>[0-9]{1,5}))?"
+)
+_MAX_PORT: Final = 65_535
+
+
+def check_bind(bind: str) -> None:
+    """
+    Check what a server is to listen on; several are separated by commas.
+
+    Raises:
+        ConfigurationError: It is no such address.
+    """
+    for one in bind.split(","):
+        found = re.fullmatch(_BIND, one.strip(), re.ASCII)
+        if found is None or int(found["port"] or 0) > _MAX_PORT:
+            raise ConfigurationError(
+                f"bind {one!r} must be HOST:PORT, with a port up to {_MAX_PORT}, or unix:PATH"
+            )
+
+
 class ServeSettings(Section):
     """
     ``[serve]``: what ``jwt-middleware serve`` does where its options do not say.
@@ -243,39 +272,12 @@ class ServeSettings(Section):
 
     def check(self) -> None:
         """
-        Check the numbers.
+        Check the address and the numbers.
 
         Raises:
             ConfigurationError: One is out of bounds.
         """
         with self.place.named_by_member():
+            check_bind(self.bind)
             check_whole("workers", self.workers, 1, MAX_WORKERS)
             check_whole("threads", self.threads, 1, MAX_WORKERS)
-
-
-def own_environ(value: object, place: Place) -> dict[str, ClaimName | bool]:
-    """Read ``[environ]``: keys and claims, and ``keep_authorization``."""
-    if not isinstance(value, dict):
-        raise place.error('must be a table, as in HTTP_X_FORWARDED_EMAIL = "email"')
-    keys = dict(value)
-    keep = flag(keys.pop("keep_authorization", True), place.member("keep_authorization"))
-    return {**environ_keys(keys, place), "keep_authorization": keep}
-
-
-def build_claim_keys(settings: Settings) -> ClaimKeys | None:
-    """Make the keys of ``[environ]`` and of each ``[[trusted]]``, if there are any."""
-    own: dict[str, Any] = dict(settings.environ or {})
-    keeps = own.pop("keep_authorization", True)
-    trusted = {one.issuer: one.environ for one in settings.trusted if one.environ}
-    if not own and not trusted and keeps:
-        return None
-    if own and settings.issuer is None:
-        raise settings.place.member("environ").error(
-            "is of tokens of the own issuer: write environ = { … } below [[trusted]]"
-        )
-    try:
-        return ClaimKeys(
-            own, issuer=settings.issuer or "", trusted=trusted, keeps_authorization=keeps
-        )
-    except ConfigurationError as error:
-        raise settings.place.member("environ").error(str(error)) from error

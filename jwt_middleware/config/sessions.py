@@ -1,4 +1,4 @@
-"""``[sessions]`` and ``[login]``: what outlives a token, and how often logins may fail."""
+"""``[sessions]``: what outlives a token, and the store that it is in."""
 
 from __future__ import annotations
 
@@ -7,14 +7,11 @@ import re
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from ..endpoint.limits import DEFAULT_ACCOUNT_DRIP, LoginLimits, LoginThrottle
 from ..errors import UnavailableError
 from ..events import Name, emit
-from ..sessions import MemorySessions, Revocations, Sessions, SessionStore
-from ..sessions.attempts import Drip
+from ..sessions import Revocations, Sessions, SessionStore
 from ..sessions.revocation.follower import DEFAULT_MAX_DELAY_SECONDS
 from ..sessions.session import (
     DEFAULT_GRACE_SECONDS,
@@ -23,19 +20,21 @@ from ..sessions.session import (
     Lifetimes,
 )
 from ..sessions.store import DEFAULT_MAX_PER_SUBJECT
-from .reading import Place, Section, drip, number, setting, text, texts, whole
+from .reading import Place, Section, number, setting, text, whole
 
 if TYPE_CHECKING:
     from ..core.issuer import TokenIssuer
-    from .endpoint import EndpointSettings
+    from .logins import EndpointSettings
 
 logger: logging.Logger = logging.getLogger(__name__)
 
-BUCKETS: Final = ("known", "account", "leaf", "net", "wide", "address", "site")
-_DEFAULTS: Final = LoginLimits()
+
+def _key_prefix(value: object, place: Place) -> str:
+    if re.search(r"[{}\s]", name := text(value, place)):
+        raise place.error("must be a name without braces and spaces")
+    return name
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class SessionSettings(Section):
     """
     ``[sessions]``: refresh tokens, revocation and login limits; see docs/sessions.md.
@@ -59,7 +58,7 @@ class SessionSettings(Section):
     grace_seconds: float = setting(number, DEFAULT_GRACE_SECONDS)
     max_delay_seconds: float = setting(number, DEFAULT_MAX_DELAY_SECONDS)
     max_per_subject: int = setting(whole, DEFAULT_MAX_PER_SUBJECT)
-    key_prefix: str | None = setting(text, None, unset="jwt_middleware")
+    key_prefix: str | None = setting(_key_prefix, None, unset="jwt_middleware")
 
     def build_store(self, *, creates_tables: bool = True) -> SessionStore:
         """
@@ -72,7 +71,7 @@ class SessionSettings(Section):
             ConfigurationError: The URL is unusable, or what its store needs is not installed.
         """
         place = self.place.member("url")
-        if self.key_prefix is not None and not _is_redis(self.url):
+        if self.key_prefix is not None and _STORES.get(_scheme(self.url), ("",))[0] != "redis":
             raise self.place.member("key_prefix").error("is for Redis alone: leave it out")
         return build_store(
             self.url, place, creates_tables=creates_tables, key_prefix=self.key_prefix
@@ -165,86 +164,10 @@ class SessionSettings(Section):
         return self.issuer or issuer or ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LoginSettings(Section):
-    """
-    ``[login]``: how many logins may fail; see docs/sessions.md#logins.
-
-    ``[burst, seconds]`` are the attempts at once, and the seconds until one more.
-
-    Attributes:
-        known: Of an account, from an address where it has logged in.
-        account: Of an account, from all other addresses together.
-        leaf: Of an account, from one other address (IPv4, or IPv6 /64).
-        net: Of an account, from one /24 (IPv6: /48).
-        wide: Of an account, from one /16 (IPv6: /32).
-        address: From one address, over all accounts.
-        site: From one IPv6 /48, over all accounts.
-        known_days: How long an address stays known after a login, up to 365.
-        max_known: How many addresses of an account are known.
-        trusted_networks: Addresses that count as known, ``["10.0.0.0/8"]``.
-        max_per_account: Of version 0.1: sets all buckets of an account, and gives up the default
-            guarantee.
-        max_per_address: Of version 0.1: sets ``address`` and ``site``.
-        window_seconds: Of version 0.1: in which these two are counted; by default 60.
-        trusted_proxies: The same as that of ``[request]``, where that is left out.
-    """
-
-    known: tuple[int, float] | None = setting(drip, None, unset=_DEFAULTS.known)
-    account: tuple[int, float] | None = setting(drip, None, unset=_DEFAULTS.account)
-    leaf: tuple[int, float] | None = setting(drip, None, unset=_DEFAULTS.leaf)
-    net: tuple[int, float] | None = setting(drip, None, unset=_DEFAULTS.net)
-    wide: tuple[int, float] | None = setting(drip, None, unset=_DEFAULTS.wide)
-    address: tuple[int, float] | None = setting(drip, None, unset=_DEFAULTS.address)
-    site: tuple[int, float] | None = setting(drip, None, unset=_DEFAULTS.site)
-    known_days: float | None = setting(number, None, unset=_DEFAULTS.known_days)
-    max_known: int | None = setting(whole, None, unset=_DEFAULTS.max_known)
-    trusted_networks: tuple[str, ...] | None = setting(texts, None)
-    max_per_account: int | None = setting(whole, None)
-    max_per_address: int | None = setting(whole, None)
-    window_seconds: float | None = setting(number, None)
-    trusted_proxies: int = setting(whole, 0)
-
-    def build(self, store: SessionStore) -> LoginThrottle:
-        """
-        Make the limits.
-
-        Raises:
-            ConfigurationError: A setting is unusable.
-        """
-        with self.place.named_by_member():
-            limits = LoginLimits.of_window(
-                self.max_per_account, self.max_per_address, self.window_seconds
-            )
-            given: dict[str, Any] = {
-                name: Drip(*value) if name in BUCKETS else value
-                for name in (*BUCKETS, "known_days", "max_known", "trusted_networks")
-                if (value := getattr(self, name)) is not None
-            }
-            throttle = LoginThrottle(store, limits=replace(limits, **given))
-        self._warn_of_old_settings(limits)
-        return throttle
-
-    def _warn_of_old_settings(self, limits: LoginLimits) -> None:
-        if self.max_per_account and limits.account is not None and self.account is None:
-            logger.warning(
-                "%s: login.max_per_account: strangers may guess each secret %d times at once and %g"
-                " times an hour: leave it out for the default of %d and %g",
-                self.place.file,
-                limits.account.burst,
-                3600 / limits.account.interval_seconds,
-                DEFAULT_ACCOUNT_DRIP.burst,
-                3600 / DEFAULT_ACCOUNT_DRIP.interval_seconds,
-            )
-
-
 URL_FORMS: Final = (
     "sqlite:///sessions.db, postgresql://user@host/database, redis://host:6379/0 (or rediss://, "
     "unix://, redis+sentinel://host1:26379,host2:26379/service/0) or memory://"
 )
-
-# scheme = ALPHA *( ALPHA / DIGIT / "+" / "-" / "." )                             RFC 3986 §3.1
-_SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 
 
 def build_store(
@@ -263,8 +186,7 @@ def build_store(
         ConfigurationError: The URL is unusable, or what its store needs is not installed.  The
             text quotes none of it.
     """
-    scheme = _SCHEME.match(url)
-    found = _STORES.get(scheme[1].lower()) if scheme else None
+    found = _STORES.get(_scheme(url))
     if found is None:
         raise place.error(f"is of no store that this version knows: write {URL_FORMS}")
     extra, build = found
@@ -272,16 +194,14 @@ def build_store(
         with place.named():
             return build(url, place, creates_tables=creates_tables, key_prefix=key_prefix)
     except ModuleNotFoundError as error:
-        raise place.error(
-            f"{error.name} is missing: pip install 'wsgi-jwt-middleware[{extra}]'"
-        ) from error
+        raise place.missing(error, extra=extra) from error
 
 
 def check_processes(store: SessionStore, environ: Mapping[str, str], place: Place) -> None:
     """
     Refuse a store that one process alone sees where there are to be several.
 
-    Told are ``WEB_CONCURRENCY``, which gunicorn and platforms use, and the processes of uWSGI.
+    Read are ``WEB_CONCURRENCY``, which gunicorn and platforms use, and the processes of uWSGI.
 
     Raises:
         ConfigurationError: There are several, and the store is of one.
@@ -313,14 +233,16 @@ def _web_concurrency(environ: Mapping[str, str]) -> int:
 
 
 def _memory(*_: object, **__: object) -> SessionStore:
+    from ..sessions.stores.memory import MemorySessions  # noqa: PLC0415  only where it is used
+
     return MemorySessions()
 
 
 def _sql(url: str, place: Place, *, creates_tables: bool, **_: object) -> SessionStore:
     from ..sessions.stores.sql.store import SQLSessions  # noqa: PLC0415  only where it is used
-    from .database import database_url  # noqa: PLC0415  the same
+    from ..sql.urls import parse_url  # noqa: PLC0415  the same
 
-    return SQLSessions(database_url(url, place), creates_tables=creates_tables)
+    return SQLSessions(parse_url(url).beside(place.file.parent), creates_tables=creates_tables)
 
 
 def _redis(url: str, *_: object, key_prefix: str | None, **__: object) -> SessionStore:
@@ -329,8 +251,9 @@ def _redis(url: str, *_: object, key_prefix: str | None, **__: object) -> Sessio
     return RedisSessions(url) if key_prefix is None else RedisSessions(url, prefix=key_prefix)
 
 
-def _is_redis(url: str) -> bool:
-    return _STORES.get(url.partition("://")[0].lower(), ("",))[0] == "redis"
+def _scheme(url: str) -> str:
+    scheme, separator, _ = url.partition("://")
+    return scheme.lower() if separator else ""
 
 
 _STORES: Final[Mapping[str, tuple[str, Callable[..., SessionStore]]]] = {

@@ -2,174 +2,227 @@
 
 from __future__ import annotations
 
-# ruff: noqa: RUF009  setting() is dataclasses.field(), which makes no value
 import os
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from ..bounds import check_whole
-from ..core.trust import KeySource
-from ..core.verifier import TokenVerifier
+from ..core.issuer import TokenIssuer
+from ..core.keys import KeySet
+from ..core.revocation import RevocationCheck
+from ..core.verifier import DEFAULT_CACHE_BYTES, DEFAULT_CACHE_SIZE, TokenVerifier
 from ..endpoint.app import TokenEndpoint
-from ..sessions import Sessions
+from ..sessions import Revocations, Sessions
 from ..wsgi.address import MAX_TRUSTED_PROXIES
-from ..wsgi.environ import ClaimName
-from ..wsgi.metadata import (
-    DEFAULT_MAX_AGE_SECONDS,
-    Document,
-    WellKnown,
-    authorization_server_document,
-    issuer_path,
-    jwks_document,
-    no_openid_document,
-    protected_resource_document,
-    resource_metadata_url,
-)
+from ..wsgi.environ import ClaimKeys, ClaimName
+from ..wsgi.metadata import WellKnown, issuer_path
 from ..wsgi.middleware import JWTMiddleware
-from ..wsgi.policy import Mode, Policy
 from ..wsgi.responses import Responses
-from .accounts import AccountSettings
-from .reading import Place, Section, choice, flag, setting, table, tables, text, whole
-from .sections import CORSSettings, RequestSettings, ResponseSettings, RuleSettings
-from .service import (
-    HealthSettings,
-    LoggingSettings,
-    MetricsSettings,
-    ServeSettings,
-    build_claim_keys,
+from ..wsgi.rule import Mode
+from .keys import KeySetSettings
+from .logins import AccountSettings, EndpointSettings, LoginSettings
+from .reading import Place, choice, number, setting, table, tables, whole
+from .requests import (
+    CORSSettings,
+    MetadataSettings,
+    RequestSettings,
+    ResponseSettings,
+    RuleSettings,
     own_environ,
 )
-from .sessions import LoginSettings, prepare
-from .tokens import Own, TokenSettings
+from .service import HealthSettings, LoggingSettings, MetricsSettings, ServeSettings
+from .sessions import SessionSettings, prepare
+from .trusted import TermSettings, TrustedSettings, build_trusted
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
     from ..accounts.sql import SQLAccounts
+    from ..keysources.ring.ring import KeyRing
+
+_EXAMPLES: Final = {
+    "issuer": 'issuer = "https://auth.example.com"',
+    "audience": 'audience = "api"',
+    "keys": 'a [keys] table with secret_file = "secret"',
+    "sessions": 'a [sessions] table with url = "sqlite:///sessions.db"',
+}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MetadataSettings(Section):
-    """
-    ``[metadata]``: publishes keys and metadata without a token; without this table nothing.
+class Own(NamedTuple):
+    """What makes tokens this service's own: their *iss*, their *aud*, and who signs them."""
 
-    Attributes:
-        jwks: Publish the public keys.
-        authorization_server: Publish RFC 8414 metadata; ``issuer`` must be a URL.
-        openid_configuration: Have them at the path of OpenID Connect Discovery as well, for clients
-            that know no other.
-        resource: URL of this resource; with it, RFC 9728 metadata are published.
-        max_age_seconds: How long clients may cache what is published.
-    """
-
-    jwks: bool = setting(flag, default=True)
-    authorization_server: bool = setting(flag, default=True)
-    openid_configuration: bool = setting(flag, default=False)
-    resource: str | None = setting(text, None)
-    max_age_seconds: int = setting(whole, DEFAULT_MAX_AGE_SECONDS)
-
-    def resource_metadata_url(self) -> str | None:
-        """
-        Return where the metadata of *resource* are found, if there is one.
-
-        Raises:
-            ConfigurationError: *resource* is no URL.
-        """
-        with self.place.named_by_member():
-            return None if self.resource is None else resource_metadata_url(self.resource)
-
-    def build(
-        self,
-        *,
-        own: tuple[str, KeySource] | None,
-        endpoint: TokenEndpoint | None,
-        issuers: Iterable[str],
-        scopes: Iterable[str],
-        responses: Responses,
-    ) -> WellKnown:
-        """
-        Make what publishes them.
-
-        Args:
-            own: The issuer and keys of this service, if it has any.
-            endpoint: Its endpoint, if it has one.
-            issuers: All whose tokens are accepted.
-            scopes: All that rules ask for.
-            responses: Style of what is no document.
-
-        Raises:
-            ConfigurationError: A URL is unusable.
-        """
-        documents: list[Document] = []
-        if own is not None and self.jwks:
-            documents.append(jwks_document(own[1], issuer=own[0]))
-        if own is not None and self.authorization_server:
-            with self.place.member("authorization_server").named():
-                documents.append(
-                    authorization_server_document(
-                        issuer=own[0],
-                        endpoint=endpoint,
-                        jwks=self.jwks,
-                        openid=self.openid_configuration,
-                    )
-                )
-            if not self.openid_configuration:
-                documents.append(no_openid_document(issuer=own[0]))
-        with self.place.named_by_member():
-            if self.resource is not None:
-                documents.append(
-                    protected_resource_document(
-                        resource=self.resource, issuers=issuers, scopes=scopes
-                    )
-                )
-            return WellKnown(documents, responses=responses, max_age_seconds=self.max_age_seconds)
+    issuer: str
+    audience: tuple[str, ...]
+    keys: KeySet | KeyRing
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings(TokenSettings):
+class Settings(TermSettings):
     """
     The whole file; its own settings stand before the first table.
 
     Attributes:
+        issuer: ``iss`` of the tokens issued and accepted; required, but for ``[[trusted]]`` without
+            ``[endpoint]``.
+        audience: ``aud``; of a list all are accepted, and the first is issued; required as
+            ``issuer`` is.
+        leeway_seconds: Clock skew forgiven, up to 300.
+        token_type: ``"at+jwt"`` accepts no other ``typ``; by default ``JWT``, ``at+jwt`` and none
+            are.
+        cache_size: Verified tokens remembered in each process; 0 for none.
+        cache_bytes: Memory that remembered tokens may take in each process, estimated; 0 for none.
         mode: ``"report"`` refuses nothing and logs what it would; see docs/events.md#report-only.
         environ: Claims as keys of the environ, ``HTTP_X_FORWARDED_EMAIL = "email"``, for
             tokens of ``issuer``; each is removed from what comes in.
             ``keep_authorization = false`` removes the header with an accepted token before the app.
     """
 
+    leeway_seconds: float = setting(number, 0.0)
+    token_type: Literal["at+jwt"] | None = setting(choice("at+jwt"), None)
+    cache_size: int = setting(whole, DEFAULT_CACHE_SIZE)
+    cache_bytes: int = setting(whole, DEFAULT_CACHE_BYTES)
+    keys: KeySetSettings | None = setting(table(KeySetSettings), None)
+    trusted: tuple[TrustedSettings, ...] = setting(tables(TrustedSettings), ())
+    endpoint: EndpointSettings | None = setting(table(EndpointSettings), None)
+    sessions: SessionSettings | None = setting(table(SessionSettings), None)
     accounts: AccountSettings | None = setting(table(AccountSettings), None)
     login: LoginSettings | None = setting(table(LoginSettings), None)
     rules: tuple[RuleSettings, ...] = setting(tables(RuleSettings), ())
-    request: RequestSettings | None = setting(table(RequestSettings), None)
-    responses: ResponseSettings | None = setting(table(ResponseSettings), None)
+    request: RequestSettings = setting(table(RequestSettings))
+    responses: ResponseSettings = setting(table(ResponseSettings))
     cors: CORSSettings | None = setting(table(CORSSettings), None)
     metadata: MetadataSettings | None = setting(table(MetadataSettings), None)
     mode: Mode = setting(choice("enforce", "report"), "enforce")
     environ: Mapping[str, ClaimName | bool] | None = setting(own_environ, None)
-    logging: LoggingSettings | None = setting(table(LoggingSettings), None)
+    logging: LoggingSettings = setting(table(LoggingSettings))
     metrics: MetricsSettings | None = setting(table(MetricsSettings), None)
     health: HealthSettings | None = setting(table(HealthSettings), None)
-    serve: ServeSettings | None = setting(table(ServeSettings), None)
+    serve: ServeSettings = setting(table(ServeSettings))
 
-    def start_logging(self) -> None:
+    def build_own(self, environ: Mapping[str, str] = os.environ) -> Own | None:
         """
-        Log as ``[logging]`` says, if the application has not configured logging.
+        Read what makes tokens this service's own: issuer, audience and keys.
+
+        Args:
+            environ: Environment variables, for ``secret_env`` and ``password_env``.
+
+        Returns:
+            ``None`` if the file names none of the three, and trusts others instead.
+
+        Raises:
+            ConfigurationError: One of the three is missing or unusable.
+        """
+        parts = {"issuer": self.issuer, "audience": self.audience, "keys": self.keys}
+        if self.trusted and self.endpoint is None and not any(parts.values()):
+            return None
+        if self.issuer is None or self.audience is None or self.keys is None:
+            missing = next(name for name, part in parts.items() if part is None)
+            raise self.place.member(missing).error(f"is missing: add {_EXAMPLES[missing]}")
+        return Own(self.issuer, self.audience, self.keys.build(environ))
+
+    def build_verifier(
+        self,
+        own: Own | None,
+        is_revoked: RevocationCheck | None = None,
+        environ: Mapping[str, str] = os.environ,
+    ) -> TokenVerifier:
+        """
+        Make the verifier.
+
+        Args:
+            own: Whose tokens are this service's own.
+            is_revoked: Asked of each token.
+            environ: Environment variables, for ``secret_env``.
 
         Raises:
             ConfigurationError: A setting is unusable.
         """
-        (self.logging or LoggingSettings(place=self.place.member("logging"))).start()
+        trusted = build_trusted(self.trusted, environ)
+        with self.place.named_by_member():
+            return TokenVerifier(
+                keys=own and own.keys,
+                issuer=own and own.issuer,
+                audience=own and own.audience,
+                leeway_seconds=self.leeway_seconds,
+                token_type=self.token_type,
+                trusted=trusted,
+                is_revoked=is_revoked,
+                cache_size=self.cache_size,
+                cache_bytes=self.cache_bytes,
+                **self.terms(),
+            )
 
-    def build_policy(self) -> Policy:
+    def build_issuer(self, own: Own | None) -> TokenIssuer:
         """
-        Make the policy.
+        Make the issuer, with the endpoint's lifetime if there is an endpoint.
 
         Raises:
-            ConfigurationError: A rule or the prefix is unusable.
+            ConfigurationError: No key can sign, or the lifetime is unusable.
         """
-        settings = self.request or RequestSettings(place=self.place.member("request"))
-        return settings.build([rule.build() for rule in self.rules])
+        if own is None:
+            raise self.place.member("keys").error(f"is missing: add {_EXAMPLES['keys']}")
+        if own.keys.current().signing_key is None:
+            raise self.place.member("keys").error(
+                "holds a key that only verifies, so no token can be issued: name a secret or a "
+                "private_key_file, or issue tokens where there is one (and leave [endpoint] out)"
+            )
+        endpoint = self.endpoint or EndpointSettings(place=self.place)
+        client_id = endpoint.client_id
+        if client_id is None and self.token_type is not None:  # else the app refused its own tokens
+            client_id = own.audience[0]
+        if endpoint.audience is not None and {*endpoint.audience}.isdisjoint(own.audience):
+            raise endpoint.place.member("audience").error(
+                "names none of the file's audience, so that the app would refuse its own tokens"
+            )
+        with endpoint.place.named_by_member():
+            return TokenIssuer(
+                keys=own.keys,
+                issuer=own.issuer,
+                audience=endpoint.audience or own.audience[:1],
+                lifetime_seconds=endpoint.lifetime_seconds,
+                client_id=client_id,
+                nbf_early_seconds=endpoint.nbf_early_seconds,
+            )
+
+    def build_sessions(
+        self, own: Own | None, environ: Mapping[str, str] = os.environ
+    ) -> Sessions | None:
+        """
+        Make the sessions of the endpoint, if the file has both.
+
+        Args:
+            own: Who issues their tokens.
+            environ: Environment variables, which may tell how many processes there are to be.
+
+        Raises:
+            ConfigurationError: A setting is unusable.
+        """
+        if self.sessions is None or self.endpoint is None:
+            return None
+        issuer = self.build_issuer(own)
+        return self.sessions.build(issuer=issuer, endpoint=self.endpoint, environ=environ)
+
+    def build_revocations(self, own: Own | None) -> Revocations | None:
+        """
+        Make what follows the revocations in the store, if the file has one.
+
+        Raises:
+            ConfigurationError: A setting is unusable, the store is seen by no other process, or it
+                is not said whose tokens they are.
+        """
+        if self.sessions is None:
+            return None
+        return self.sessions.build_revocations(own and own.issuer)
+
+    def require_sessions(self) -> SessionSettings:
+        """
+        Return the table of sessions.
+
+        Raises:
+            ConfigurationError: There is none.
+        """
+        if self.sessions is None:
+            raise self.place.member("sessions").error(f"is missing: add {_EXAMPLES['sessions']}")
+        return self.sessions
 
     def build_responses(self) -> Responses:
         """
@@ -179,12 +232,11 @@ class Settings(TokenSettings):
             ConfigurationError: A setting is unusable.
         """
         url = None if self.metadata is None else self.metadata.resource_metadata_url()
-        settings = self.responses or ResponseSettings(place=self.place.member("responses"))
-        return settings.build(url, trusted_proxies=self.trusted_proxies())
+        return self.responses.build(url, trusted_proxies=self.trusted_proxies())
 
     def trusted_proxies(self) -> int:
         """
-        Return how many proxies of one's own each request has passed.
+        Return how many of the service's own proxies each request has passed.
 
         Raises:
             ConfigurationError: It is out of bounds, or two settings differ.
@@ -238,18 +290,11 @@ class Settings(TokenSettings):
             return None
         by_name = self.endpoint.verifiers and self.accounts is None
         accounts = None if by_name else self.build_accounts()
-        if sessions is None or verifier is None:
-            return self.endpoint.build(
-                issuer=self.build_issuer(own),
-                accounts=accounts,
-                responses=responses,
-                resources=self._resources(own),
-                prefix=self._prefix(own),
-            )
-        return self.endpoint.build_with_sessions(
-            sessions,
-            verifier=verifier,
+        return self.endpoint.build(
+            self.build_issuer(own) if sessions is None else sessions.issuer,
             accounts=accounts,
+            sessions=sessions,
+            verifier=verifier,
             login=self.login or LoginSettings(place=self.place.member("login")),
             responses=responses,
             resources=self._resources(own),
@@ -265,6 +310,23 @@ class Settings(TokenSettings):
         """Return the path of the issuer's URL where metadata announce paths below it."""
         announced = self.metadata is not None and self.metadata.authorization_server
         return issuer_path(own.issuer) if announced else ""
+
+    def _build_claim_keys(self) -> ClaimKeys | None:
+        """Make the keys of ``[environ]`` and of each ``[[trusted]]``, if there are any."""
+        own: dict[str, Any] = dict(self.environ or {})
+        keeps = own.pop("keep_authorization", True)
+        trusted = {one.issuer: one.environ for one in self.trusted if one.environ}
+        if not own and not trusted and keeps:
+            return None
+        place = self.place.member("environ")
+        if own and self.issuer is None:
+            raise place.error(
+                "is of tokens of the own issuer: write environ = { … } below [[trusted]]"
+            )
+        with place.named():
+            return ClaimKeys(
+                own, issuer=self.issuer or "", trusted=trusted, keeps_authorization=keeps
+            )
 
     def build_well_known(
         self, own: Own | None, responses: Responses, endpoint: TokenEndpoint | None
@@ -312,12 +374,15 @@ class Settings(TokenSettings):
             ConfigurationError: A setting is unusable, or two contradict each other.
         """
         self._check_login()
+        for running in (self.logging, self.serve):
+            if running is not None:
+                running.check()
         own, responses = self.build_own(environ), self.build_responses()
         sessions = self.build_sessions(own, environ)
         revocations = self.build_revocations(own) if sessions is None else sessions.revocations
         verifier = self.build_verifier(own, revocations, environ)
         endpoint = self.build_endpoint(own, responses, sessions=sessions, verifier=verifier)
-        policy, claim_keys = self.build_policy(), build_claim_keys(self)
+        policy, claim_keys = self.request.build(self.rules), self._build_claim_keys()
         metrics = None if self.metrics is None else self.metrics.build(verifier.trusted, environ)
         protected = JWTMiddleware(
             app,

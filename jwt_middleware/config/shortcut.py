@@ -14,8 +14,7 @@ from ..core.payload import JWTPayload
 from ..core.verifier import TokenVerifier
 from ..errors import ConfigurationError
 from .loading import load
-from .settings import Settings
-from .tokens import Own
+from .settings import Own, Settings
 
 VARIABLE: Final = "JWT_MIDDLEWARE_CONFIG"
 

@@ -1,21 +1,15 @@
 """``[[trusted]]``: issuers of other services, and the settings of every issuer's tokens."""
 
-# ruff: noqa: RUF009  setting() is dataclasses.field(), which makes no value
-
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final, Literal, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, cast
 
 from ..core.jws import ALGORITHMS
 from ..core.keys import Key, KeySet
-from ..core.trust import DEFAULT_LEEWAY_SECONDS, KeySource, Kind, Terms, TrustedIssuer
-from ..keysources.file.keyfile import KeyFile
-from ..keysources.remote.discovery import DiscoveredJWKS
-from ..keysources.remote.refreshing import Timing
-from ..keysources.remote.remote import RemoteJWKS
+from ..core.terms import Kind, Terms
+from ..core.trust import DEFAULT_LEEWAY_SECONDS, KeySource, TrustedIssuer
 from ..wsgi.environ import ClaimName
 from .keys import read_secret_source
 from .reading import (
@@ -32,6 +26,10 @@ from .reading import (
     texts,
 )
 
+if TYPE_CHECKING:
+    from ..keysources.remote.discovery import DiscoveredJWKS
+    from ..keysources.remote.remote import RemoteJWKS
+
 _SOURCES: Final = (
     *("discovery", "jwks_url", "jwks_file", "discovery_url", "secret_file", "secret_env"),
 )
@@ -40,7 +38,6 @@ _OF_URLS: Final = ("max_stale_seconds", "allow_http", "ca_file", "bearer_token_f
 _OF_ONE_KEY: Final = ("jwks_file", "secret_file", "secret_env")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class TermSettings(Section):
     """
     How the tokens of an issuer are read: see :class:`~jwt_middleware.TrustedIssuer`.
@@ -78,7 +75,6 @@ class TermSettings(Section):
         return cast(Terms, {name: value for name, value in given.items() if value is not None})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class TrustedSettings(TermSettings):
     """
     ``[[trusted]]``: another issuer whose tokens are accepted, each in a table of its own.
@@ -131,7 +127,7 @@ class TrustedSettings(TermSettings):
     token_type: Literal["at+jwt"] | None = setting(choice("at+jwt"), None)
     profile: Literal["at+jwt"] | None = setting(choice("at+jwt"), None)
     remote_user: str | None = setting(text, None)
-    max_stale_seconds: float | None = setting(number, None, unset=Timing().max_stale_seconds)
+    max_stale_seconds: float | None = setting(number, None, unset=86_400.0)
     allow_http: bool = setting(flag, default=False)
     ca_file: str | None = setting(text, None)
     bearer_token_file: str | None = setting(text, None)
@@ -213,6 +209,8 @@ class TrustedSettings(TermSettings):
         source = self.source()
         place = self.place.member(source)
         if source == "jwks_file":
+            from ..keysources.file.keyfile import KeyFile  # noqa: PLC0415  only where it is used
+
             with place.named():
                 return KeyFile(
                     self._path(self.jwks_file) or "", algorithms=self.algorithms, kid=self.kid
@@ -240,6 +238,9 @@ class _Fetched(NamedTuple):
     max_stale_seconds: float | None
 
     def build(self, algorithms: Sequence[str] | None) -> RemoteJWKS | DiscoveredJWKS:
+        from ..keysources.remote.discovery import DiscoveredJWKS  # noqa: PLC0415  only where used
+        from ..keysources.remote.remote import RemoteJWKS  # noqa: PLC0415  the same
+
         options: dict[str, Any] = {
             "algorithms": algorithms,
             "allow_http": self.allow_http,

@@ -124,21 +124,20 @@ class JWTPayload:
     refresh_lifetime_seconds: int | None = None
 
     def __post_init__(self) -> None:
-        for name, value in (
-            ("auth", "blue" if self.auth is None else self.auth),
-            ("scope", _scope(self.scope)),
-            ("ac_type", _label(self.ac_type)),
-        ):
-            object.__setattr__(self, name, value)
+        object.__setattr__(self, "auth", "blue" if self.auth is None else self.auth)
+        if type(self.scope) is not str:
+            object.__setattr__(self, "scope", _scope(self.scope))
+        if type(self.ac_type) is not str:
+            object.__setattr__(self, "ac_type", _label(self.ac_type))
         check_account(self.uid, scope=self.scope, auth=self.auth)
-        for name in ("ac_type", "subject"):
-            _check_text(name, getattr(self, name))
+        _check_text("ac_type", self.ac_type)
+        _check_text("subject", self.subject)
         if self.client_id is not None:
             _check_text("client_id", self.client_id)
         object.__setattr__(self, "claims", checked_claims(self.claims))
         object.__setattr__(self, "audience", tuple(self.audience))
-        for name in ("lifetime_seconds", "refresh_lifetime_seconds"):
-            check_lifetime(name, getattr(self, name))
+        check_lifetime("lifetime_seconds", self.lifetime_seconds)
+        check_lifetime("refresh_lifetime_seconds", self.refresh_lifetime_seconds)
 
     @property
     def sub(self) -> str:
@@ -169,11 +168,11 @@ class JWTPayload:
         is stored stays as small as it was, and readable by what knows no others.
         """
         members: dict[str, Any] = {name: getattr(self, name) for name in _MEMBERS[:4]}
-        later = {one.name: getattr(self, one.name) for one in fields(self)[4:]}
-        return members | {name: value for name, value in later.items() if value}
+        return members | {name: value for name in _LATER if (value := getattr(self, name))}
 
 
 _MEMBERS: Final = ("uid", "auth", "scope", "ac_type", "claims", "client_id")
+_LATER: Final = tuple(one.name for one in fields(JWTPayload)[4:])
 
 
 def checked_claims(claims: Mapping[str, Any] | None) -> dict[str, Any]:

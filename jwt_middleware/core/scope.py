@@ -10,12 +10,10 @@ from ..errors import InvalidScopeError
 
 # scope       = scope-token *( SP scope-token )                              RFC 6749 §3.3
 # scope-token = 1*( %x21 / %x23-5B / %x5D-7E )
-_SCOPE: Final = re.compile(r"[\x21\x23-\x5B\x5D-\x7E]+(?: [\x21\x23-\x5B\x5D-\x7E]+)*")
+_MEMBER: Final = r"[\x21\x23-\x5B\x5D-\x7E]+"
 
-
-def is_scope(text: str) -> bool:
-    """Tell whether *text* is scopes separated by single spaces."""
-    return _SCOPE.fullmatch(text) is not None
+is_scope: Final = re.compile(f"{_MEMBER}(?: {_MEMBER})*").fullmatch
+"""Return a match if a text is scopes separated by single spaces, else ``None``."""
 
 
 def valid_scopes(text: str) -> str:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Iterable, Mapping, Sequence
-from types import MappingProxyType
-from typing import Final, Literal, Protocol, TypeAlias, TypedDict
+from typing import Final, Protocol, TypeAlias
 
 from ..bounds import check_seconds
 from ..errors import (
@@ -26,10 +24,20 @@ from .claim_path import (
     parse_path,
     parse_paths,
     parse_scopes_from,
-    scopes_of,
 )
 from .jws import Header, checked_algorithms, parse_header
 from .keys import Key, KeySet
+from .terms import (
+    RFC9068_TYPE,
+    Kind,
+    Profile,
+    read_accepted_types,
+    read_audiences,
+    read_header,
+    read_remote_user,
+    read_subject_sources,
+    read_tenants,
+)
 
 logger: logging.Logger = logging.getLogger("jwt_middleware")
 
@@ -39,22 +47,9 @@ DEFAULT_LEEWAY_SECONDS: Final = 30
 MAX_LIFETIME_SECONDS: Final = 100 * 366 * 86_400
 MAX_KNOWN_HEADERS: Final = 256
 
-Profile = Literal["at+jwt"]
-Kind = Literal["access", "id"]
-
 Found: TypeAlias = tuple[KeySet, Header, tuple[Key, ...]]
 """Keys in force, a header, and those of the keys that may have signed under it."""
 
-# A typ in lower case, without "application/"; None where the header has none.
-_ANY_TYPE: Final = frozenset({None, "jwt", "at+jwt"})
-_RFC9068_TYPE: Final = frozenset({"at+jwt"})
-_ID_TYPE: Final = frozenset({None, "jwt"})
-
-_HEADER_NAME: Final = re.compile("[A-Za-z][A-Za-z0-9]*(-[A-Za-z0-9]+)*")
-# What other parts of a request are in; Remote-User is removed from every request.
-_OTHER_HEADERS: Final = frozenset(
-    {"connection", "content-length", "content-type", "cookie", "host", "remote-user"}
-)
 # What of one tenant Entra ID calls itself in tokens of version 2 and 1, by cloud.
 _ENTRA_ISSUERS: Final = (
     ("https://login.microsoftonline.com/{}/v2.0", "https://sts.windows.net/{}/"),
@@ -88,19 +83,6 @@ class KeySource(Protocol):
             UnavailableError: As :meth:`current`.
         """
         ...
-
-
-class Terms(TypedDict, total=False):
-    """Parameters of :class:`TrustedIssuer` that say how the tokens of an issuer are read."""
-
-    kind: Kind
-    audience_claim: ClaimName | None
-    subject_from: Sequence[ClaimName | Mapping[str, object]] | None
-    scopes_from: Sequence[ClaimName | Mapping[str, object]] | None
-    require_any: Sequence[ClaimName] | None
-    max_token_lifetime_seconds: float | None
-    header: str | None
-    accept_sender_constrained: bool
 
 
 class TrustedIssuer:
@@ -163,20 +145,20 @@ class TrustedIssuer:
         accept_sender_constrained: bool = False,
     ) -> None:
         self.issuer = issuer
-        self.tenants: Mapping[str, str] = _tenants(issuer, tenants)
-        self.audiences: frozenset[str] = _audiences(audience)
+        self.tenants: Mapping[str, str] = read_tenants(issuer, tenants)
+        self.audiences: frozenset[str] = read_audiences(audience)
         accepted = checked_algorithms(algorithms)
         self.algorithms: frozenset[str] | None = None if accepted is None else frozenset(accepted)
         check_seconds("leeway_seconds", leeway_seconds, 0, MAX_LEEWAY_SECONDS)
         self.leeway_seconds = leeway_seconds
         self.kind = kind
         self.profile = profile
-        self._types = _accepted_types(kind, token_type, profile)
+        self._types = read_accepted_types(kind, token_type, profile)
         self.audience_claim: ClaimPath = (
             ("aud",) if audience_claim is None else parse_path(audience_claim, "audience_claim")
         )
         self.subject_from: tuple[check.SubjectSource, ...] | None = (
-            None if subject_from is None else _subject_sources(subject_from)
+            None if subject_from is None else read_subject_sources(subject_from)
         )
         self.scopes_from: tuple[ScopePlace, ...] | None = (
             None if scopes_from is None else parse_scopes_from(scopes_from)
@@ -189,8 +171,12 @@ class TrustedIssuer:
                 "max_token_lifetime_seconds", max_token_lifetime_seconds, 1, MAX_LIFETIME_SECONDS
             )
         self.max_token_lifetime_seconds = max_token_lifetime_seconds
-        self.header: str | None = _header(header)
-        self.remote_user: str | None = _remote_user(remote_user)
+        terms = (profile, audience_claim, subject_from, require_any, max_token_lifetime_seconds)
+        self._is_usual = (
+            kind == "access" and not self.tenants and all(term is None for term in terms)
+        )
+        self.header: str | None = read_header(header)
+        self.remote_user: str | None = read_remote_user(remote_user)
         self.accept_sender_constrained = accept_sender_constrained
         self.keys: KeySource = checked_keys(keys)
         self._known_headers: dict[bytes, Found] = {}
@@ -201,26 +187,17 @@ class TrustedIssuer:
     @property
     def token_type(self) -> Profile | None:
         """The only accepted *typ*, or ``None``; *profile* implies ``"at+jwt"``."""
-        return "at+jwt" if self._types is _RFC9068_TYPE else None
+        return "at+jwt" if self._types is RFC9068_TYPE else None
 
     @property
     def issuers(self) -> tuple[str, ...]:
         """Each *iss* of its tokens: one, or one for each tenant."""
         return tuple(self.tenants) or (self.issuer,)
 
-    def keys_at_hand(self, segment: bytes) -> Found | None:
-        """
-        Return what :meth:`find_keys` does where no source has to be asked for that, else ``None``.
-
-        It is meant for tokens that may be another issuer's: they shall not have keys fetched here.
-
-        Raises:
-            InvalidTokenError: As :meth:`find_keys`.
-        """
+    def known_keys(self, segment: bytes) -> Found | None:
+        """Return what a header segment led to before, if the same keys are still in force."""
         known = self._known_headers.get(segment)
-        if known is not None and known[0] is self.keys.current():
-            return known
-        return self.find_keys(segment) if isinstance(self.keys, KeySet) else None
+        return known if known is not None and known[0] is self.keys.current() else None
 
     def find_keys(self, segment: bytes) -> Found:
         """
@@ -235,10 +212,10 @@ class TrustedIssuer:
             UnknownKeyError: Its kid is not known, even after another look.
             UnavailableError: There are no keys to look at.
         """
-        keys = self.keys.current()
-        known = self._known_headers.get(segment)
-        if known is not None and known[0] is keys:
+        known = self.known_keys(segment)
+        if known is not None:
             return known
+        keys = self.keys.current()
         header = parse_header(segment)
         self._check_type(header)
         if self.algorithms is not None and header.alg not in self.algorithms:
@@ -293,7 +270,7 @@ class TrustedIssuer:
                 return key
         raise InvalidClaimError("iss is not the issuer that the key is for", claim="iss")
 
-    def check_claims(self, claims: Claims, *, now: float) -> tuple[str, float, float]:
+    def check_claims(self, claims: Claims, now: float) -> tuple[str, float, float]:
         """
         Check the claims of a token whose issuer and signature are known to be this one's.
 
@@ -303,9 +280,13 @@ class TrustedIssuer:
         Raises:
             InvalidClaimError: One of its subclasses says which claim does not hold.
         """
-        valid_from, valid_until = check.check_times(
-            claims, now=now, leeway_seconds=self.leeway_seconds
-        )
+        valid_from, valid_until = check.check_times(claims, now, self.leeway_seconds)
+        subject = check.usual_subject(claims, self.audiences) if self._is_usual else None
+        if subject is None:
+            subject = self._check_one_by_one(claims)
+        return subject, valid_from, valid_until
+
+    def _check_one_by_one(self, claims: Claims) -> str:
         check.check_audience(claims, self.audiences, self.audience_claim)
         if self.subject_from is None:
             subject = check.check_subject(claims)
@@ -318,10 +299,6 @@ class TrustedIssuer:
             check.check_id_token(claims)
         if not self.accept_sender_constrained:
             check.check_bearer(claims)
-        self._check_further_terms(claims)
-        return subject, valid_from, valid_until
-
-    def _check_further_terms(self, claims: Claims) -> None:
         if self.profile is not None:
             check.check_access_token_profile(claims)
         if self.tenants:
@@ -330,101 +307,13 @@ class TrustedIssuer:
             check.check_any_of(claims, self.require_any)
         if self.max_token_lifetime_seconds is not None:
             check.check_lifetime(claims, max_seconds=self.max_token_lifetime_seconds)
-
-    def scopes_of(self, claims: Claims) -> frozenset[str]:
-        """Return the scopes of a token: see :func:`~.claim_path.scopes_of`."""
-        return scopes_of(claims, self.scopes_from)
+        return subject
 
     def _check_type(self, header: Header) -> None:
         """Reject a token that is typed as something else.  Source: RFC 8725 §3.11, RFC 9068 §4."""
         typ = None if header.typ is None else header.typ.lower().removeprefix("application/")
         if typ not in self._types:
             raise MalformedTokenError(f"typ is not that of an {self.kind} token")
-
-
-def _audiences(audience: object) -> frozenset[str]:
-    named = [audience] if isinstance(audience, str) else audience
-    audiences = tuple(named) if isinstance(named, Iterable) else ()
-    if not audiences or not all(isinstance(one, str) and one for one in audiences):
-        raise ConfigurationError("audience must be one or more non-empty strings")
-    return frozenset(audiences)
-
-
-def _tenants(issuer: object, tenants: object) -> Mapping[str, str]:
-    """Return which tenant each *iss* is of; empty for an issuer without tenants."""
-    if not isinstance(issuer, str) or not issuer:
-        raise ConfigurationError("issuer must be a non-empty string, the iss of accepted tokens")
-    if tenants is None:
-        if "{" in issuer:
-            raise ConfigurationError(
-                'issuer holds a placeholder: list the trusted tenants, as in tenants = ["…"]'
-            )
-        return MappingProxyType({})
-    if issuer.count("{tid}") != 1 or issuer.count("{") != 1:
-        raise ConfigurationError("tenants: issuer must hold {tid} once, in place of the tenant")
-    named = tuple(tenants) if isinstance(tenants, Iterable) and not isinstance(tenants, str) else ()
-    if not named or not all(isinstance(one, str) and one for one in named):
-        raise ConfigurationError("tenants must be a list of one or more tenant ids")
-    return MappingProxyType({issuer.replace("{tid}", tenant): tenant for tenant in named})
-
-
-def _accepted_types(
-    kind: object, token_type: Profile | None, profile: Profile | None
-) -> frozenset[str | None]:
-    for name, value in (("token_type", token_type), ("profile", profile)):
-        if value is not None and value != "at+jwt":
-            raise ConfigurationError(f'{name} must be None or "at+jwt"')
-    if kind not in ("access", "id"):
-        raise ConfigurationError('kind must be "access" or "id"')
-    if token_type is None and profile is None:
-        return _ANY_TYPE if kind == "access" else _ID_TYPE
-    if kind == "id":
-        raise ConfigurationError(
-            'kind "id" and at+jwt, which is for access tokens, exclude each other'
-        )
-    return _RFC9068_TYPE
-
-
-def _subject_sources(value: object) -> tuple[check.SubjectSource, ...]:
-    if not isinstance(value, list | tuple) or not value:
-        raise ConfigurationError(
-            'subject_from must be a list, as in ["sub", { claim = "azp", prefix = "client:" }]'
-        )
-    sources = tuple(map(_subject_source, value))
-    prefixes = {source.prefix for source in sources if source.prefix}
-    for one in prefixes:
-        if any(other != one and other.startswith(one) for other in prefixes):
-            raise ConfigurationError("subject_from: no prefix may begin with another")
-    return sources
-
-
-def _subject_source(value: object) -> check.SubjectSource:
-    if not isinstance(value, Mapping):
-        path, prefix = parse_path(value, "subject_from"), ""
-    elif value.keys() <= {"claim", "prefix"}:
-        path, prefix = parse_path(value.get("claim"), "subject_from"), value.get("prefix", "")
-    else:
-        raise ConfigurationError('subject_from: a table is { claim = "…", prefix = "…" }')
-    if not isinstance(prefix, str) or check.has_control_characters(prefix):
-        raise ConfigurationError("subject_from: prefix must be printable text")
-    if not prefix and path != ("sub",):
-        raise ConfigurationError(
-            f"subject_from: {'.'.join(path)} needs a prefix, or it could name a user: write "
-            '{ claim = "…", prefix = "client:" }'
-        )
-    return check.SubjectSource(path, prefix)
-
-
-def _header(name: object) -> str | None:
-    if name is None or (isinstance(name, str) and name.lower() == "authorization"):
-        return None
-    if not isinstance(name, str) or not _HEADER_NAME.fullmatch(name):
-        raise ConfigurationError(
-            'header must be the name of a request header, as in "X-Forwarded-Access-Token"'
-        )
-    if name.lower() in _OTHER_HEADERS:
-        raise ConfigurationError(f"header must not be {name}: it is for something else")
-    return name
 
 
 def _is_issuer(named: str, claims: Claims) -> bool:
@@ -441,16 +330,6 @@ def _is_issuer(named: str, claims: Claims) -> bool:
             if named in spellings and issuer in spellings:
                 return True
     return issuer == named
-
-
-def _remote_user(template: str | None) -> str | None:
-    if template is not None and (
-        not isinstance(template, str)
-        or template.count("{sub}") != 1
-        or check.has_control_characters(template)
-    ):
-        raise ConfigurationError('remote_user must hold {sub} once, as in "partner:{sub}"')
-    return template
 
 
 def checked_keys(keys: KeySource | None) -> KeySource:

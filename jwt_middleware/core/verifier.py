@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
@@ -15,43 +14,31 @@ from ..errors import (
     ConfigurationError,
     InvalidSignatureError,
     MalformedTokenError,
-    MissingClaimError,
+    RevokedTokenError,
+    UnavailableError,
 )
 from . import claims as check
-from .encoding import encode_base64url
+from .claim_path import scopes_of
 from .jws import (
+    MAX_TOKEN_CHARS,
+    MAX_UNSIGNED_CHARS,
     Header,
     cut,
-    decode_segment,
     decode_signature,
-    parse_bounded,
-    parse_object,
+    peek_claims,
     read_payload,
 )
 from .keys import Key, KeySet
-from .revocation import Revocation, RevocationCheck, RevocationSource
-from .trust import Found, KeySource, Profile, Terms, TrustedIssuer, by_issuer, checked_keys
+from .revocation import RevocationCheck, RevocationSource
+from .terms import Profile, Terms
+from .trust import Found, KeySource, TrustedIssuer, by_issuer, checked_keys
 
 DEFAULT_CACHE_SIZE: Final = 10_000
 DEFAULT_CACHE_BYTES: Final = 64 * 1024 * 1024
 
-MAX_UNSIGNED_VALUES: Final = 256
-"""Of a payload that is parsed before its signature is checked, which is seldom needed."""
+_BARE_TOKEN_BYTES: Final = 1_000  # in the cache, without its string and its claims
 
 _CONTAINERS: Final = frozenset({dict, list})
-
-_PEEKED_CHARS: Final = 2_048  # a multiple of 4, at which base64url can be cut
-
-# "iss" with its quotes in base64url, at each of three offsets, without what depends on neighbours.
-_SPELLED: Final = tuple(
-    encode_base64url(bytes(offset) + b'"iss"' + bytes(3))[
-        -(-offset * 4 // 3) : (offset + 5) * 4 // 3
-    ]
-    for offset in range(3)
-)
-
-# As JSON has it, escapes and all; what is in the string is read by parse_object.
-_ISSUER: Final = re.compile(rb'"iss"[ \t\r\n]*:[ \t\r\n]*"(?:[^"\\]|\\.)*"')
 
 
 class VerifiedToken:
@@ -86,18 +73,20 @@ class VerifiedToken:
         keys: KeySet,
         valid_from: float,
         valid_until: float,
-        subject: str | None = None,
+        subject: str,
+        remote_user: str | None,
+        size: int,
     ) -> None:
         self.header = header
         self.trusted = trusted
         self.keys = keys
-        self.subject: str = claims["sub"] if subject is None else subject
-        self.remote_user: str | None = self.subject
+        self.subject = subject
+        self.remote_user = remote_user
         self.valid_from = valid_from
         self.valid_until = valid_until
         self.revocation_state: object = None
         self.used = False
-        self.size = 0
+        self.size = size
         self._claims = claims
         self._copy: Callable[[], dict[str, Any]] | None = None
         self._scopes: frozenset[str] | None = None
@@ -118,7 +107,7 @@ class VerifiedToken:
     def scopes(self) -> frozenset[str]:
         """The scopes, from where its issuer has them."""
         if self._scopes is None:
-            self._scopes = self.trusted.scopes_of(self._claims)
+            self._scopes = scopes_of(self._claims, self.trusted.scopes_from)
         return self._scopes
 
     def __repr__(self) -> str:
@@ -177,13 +166,13 @@ class TokenCache:
         except IndexError:  # another thread has it: this token is verified again
             return
         try:
-            if token in self._entries:  # verified again: of the same size
-                self._entries[token] = verified
+            entries, most_bytes = self._entries, self._max_bytes - verified.size
+            if token in entries:  # verified again: of the same size
+                entries[token] = verified
                 return
-            most_bytes = self._max_bytes - verified.size
-            while len(self._entries) >= self._size or self._bytes > most_bytes:
+            while len(entries) >= self._size or self._bytes > most_bytes:
                 self._drop_one()
-            self._entries[token] = verified
+            entries[token] = verified
             self._queue.append(token)
             self._bytes += verified.size
         finally:
@@ -230,6 +219,8 @@ class TokenVerifier:
         ConfigurationError: A part is missing or unusable.
     """
 
+    _covers: RevocationCheck
+
     def __init__(
         self,
         *,
@@ -268,11 +259,19 @@ class TokenVerifier:
         # signature then costs no more than its hash.
         issuers = set(self._trusted.values())
         self._sole = issuers.pop() if len(issuers) == 1 else None
-        self._revocation = None if is_revoked is None else Revocation(is_revoked)
+        if is_revoked is not None and not callable(is_revoked):
+            raise ConfigurationError("is_revoked must be a function of the claims")
+        self._is_revoked = is_revoked
         self._clock = clock
+        self._revocation_state: Callable[[], object] | None = None
         if isinstance(is_revoked, RevocationSource):
             self._clock = is_revoked.token_clock(clock)
+            self._covers, self._revocation_state = is_revoked.covers, is_revoked.current
+        elif is_revoked is not None:
+            # Each object() is another one than the last: a plain check is called every time.
+            self._covers, self._revocation_state = is_revoked, object
         self._cache = TokenCache(cache_size, cache_bytes)
+        self._remembered = self._cache.get
         self.observe: Callable[[float], object] | None = None
 
     def __repr__(self) -> str:
@@ -297,9 +296,14 @@ class TokenVerifier:
         return self._trusted
 
     @property
+    def is_revoked(self) -> RevocationCheck | None:
+        """The check by which tokens are found to be revoked, if any."""
+        return self._is_revoked
+
+    @property
     def checks_revocation(self) -> bool:
         """Whether tokens are checked for revocation."""
-        return self._revocation is not None
+        return self._is_revoked is not None
 
     def remote_user(self, trusted: TrustedIssuer, subject: str) -> str | None:
         """
@@ -322,38 +326,46 @@ class TokenVerifier:
         """
         if not isinstance(token, str):
             raise MalformedTokenError("not a string")
-        verified = self._cache.get(token)
+        verified = self._remembered(token)
         if (
             verified is None
             or verified.keys is not verified.trusted.keys.current()
             or not verified.valid_from <= self._clock() < verified.valid_until
         ):
-            verified = self._verify_first_seen(token)
+            verified = self._verify_afresh(token)
         else:
             verified.used = True
-        if self._revocation is not None:
-            # Read before the check: what is revoked during it is another state.
-            state = self._revocation.state()
-            if verified.revocation_state is not state:
-                self._revocation.check(verified.read_only_claims)
-                verified.revocation_state = state
+        if self._revocation_state is not None:
+            revoked = False
+            try:
+                # Read before the check: what is revoked during it is another state.
+                state = self._revocation_state()
+                if verified.revocation_state is not state:
+                    revoked = self._finds_revoked(verified.read_only_claims)
+            except UnavailableError:
+                raise
+            except Exception as error:
+                raise UnavailableError("the revocation check failed") from error
+            if revoked:
+                raise RevokedTokenError
+            verified.revocation_state = state
         return verified
 
-    def _verify_first_seen(self, token: str) -> VerifiedToken:
-        if self.observe is None:
-            return self._verify_afresh(token)
-        begun = perf_counter()
-        verified = self._verify_afresh(token)
-        self.observe(perf_counter() - begun)
-        return verified
+    def _finds_revoked(self, claims: Mapping[str, object]) -> bool:
+        answer: object = self._covers(claims)
+        revoked = bool(answer)
+        if answer is None:  # a check that forgot to answer has not said that the token is good
+            raise UnavailableError("the revocation check returned None")
+        return revoked
 
     def _verify_afresh(self, token: str) -> VerifiedToken:
+        observe = self.observe
+        begun = 0.0 if observe is None else perf_counter()
         segment, payload, signature, signed = cut(token)
         trusted = self._sole
-        found = None if trusted is None else trusted.keys_at_hand(segment)
+        known = found = None if trusted is None else trusted.known_keys(segment)
         if trusted is None or found is None:
-            trusted = self._named_issuer(payload)
-            found = trusted.find_keys(segment)
+            trusted, found = self._find_keys(segment, payload)
         signature = decode_signature(signature)
         signers = _signers(signed, signature, found)
         if not signers:
@@ -361,27 +373,43 @@ class TokenVerifier:
             signers = _signers(signed, signature, found)
             if not signers:
                 raise InvalidSignatureError
-        document, claims = read_payload(payload)
-        if check.check_issuer(claims, self._trusted) is not trusted:
+        claims, size = read_payload(payload)
+        issuer = claims.get("iss")
+        if type(issuer) is not str or self._trusted.get(issuer) is not trusted:
+            check.check_issuer(claims, self._trusted)
             raise InvalidSignatureError  # whose keys made it was told by another claim than iss
         keys, header, _ = found
         now = self._clock()
-        subject, valid_from, valid_until = trusted.check_claims(claims, now=now)
+        subject, valid_from, valid_until = trusted.check_claims(claims, now)
         if signers[0].is_limited:
             key = trusted.permitted_signer(signers, claims, keys=keys, now=now)
             valid_from = max(valid_from, key.valid_from)
             valid_until = min(valid_until, key.valid_until)
-        verified = VerifiedToken(header, claims, trusted, keys, valid_from, valid_until, subject)
-        verified.remote_user = self.remote_user(trusted, verified.subject)
-        verified.size = _memory_of(token, document)
+        user = self.remote_user(trusted, subject)
+        size += _BARE_TOKEN_BYTES + len(token)
+        verified = VerifiedToken(
+            header, claims, trusted, keys, valid_from, valid_until, subject, user, size
+        )
         # Only signed tokens are remembered: others cannot fill the memory.
-        trusted.remember_header(segment, found)
+        if found is not known:
+            trusted.remember_header(segment, found)
         self._cache.put(token, verified)
+        if observe is not None:
+            observe(perf_counter() - begun)
         return verified
+
+    def _find_keys(self, segment: bytes, payload: bytes) -> tuple[TrustedIssuer, Found]:
+        """Return whose keys must have made the signature, and those that may have."""
+        trusted = self._sole
+        if trusted is None or not isinstance(trusted.keys, KeySet):
+            trusted = self._named_issuer(payload)  # only a token that names one has keys fetched
+        return trusted, trusted.find_keys(segment)
 
     def _named_issuer(self, payload: bytes) -> TrustedIssuer:
         """Return whose keys must have made the signature, which has not been checked yet."""
-        return check.check_issuer(_unsigned_claims(payload), self._trusted)
+        # Where it only says that the token may be good, a long payload is read as well.
+        longest = MAX_UNSIGNED_CHARS if self._sole is None else MAX_TOKEN_CHARS
+        return check.check_issuer(peek_claims(payload, longest), self._trusted)
 
     def _newer_keys(self, payload: bytes, trusted: TrustedIssuer, found: Found) -> Found:
         """Look for keys again: they are replaced under the same kid."""
@@ -394,36 +422,6 @@ class TokenVerifier:
         return newer
 
 
-def _unsigned_claims(segment: bytes) -> dict[str, Any]:
-    """
-    Read *iss* from a payload that may not be signed, and as little else as can be.
-
-    Near the beginning, before anything nested, it is found at once; elsewhere if it is spelled
-    once.  It may still be a nested object's, or the rest no JSON: the payload is read strictly once
-    its signature is checked.
-
-    Raises:
-        MalformedTokenError: It is spelled otherwise, in a payload with too much in it to read.
-    """
-    document = decode_segment(segment[:_PEEKED_CHARS], "payload")
-    found = _ISSUER.search(document)
-    if found is None or not _is_first(document, found.start()):
-        if len(segment) > _PEEKED_CHARS:
-            if not any(spelled in segment for spelled in _SPELLED):
-                raise MissingClaimError("iss is missing", claim="iss")
-            document = decode_segment(segment, "payload")
-        found = _ISSUER.search(document) if document.count(b'"iss"') == 1 else None
-    if found is None:
-        return parse_bounded(document, "payload", MAX_UNSIGNED_VALUES)
-    return parse_object(b"{%b}" % found[0], "payload")
-
-
-def _is_first(document: bytes, start: int) -> bool:
-    """Tell whether a name that begins at *start* is the outermost object's, with none in it yet."""
-    brackets = document.count(b"{", 0, start) + document.count(b"[", 0, start)
-    return brackets == 1 and document[start - 1 : start] != b"\\"
-
-
 def _signers(signed: bytes, signature: bytes, found: Found) -> list[Key]:
     """Return the keys that made the signature: more than one where one key has several entries."""
     signers: list[Key] = []
@@ -433,12 +431,3 @@ def _signers(signed: bytes, signature: bytes, found: Found) -> list[Key]:
             if not key.is_limited:
                 break
     return signers
-
-
-def _memory_of(token: str, payload: bytes) -> int:
-    """Estimate the memory of a remembered token by its JSON: walking the claims takes longer."""
-    if len(token) <= 1_024:  # most are, and hold a dozen claims
-        return 1_024 + 4 * len(token)
-    values = payload.count(b",")
-    containers = payload.count(b"[") + payload.count(b"{")
-    return 900 + len(token) + len(payload) + 60 * values + 400 * (containers - 1)

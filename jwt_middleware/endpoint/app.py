@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
-
-from werkzeug.wrappers import Request
 
 from ..accounts import AccountLookup, AccountVerifier
 from ..bounds import check_whole
@@ -21,11 +20,11 @@ from ..errors import (
 )
 from ..sessions import Grant, Sessions
 from ..sessions.session import SERVICE
-from ..wsgi.paths import read_path
+from ..wsgi.paths import is_plain
 from ..wsgi.responses import Responses, preferred_language
-from .body import parse_body, read_octets
+from .body import read_octets
 from .clients import ClientAuthentication
-from .forms import ClientForm, check_codes, check_form, client_type_named
+from .forms import ClientForm, check_codes, check_form, read_login
 from .grants import Grants
 from .limits import ClientAddresses, LoginThrottle
 from .logins import LIFETIMES, Credentials, Logins
@@ -194,40 +193,38 @@ class TokenEndpoint:
         return members
 
     def _issue(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        request = Request(environ)
-        is_client = _authenticates_client(environ) or "grant_type" in request.environ.get(
+        is_client = _authenticates_client(environ) or "grant_type" in environ.get(
             "QUERY_STRING", ""
         )
         responses = self._oauth if is_client else self.responses
         try:
-            if request.method != "POST":
+            if environ["REQUEST_METHOD"] != "POST":
                 raise MethodNotAllowedError(allowed=["POST"])
-            octets = read_octets(request, max_bytes=self.max_body_bytes)
-            if b"grant_type" in octets:  # though it may not be possible to parse it
+            read = read_octets(environ, max_bytes=self.max_body_bytes)
+            if b"grant_type" in read.octets:  # though it may not be possible to parse it
                 responses = self._oauth
-            body = parse_body(request, octets)
+            body = read.parse()
             if _is_of_oauth(body, is_client=is_client):
                 responses = self._oauth
-                grant = self._grants.exchange(request, body)
+                grant = self._grants.exchange(environ, body)
             else:
                 responses = self.responses
-                grant = self._log_in(request, body)
+                grant = self._log_in(environ, body)
         except (AuthError, UnavailableError) as error:
             return responses.refuse(error, environ, start_response)
         return responses.grant(grant, environ, start_response)
 
-    def _log_in(self, request: Request, body: Mapping[str, object]) -> Grant:
-        name = client_type_named(body.get("type"), self._codes)
-        form = self._forms.get(name or "", ClientForm)(
+    def _log_in(self, environ: WSGIEnvironment, body: Mapping[str, object]) -> Grant:
+        login = read_login(
             body,
+            self._forms,
             client_types=self.verifiers,
             codes=self._codes,
-            language=preferred_language(request.environ),
-        ).validate_for_api()
-        client_type = str(form.type.data)
-        credentials = Credentials(form.account.data, form.secret.data)
-        identity = self._logins.verify(client_type, [credentials], request.environ, form.further())
-        return self._grants.log_in(identity, client_type, body)
+            language=partial(preferred_language, environ),
+        )
+        credentials = Credentials(login.account, login.secret)
+        identity = self._logins.verify(login.client_type, [credentials], environ, login.further)
+        return self._grants.log_in(identity, login.client_type, body)
 
     def _make_below(
         self, sessions: Sessions, verifier: TokenVerifier, clients: ClientAuthentication
@@ -287,7 +284,7 @@ def _spellings(resources: Mapping[str, str]) -> Iterator[tuple[str, str]]:
 
 def _check_path(path: str) -> None:
     base = path.removesuffix("/") if isinstance(path, str) else ""
-    if not base.isascii() or base.endswith("/") or not base or not read_path(base).canonical:
+    if not base.isascii() or base.endswith("/") or not base or not is_plain(base):
         raise ConfigurationError(f"path {path!r} must be like /token or /auth/token/")
 
 

@@ -5,16 +5,21 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Final, cast
+from typing import TYPE_CHECKING, Final, NamedTuple, cast
 from urllib.parse import parse_qsl
 
-from werkzeug.wrappers import Request
+from werkzeug.http import parse_options_header
+from werkzeug.wsgi import get_content_length, get_input_stream
 
 from ..core.encoding import parse_json
 from ..errors import BodyTooLargeError, InvalidRequestError, UnsupportedMediaTypeError
 
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
 MAX_FIELDS: Final = 64
 
+_JSON: Final = "application/json"
 
 _UTF8: Final = frozenset({"utf-8", "utf8"})
 # What some clients announce by default, whatever they send; ASCII reads as in UTF-8 in all of them.
@@ -25,12 +30,12 @@ _LIKE_ASCII: Final = frozenset(
 NOT_STORABLE: Final = re.compile("[\0\ud800-\udfff]")
 
 
-def read_body(request: Request, *, max_bytes: int) -> dict[str, object]:
+def read_body(environ: WSGIEnvironment, *, max_bytes: int) -> dict[str, object]:
     """
     Read the members of a JSON object, or the fields of an urlencoded form.
 
     Args:
-        request: Its body is read once, here.
+        environ: The request; its body is read once, here.
         max_bytes: A longer body is refused; where its length is announced, unread.
 
     Raises:
@@ -38,15 +43,46 @@ def read_body(request: Request, *, max_bytes: int) -> dict[str, object]:
         UnsupportedMediaTypeError: It is neither UTF-8 JSON nor urlencoded, by its Content-Type.
         InvalidRequestError: It cannot be read, or not as what it says it is.
     """
-    return parse_body(request, read_octets(request, max_bytes=max_bytes))
+    return read_octets(environ, max_bytes=max_bytes).parse()
 
 
-def read_octets(request: Request, *, max_bytes: int) -> bytes:
+class Body(NamedTuple):
     """
-    Read a body that :func:`parse_body` can parse by what it says it is.
+    A body that was read, and not parsed yet.
+
+    Attributes:
+        media_type: What it says it is: JSON or urlencoded.
+        octets: The body.
+    """
+
+    media_type: str
+    octets: bytes
+
+    def parse(self) -> dict[str, object]:
+        """
+        Return its members, or its fields.
+
+        Raises:
+            InvalidRequestError: It is not what it says it is.
+        """
+        # Raised outside the handler: an error of a parser carries the whole body, and would be
+        # chained.
+        if self.media_type != _JSON and self.octets.lstrip()[:1] == b"{":
+            raise InvalidRequestError(
+                "the body is JSON: send it with Content-Type: application/json",
+                parameter="Content-Type",
+            )
+        with suppress(ValueError):
+            return _PARSERS[self.media_type](self.octets)
+        raise InvalidRequestError("the body is not what its Content-Type says")
+
+
+def read_octets(environ: WSGIEnvironment, *, max_bytes: int) -> Body:
+    """
+    Read a body of a media type that can be parsed.
 
     Args:
-        request: As for :func:`read_body`.
+        environ: As for :func:`read_body`.
         max_bytes: As for :func:`read_body`.
 
     Raises:
@@ -54,34 +90,18 @@ def read_octets(request: Request, *, max_bytes: int) -> bytes:
         UnsupportedMediaTypeError: As for :func:`read_body`.
         InvalidRequestError: It cannot be read.
     """
-    charset = request.mimetype_params.get("charset", "utf-8").lower()
-    if request.mimetype not in _PARSERS:
-        found = "is of neither" if request.mimetype else "is missing"
+    media_type, parameters = parse_options_header(environ.get("CONTENT_TYPE", ""))
+    media_type = media_type.lower()
+    if media_type not in _PARSERS:
+        found = "is of neither" if media_type else "is missing"
         raise _unsupported(f"{found}: for JSON, send application/json")
-    if charset not in {*_UTF8, *_LIKE_ASCII}:
+    charset = parameters.get("charset", "utf-8").lower()
+    if charset not in _UTF8 and charset not in _LIKE_ASCII:
         raise _unsupported("has another charset: send UTF-8")
-    octets = _read_bounded(request, max_bytes)
+    octets = _read_bounded(environ, max_bytes)
     if charset in _LIKE_ASCII and not octets.isascii():
         raise _unsupported("has a charset that the body is not in: send UTF-8")
-    return octets
-
-
-def parse_body(request: Request, octets: bytes) -> dict[str, object]:
-    """
-    Parse what :func:`read_octets` has read.
-
-    Raises:
-        InvalidRequestError: It is not what it says it is.
-    """
-    # Raised outside the handler: an error of a parser carries the whole body, and would be chained.
-    if octets.lstrip()[:1] == b"{" and request.mimetype != "application/json":
-        raise InvalidRequestError(
-            "the body is JSON: send it with Content-Type: application/json",
-            parameter="Content-Type",
-        )
-    with suppress(ValueError):
-        return _PARSERS[request.mimetype](octets)
-    raise InvalidRequestError("the body is not what its Content-Type says")
+    return Body(media_type, octets)
 
 
 def _unsupported(reason: str) -> UnsupportedMediaTypeError:
@@ -126,14 +146,13 @@ def repeated_parameter(body: Mapping[str, object], name: str) -> list[str]:
     return [one for each in values if (one := parameter({name: each}, name)) is not None]
 
 
-def _read_bounded(request: Request, max_bytes: int) -> bytes:
-    announced = request.content_length
+def _read_bounded(environ: WSGIEnvironment, max_bytes: int) -> bytes:
+    announced = get_content_length(environ)
     if announced is not None and announced > max_bytes:
         raise BodyTooLargeError
-    # A chunked body announces nothing: one byte more than the limit shows that it is too long.
-    request.max_content_length = max_bytes + 1
     try:
-        octets = request.get_data(cache=False)
+        # A chunked body announces nothing: one byte more than the limit shows that it is too long.
+        octets = get_input_stream(environ, max_content_length=max_bytes + 1).read()
     except Exception as error:
         # Broken framing is an OSError, a ValueError or, in gunicorn, a class of the server's own.
         raise InvalidRequestError("the body cannot be read") from error
@@ -171,6 +190,6 @@ _REPEATABLE: Final = frozenset({"resource"})  # RFC 8707 §2
 _NAME: Final = re.compile("[a-z_]{1,32}")
 
 _PARSERS: Final = {
-    "application/json": _parse_json_object,
+    _JSON: _parse_json_object,
     "application/x-www-form-urlencoded": _parse_urlencoded,
 }

@@ -5,22 +5,22 @@ from __future__ import annotations
 import re
 from base64 import b64decode
 from collections.abc import Mapping
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import unquote_plus
-
-from werkzeug.wrappers import Request
 
 from ..accounts import Identity, InvalidAccountError, normalise_account
 from ..errors import (
     BadCredentialsError,
-    InvalidFormError,
     InvalidRequestError,
     TooManyAttemptsError,
 )
 from ..sessions.session import SERVICE
 from .body import parameter
-from .forms import ClientForm
+from .forms import is_acceptable
 from .logins import Credentials, Logins
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
 
 # credentials = "Basic" 1*SP token68                                        RFC 7617 §2
 # token68     = 1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/" ) *"="  RFC 9110 §11.2
@@ -52,7 +52,7 @@ class ClientAuthentication:
         """Whether there can be such clients at all."""
         return SERVICE in self._logins.verifiers
 
-    def require(self, request: Request, body: Mapping[str, object]) -> Client:
+    def require(self, environ: WSGIEnvironment, body: Mapping[str, object]) -> Client:
         """
         Return which client this is.
 
@@ -62,23 +62,23 @@ class ClientAuthentication:
             TooManyAttemptsError: A limit is reached.
             UnavailableError: The accounts or the store of the attempts are unavailable.
         """
-        readings = _read_credentials(request, body)
+        readings = _read_credentials(environ, body)
         if not readings or not self.is_possible:
             raise BadCredentialsError
-        refused: BadCredentialsError | TooManyAttemptsError = BadCredentialsError()
+        refused: TooManyAttemptsError | None = None
         for name in dict.fromkeys(one.account for one in readings):
             named = [one for one in readings if one.account == name]
             try:
-                identity = self._logins.verify(SERVICE, named, request.environ)
+                identity = self._logins.verify(SERVICE, named, environ)
             except BadCredentialsError:
                 continue
             except TooManyAttemptsError as error:
                 refused = error
             else:
                 return Client(_spelt(name), identity)
-        raise refused
+        raise refused or BadCredentialsError
 
-    def identify(self, request: Request, body: Mapping[str, object]) -> str | None:
+    def identify(self, environ: WSGIEnvironment, body: Mapping[str, object]) -> str | None:
         """
         Return the subject of a client that authenticates itself, and ``None`` if none does.
 
@@ -86,16 +86,18 @@ class ClientAuthentication:
             AuthError: As :meth:`require`.
             UnavailableError: As :meth:`require`.
         """
-        if _read_credentials(request, body) is None:
+        if _read_credentials(environ, body) is None:
             return None
-        _, identity = self.require(request, body)
+        _, identity = self.require(environ, body)
         return self._logins.payload(identity, SERVICE, scope="").sub
 
 
-def _read_credentials(request: Request, body: Mapping[str, object]) -> list[Credentials] | None:
+def _read_credentials(
+    environ: WSGIEnvironment, body: Mapping[str, object]
+) -> list[Credentials] | None:
     """Return in how many ways they can be read, maybe in none; ``None`` if there are none."""
     client_id, secret = parameter(body, "client_id"), parameter(body, "client_secret")
-    authorization: str = request.environ.get("HTTP_AUTHORIZATION", "")
+    authorization: str = environ.get("HTTP_AUTHORIZATION", "")
     if authorization.partition(" ")[0].lower() != "basic":  # another scheme is not for clients
         if secret is None:  # a client_id alone says who asks, and proves nothing (§3.2.1)
             return None
@@ -155,13 +157,4 @@ def _spelt(name: str) -> str:
 
 def _acceptable(readings: list[Credentials]) -> list[Credentials]:
     """Return those that the login form would accept: nothing longer is hashed, or looked for."""
-    return [one for one in readings if _is_acceptable(one)]
-
-
-def _is_acceptable(credentials: Credentials) -> bool:
-    form = ClientForm({**credentials._asdict(), "type": SERVICE}, client_types=[SERVICE])
-    try:
-        form.validate_for_api()
-    except InvalidFormError:
-        return False
-    return True
+    return [one for one in readings if is_acceptable(*one)]

@@ -15,15 +15,16 @@ name::
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from types import MappingProxyType
-from typing import Any, Final, Self
+from typing import Any, Final, NamedTuple, Self, cast
 
 from wtforms import Form
 from wtforms.fields import Field
 from wtforms.validators import DataRequired, Length, StopValidation, ValidationError
 
-from ..accounts import ClientType
+from ..accounts.client_type import MAX_ACCOUNT_CHARS, ClientType
+from ..accounts.identity import MAX_SECRET_CHARS
 from ..errors import ConfigurationError, InvalidFormError
 from .body import NOT_STORABLE
 
@@ -164,8 +165,8 @@ class ClientForm(JSONForm):
         data: Another name of *body*.
     """
 
-    account: TextField = TextField(validators=[DataRequired(), Length(max=255)])
-    secret: TextField = TextField(validators=[DataRequired(), Length(max=1024)])
+    account: TextField = TextField(validators=[DataRequired(), Length(max=MAX_ACCOUNT_CHARS)])
+    secret: TextField = TextField(validators=[DataRequired(), Length(max=MAX_SECRET_CHARS)])
     type: ClientTypeField = ClientTypeField(validators=[DataRequired()])
 
     def __init__(
@@ -190,6 +191,67 @@ class ClientForm(JSONForm):
 
 
 _FIELDS: Final = frozenset({"account", "secret", "type"})
+
+
+class Login(NamedTuple):
+    """What a login form holds, once it is validated."""
+
+    client_type: str
+    account: str
+    secret: str
+    further: Mapping[str, Any]
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(…)"
+
+
+def read_login(
+    body: Mapping[str, object],
+    forms: Mapping[str, type[ClientForm]],
+    *,
+    client_types: Collection[str],
+    codes: Mapping[str, int],
+    language: Callable[[], str],
+) -> Login:
+    """
+    Validate a login by the form of its client type.
+
+    Args:
+        body: As for :class:`ClientForm`.
+        forms: Client type to its form, if it is another than that.
+        client_types: As for :class:`ClientForm`.
+        codes: As for :class:`ClientForm`.
+        language: Returns that of the messages.
+
+    Raises:
+        InvalidFormError: It is not valid.
+    """
+    name = client_type_named(body.get("type"), codes) or ""
+    account, secret = body.get("account"), body.get("secret")
+    # A form takes an eighth of a login's time, and is needed only to say what is wrong.
+    if (
+        name not in forms
+        and name in client_types
+        and body["type"]
+        and is_acceptable(account, secret)
+    ):
+        return Login(name, cast(str, account), cast(str, secret), {})
+    form = forms.get(name, ClientForm)(
+        body, client_types=client_types, codes=codes, language=language()
+    ).validate_for_api()
+    return Login(str(form.type.data), form.account.data, form.secret.data, form.further())
+
+
+def is_acceptable(account: object, secret: object) -> bool:
+    """Tell whether :class:`ClientForm` takes both, without making one."""
+    return (
+        type(account) is str
+        and type(secret) is str
+        and bool(account.strip() and secret.strip())
+        and len(account) <= MAX_ACCOUNT_CHARS
+        and len(secret) <= MAX_SECRET_CHARS
+        and not NOT_STORABLE.search(account + secret)
+    )
 
 
 def check_form(name: str, form: object) -> None:

@@ -7,9 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
-from typing import Final, Protocol
-
-from werkzeug.wrappers import Request
+from typing import TYPE_CHECKING, Final, Protocol
 
 from ..accounts import Identity
 from ..core.issuer import TokenIssuer
@@ -29,10 +27,13 @@ from .body import parameter, repeated_parameter, required_parameter
 from .clients import ClientAuthentication
 from .logins import Logins
 
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
 # client-id = *VSCHAR; VSCHAR = %x20-7E                                        RFC 6749 A.1
 _CLIENT_ID: Final = re.compile("[\x20-\x7e]{1,255}")
 
-_GrantType = Callable[[Request, Mapping[str, object]], Grant]
+_GrantType = Callable[["WSGIEnvironment", Mapping[str, object]], Grant]
 
 
 class _Start(Protocol):
@@ -101,12 +102,12 @@ class Grants:
         start = None if self._sessions is None else self._sessions.start
         return self._start(start, payload, identity)
 
-    def exchange(self, request: Request, body: Mapping[str, object]) -> Grant:
+    def exchange(self, environ: WSGIEnvironment, body: Mapping[str, object]) -> Grant:
         """
         Issue tokens by *grant_type*.  Source: RFC 6749 §4.4 and §6.
 
         Args:
-            request: For the client's authentication.
+            environ: For the client's authentication.
             body: Its parameters.
 
         Raises:
@@ -120,13 +121,15 @@ class Grants:
         grant = self._types.get(required_parameter(body, "grant_type"))
         if grant is None:
             raise UnsupportedGrantTypeError
-        return grant(request, body)
+        return grant(environ, body)
 
-    def _refresh(self, sessions: Sessions, request: Request, body: Mapping[str, object]) -> Grant:
+    def _refresh(
+        self, sessions: Sessions, environ: WSGIEnvironment, body: Mapping[str, object]
+    ) -> Grant:
         token, scope = required_parameter(body, "refresh_token"), parameter(body, "scope")
         audience = self._audience(body)
-        client = self._clients.identify(request, body)
-        address = self._logins.addresses(request.environ)
+        client = self._clients.identify(environ, body)
+        address = self._logins.addresses(environ)
         try:
             return sessions.refresh(
                 token,
@@ -140,9 +143,9 @@ class Grants:
             error.hint = f"refresh_token: {mistake}" if mistake else None
             raise
 
-    def _client_credentials(self, request: Request, body: Mapping[str, object]) -> Grant:
+    def _client_credentials(self, environ: WSGIEnvironment, body: Mapping[str, object]) -> Grant:
         scope, audience = parameter(body, "scope"), self._audience(body)
-        name, identity = self._clients.require(request, body)
+        name, identity = self._clients.require(environ, body)
         payload = self._logins.payload(
             identity,
             SERVICE,
@@ -155,6 +158,8 @@ class Grants:
 
     def _audience(self, body: Mapping[str, object]) -> tuple[str, ...]:
         """Return the audiences that the request asks for.  Source: RFC 8707 §2."""
+        if "resource" not in body:
+            return ()
         asked = repeated_parameter(body, "resource")
         try:
             return tuple(dict.fromkeys(self._resources[one] for one in asked))

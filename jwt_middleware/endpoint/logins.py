@@ -20,12 +20,13 @@ from ..errors import (
     TooManyAttemptsError,
     UnavailableError,
 )
+from ..events import Name, emit
 from ..fork import PerProcess
 from ..sessions import Session
 from ..sessions.session import SERVICE
+from ..wsgi.address import shown_client
 from .limits import ClientAddresses, LoginThrottle
 from .subjects import Subjects
-from .telling import tells
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -87,7 +88,6 @@ class Logins:
         self._proved = ProvedSecrets()
         self._warned: set[str] = set()
 
-    @tells
     def verify(
         self,
         client_type: str,
@@ -111,17 +111,18 @@ class Logins:
             TooManyAttemptsError: A secret was not compared.
             UnavailableError: The accounts or the store of the attempts are unavailable.
         """
-        refused: BadCredentialsError | TooManyAttemptsError = BadCredentialsError()
-        for account in dict.fromkeys(one.account for one in readings):
-            proofs = [one.secret for one in readings if one.account == account]
-            try:
-                return self._verify_account(client_type, account, proofs, environ, further)
-            except TooManyAttemptsError as error:
-                refused = error
-            except BadCredentialsError as error:
-                if not isinstance(refused, TooManyAttemptsError):
-                    refused = error
-        raise refused
+        client = shown_client(environ, self.addresses.trusted_proxies)
+        try:
+            identity = self._verify(client_type, readings, environ, further)
+        except TooManyAttemptsError:
+            emit(Name.LOGIN_LIMITED, client_type=client_type, client=client)
+            raise
+        except BadCredentialsError:
+            emit(Name.LOGIN_FAILED, client_type=client_type, client=client)
+            raise
+        sub = str(identity.uid)
+        emit(Name.LOGIN_SUCCEEDED, client_type=client_type, client=client, sub=sub)
+        return identity
 
     def payload(self, identity: Identity, client_type: str, **members: Any) -> JWTPayload:
         """
@@ -136,8 +137,8 @@ class Logins:
             UnavailableError: Its subject would be that of an account of another client type.
         """
         subject = self._subjects.subject(client_type, identity.uid)
-        payload = JWTPayload(identity.uid, ac_type=client_type, subject=subject)
-        return replace(self._updated(payload, identity), **members)
+        granted = self._granted(identity, client_type) | members
+        return JWTPayload(identity.uid, ac_type=client_type, subject=subject, **granted)
 
     def recheck(self, session: Session) -> JWTPayload:
         """
@@ -157,15 +158,34 @@ class Logins:
             raise InvalidGrantError("the session's account is unknown or disabled")
         if identity.credential != session.credential:
             raise InvalidGrantError("the secret of the session's account has changed")
-        return self._updated(payload, identity)
+        return replace(payload, **self._granted(identity, payload.ac_type))
 
-    def _updated(self, payload: JWTPayload, identity: Identity) -> JWTPayload:
-        usual = self._lifetimes.get(payload.ac_type, {})
+    def _granted(self, identity: Identity, client_type: str) -> dict[str, Any]:
+        """Return the members of a payload that its account says anew with each token."""
+        usual = self._lifetimes.get(client_type, {})
         members: dict[str, Any] = {
             name: getattr(identity, name) or usual.get(name) for name in LIFETIMES
         }
-        members |= {"auth": identity.auth, "scope": identity.scope, "claims": identity.claims}
-        return replace(payload, **members)
+        return members | {"auth": identity.auth, "scope": identity.scope, "claims": identity.claims}
+
+    def _verify(
+        self,
+        client_type: str,
+        readings: Sequence[Credentials],
+        environ: WSGIEnvironment,
+        further: Mapping[str, Any],
+    ) -> Identity:
+        refused: BadCredentialsError | TooManyAttemptsError | None = None
+        for account in dict.fromkeys(one.account for one in readings):
+            proofs = [one.secret for one in readings if one.account == account]
+            try:
+                return self._verify_account(client_type, account, proofs, environ, further)
+            except TooManyAttemptsError as error:
+                refused = error
+            except BadCredentialsError as error:
+                if not isinstance(refused, TooManyAttemptsError):
+                    refused = error
+        raise refused or BadCredentialsError
 
     def _verify_account(
         self,
@@ -197,13 +217,13 @@ class Logins:
         self, client_type: str, account: str, proofs: Sequence[str], further: Mapping[str, Any]
     ) -> Identity:
         """Return the identity that one of the secrets proves.  The attempt has been counted."""
-        refused = BadCredentialsError()
+        refused: BadCredentialsError | None = None
         for secret in proofs:
             try:
                 return self._prove(client_type, account, secret, further)
             except BadCredentialsError as error:  # it may be the application's own class
                 refused = error
-        raise refused
+        raise refused or BadCredentialsError
 
     def _prove(
         self, client_type: str, account: str, secret: str, further: Mapping[str, Any]

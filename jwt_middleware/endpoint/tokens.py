@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from werkzeug.wrappers import Request
-
 from ..core.verifier import TokenVerifier, VerifiedToken
 from ..errors import (
     AuthError,
@@ -64,8 +62,8 @@ class TokenPaths:
         be revoked is refused.
         """
         try:
-            body, token = self._read(request := Request(environ))
-            client = self._clients.identify(request, body)
+            body, token = self._read(environ)
+            client = self._clients.identify(environ, body)
             if not self._sessions.end_by_refresh_token(token, client=client):
                 self._revoke_access_token(token, client)
         except (AuthError, UnavailableError) as error:
@@ -94,17 +92,17 @@ class TokenPaths:
         it was sent takes any that is active for an access token.
         """
         try:
-            body, token = self._read(request := Request(environ))
-            self._clients.require(request, body)
+            body, token = self._read(environ)
+            self._clients.require(environ, body)
             members = self._members(token, hint=parameter(body, "token_type_hint"))
         except (AuthError, UnavailableError) as error:
             return self._responses.refuse(error, environ, start_response)
         return self._responses.say(members, environ, start_response)
 
-    def _read(self, request: Request) -> tuple[Mapping[str, object], str]:
-        if request.method != "POST":
+    def _read(self, environ: WSGIEnvironment) -> tuple[Mapping[str, object], str]:
+        if environ["REQUEST_METHOD"] != "POST":
             raise MethodNotAllowedError(allowed=["POST"])
-        body = read_body(request, max_bytes=self._max_body_bytes)
+        body = read_body(environ, max_bytes=self._max_body_bytes)
         parameter(body, "token_type_hint")  # of a wrong one no more than that it is a string
         return body, required_parameter(body, "token")
 

@@ -1,14 +1,27 @@
 """
 What outlives a token: sessions with their refresh tokens, and what was revoked.
 
-What needs SQLAlchemy or redis-py stays below ``sessions.stores``.
+What needs a driver, and the store in memory that few services use, stays below ``sessions.stores``.
 """
 
+from typing import TYPE_CHECKING
+
 from .revocation.follower import Revocations
-from .session import Grant, Session
-from .sessions import Recheck, Sessions, check_client
+from .session import Grant, Recheck, Session, check_client
+from .sessions import Sessions
 from .store import SessionStore
-from .stores.memory import MemorySessions
+
+if TYPE_CHECKING:
+    from .stores.memory import MemorySessions
+else:
+
+    def __getattr__(name):
+        if name == "MemorySessions":  # on first use (PEP 562)
+            from .stores.memory import MemorySessions  # noqa: PLC0415
+
+            return MemorySessions
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 __all__ = [
     "Grant",

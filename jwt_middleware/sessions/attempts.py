@@ -61,6 +61,11 @@ class Attempt:
     known_seconds: float
     max_known: int
 
+    @property
+    def is_limited(self) -> bool:
+        """Whether there is any bucket that it may be counted in."""
+        return self.known is not None or bool(self.strangers)
+
     def buckets(self, *, is_known: bool) -> dict[str, Drip]:
         """Return the buckets that limit it."""
         if is_known:
@@ -108,23 +113,22 @@ class Level(NamedTuple):
         return max(self.empty_at, self.checked_until)
 
 
-def is_known(attempt: Attempt, leaves: Mapping[str, float], *, now: float) -> bool:
-    """Tell whether a login has succeeded from the attempt's address recently."""
-    if attempt.is_trusted:
-        return True
+def limiting(attempt: Attempt, leaves: Mapping[str, float], *, now: float) -> Mapping[str, Drip]:
+    """Return the buckets that limit an attempt, by the leaves that its account is known at."""
     last = leaves.get(attempt.leaf or "")
     # A host's clock may be fast: what lies in the future is recent as well.
-    return last is not None and now < last + attempt.known_seconds
+    is_recent = last is not None and now < last + attempt.known_seconds
+    return attempt.buckets(is_known=attempt.is_trusted or is_recent)
 
 
 def reserve(
     drips: Mapping[str, Drip], levels: Mapping[str, Level], *, cost: int, now: float
-) -> tuple[float, Mapping[str, Level]]:
+) -> tuple[Reservation, Mapping[str, Level]]:
     """
     Count *cost* in each bucket, if all have space.
 
     Returns:
-        0 and the new levels; else, and none changes, the seconds to wait.
+        The reservation, and the levels that have changed: none, if it has to wait.
     """
     wait, filled = 0.0, {}
     for key, (burst, interval) in drips.items():
@@ -137,18 +141,27 @@ def reserve(
             wait = max(wait, min(excess, 1.0) if is_checking else excess)
         checked = level.checked if is_checking else 0
         filled[key] = Level(empty_at, checked + 1, now + CHECKED_WITHIN_SECONDS)
-    return (wait, {}) if wait else (0.0, filled)
+    return (Reservation(wait), {}) if wait else (Reservation(0.0, [*filled], now), filled)
 
 
 def settle(
-    level: Level, drip: Drip, *, cost: int, at: float, now: float, is_taken_back: bool
-) -> Level:
-    """Return the level once an attempt that was counted at *at* has been checked."""
-    checked = max(level.checked - 1, 0)
-    empty_at = level.empty_at
-    if is_taken_back and now - at < drip.interval_seconds:  # later it has dripped out by itself
-        empty_at -= min(cost, drip.burst) * drip.interval_seconds
-    return Level(empty_at, checked, level.checked_until if checked else 0.0)
+    attempt: Attempt,
+    reservation: Reservation,
+    levels: Mapping[str, Level],
+    *,
+    succeeded: bool,
+    now: float,
+) -> Mapping[str, Level]:
+    """Return the levels of an attempt's buckets once it has been checked."""
+    drips, settled = attempt.drips, {}
+    for key in reservation.keys:
+        burst, interval = drips[key]
+        empty_at, checked, checked_until = levels.get(key, Level())
+        checked = max(checked - 1, 0)
+        if succeeded and now - reservation.at < interval:  # later it has dripped out by itself
+            empty_at -= min(attempt.cost, burst) * interval
+        settled[key] = Level(empty_at, checked, checked_until if checked else 0.0)
+    return settled
 
 
 def with_leaf(attempt: Attempt, leaves: Mapping[str, float], *, now: float) -> dict[str, float]:

@@ -33,16 +33,13 @@ class RefreshToken:
         digest: SHA-256 of the whole token, all that is ever stored of it.
     """
 
-    __slots__ = ("_handle", "_issuer", "_secret", "digest", "sid")
+    __slots__ = ("_handle", "_secret", "digest", "sid")
 
-    def __init__(self, handle: bytes, secret: bytes, *, issuer: str) -> None:
-        self._issuer = issuer
+    def __init__(self, handle: bytes, secret: bytes, *, sid: str) -> None:
         self._handle = handle
         self._secret = secret
+        self.sid = sid
         self.digest: bytes = sha256(handle + secret).digest()
-        # Another use of SHA-256 than the digest: the first bytes keep the two apart.
-        named = sha256(b"sid" + handle + issuer.encode("utf-8", "surrogatepass"))
-        self.sid: str = encode_base64url(named.digest()[:16]).decode("ascii")
 
     @classmethod
     def generate(cls, *, issuer: str) -> Self:
@@ -53,7 +50,7 @@ class RefreshToken:
             issuer: The *iss* of the session's access tokens.
         """
         handle, secret = secrets.token_bytes(_HANDLE_BYTES), secrets.token_bytes(_SECRET_BYTES)
-        return cls(handle, secret, issuer=issuer)
+        return cls(handle, secret, sid=_sid(handle, issuer))
 
     @classmethod
     def parse(cls, text: str, *, issuer: str) -> Self:
@@ -75,7 +72,8 @@ class RefreshToken:
             octets = b""
         if not octets:
             raise InvalidGrantError("not of the form of a refresh token")
-        return cls(octets[:_HANDLE_BYTES], octets[_HANDLE_BYTES:], issuer=issuer)
+        handle, secret = octets[:_HANDLE_BYTES], octets[_HANDLE_BYTES:]
+        return cls(handle, secret, sid=_sid(handle, issuer))
 
     def successor(self, salt: bytes) -> Self:
         """
@@ -85,7 +83,7 @@ class RefreshToken:
         successor, of which no more than a hash need be kept.
         """
         secret = hmac.digest(self._secret, salt, "sha256")
-        return type(self)(self._handle, secret, issuer=self._issuer)
+        return type(self)(self._handle, secret, sid=self.sid)
 
     def reveal(self) -> str:
         """Return the string for the client."""
@@ -93,3 +91,9 @@ class RefreshToken:
 
     def __repr__(self) -> str:
         return f"<RefreshToken sid={self.sid!r}>"
+
+
+def _sid(handle: bytes, issuer: str) -> str:
+    # Another use of SHA-256 than the digest: the first bytes keep the two apart.
+    named = sha256(b"sid" + handle + issuer.encode("utf-8", "surrogatepass"))
+    return encode_base64url(named.digest()[:16]).decode("ascii")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, Final, Self
+from typing import Any, Final, NamedTuple, Protocol
 
 from ..bounds import check_seconds, check_whole
 from ..core.issuer import IssuedToken
 from ..core.payload import JWTPayload
 from ..core.scope import valid_scopes
 from ..core.trust import MAX_LEEWAY_SECONDS
+from ..errors import BadCredentialsError, InvalidGrantError
 
 DEFAULT_REFRESH_LIFETIME_SECONDS: Final = 14 * 86_400
 DEFAULT_MAX_LIFETIME_SECONDS: Final = 90 * 86_400
@@ -60,13 +61,26 @@ class Lifetimes:
             return self
         return replace(self, token_lifetime_seconds=token, refresh_lifetime_seconds=refresh)
 
-    def token_seconds(self, *, now: float, expires_at: float) -> int:
-        """Return how long an access token of a session that expires then may be good for."""
-        return max(1, min(self.token_lifetime_seconds, int(expires_at - now)))
+    def term(self, *, now: float, ends_at: float) -> Term:
+        """Return what an access token issued now, in a session that ends then, is good for."""
+        expires_at = min(now + self.refresh_lifetime_seconds, ends_at)
+        token_seconds = max(1, min(self.token_lifetime_seconds, int(expires_at - now)))
+        return Term(token_seconds, expires_at, now + token_seconds + MAX_LEEWAY_SECONDS)
 
-    def tokens_until(self, *, now: float, expires_at: float) -> float:
-        """Return when an access token issued now is accepted nowhere any more, leeway included."""
-        return now + self.token_seconds(now=now, expires_at=expires_at) + MAX_LEEWAY_SECONDS
+
+class Term(NamedTuple):
+    """
+    How long what is issued at a moment is good for.
+
+    Attributes:
+        token_seconds: How long the access token is.
+        expires_at: When its session ends, unless it is refreshed before.
+        tokens_until: When the access token is accepted nowhere any more, leeway included.
+    """
+
+    token_seconds: int
+    expires_at: float
+    tokens_until: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,38 +113,6 @@ class Session:
     tokens_until: float
     token_hash: bytes | None = field(default=None, repr=False)
 
-    @classmethod
-    def begin(
-        cls,
-        sid: str,
-        payload: JWTPayload,
-        *,
-        issuer: str,
-        credential: str,
-        token_hash: bytes | None,
-        now: float,
-        lifetimes: Lifetimes,
-    ) -> Self:
-        """Return a new session, which without *token_hash* ends with its first access token."""
-        lifetimes = lifetimes.of(payload)
-        if token_hash is None:
-            expires_at = ends_at = now + lifetimes.token_lifetime_seconds
-        else:
-            expires_at = now + lifetimes.refresh_lifetime_seconds
-            ends_at = now + lifetimes.max_lifetime_seconds
-        return cls(
-            sid=sid,
-            issuer=issuer,
-            payload=payload,
-            credential=credential,
-            created_at=now,
-            used_at=now,
-            expires_at=expires_at,
-            ends_at=ends_at,
-            tokens_until=lifetimes.tokens_until(now=now, expires_at=expires_at),
-            token_hash=token_hash,
-        )
-
     @property
     def subject(self) -> str:
         """The claim *sub* of its access tokens."""
@@ -149,6 +131,39 @@ class Session:
         with a secret.
         """
         return self.subject if self.payload.ac_type == SERVICE else None
+
+
+class Recheck(Protocol):
+    """Says what a session's account may still do, when it asks for another access token."""
+
+    def __call__(self, session: Session, /) -> JWTPayload:
+        """
+        Return the payload of the next access token.
+
+        Raises:
+            InvalidGrantError: The account may not log in any more, or its secret has changed.
+            UnavailableError: The accounts are unavailable.
+        """
+        ...
+
+
+def check_client(owner: str | None, client: str | None) -> None:
+    """
+    Check that what belongs to a client is used by that client.
+
+    Args:
+        owner: The subject of the client that it belongs to; ``None`` if it is a public client's.
+        client: The subject of the client that has authenticated itself, if one has.
+
+    Raises:
+        BadCredentialsError: It is a client's, and none has authenticated itself.
+        InvalidGrantError: It is another client's (RFC 6749 §5.2).
+    """
+    if owner is None or owner == client:
+        return
+    if client is None:
+        raise BadCredentialsError("the token belongs to a client, which must authenticate itself")
+    raise InvalidGrantError("the token belongs to another client")
 
 
 _PAYLOAD: Final = frozenset(one.name for one in fields(JWTPayload))

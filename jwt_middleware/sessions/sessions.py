@@ -9,19 +9,14 @@ import secrets
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Final, Protocol
+from typing import Final
 
 from ..bounds import check_whole
 from ..core.issuer import IssuedToken, TokenIssuer
 from ..core.payload import JWTPayload
 from ..core.scope import common, narrow
 from ..core.trust import MAX_LEEWAY_SECONDS
-from ..errors import (
-    BadCredentialsError,
-    InvalidGrantError,
-    InvalidScopeError,
-    UnavailableError,
-)
+from ..errors import InvalidGrantError, InvalidScopeError, UnavailableError
 from ..events import Name, emit
 from .clock import clock_of
 from .pruning import PRUNED_AT_ONCE, Pruning
@@ -34,7 +29,10 @@ from .session import (
     DEFAULT_REFRESH_LIFETIME_SECONDS,
     Grant,
     Lifetimes,
+    Recheck,
     Session,
+    Term,
+    check_client,
 )
 from .store import (
     DEFAULT_MAX_PER_SUBJECT,
@@ -191,16 +189,17 @@ class Sessions:
             raise InvalidGrantError("the session is not known, or has ended")
         check_client(session.client, client)
         payload = self._checked(session, recheck)
-        try:
-            payload = replace(payload, scope=narrow(scope, to=payload.scope))
-        except InvalidScopeError:
-            if session.token_hash != token.digest:  # a replay, whatever it asks for, is one
-                self._use(token, session, now=now, address=address)
-            raise
-        session = replace(session, payload=payload)  # whose lifetimes may have changed as well
-        issued = self._issue(payload, token.sid, now=now, expires_at=self._expiry(session, now=now))
-        salt = self._use(token, session, now=now, address=address)
-        return Grant(issued, payload.scope, token.successor(salt).reveal())
+        term = self.lifetimes.of(payload).term(now=now, ends_at=session.ends_at)
+        if scope:
+            try:
+                payload = replace(payload, scope=narrow(scope, to=payload.scope))
+            except InvalidScopeError:
+                if session.token_hash != token.digest:  # a replay, whatever it asks for, is one
+                    self._use(token, session, term, now=now, address=address)
+                raise
+        issued = self._issue(payload, token.sid, term, now=now)
+        successor = self._use(token, session, term, now=now, address=address)
+        return Grant(issued, payload.scope, successor.reveal())
 
     def find(self, text: str) -> Session | None:
         """
@@ -318,27 +317,29 @@ class Sessions:
         """
         return self.store.prune(now=self._clock(), limit=limit)
 
-    def _use(self, token: RefreshToken, session: Session, *, now: float, address: str) -> bytes:
-        """Use a refresh token up, and return the salt of its successor; or raise."""
-        expires_at, salt = self._expiry(session, now=now), secrets.token_bytes(SALT_BYTES)
-        lifetimes = self.lifetimes.of(session.payload)
+    def _use(
+        self, token: RefreshToken, session: Session, term: Term, *, now: float, address: str
+    ) -> RefreshToken:
+        """Use a refresh token up, and return its successor; or raise."""
+        salt = secrets.token_bytes(SALT_BYTES)
+        successor = token.successor(salt)
         use = self.store.rotate(
             Rotation(
                 sid=token.sid,
                 issuer=self.issuer.issuer,
                 presented=token.digest,
-                successor=token.successor(salt).digest,
+                successor=successor.digest,
                 salt=salt,
                 now=now,
                 grace_seconds=self.lifetimes.grace_seconds,
-                expires_at=expires_at,
-                tokens_until=lifetimes.tokens_until(now=now, expires_at=expires_at),
+                expires_at=term.expires_at,
+                tokens_until=term.tokens_until,
                 address=address,
             )
         )
         self._pruning.count_use()
         if use.outcome is Outcome.REPLAYED:
-            self._hold_session(session.sid, session, now=now)
+            self._hold_session(session.sid, session, now=now, seconds=term.token_seconds)
         if use.outcome in _EVENTS:
             before = "" if use.outcome is Outcome.ROTATED else f"before from {use.address or '?'}"
             emit(
@@ -350,11 +351,14 @@ class Sessions:
             )
         if use.outcome in {Outcome.REPLAYED, Outcome.GONE}:
             raise InvalidGrantError(f"the refresh token is {use.outcome.value}")
-        return use.salt
+        return successor if use.salt == salt else token.successor(use.salt)
 
-    def _hold_session(self, sid: str, session: Session | None, *, now: float) -> None:
+    def _hold_session(
+        self, sid: str, session: Session | None, *, now: float, seconds: float = 0
+    ) -> None:
         lifetimes = self.lifetimes if session is None else self.lifetimes.of(session.payload)
-        self._hold("session", sid, now=now, seconds=lifetimes.token_lifetime_seconds)
+        seconds = max(seconds, lifetimes.token_lifetime_seconds)
+        self._hold("session", sid, now=now, seconds=seconds)
 
     def _hold(self, kind: Kind, name: str, *, now: float, seconds: float) -> None:
         """Have this process know what it has just ended, whatever becomes of the store."""
@@ -362,16 +366,18 @@ class Sessions:
         key = qualified(self.issuer.issuer, name)
         self.revocations.add(Revocation(kind, key, int(now), expires_at))
 
-    def _expiry(self, session: Session, *, now: float) -> float:
-        lifetimes = self.lifetimes.of(session.payload)
-        return min(now + lifetimes.refresh_lifetime_seconds, session.ends_at)
-
     def _checked(self, session: Session, recheck: Recheck | None) -> JWTPayload:
+        """Return what *recheck* says, with no scope that the session was not started with."""
+        if recheck is None:
+            return session.payload
         try:
-            return current_payload(session, recheck)
+            payload = recheck(session)
         except InvalidGrantError:
             self.end(session.sid)
             raise
+        if payload.scope == session.payload.scope:
+            return payload
+        return replace(payload, scope=common(payload.scope, session.payload.scope))
 
     def _start(
         self,
@@ -382,17 +388,28 @@ class Sessions:
         *,
         token_hash: bytes | None,
     ) -> IssuedToken:
-        now = self._clock()
-        session = Session.begin(
-            sid,
-            payload,
-            issuer=self.issuer.issuer,
-            credential=credential,
-            token_hash=token_hash,
-            now=now,
-            lifetimes=self.lifetimes,
+        now, lifetimes = self._clock(), self.lifetimes.of(payload)
+        # Without a refresh token it ends with its access token.
+        longest = (
+            lifetimes.token_lifetime_seconds
+            if token_hash is None
+            else lifetimes.max_lifetime_seconds
         )
-        issued = self._issue(payload, sid, now=now, expires_at=session.expires_at)
+        ends_at = now + longest
+        term = lifetimes.term(now=now, ends_at=ends_at)
+        session = Session(
+            sid=sid,
+            issuer=self.issuer.issuer,
+            payload=payload,
+            credential=credential,
+            created_at=now,
+            used_at=now,
+            expires_at=term.expires_at,
+            ends_at=ends_at,
+            tokens_until=term.tokens_until,
+            token_hash=token_hash,
+        )
+        issued = self._issue(payload, sid, term, now=now)
         self.store.add(session, max_per_subject=self._max_per_subject)
         self._checked(session, recheck)
         self._pruning.count_use()
@@ -404,61 +421,10 @@ class Sessions:
     def _parse(self, text: str) -> RefreshToken:
         return RefreshToken.parse(text, issuer=self.issuer.issuer)
 
-    def _issue(
-        self, payload: JWTPayload, sid: str, *, now: float, expires_at: float
-    ) -> IssuedToken:
-        lifetimes = self.lifetimes.of(payload)
-        lifetime_seconds = lifetimes.token_seconds(now=now, expires_at=expires_at)
+    def _issue(self, payload: JWTPayload, sid: str, term: Term, *, now: float) -> IssuedToken:
         return self.issuer.issue(
-            payload, lifetime_seconds=lifetime_seconds, session_id=sid, now=now
+            payload, lifetime_seconds=term.token_seconds, session_id=sid, now=now
         )
-
-
-class Recheck(Protocol):
-    """Says what a session's account may still do, when it asks for another access token."""
-
-    def __call__(self, session: Session, /) -> JWTPayload:
-        """
-        Return the payload of the next access token.
-
-        Raises:
-            InvalidGrantError: The account may not log in any more, or its secret has changed.
-            UnavailableError: The accounts are unavailable.
-        """
-        ...
-
-
-def current_payload(session: Session, recheck: Recheck | None) -> JWTPayload:
-    """
-    Return what *recheck* says, with no scope that the session was not started with.
-
-    Raises:
-        InvalidGrantError: As for :class:`Recheck`.
-        UnavailableError: As for :class:`Recheck`.
-    """
-    if recheck is None:
-        return session.payload
-    payload = recheck(session)
-    return replace(payload, scope=common(payload.scope, session.payload.scope))
-
-
-def check_client(owner: str | None, client: str | None) -> None:
-    """
-    Check that what belongs to a client is used by that client.
-
-    Args:
-        owner: The subject of the client that it belongs to; ``None`` if it is a public client's.
-        client: The subject of the client that has authenticated itself, if one has.
-
-    Raises:
-        BadCredentialsError: It is a client's, and none has authenticated itself.
-        InvalidGrantError: It is another client's (RFC 6749 §5.2).
-    """
-    if owner is None or owner == client:
-        return
-    if client is None:
-        raise BadCredentialsError("the token belongs to a client, which must authenticate itself")
-    raise InvalidGrantError("the token belongs to another client")
 
 
 def end_subject(

@@ -6,11 +6,11 @@ import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from ..errors import ConfigurationError, DuplicateRowError, PoolExhaustedError, UnavailableError
 from ..events import Outage
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     Driver = SQLite | PostgreSQL
     PooledConnection = FileConnection | BoundedConnection
+
+_Use = Literal["reading", "writing", "watching"]
 
 # Of those that create tables at the same time, PostgreSQL would let one fail.
 _LOCK_SCHEMA: Final = Statement("{|SELECT pg_advisory_xact_lock(:number)}")
@@ -82,6 +84,9 @@ class Database:
             locks of others.
         creates_tables: Whether the first use in each process creates the tables that are missing.
 
+    Attributes:
+        is_file: Whether it is an SQLite file, in which a writer has locked everything.
+
     Raises:
         ConfigurationError: The URL cannot be read, is of another database, or its driver is not
             installed.
@@ -103,6 +108,8 @@ class Database:
         self._creates_tables = creates_tables
         self._pools = PerProcess(lambda: _Pools(self._driver))
         self._outage = Outage(f"{schema.version.part} {self}")
+        self.is_file: Final[bool] = self._driver.is_file
+        self._errors = (PoolExhaustedError, OSError, self._driver.error)
 
     def __str__(self) -> str:
         """Return the file, or the URL without what may be secret: password and query."""
@@ -111,10 +118,14 @@ class Database:
     @property
     def is_missing(self) -> bool:
         """Whether it is a file that is not there."""
-        return self._url.path is not None and not self._url.path.exists()
+        try:
+            return self._url.path is not None and not self._url.path.stat()
+        except FileNotFoundError:
+            return True
+        except OSError:  # its use says what is wrong
+            return False
 
-    @contextmanager
-    def reading(self) -> Iterator[Connection]:
+    def reading(self) -> AbstractContextManager[Connection]:
         """
         Lend a connection for reading; each statement sees what is committed by then.
 
@@ -122,17 +133,9 @@ class Database:
             UnavailableError: The database does not answer in time, or with an error; the text says
                 why and never holds a password or a parameter.
         """
-        deadline = time.monotonic() + self._timeout_seconds
-        with self._outage.watched("reading"), self._errors_explained():
-            pool = self._prepared_pools(deadline).readers
-            connection = pool.take(deadline)
-            try:
-                yield connection
-            finally:
-                pool.put_back(connection)
+        return self._operation("reading")
 
-    @contextmanager
-    def writing(self, *, durable: bool = True) -> Iterator[Connection]:
+    def writing(self, *, durable: bool = True) -> AbstractContextManager[Connection]:
         """
         Lend a connection for a transaction that is committed unless the block raises.
 
@@ -146,11 +149,7 @@ class Database:
             DuplicateRowError: A row has the key of another one.
             UnavailableError: As for :meth:`reading`.  What was written may be there or not.
         """
-        deadline = time.monotonic() + self._timeout_seconds
-        with self._outage.watched("writing"), self._errors_explained():
-            pool = self._prepared_pools(deadline).writers
-            with self._transaction(pool, deadline, durable=durable) as connection:
-                yield connection
+        return self._operation("writing", durable=durable)
 
     def time(self) -> float:
         """
@@ -189,16 +188,10 @@ class Database:
         Raises:
             UnavailableError: As for :meth:`reading`.
         """
-        deadline = time.monotonic() + self._timeout_seconds
-        with self._outage.watched("reading"), self._errors_explained():
-            pool = self._prepared_pools(deadline).watchers
-            if pool is None:
-                return None
-            connection = pool.take(deadline)
-            try:
-                return connection.version()
-            finally:
-                pool.put_back(connection)
+        if not self.is_file:
+            return None
+        with self._operation("watching") as connection:
+            return connection.version()
 
     def create(self) -> None:
         """
@@ -209,15 +202,16 @@ class Database:
         Raises:
             UnavailableError: As for :meth:`reading`, and if the file cannot be created.
         """
-        with self._errors_explained():
+        try:
             self._create(self._pools.get(), time.monotonic() + self._timeout_seconds)
+        except self._errors as error:
+            raise self._explained(error) from error
 
     def close(self) -> None:
         """Close this process's idle connections.  The next use connects again."""
         pools = self._pools.get()
-        for pool in (pools.readers, pools.writers, pools.watchers):
-            if pool is not None:
-                pool.close()
+        for pool in pools.of.values():
+            pool.close()
 
     def _prepared_pools(self, deadline: float) -> _Pools:
         pools = self._pools.get()
@@ -236,16 +230,13 @@ class Database:
         if self._creates_tables:
             self._create(pools, deadline)
             return
-        connection = pools.readers.take(deadline)
-        try:
+        with pools.lend("reading", deadline) as connection:
             self._check_version(connection)
-        finally:
-            pools.readers.put_back(connection)
         pools.is_prepared = True
 
     def _create(self, pools: _Pools, deadline: float) -> None:
         self._driver.create(deadline)
-        with self._transaction(pools.writers, deadline, durable=True) as connection:
+        with pools.lend("writing", deadline, durable=True) as connection:
             connection.run(_LOCK_SCHEMA, {"number": _SCHEMA_LOCK})
             stored = self._check_version(connection)
             for table in (VERSIONS, *self._schema.tables):
@@ -273,42 +264,43 @@ class Database:
         return stored
 
     @contextmanager
-    def _transaction(
-        self, pool: Pool, deadline: float, *, durable: bool
-    ) -> Iterator[PooledConnection]:
-        connection = pool.take(deadline)
+    def _operation(self, use: _Use, *, durable: bool = False) -> Iterator[PooledConnection]:
+        """Lend a connection until the deadline; explain what fails, and tell of an outage."""
+        kind = "writing" if use == "writing" else "reading"  # to watch is to read
+        began = time.monotonic()
+        deadline = began + self._timeout_seconds
         try:
-            connection.begin(durable=durable)
-            try:
+            pools = self._prepared_pools(deadline)
+            with pools.lend(use, deadline, durable=durable) as connection:
                 yield connection
-                connection.commit()
-            except BaseException:
-                with suppress(self._driver.error):
-                    connection.rollback()
-                raise
-        finally:
-            pool.put_back(connection)
+        except self._errors as error:
+            explained = self._explained(error)
+            if not isinstance(error, PoolExhaustedError):  # which says nothing of the database
+                self._outage.lose(kind, explained, began=began)
+            raise explained from error
+        except UnavailableError as error:
+            self._outage.lose(kind, error, began=began)
+            raise
+        # Every operation passes here: there is nothing to call unless something was lost.
+        self._outage.good_at[kind] = time.monotonic()
+        if self._outage.told:
+            self._outage.recover(kind)
 
-    @contextmanager
-    def _errors_explained(self) -> Iterator[None]:
-        try:
-            yield
-        except PoolExhaustedError as error:
-            raise UnavailableError(
+    def _explained(self, error: Exception) -> UnavailableError:
+        if isinstance(error, PoolExhaustedError):
+            return UnavailableError(
                 f"database {self} unavailable: connection pool exhausted,"
                 " too many threads of this process are using it"
-            ) from error
-        except self._driver.error as error:
-            kind = DuplicateRowError if self._driver.is_duplicate(error) else UnavailableError
-            reason = self._driver.explain(error, fix=self._schema.fix)
-            if primary_code(error) in _ANOTHER_FILE:
-                # Another log or file may be there: none of the connections to the old one may stay,
-                # as they share its index with those to come.
-                self.close()
-            raise kind(f"database {self} {reason}") from error
-        except OSError as error:
+            )
+        if isinstance(error, OSError):
             said, fix = diagnose(error, fix="make its folder", to="create")
-            raise UnavailableError(f"database {self} cannot be created: {said}: {fix}") from error
+            return UnavailableError(f"database {self} cannot be created: {said}: {fix}")
+        if primary_code(error) in _ANOTHER_FILE:
+            # Another log or file may be there: none of the connections to the old one may stay, as
+            # they share its index with those to come.
+            self.close()
+        kind = DuplicateRowError if self._driver.is_duplicate(error) else UnavailableError
+        return kind(f"database {self} {self._driver.explain(error, fix=self._schema.fix)}")
 
 
 class Pool:
@@ -422,11 +414,37 @@ class _Pools:
     """
 
     def __init__(self, driver: Driver) -> None:
-        self.readers = Pool(driver.connect, size=driver.max_connections)
-        self.writers = Pool(driver.connect, size=1) if driver.is_file else self.readers
-        self.watchers = Pool(driver.connect, size=1) if driver.is_file else None
+        self._error = driver.error
+        readers = Pool(driver.connect, size=driver.max_connections)
+        self.of: Final[Mapping[_Use, Pool]] = {
+            "reading": readers,
+            "writing": Pool(driver.connect, size=1) if driver.is_file else readers,
+            "watching": Pool(driver.connect, size=1),
+        }
         self.creating = threading.Lock()
         self.is_prepared = False
+
+    @contextmanager
+    def lend(
+        self, use: _Use, deadline: float, *, durable: bool = False
+    ) -> Iterator[PooledConnection]:
+        """Lend a connection; a writer's is in a transaction, committed unless the block raises."""
+        pool = self.of[use]
+        connection = pool.take(deadline)
+        try:
+            if use != "writing":
+                yield connection
+                return
+            connection.begin(durable=durable)
+            try:
+                yield connection
+                connection.commit()
+            except BaseException:
+                with suppress(self._error):
+                    connection.rollback()
+                raise
+        finally:
+            pool.put_back(connection)
 
 
 def _driver(url: DatabaseURL, timeout_seconds: float) -> Driver:

@@ -143,7 +143,7 @@ class BoundedConnection(psycopg.Connection[Any]):
     """
 
     deadline: float
-    is_wrong_server = False
+    is_wrong_server: bool = False
 
     def run(self, statement: Statement, parameters: Mapping[str, object] = {}, /) -> Any:
         """Execute a statement."""
@@ -209,7 +209,7 @@ def _libpq_defaults(timeout_seconds: float) -> dict[str, str]:
 def _to_conninfo(parameters: Mapping[str, str]) -> str | None:
     try:
         return make_conninfo("", **parameters)
-    except (psycopg.Error, ValueError):  # ValueError: a surrogate
+    except (psycopg.Error, TypeError, ValueError):  # a parameter "conninfo"; a surrogate
         return None
 
 

@@ -112,14 +112,15 @@ class FileConnection(sqlite3.Connection):
     """A connection to a file; not to the one that took its place since."""
 
     deadline: float
-    path: Path
+    path: str
+    log_path: str
     file: Identity | None
     opening: object
     lost_logs: set[Identity]
     log: Identity | None = None  # the file "-wal", once it has been used
-    written_ns = 0
-    synchronous = ""
-    is_open = True
+    written_ns: int = 0
+    synchronous: str = ""
+    is_open: bool = True
 
     def run(self, statement: Statement, parameters: Mapping[str, object] = {}, /) -> sqlite3.Cursor:
         """Execute a statement."""
@@ -139,7 +140,7 @@ class FileConnection(sqlite3.Connection):
             self.execute(f"PRAGMA synchronous={mode}")
             self.synchronous = mode
         self._execute("BEGIN IMMEDIATE")
-        if not self._has_its_log():  # which another process may have noticed, and saved
+        if self._has_lost_its_log():  # which another process may have noticed, and saved
             self.rollback()
             self._save_log()
             raise sqlite3.OperationalError("the log was removed")
@@ -160,7 +161,7 @@ class FileConnection(sqlite3.Connection):
     def is_idle(self) -> bool:
         """Tell whether it is open, and outside a transaction."""
         if self.log is None:
-            self.log = identity(self._log_path)
+            self.log = identity(self.log_path)
         self.written_ns = written_ns(self.path)
         return self.is_open and not self.in_transaction
 
@@ -168,7 +169,7 @@ class FileConnection(sqlite3.Connection):
         """Tell whether others that open the file now open the same one."""
         if self.file != identity(self.path):
             return False
-        if not self._has_its_log():
+        if self._has_lost_its_log():
             self._save_log()
             return False
         return True
@@ -178,13 +179,9 @@ class FileConnection(sqlite3.Connection):
         self.is_open = False
         super().close()
 
-    @property
-    def _log_path(self) -> Path:
-        return self.path.with_name(f"{self.path.name}-wal")
-
-    def _has_its_log(self) -> bool:
-        """Tell whether others find the log that this connection writes to."""
-        return self.log is None or self.log == identity(self._log_path)
+    def _has_lost_its_log(self) -> bool:
+        """Tell whether others do not find the log that this connection writes to."""
+        return self.log is not None and self.log != identity(self.log_path)
 
     def _save_log(self) -> None:
         """
@@ -204,8 +201,8 @@ class FileConnection(sqlite3.Connection):
         self.lost_logs.add(self.log)
         emit(
             Name.STORE_UNSAFE,
-            store=str(self.path),
-            detail=f"{self._log_path.name} was removed while in use; what was in it was saved"
+            store=self.path,
+            detail=f"{Path(self.log_path).name} was removed while in use; what was in it was saved"
             f" {'to the file' if saved else 'by another process, or is lost'}:"
             " never remove it, or copy or move the file alone: use the backup of SQLite",
         )
@@ -245,19 +242,19 @@ def create_file(path: Path, deadline: float) -> None:
                 return
 
 
-def identity(path: Path) -> Identity | None:
+def identity(path: Path | str) -> Identity | None:
     """Return what tells the file from one that takes its place; ``None`` if there is none."""
     try:
-        status = path.stat()
+        status = os.stat(path)  # noqa: PTH116  several times an operation, where Path takes longer
     except OSError:
         return None
     return status.st_dev, status.st_ino
 
 
-def written_ns(path: Path) -> int:
+def written_ns(path: Path | str) -> int:
     """Return when the file was written to; 0 if there is none."""
     try:
-        return path.stat().st_mtime_ns
+        return os.stat(path).st_mtime_ns  # noqa: PTH116  the same
     except OSError:
         return 0
 
@@ -281,7 +278,8 @@ def _open(path: Path, deadline: float) -> FileConnection:
         factory=FileConnection,
     )
     connection.deadline = deadline
-    connection.path, connection.file, connection.opening = path, file, object()
+    connection.path, connection.log_path = str(path), f"{path}-wal"
+    connection.file, connection.opening = file, object()
     return connection
 
 

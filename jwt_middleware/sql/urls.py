@@ -10,6 +10,7 @@ from typing import Final
 from urllib.parse import parse_qsl, unquote
 
 from ..errors import ConfigurationError
+from ..files import no_file
 
 URL_FORMS: Final = "sqlite:///accounts.db or postgresql://user:password@host/database"
 
@@ -52,8 +53,17 @@ class DatabaseURL:
     libpq: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def beside(self, folder: Path) -> DatabaseURL:
-        """Return it with a relative SQLite file taken to be in *folder*."""
-        return self if self.path is None else sqlite_url(folder / self.path)
+        """
+        Return it with a relative SQLite file taken to be in *folder*.
+
+        Raises:
+            ConfigurationError: The file is a folder or a device, or its path cannot be followed.
+        """
+        if self.path is None:
+            return self
+        if reason := no_file(folder / self.path):
+            raise ConfigurationError(f"the database file {reason}")
+        return sqlite_url(folder / self.path)
 
 
 def sqlite_url(path: Path) -> DatabaseURL:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Final, NamedTuple
 
 from ..errors import UnavailableError
@@ -41,8 +39,15 @@ _WRITE: Final = Statement("""
     WHERE known.version < excluded.version
 """)
 
-# What Python raises where text is no JSON, or JSON not of the shape that is expected.
-_UNREADABLE: Final = (ValueError, TypeError, LookupError, AttributeError)
+UNREADABLE: Final = (ValueError, TypeError, LookupError, AttributeError, OverflowError)
+"""What Python raises where text is no JSON, or JSON not of the shape that is expected."""
+
+
+def unreadable(what: str) -> UnavailableError:
+    """Return the error of stored values that this version cannot read; it quotes none of them."""
+    return UnavailableError(
+        f"{what} cannot be read: a newer version of wsgi-jwt-middleware may have written it"
+    )
 
 
 class SchemaVersion(NamedTuple):
@@ -88,22 +93,3 @@ def stored_version(connection: Connection, part: str) -> SchemaVersion:
 def record_version(connection: Connection, version: SchemaVersion) -> None:
     """Write the version, unless a later one is there."""
     connection.run(_WRITE, version._asdict())
-
-
-@contextmanager
-def reading(what: str) -> Iterator[None]:
-    """
-    Say of stored values that this version cannot read them.
-
-    Args:
-        what: They are.
-
-    Raises:
-        UnavailableError: Instead of whatever Python raises; it quotes none of them.
-    """
-    try:
-        yield
-    except _UNREADABLE:
-        raise UnavailableError(
-            f"{what} cannot be read: a newer version of wsgi-jwt-middleware may have written it"
-        ) from None

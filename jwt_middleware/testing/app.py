@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from typing import TYPE_CHECKING, Any, Self
-
-import webtest
 
 from ..core.issuer import TokenIssuer
 from ..errors import ConfigurationError
 from ..wsgi.middleware import JWTMiddleware
 from .bad_tokens import BadToken
 from .tokens import Tokens
+
+with warnings.catch_warnings():  # of WebOb's, for suites in which warnings are errors
+    warnings.filterwarnings("ignore", "'cgi' is deprecated", DeprecationWarning)
+    import webtest
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -34,7 +37,7 @@ class TestApp(webtest.TestApp):  # type: ignore[misc]  # WebTest has no types
         ConfigurationError: *app* has no middleware in it.
     """
 
-    __test__ = False  # for pytest: it holds no tests
+    __test__: bool = False  # for pytest: it holds no tests
 
     def __init__(
         self,
@@ -45,7 +48,7 @@ class TestApp(webtest.TestApp):  # type: ignore[misc]  # WebTest has no types
         **options: Any,
     ) -> None:
         super().__init__(app, **options)
-        self.tokens = Tokens(app, middleware=middleware, issuer=issuer)
+        self.tokens: Tokens = Tokens(app, middleware=middleware, issuer=issuer)
 
     @property
     def middleware(self) -> JWTMiddleware:

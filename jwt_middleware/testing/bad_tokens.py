@@ -83,6 +83,22 @@ def _tampered(draft: Draft) -> str:
     return f"{header}.{payload}.{signature}"
 
 
+def _header(**members: Any) -> Spoil:
+    return lambda draft: draft.signed(**members)
+
+
+def _signed_by_another(draft: Draft) -> str:
+    return draft.signed(Key.generate(draft.key.alg))
+
+
+def _without_signature(draft: Draft) -> str:
+    return draft.token.rpartition(".")[0]
+
+
+def _padded(draft: Draft) -> str:
+    return f"{draft.token}="
+
+
 def _unsigned(draft: Draft) -> str:
     return serialize(
         encode_object(draft.header | {"alg": "none"}), encode_object(draft.claims), lambda _: b""
@@ -142,24 +158,21 @@ class BadToken(Enum):
     ISSUED_IN_FUTURE = ImmatureTokenError, _claims(nbf=..., iat=HOUR, exp=2 * HOUR)
     WRONG_ISSUER = InvalidClaimError, _claims(iss=ATTACKER)
     WRONG_AUDIENCE = InvalidClaimError, _claims(aud=ATTACKER)
-    WRONG_SIGNATURE = (
-        InvalidSignatureError,
-        lambda draft: draft.signed(Key.generate(draft.key.alg)),
-    )
+    WRONG_SIGNATURE = InvalidSignatureError, _signed_by_another
     TAMPERED = InvalidSignatureError, _tampered
-    UNKNOWN_KID = UnknownKeyError, lambda draft: draft.signed(kid="unknown")
+    UNKNOWN_KID = UnknownKeyError, _header(kid="unknown")
     ALG_NONE = AlgorithmNotAllowedError, _unsigned
     ALG_CONFUSION = AlgorithmNotAllowedError, _confused
     KEY_IN_HEADER = UnknownKeyError, _with_own_key
-    CRITICAL_EXTENSION = MalformedTokenError, lambda draft: draft.signed(crit=["x"], x=1)
+    CRITICAL_EXTENSION = MalformedTokenError, _header(crit=["x"], x=1)
     NO_ISSUER = MissingClaimError, _claims(iss=...)
     NO_AUDIENCE = MissingClaimError, _claims(aud=...)
     NO_SUBJECT = MissingClaimError, _claims(sub=...)
     NO_EXPIRY = MissingClaimError, _claims(exp=...)
     EXPIRY_AS_TEXT = InvalidClaimError, _claims(exp="9999999999")
     ID_TOKEN = InvalidClaimError, _claims(at_hash="x")
-    MALFORMED = MalformedTokenError, lambda draft: draft.token.rpartition(".")[0]
-    PADDED = MalformedTokenError, lambda draft: f"{draft.token}="
+    MALFORMED = MalformedTokenError, _without_signature
+    PADDED = MalformedTokenError, _padded
     REVOKED = RevokedTokenError, None
     UNDER_SCOPED = InsufficientScopeError, _claims(scope="")
 

@@ -43,7 +43,7 @@ class Client(DjangoClient):  # type: ignore[misc]  # Django has no types
         self, application: object, *, issuer: TokenIssuer | None = None, **options: Any
     ) -> None:
         super().__init__(**options)
-        self.tokens = Tokens(application, issuer=issuer)
+        self.tokens: Tokens = Tokens(application, issuer=issuer)
         self._made_of: dict[str, Any] = {
             "application": application,
             "issuer": issuer,

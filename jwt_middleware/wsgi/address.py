@@ -43,7 +43,7 @@ def parse_address(text: str) -> Address | None:
     IPv4-mapped IPv6 addresses (RFC 4291 §2.5.5.2) are returned as IPv4.
     """
     text = text.strip()
-    if len(text) > _MAX_CHARS:
+    if not 0 < len(text) <= _MAX_CHARS:
         return None
     if match := _WITH_PORT.fullmatch(text):
         text = match[1] or match[2] or ""

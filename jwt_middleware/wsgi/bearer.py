@@ -37,9 +37,9 @@ def parse_authorization(value: str | None) -> str | None:
     if value is None:
         return None
     # What nearly every request has, without a regular expression.
-    if value[:7] == "Bearer " and value[7:8] != " ":
+    if value[:7] == "Bearer ":
         token = value[7:]
-        if token and " " not in token and "," not in token and "\t" not in token:
+        if token and not (" " in token or "," in token or "\t" in token):
             return token
     value = value.strip(" \t")  # RFC 9110 §5.5: some servers leave it to us
     match = _CREDENTIALS.fullmatch(value)

@@ -2,7 +2,8 @@
 CORS: which pages of other origins may read the answers of this middleware.
 
 Those are the answers of the token endpoint, the metadata and every refusal.  What the app answers
-passes as it is: its CORS headers are its own.  Source: https://fetch.spec.whatwg.org/#http-cors-protocol
+passes as it is: its CORS headers are its own, and all that passes of its answer to a preflight
+without a token.  Source: https://fetch.spec.whatwg.org/#http-cors-protocol
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ import re
 from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Any, Final
 
+from werkzeug.http import HTTP_STATUS_CODES
+
 from ..bounds import check_whole
 from ..errors import ConfigurationError
-from .preflight import requested_method
 from .unread import skip_body
 
 if TYPE_CHECKING:
@@ -41,7 +43,22 @@ _DEFAULT_PORTS: Final = {"http": "80", "https": "443"}
 _TOKEN: Final = re.compile(r"[A-Za-z0-9!#$%&'+.^_`|~-]+")  # RFC 9110 §5.6.2, but for "*"
 _UNSENDABLE: Final = frozenset({"CONNECT", "TRACE", "TRACK"})
 
+# Of an app's answer to a preflight without a token.
+_PASSING: Final = ("access-control-", "vary")
+_WITHOUT_BODY: Final = frozenset({204, 304})
+
 _Headers = list[tuple[str, str]]
+
+
+def requested_method(environ: WSGIEnvironment) -> str | None:
+    """
+    Return the method that a CORS preflight asks for, or ``None`` if the request is none.
+
+    Source: https://fetch.spec.whatwg.org/#cors-preflight-fetch
+    """
+    if environ["REQUEST_METHOD"] != "OPTIONS" or not environ.get("HTTP_ORIGIN"):
+        return None
+    return environ.get("HTTP_ACCESS_CONTROL_REQUEST_METHOD") or None
 
 
 class CORS:
@@ -51,7 +68,7 @@ class CORS:
     Args:
         origins: Exact, ``https://app.example.com``, or all below a domain of one's own,
             ``https://*.example.com``: one label or more, scheme and port as written.  ``null``
-            (sandboxed frames and files of anyone) only if it is named; ``*`` alone is every origin.
+            (sandboxed frames and any local file) only if it is named; ``*`` alone is every origin.
         methods: What a preflight may ask for.
         headers: What it may ask for besides ``Authorization`` and ``Content-Type``.
         exposed_headers: Headers of an answer that scripts may read.
@@ -161,9 +178,12 @@ class CORS:
         """Return *headers* with ``Origin`` in one ``Vary``: also where no origin was sent."""
         if self._every_origin:
             return headers
-        values = [value for name, value in headers if name.lower() == "vary"]
+        values = ", ".join(value for name, value in headers if name.lower() == "vary")
         others = [header for header in headers if header[0].lower() != "vary"]
-        return [*others, ("Vary", ", ".join([*values, "Origin"]))]
+        names = {name.strip().lower() for name in values.split(",")}
+        if names.isdisjoint({"origin", "*"}):
+            values = f"{values}, Origin" if values else "Origin"
+        return [*others, ("Vary", values)]
 
 
 def _compiled(patterns: Iterable[str]) -> re.Pattern[str] | None:
@@ -213,3 +233,40 @@ def _are_texts(values: object) -> bool:
         and not isinstance(values, str)
         and all(isinstance(one, str) for one in values)
     )
+
+
+def answer_preflight(
+    app: WSGIApplication, environ: WSGIEnvironment, start_response: StartResponse
+) -> Iterable[bytes]:
+    """
+    Call *app* and answer with its status and CORS headers.
+
+    A function that answers every method alike would give its body to any client that sends two
+    headers.
+
+    Raises:
+        RuntimeError: The app ended without having called *start_response*.
+    """
+    started: list[tuple[int, list[tuple[str, str]]]] = []
+
+    def start(
+        status: str, headers: list[tuple[str, str]], exc_info: OptExcInfo | None = None, /
+    ) -> Any:
+        started[:] = [(int(status[:3]), headers)]
+        return lambda _: None
+
+    answer = app(environ, start)
+    try:
+        if not started:  # it waits until its body is read
+            next(iter(answer), None)
+    finally:
+        if hasattr(answer, "close"):
+            answer.close()
+    if not started:
+        raise RuntimeError("the app did not call start_response")
+    status, headers = started[0]
+    passing = [header for header in headers if header[0].lower().startswith(_PASSING)]
+    if status not in _WITHOUT_BODY:
+        passing += [("Content-Type", "text/plain"), ("Content-Length", "0")]
+    start_response(f"{status} {HTTP_STATUS_CODES.get(status, 'Unknown')}", passing)
+    return skip_body(environ, [])

@@ -96,6 +96,9 @@ _RESERVED: Final = WATCHED_KEYS | {
     f"HTTP_X_FORWARDED_{name}" for name in ("FOR", "HOST", "PORT", "PROTO", "BY")
 }
 
+# C0 and C1, and the two separators that end a line for some readers
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
 ClaimName = str | Sequence[str]
 
 
@@ -163,6 +166,6 @@ def _text(value: object) -> str:
         return "true" if value else "false"
     if isinstance(value, int | float):
         return str(value)
-    if not isinstance(value, str) or any(char < " " or char == "\x7f" for char in value):
+    if not isinstance(value, str) or _CONTROL.search(value):
         return ""
     return value.encode("utf-8", "replace").decode("latin-1")

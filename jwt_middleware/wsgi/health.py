@@ -18,7 +18,7 @@ from ..fork import PerProcess
 from ..keysources.remote.refreshing import RefreshedKeys
 from ..sessions import Revocations, Sessions
 from ..sessions.store import TIMEOUT_SECONDS
-from .paths import read_path
+from .paths import is_plain
 from .responses import Responses, send_json
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ class Health:
         self.path = path
         self.live_path: str = f"{path.rstrip('/')}/live" if live_path is None else live_path
         for name, one in (("path", path), ("live_path", self.live_path)):
-            if not one.isascii() or "*" in one or one == "/" or not read_path(one).canonical:
+            if not one.isascii() or "*" in one or one == "/" or not is_plain(one):
                 raise ConfigurationError(f"{name} {one!r} must be one path, like /health")
         if path == self.live_path:
             raise ConfigurationError("live_path must be another path than path")

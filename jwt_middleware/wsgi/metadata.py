@@ -157,7 +157,7 @@ def protected_resource_document(
 
 class WellKnown:
     """
-    Serves documents at their paths, to anyone.
+    Serves documents at their paths, to any client.
 
     Args:
         documents: Leave one out, and it is not served.
@@ -195,7 +195,7 @@ class WellKnown:
         return skip_body(environ, response(environ, start_response))
 
     def _answer(self, request: Request) -> Response:
-        if request.method not in {"GET", "HEAD"}:
+        if request.environ["REQUEST_METHOD"] not in {"GET", "HEAD"}:
             raise MethodNotAllowedError(allowed=["GET", "HEAD"])
         document = self._documents[request.environ["PATH_INFO"]]
         body = json.dumps(document.read(), separators=(",", ":")).encode("ascii")
@@ -206,6 +206,7 @@ class WellKnown:
         # There is an ETag and no Last-Modified; and of a year like 10**20 no date can be made.
         request.environ.pop("HTTP_IF_MODIFIED_SINCE", None)
         response.make_conditional(request)
+        del response.headers["Date"]  # the server adds its own
         return response
 
 

@@ -26,25 +26,29 @@ from .bearer import (
     missing_token,
     parse_authorization,
 )
-from .cors import CORS
+from .cors import CORS, answer_preflight
 from .environ import ERROR, IDENTITY_KEYS, RESPONSES, ClaimKeys, clear_identity, describe, publish
-from .metrics import FIRST_SEEN, REMEMBERED, WITHOUT_TOKEN, Metrics
-from .policy import PREFLIGHT, Mode, Policy, Requirement, check_mode
-from .preflight import answer_preflight
+from .policy import PREFLIGHT, Policy
 from .refusals import report
 from .request import WATCHED_KEYS
 from .responses import Responses
+from .rule import Mode, Requirement, check_mode
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
     from .health import Health
     from .metadata import WellKnown
-
+    from .metrics import Metrics
 
 logger: logging.Logger = logging.getLogger("jwt_middleware")
 
 NOTABLE_KEYS: Final = WATCHED_KEYS.union(IDENTITY_KEYS)
+
+# Where metrics have the integers of requests that are let through, by how the token was verified.
+REMEMBERED: Final = 0
+FIRST_SEEN: Final = 1
+WITHOUT_TOKEN: Final = 2
 
 
 class Endpoint(Protocol):
@@ -180,7 +184,7 @@ class JWTMiddleware:
             return mounted(environ, start_response)
         requirement = None
         try:
-            requirement = self.policy.decide(environ, plain=plain)
+            requirement = self.policy.decide(environ, plain)
             verified = None
             if requirement.access != "passthrough":
                 verified = self._authenticate(environ, requirement)
@@ -264,7 +268,8 @@ class JWTMiddleware:
             publish(environ, verified)
             if self.claim_keys is not None:
                 self.claim_keys.publish(environ, verified)
-            requirement.check(verified)
+            if requirement.asks:
+                requirement.check(verified)
         elif requirement.access == "required":
             raise missing_token(environ, self._headers)
         elif requirement.access == "optional":

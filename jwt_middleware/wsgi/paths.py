@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 import string
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, Literal, NamedTuple
 from urllib.parse import unquote
 
@@ -44,6 +44,10 @@ _INVISIBLE: Final = re.compile(
     r"[\u00ad\u034f\u061c\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff]"
 )
 _VIEW: Final = ("@@", "++view++")  # Pyramid, Zope: the rest of the segment is the name of a view
+# How a proxy tells Zope what it is called outside: all of it is taken off the path.
+_VIRTUAL_HOST: Final = re.compile(
+    r"/virtualhost(?:base/[^/]+/[^/]+(?=/|\Z)|root(?=/|\Z)(?:/_vh_[^/]*)*)"
+)
 _PUNCTUATION: Final = str.maketrans(dict.fromkeys(string.punctuation.replace("/", ""), "_"))
 
 
@@ -104,6 +108,14 @@ def read_path(path: str, budget: Budget | None = None) -> Readings:
     return Readings(canonical=False, texts=tuple(texts))
 
 
+def is_plain(path: str) -> bool:
+    """Tell whether *path*, of a configuration, has one reading."""
+    try:
+        return read_path(path).canonical
+    except InvalidRequestError:
+        return False
+
+
 def all_readings(text: str, budget: Budget) -> list[str]:
     """
     Return what a path becomes for apps that resolve none, some or all of what can be resolved.
@@ -133,6 +145,8 @@ def _undecoded_readings(text: str) -> Iterator[str]:
     yield text
     yield "/" + text.lstrip("/")
     yield "/" + "/".join(filter(None, text.split("/")))
+    if not text.startswith("/"):  # to Pecan the first segment is what comes before the slash
+        yield "/" + text.partition("/")[2]
     if text.startswith("//"):  # as a URL it begins with a host
         yield "/" + text[2:].partition("/")[2]
     for part in dict.fromkeys((text, text.partition("\0")[0])):
@@ -204,8 +218,9 @@ def folded_segments(
     """
     Yield the folded segments of *text*, each way that a framework may come by them.
 
-    Pecan and others drop an extension, CherryPy takes ``index`` for the path before it, and what
-    splits a URL again ends the path at an escaped question mark.
+    Pecan and others drop an extension, CherryPy takes ``index`` for the path before it, Zope takes
+    the names of a virtual host off, and what splits a URL again ends the path at an escaped
+    question mark.
 
     Args:
         text: One reading of a path.
@@ -217,7 +232,10 @@ def folded_segments(
     """
     folded = fold(text)
     for reading in [folded] if text.isascii() else all_readings(folded, budget or Budget()):
-        for part in dict.fromkeys((reading, _QUERY_OR_FRAGMENT.split(reading, maxsplit=1)[0])):
+        parts = dict.fromkeys((reading, _QUERY_OR_FRAGMENT.split(reading, maxsplit=1)[0]))
+        if "/virtualhost" in reading:
+            parts.update(dict.fromkeys([_VIRTUAL_HOST.sub("", part) for part in parts]))
+        for part in parts:
             if part.startswith("/") or not part:
                 segments = part.rstrip("/").split("/", limit + 2)[1 : limit + 2]
                 names = tuple(map(fold_segment, segments))
@@ -374,3 +392,74 @@ class Found(NamedTuple):
                 for child in (*node.children.values(), *([node.any] if node.any else ())):
                     numbers.update(child.exact, child.below)
         return numbers
+
+
+class Match(NamedTuple):
+    """
+    What the rules have to do with a path.
+
+    Attributes:
+        named: The rules that name it, in order; none if it can be read in more than one way.
+        covered: For each reading, the rules that cover it.
+    """
+
+    named: tuple[int, ...]
+    covered: tuple[Found, ...]
+
+
+class PatternIndex:
+    """The patterns of all rules: a rule names paths character by character, and may cover more."""
+
+    def __init__(self) -> None:
+        self._naming, self._covering = PatternTree(), PatternTree()
+
+    def add(self, number: int, pattern: Pattern, *, covers: bool) -> None:
+        """Add the pattern of the rule that has this number; the numbers rise."""
+        self._naming.add(number, pattern.segments, pattern.kind)
+        if covers:
+            self._covering.add(number, pattern.folded, pattern.kind)
+
+    def match(
+        self,
+        path: str,
+        *,
+        others: Sequence[str] = (),
+        also: Sequence[str] = (),
+        aliases: Sequence[str] = (),
+    ) -> Match:
+        """
+        Return the rules that name *path*, and those that cover any reading of it.
+
+        Args:
+            path: As ``PATH_INFO`` has it.
+            others: Paths that it may be as well: with one of them it is named by none.
+            also: Ways to write it that say no more: what names it must name these, too.
+            aliases: Further paths that rules may cover.
+
+        Raises:
+            InvalidRequestError: There are too many ways to read them.
+        """
+        budget = Budget()
+        readings = read_path(path, budget)
+        texts = dict.fromkeys(readings.texts)
+        for other in (*others, *also, *aliases):
+            texts.update(dict.fromkeys(read_path(other, budget).texts))
+        segments = dict.fromkeys(
+            one for text in texts for one in folded_segments(text, self._covering.depth, budget)
+        )
+        covered = tuple(dict.fromkeys(map(self._covering.find, segments)))
+        return Match(self._named(readings, also) if not others else (), covered)
+
+    def naming(self, path: str, also: Iterable[str] = ()) -> tuple[int, ...]:
+        """Return the rules that name *path*, and all of *also*."""
+        return self._named(read_path(path), also)
+
+    def _named(self, readings: Readings, also: Iterable[str]) -> tuple[int, ...]:
+        if not readings.canonical:
+            return ()
+        limit = self._naming.depth + 1
+        found = [
+            self._naming.find(text[1:].split("/", limit)).matched if text[:1] == "/" else ()
+            for text in (readings.texts[0], *(read_path(one).texts[0] for one in also))
+        ]
+        return tuple(number for number in found[0] if all(number in one for one in found))

@@ -3,7 +3,7 @@ What a request asks the app behind for: which methods, on which resources.
 
 ``REQUEST_METHOD`` and ``PATH_INFO`` are only where that begins.  Frameworks, wrappers around apps
 and whole protocols let a client say the method again, move the path, or name a second resource, in
-headers and in the query.  Whether the app heeds them cannot be known here, so each is read as if it
+headers and in the query.  Whether the app uses them is unknown here, so each is read as if it
 did, by what it can do:
 
 ======================================= =======================================================
@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Iterator
+from functools import cache
 from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import unquote, unquote_plus
@@ -41,16 +42,15 @@ MAX_MOVES: Final = 3
 MAX_MOVED_PATHS: Final = 32
 
 SCRIPT_NAME_HEADER: Final = "HTTP_SCRIPT_NAME"
-METHOD_KEYS: Final = frozenset(
-    f"HTTP_{name}"
-    for name in (
-        "X_HTTP_METHOD_OVERRIDE", "X_HTTP_METHOD", "X_METHOD_OVERRIDE", "X_METHOD",
-        "X_OVERRIDE_METHOD", "X_REQUEST_METHOD", "X_ORIGINAL_METHOD", "X_FORWARDED_METHOD",
-        "X_REWRITE_METHOD", "X_TUNNELED_METHOD", "X_TUNNEL_METHOD", "X_REST_METHOD",
-        "X_HTTP_VERB", "X_HTTP_VERB_OVERRIDE", "HTTP_METHOD_OVERRIDE", "METHOD_OVERRIDE",
-        "REQUEST_METHOD",
-    )
+_METHOD_OWNERS: Final = (
+    "", "X_", "HTTP_", "X_HTTP", "X_HTTP_", "X_REQUEST_", "X_HTTP_REQUEST_", "X_ORIGINAL_",
+    "X_FORWARDED_", "X_REWRITE_", "X_REST_", "X_TUNNEL_", "X_TUNNELED_", "X_OVERRIDE_",
 )  # fmt: skip
+METHOD_KEYS: Final = frozenset(
+    f"HTTP_{owner}{name}"
+    for owner in _METHOD_OWNERS
+    for name in ("METHOD", "VERB", "METHOD_OVERRIDE", "METHODOVERRIDE", "VERB_OVERRIDE")
+) | {"HTTP_REQUEST_METHOD", "HTTP_X_ORIGINAL_HTTP_METHOD", "HTTP_X_WOPI_OVERRIDE"}
 PREFIX_KEYS: Final = frozenset(
     f"HTTP_{name}"
     for name in (
@@ -61,32 +61,51 @@ PREFIX_KEYS: Final = frozenset(
         "X_BASE_PATH", "X_BASE_URL", "X_BASE_URI", "X_ROOT_PATH", "X_ROOT_URL", "X_URL_ROOT",
         "X_APP_ROOT", "X_APPLICATION_ROOT", "X_MOUNT_POINT", "X_MOUNT_PATH", "X_CONTEXT_PATH",
         "X_RELATIVE_URL_ROOT", "X_RSTUDIO_ROOT_PATH", "X_STRIPPED_PREFIX", "X_SUBFOLDER",
-        "X_VHM_ROOT", "X_VHOST_ROOT", "X_VIRTUAL_ROOT",
+        "X_SUB_PATH", "X_PROXYCONTEXTPATH", "X_VHM_HOST", "X_VHM_ROOT",
+        "X_VHOST_ROOT", "X_VIRTUAL_ROOT",
     )
 )  # fmt: skip
+# Whose path a header names: what a proxy was asked for, and what it makes of it.
+_PATH_OWNERS: Final = (
+    "", "ARR_ORIGINAL_", "ENVOY_ORIGINAL_", "FORWARD_", "FORWARDED_", "FORWARDED_ORIGINAL_",
+    "FORWARDED_REQUEST_", "FULL_", "INVOKE_", "MATCHED_", "MS_ORIGINAL_",
+    "ORIGIN_", "ORIGINAL_", "ORIGINAL_FORWARDED_", "ORIGINAL_REQUEST_", "OVERRIDE_", "RAW_", "RC_",
+    "REAL_", "REPLACED_", "REQUEST_", "REWRITE_", "REWRITTEN_", "ROUTE_", "SCRIPT_", "TARGET_",
+    "UPSTREAM_", "VERCEL_", "VERCEL_FORWARDED_", "VERCEL_ORIGINAL_",
+)  # fmt: skip
 PATH_KEYS: Final = frozenset(
+    f"HTTP_X_{owner}{name}"
+    for owner in _PATH_OWNERS
+    for name in ("PATH", "PATH_INFO", "URI", "URL")
+) | frozenset(
     f"HTTP_{name}"
     for name in (
-        "X_ORIGINAL_URL", "X_ORIGINAL_URI", "X_ORIGINAL_PATH", "X_ORIGINAL_REQUEST_URI",
-        "X_REWRITE_URL", "X_REWRITE_URI", "X_REWRITE_PATH", "X_REPLACED_PATH", "X_OVERRIDE_URL",
-        "X_OVERRIDE_PATH", "X_PATH_OVERRIDE", "X_HTTP_PATH_OVERRIDE", "X_HTTP_DESTINATIONURL",
-        "X_FORWARDED_URI", "X_FORWARDED_URL", "X_FORWARDED_PATH", "X_FORWARDED_REQUEST_URI",
-        "X_ENVOY_ORIGINAL_PATH", "X_REQUEST_URI", "X_REQUEST_URL", "X_REQUEST_PATH", "X_RAW_URI",
-        "X_RAW_PATH", "X_REAL_URI", "X_REAL_URL", "X_REAL_PATH", "X_PATH", "X_PATH_INFO", "X_URI",
-        "X_URL", "X_PROXY_URL", "X_MS_ORIGINAL_URL", "X_WAWS_UNENCODED_URL",
+        "X_PATH_OVERRIDE", "X_HTTP_PATH_OVERRIDE", "X_URL_OVERRIDE", "X_URI_OVERRIDE",
+        "X_HTTP_DESTINATIONURL", "X_REQUEST_TARGET", "X_PROXY_URL", "X_WAWS_UNENCODED_URL",
         "REQUEST_PATH", "REQUEST_URI", "RAW_URI", "REDIRECT_URL", "SCRIPT_URL",
     )
 )  # fmt: skip
 SOURCE_KEYS: Final = frozenset(
-    {"HTTP_X_COPY_FROM", "HTTP_X_AMZ_COPY_SOURCE", "HTTP_X_COPY_SOURCE", "HTTP_COPY_SOURCE"}
-)
+    f"HTTP_{name}"
+    for name in (
+        "COPY_SOURCE", "X_COPY_SOURCE", "X_COPY_FROM", "X_AMZ_COPY_SOURCE", "X_BCE_COPY_SOURCE",
+        "X_COS_COPY_SOURCE", "X_GOOG_COPY_SOURCE", "X_MS_COPY_SOURCE", "X_MS_RENAME_SOURCE",
+        "X_OBS_COPY_SOURCE", "X_OSS_COPY_SOURCE",
+    )
+)  # fmt: skip
 WATCHED_KEYS: Final = (
     METHOD_KEYS | PREFIX_KEYS | PATH_KEYS | SOURCE_KEYS | {"HTTP_DESTINATION", "HTTP_DEPTH"}
 )
 """What makes a request more than its method and path."""
 
-# What a method does besides, in terms of others that a rule may name.    RFC 4918 §9.8, §9.9
-_IMPLIED: Final = {"COPY": ("GET",), "MOVE": ("GET", "DELETE")}
+# What a method does besides, in terms of others that a rule may name.
+#                                                        RFC 4918 §9.8 to §9.10, RFC 4791 §7
+_IMPLIED: Final = {
+    "COPY": ("GET",),
+    "MOVE": ("GET", "DELETE"),
+    "LOCK": ("PUT",),  # of what is not there: an empty resource is made
+    "REPORT": ("GET",),  # it answers with what it finds
+}
 # They act on the resource alone; any other may act on what is below as well.
 _NOT_RECURSIVE: Final = frozenset(
     {
@@ -96,15 +115,17 @@ _NOT_RECURSIVE: Final = frozenset(
 )  # fmt: skip
 INFINITE: Final = float("inf")
 _DEPTHS: Final = {"0": 0.0, "1": 1.0}
-# Which methods a depth keeps from what is below: never DELETE and MOVE.
-#                                                            RFC 4918 §10.2, RFC 3253 §3.6
+# Which methods a depth keeps from what is below: never DELETE and MOVE; and what REPORT and SEARCH
+# look at is said by their bodies.                    RFC 4918 §10.2, RFC 4791 §7.9, RFC 5323 §2
 _HEED_DEPTH: Final = {
-    0.0: frozenset({"COPY", "LOCK", "PROPFIND", "REPORT", "SEARCH"}),
-    1.0: frozenset({"PROPFIND", "REPORT", "SEARCH"}),
+    0.0: frozenset({"COPY", "LOCK", "PROPFIND"}),
+    1.0: frozenset({"PROPFIND"}),
 }
 
 _URL: Final = re.compile(r"\A(?P<scheme>[A-Za-z][A-Za-z0-9+.\-]*)://(?P<authority>[^/?#]*)")
-_FORMS: Final = frozenset({"", "application/x-www-form-urlencoded", "multipart/form-data"})
+# What parsers of URLs take off; to them a scheme needs no host behind it.
+_BEFORE_PATH: Final = re.compile(r"\A[A-Za-z][A-Za-z0-9+.\-]*:(?://[^/\\?#]*)?")
+_FORMS: Final = ("application/x-www-form-urlencoded", "multipart/")
 
 
 def _spelled(name: str) -> str:
@@ -112,10 +133,23 @@ def _spelled(name: str) -> str:
     return "".join(f"(?:{re.escape(c)}|%{ord(c):02x}|%{ord(c.upper()):02x})" for c in name)
 
 
-_METHOD_IN_QUERY: Final = re.compile(
-    rf"(?:\A|[&;])(?:{'|'.join(map(_spelled, ('_method', 'x-http-method-override')))})=([^&;]*)",
-    re.IGNORECASE,
-)
+@cache  # a hundredth of the time that a worker takes to start, for what few requests have
+def _method_in_query() -> re.Pattern[str]:
+    """
+    Return what matches the parameters that name a method, and their values.
+
+    ``_method``, ``__METHOD_OVERRIDE__``, ``method_override``, ``http_method``,
+    ``X-HTTP-Method-Override`` and the like; ``method`` alone is a parameter as good as any other.
+    """
+    method, override, http, x = map(_spelled, ("method", "override", "http", "x"))
+    line = _spelled("_")
+    either = f"(?:{_spelled('-')}|{line})"
+    return re.compile(
+        rf"(?:\A|[&;])(?:{line}+(?:{http}{line}?)?{method}(?:{line}?{override})?{line}*"
+        rf"|(?:{x}{either})?(?:{http}{either}?)?{method}{either}?{override}"
+        rf"|(?:{x}{either})?{http}{either}?{method})=([^&;]*)",
+        re.IGNORECASE,
+    )
 
 
 class Target(NamedTuple):
@@ -150,20 +184,25 @@ def check_script_name(environ: WSGIEnvironment, prefix: str) -> None:
     Raises:
         InvalidRequestError: It did, and is not the declared *prefix*.
     """
-    if environ.get(SCRIPT_NAME_HEADER, "").rstrip("/") not in {"", prefix}:
+    if environ.get(SCRIPT_NAME_HEADER, "") not in {"", prefix, prefix and f"{prefix}/"}:
         raise InvalidRequestError("SCRIPT_NAME was sent as a header")
 
 
 def methods_in_query(query: str) -> list[str]:
     """Return the methods that a query names in place of the request's own, up to too many."""
-    found = islice(_METHOD_IN_QUERY.finditer(query), MAX_METHODS + 1) if query else ()
+    if "%" not in query and "method" not in query.lower():
+        return []
+    found = islice(_method_in_query().finditer(query), MAX_METHODS + 1)
     return [unquote_plus(value[1]) for value in found]
 
 
 def is_form(environ: WSGIEnvironment) -> bool:
     """Tell whether the request has a body in which a form may say its method."""
-    media_type = environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
-    return media_type in _FORMS and environ["REQUEST_METHOD"].upper() not in {"GET", "HEAD"}
+    media_type = environ.get("CONTENT_TYPE", "").strip().lower()
+    if environ["REQUEST_METHOD"].upper() not in {"GET", "HEAD"}:
+        return not media_type or media_type.startswith(_FORMS)
+    has_body = environ.get("CONTENT_LENGTH", "") not in {"", "0"}
+    return media_type.startswith(_FORMS) and (has_body or "HTTP_TRANSFER_ENCODING" in environ)
 
 
 def levels_below(target: Target) -> float:
@@ -208,12 +247,14 @@ def read_request(
     if len(said) > MAX_METHODS:
         raise InvalidRequestError("too many methods")
     sent = dict.fromkeys((environ["REQUEST_METHOD"], *said, *methods))
-    depth = _DEPTHS.get(environ.get("HTTP_DEPTH", "").strip(), INFINITE)
+    depth = _DEPTHS.get(environ.get("HTTP_DEPTH", ""), INFINITE)
     others, aliases = _moved(path, environ, prefix)
     targets = [Target(path, with_implied(sent), others, _raw_path(environ), aliases, depth)]
     if "HTTP_DESTINATION" in environ:
         destination = _destination(environ["HTTP_DESTINATION"], environ)
-        targets.append(_named(destination, environ, prefix, (*sent, "PUT"), depth))
+        # What is there already is deleted first, with all below it (RFC 4918 §9.8.4, §9.9.3).
+        replaced = () if environ.get("HTTP_OVERWRITE") == "F" else ("DELETE",)
+        targets.append(_named(destination, environ, prefix, (*sent, "PUT", *replaced), depth))
     for key in SOURCE_KEYS & environ.keys():
         source = unquote(_path_of(_short(environ[key])), "latin-1")
         targets.append(_named(source, environ, prefix, ("GET",), depth))
@@ -222,7 +263,8 @@ def read_request(
 
 def _methods_in_headers(environ: WSGIEnvironment) -> Iterator[str]:
     for key in METHOD_KEYS & environ.keys():
-        yield environ[key].strip()
+        for value in environ[key].split(",", MAX_METHODS):  # a server joins two headers
+            yield value.strip()
 
 
 def encoded_slash(environ: WSGIEnvironment) -> str | None:
@@ -250,7 +292,7 @@ def _raw_path(environ: WSGIEnvironment) -> tuple[str, ...]:
 
 def _path_of(value: str) -> str:
     """Return the path in a URL, with or without scheme and host; it begins with a slash."""
-    path = re.split("[?#]", _URL.sub("", value.strip()), maxsplit=1)[0]
+    path = re.split("[?#]", _BEFORE_PATH.sub("", value.strip()), maxsplit=1)[0]
     return path if path.startswith("/") else "/" + path
 
 
@@ -284,13 +326,26 @@ def _moved(
         if "," in environ[key]:
             moved.update(dict.fromkeys(_ways_to_move(path, _path_of(environ[key]))))
     aliases = [prefix + path, *_below(prefix, path)] if prefix and prefix in prefixes else []
+    aliases += _left_by_slashes(path, environ)
     return tuple(text for text in moved if text != path), tuple(aliases)
+
+
+def _left_by_slashes(path: str, environ: WSGIEnvironment) -> Iterator[str]:
+    """Yield what prefixes with a slash at their end leave of *path*: it begins with none."""
+    for value in _prefixes(environ):
+        cut = _path_of(value)
+        if cut.endswith("/") and path.startswith(cut):
+            yield path.removeprefix(cut)
 
 
 def _ways_to_move(path: str, value: str) -> Iterator[str]:
     yield value
     yield value + path
     yield "/" + path[len(value) :].removeprefix("/")
+    yield "/" + path.replace(value, "").removeprefix("/")  # wherever it is
+    first = "/" + value[1:].partition("/")[0]
+    if first != value:  # of a whole path: some take its first segment for the prefix
+        yield from _below(first, path)
 
 
 def _prefixes(environ: WSGIEnvironment) -> Iterator[str]:

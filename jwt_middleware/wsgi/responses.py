@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from difflib import get_close_matches
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from werkzeug.datastructures import LanguageAccept
 from werkzeug.http import HTTP_STATUS_CODES, parse_accept_header
 
-from ..bounds import check_whole
+from ..bounds import check_whole, did_you_mean
 from ..errors import (
     AuthError,
     BadCredentialsError,
@@ -331,8 +330,7 @@ def _check_error_codes(error_codes: Mapping[str, int]) -> None:
     known = _codes(AuthError) | {UnavailableError.code}
     for code, number in error_codes.items():
         if code not in known:
-            close = get_close_matches(str(code), known, n=1)
-            hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(sorted(known))}"
+            hint = did_you_mean(str(code), known, f"there are {', '.join(sorted(known))}")
             raise ConfigurationError(f"error_codes.{code}: there is no such error: {hint}")
         if type(number) is not int or number == 0:
             raise ConfigurationError(f"error_codes.{code} must be a whole number other than 0")

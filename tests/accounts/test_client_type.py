@@ -7,7 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jwt_middleware.accounts import ClientType, InvalidAccountError, normalise_account
+from jwt_middleware.accounts.client_type import fold_account
 from jwt_middleware.errors import JWTMiddlewareError
+
+from ..table import table
 
 TYPES = ["email", "mobile", "username", "service", "badge"]
 
@@ -26,13 +29,13 @@ def test_finds_a_client_type_by_its_label(member: ClientType) -> None:
     assert ClientType.named(member.label) is member
 
 
-@pytest.mark.parametrize("label", ["", "Email", "EMAIL", "badge", "100"])
+@table("label", ["", "Email", "EMAIL", "badge", "100"])
 def test_names_the_labels_there_are(label: str) -> None:
     with pytest.raises(ValueError, match="client types are email, mobile, username, service"):
         ClientType.named(label)
 
 
-@pytest.mark.parametrize(
+@table(
     ("client_type", "account", "name"),
     [
         pytest.param("email", "Ann@Example.ORG", "ann@example.org", id="email-case"),
@@ -58,7 +61,7 @@ def test_spells_a_name_in_one_way(client_type: str, account: str, name: str) -> 
     assert normalise_account(account, client_type) == name
 
 
-@pytest.mark.parametrize(
+@table(
     "account",
     [
         pytest.param("", id="empty"),
@@ -84,7 +87,7 @@ def test_spells_a_name_in_one_way(client_type: str, account: str, name: str) -> 
         pytest.param("a\U000e0061", id="tag"),
     ],
 )
-@pytest.mark.parametrize("client_type", ["email", "username"])
+@table("client_type", ["email", "username"])
 def test_refuses_what_no_reader_can_see(account: str, client_type: str) -> None:
     with pytest.raises(ValueError, match="an account's name"):
         normalise_account(account, client_type)
@@ -97,7 +100,7 @@ def test_the_refusal_is_an_error_of_ours_too() -> None:
     assert str(raised.value) == "an account's name cannot hold U+0000"
 
 
-@pytest.mark.parametrize(
+@table(
     "account",
     [
         pytest.param("a" * 256, id="as-sent"),
@@ -145,3 +148,8 @@ def test_every_character_normalises_to_a_fixed_point() -> None:
             except InvalidAccountError:
                 continue
             assert normalise_account(name, "email") == name
+
+
+@given(st.text(st.characters(max_codepoint=0x7F)))
+def test_a_name_in_ascii_is_folded_as_any_other(name: str) -> None:
+    assert fold_account(f"{name}é") == fold_account(name) + "e"

@@ -16,6 +16,8 @@ from jwt_middleware.accounts.hashing import SecretHasher
 from jwt_middleware.errors import ConfigurationError, JWTMiddlewareError, UnavailableError
 from jwt_middleware.fork import PerProcess
 
+from ..table import table
+
 
 class CountingArgon2(PasswordHasher):
     def __init__(self) -> None:
@@ -299,7 +301,7 @@ def test_a_forked_child_has_all_turns() -> None:
     subprocess.run([sys.executable, "-c", script], check=True)
 
 
-@pytest.mark.parametrize(
+@table(
     ("setting", "value"),
     [
         pytest.param("time_cost", 0, id="no-pass"),

@@ -9,6 +9,8 @@ import pytest
 
 from jwt_middleware.accounts import Identity
 
+from ..table import table
+
 
 @dataclass
 class User:
@@ -16,7 +18,7 @@ class User:
     scope: str | None
 
 
-@pytest.mark.parametrize(
+@table(
     ("returned", "identity"),
     [
         pytest.param({"uid": 1, "scope": "read"}, Identity(1, "read"), id="dict"),
@@ -54,7 +56,7 @@ def test_an_identity_stays_itself() -> None:
     assert Identity.of(identity) is identity
 
 
-@pytest.mark.parametrize(
+@table(
     ("returned", "found"),
     [
         pytest.param(None, "type NoneType has no uid", id="none"),

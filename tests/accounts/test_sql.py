@@ -503,6 +503,7 @@ def test_a_row_that_a_newer_version_s_table_refuses_is_no_duplicate(
     if database == "postgresql":
         url = request.getfixturevalue("postgresql_url")
         execute(url, "DROP TABLE IF EXISTS accounts")
+        request.addfinalizer(lambda: execute(url, "DROP TABLE accounts"))  # other tests use it
     with closing(SQLAccounts(url)) as accounts:
         accounts.create_schema()
         execute(url, change)

@@ -282,6 +282,9 @@ def _unsigned(rounds: int) -> Iterator[Row]:
         segment = encode_base64url(named).decode()
         token = f"{header}.{segment}.{signature}"
         cases[f"payload of {name}, one of several issuers"] = _refusing(several, token)
+    for name, document in _hostile_issuers().items():
+        token = f"{header}.{encode_base64url(document).decode()}.{signature}"
+        cases[f"payload with {name}, one of several issuers"] = _refusing(several, token)
     cases["signature of 16,000 characters"] = _refusing(one, f"{header}.e30.{'A' * 16_000}")
     timings = interleaved(cases, rounds=rounds)
     for name in sorted(cases.keys() - {"good"}):
@@ -310,6 +313,21 @@ def _hostile() -> dict[str, bytes]:
         "escapes": b'{"alg":"' + b"\\u00e9" * (octets // 6) + b'"}',
         "quotes": b'"' + b'\\"' * (octets // 2),
         "digits": b'{"alg":' + b"9" * 3_000 + b"}",
+        "numbers": b'{"alg":[' + (b"9" * 399 + b",") * 7 + b"0]}",
+    }
+
+
+def _hostile_issuers() -> dict[str, bytes]:
+    """Return payloads in which *iss* is hard to find for who trusts several issuers."""
+    named = b'"iss":"%b"' % ISSUER.encode()
+    return {
+        "a late iss": b'{"a":"' + b"x" * 3_700 + b'",' + named + b"}",
+        "a later iss": b'{"a":"' + b"x" * 11_000 + b'",' + named + b"}",
+        "a long iss": b'{"a":[],"iss":"' + b"x" * 3_700 + b'"}',
+        "an iss of escapes": b'{"a":[],"iss":"' + b"\\u0078" * 600 + b'"}',
+        "numbers behind two iss": b'{"a":{},%b,%b,"n":[' % (named, named)
+        + (b"9" * 399 + b",") * 8
+        + b"0]}",
     }
 
 

@@ -18,7 +18,7 @@ _IMPORTS: Final = {
     "libraries": "import jwt, cryptography, werkzeug, wtforms",
 }
 _STARTS: Final = {
-    "ours": "from jwt_middleware import wrap; wrap('jwt.toml', print)",
+    "ours": "from jwt_middleware import wrap; wrap('jwt.toml', lambda environ, start_response: [])",
     # What the parts of that configuration stand on.
     "libraries": "import jwt, cryptography, werkzeug, wtforms, jiter, argon2, sqlite3, tomllib",
 }

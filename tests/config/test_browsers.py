@@ -11,6 +11,7 @@ from webtest import TestApp
 from jwt_middleware import CORS, wrap
 from jwt_middleware.errors import ConfigurationError
 
+from ..table import table
 from .writing import app
 
 Write = Callable[[str], Path]
@@ -76,7 +77,7 @@ def test_examples_of_the_documentation_are_valid(write: Write) -> None:
         wrap(write(example), app)
 
 
-@pytest.mark.parametrize(
+@table(
     ("text", "complaint"),
     [
         ("[cors]\n", r"cors.origins: .*origins = \[\"https://app.example.com\"\]"),

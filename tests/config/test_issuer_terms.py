@@ -19,6 +19,8 @@ from jwt_middleware.errors import ConfigurationError
 from jwt_middleware.keysources.remote.discovery import DiscoveredJWKS
 from jwt_middleware.wsgi.environ import get_scopes
 
+from ..table import table
+
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
@@ -126,7 +128,7 @@ def test_the_own_issuer_has_the_same_terms_at_the_top_level(write: Write) -> Non
         site.get("/", headers={"X-Token": token(**claims | wrong)}, status=401)
 
 
-@pytest.mark.parametrize(
+@table(
     ("text", "error"),
     [
         (FILE + "scopes_from = []", "trusted[1].scopes_from must be a list"),

@@ -14,6 +14,7 @@ from jwt_middleware.core.jws import parse_header, split
 from jwt_middleware.endpoint.forms import TextField
 from jwt_middleware.errors import ConfigurationError
 
+from ..table import table
 from .writing import SECRET, app, write
 
 VERIFIER = '[endpoint]\nverifiers = { ldap = "tests.config.test_issuing:verify" }\n'
@@ -75,7 +76,7 @@ def test_numbers_of_the_envelope_are_a_table(folder: Path) -> None:
     assert site.get("/", status=401).json["error_code"] == 1005007
 
 
-@pytest.mark.parametrize(
+@table(
     ("settings", "text"),
     [
         ("lifetimes = { email = { lifetime_seconds = 60 } }", "endpoint.lifetimes.email"),

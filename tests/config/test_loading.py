@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import subprocess
 import sys
 import urllib.error
 import urllib.parse
@@ -35,6 +36,31 @@ def get(url: str, bearer: str | None = None) -> int:
     except urllib.error.HTTPError as error:
         with error:
             return error.code
+
+
+@pytest.mark.slow
+def test_a_new_process_imports_only_what_the_file_asks_for(folder_with_endpoint: Path) -> None:
+    rare = (
+        "keysources.file",
+        "keysources.remote",
+        "keysources.ring",
+        "wsgi.health",
+        "wsgi.metrics",
+    )
+    code = f"""if True:
+        import sys
+        from jwt_middleware import wrap
+        wrap("jwt.toml", print)
+        print([name for name in {rare} if f"jwt_middleware.{{name}}" in sys.modules])
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=folder_with_endpoint,
+        capture_output=True,
+        check=True,
+        text=True,
+    )
+    assert done.stdout == "[]\n"
 
 
 class TestWrap:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from jwt_middleware import wrap
 from jwt_middleware.config import load
 from jwt_middleware.errors import ConfigurationError
 
+from ..table import table
 from .writing import (
     ACCOUNTS,
     SECRET,
@@ -111,6 +113,29 @@ MISTAKES = [
         "[keys]\nsecret_file='secret'\n[[keys.previous]]\nkyd = 'x'",
         ["keys.previous[1].kyd: ", "mean kid?"],
         id="in a previous key",
+    ),
+    pytest.param(
+        "[endpoint]\nverifiers = {}\n[endpoint.subjects]\n\"a\\nb\" = 'x'\n" + ACCOUNTS,
+        [r"endpoint.subjects.a\nb is of a type that cannot log in"],
+        id="line break in a key",
+    ),
+    pytest.param(
+        'subject_from = ["a\\u2028b"]', [r"subject_from: a\u2028b needs a prefix"], id="separator"
+    ),
+    pytest.param(f"[health]\npath = '{'x' * 4000}'", ["health.path"], id="long path"),
+    pytest.param(
+        f"[endpoint]\npath = '{'x' * 4000}'\n" + ACCOUNTS, ["endpoint.path "], id="odd path"
+    ),
+    pytest.param(f"[metrics]\ndirectory = '{'x' * 300}'", ["metrics.directory"], id="long folder"),
+    pytest.param(
+        "[accounts]\nurl = 'postgresql://a@b/c?conninfo=d'\n[endpoint]",
+        ["accounts.url: ", "bad query"],
+        id="conninfo",
+    ),
+    pytest.param(
+        "[sessions]\nurl = 'redis://a'\nkey_prefix = 'a b'",
+        ["sessions.key_prefix: must be a name"],
+        id="key prefix",
     ),
     # what is missing
     pytest.param("audience = 'issuer'", ["issuer: is missing: add issuer = "], id="no issuer"),
@@ -365,7 +390,7 @@ class TestMistakes:
         write_private(folder / "encrypt.json", (jwk % 'use": "enc"').encode())
         write_private(folder / "sign.json", (jwk % 'key_ops": ["sign"]').encode())
 
-    @pytest.mark.parametrize(("text", "parts"), MISTAKES)
+    @table(("text", "parts"), MISTAKES)
     def test_are_one_line_that_names_the_setting_and_the_fix(
         self, folder: Path, text: str, parts: list[str]
     ) -> None:
@@ -391,10 +416,46 @@ class TestMistakes:
     def test_without_the_extra(
         self, folder_with_endpoint: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.delitem(sys.modules, "jwt_middleware.config.sql", raising=False)
-        monkeypatch.delattr("jwt_middleware.config.sql", raising=False)
-        monkeypatch.delitem(sys.modules, "jwt_middleware.accounts.hashing")
+        monkeypatch.delitem(sys.modules, "jwt_middleware.accounts.sql", raising=False)
+        monkeypatch.delitem(sys.modules, "jwt_middleware.accounts.hashing", raising=False)
         monkeypatch.setitem(sys.modules, "argon2", None)
         with pytest.raises(ConfigurationError) as caught:
             wrap(folder_with_endpoint / "jwt.toml", app)
         assert_one_line(caught.value, ["accounts: argon2 is missing", "middleware[sql]"])
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="POSIX alone has pipes")
+@pytest.mark.parametrize("name", ["pipe", "/dev/zero"])
+@pytest.mark.parametrize(
+    ("setting", "text"),
+    [
+        pytest.param("keys.secret_file", "[keys]\nsecret_file = '{}'", id="secret"),
+        pytest.param("keys.jwk_file", "[keys]\njwk_file = '{}'", id="JWK"),
+        pytest.param(
+            "keys.private_key_file", "[keys]\nalg = 'ES256'\nprivate_key_file = '{}'", id="PEM"
+        ),
+        pytest.param("trusted[1].jwks_file", TRUSTED + "jwks_file = '{}'", id="JWK set"),
+        pytest.param("trusted[1].secret_file", TRUSTED + "secret_file = '{}'", id="shared secret"),
+        pytest.param("ca_file", TRUSTED + "discovery = true\nca_file = '{}'", id="authorities"),
+        pytest.param(
+            "bearer_token_file", TRUSTED + "discovery = true\nbearer_token_file = '{}'", id="bearer"
+        ),
+        pytest.param("accounts.url", "[endpoint]\n[accounts]\nurl = 'sqlite:///{}'", id="accounts"),
+        pytest.param("sessions.url", "[sessions]\nurl = 'sqlite:///{}'", id="sessions"),
+    ],
+)
+def test_waits_for_no_pipe_and_reads_no_endless_device(
+    folder: Path, name: str, setting: str, text: str
+) -> None:
+    os.mkfifo(folder / "pipe")
+    with pytest.raises(ConfigurationError) as refused:
+        load(write(folder, text.format(name))).protect(app)
+    assert_one_line(refused.value, [setting])
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="POSIX alone has pipes")
+def test_a_pipe_is_no_configuration(folder: Path) -> None:
+    os.mkfifo(folder / "pipe")
+    for name in (folder / "pipe", Path("/dev/zero")):
+        with pytest.raises(ConfigurationError, match="not a regular file"):
+            load(name)

@@ -1,16 +1,21 @@
 from __future__ import annotations
 
+import datetime
+import math
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from jwt_middleware.cli import main
 from jwt_middleware.config import load
-from jwt_middleware.config.reading import MAX_FILE_BYTES, MAX_NUMBER, MAX_TEXT_CHARS
+from jwt_middleware.config.reading import MAX_NUMBER, MAX_TEXT_CHARS, Place, Section, Setting
 from jwt_middleware.errors import ConfigurationError
+from jwt_middleware.files import MAX_FILE_BYTES
 
+from ..table import table
 from .writing import ACCOUNTS, assert_one_line, write
 
 NESTED = "[[rules]]\npath = '/a'\n[rules.claims]\n"
@@ -52,7 +57,7 @@ HOSTILE = [
 ]
 
 
-@pytest.mark.parametrize(("text", "parts"), HOSTILE)
+@table(("text", "parts"), HOSTILE)
 def test_names_the_setting_in_one_line(folder: Path, text: str, parts: list[str]) -> None:
     config = write(folder, text)
     with pytest.raises(ConfigurationError) as refused:
@@ -84,10 +89,10 @@ def test_says_that_a_file_has_a_byte_order_mark(folder: Path, mark: bytes) -> No
 def test_permission_denied_is_not_a_missing_file(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(self: Path) -> bytes:  # root reads a file of any mode
-        raise PermissionError(13, "Permission denied", str(self))
+    def refuse(path: str, *_: object) -> int:  # root reads a file of any mode
+        raise PermissionError(13, "Permission denied", path)
 
-    monkeypatch.setattr(Path, "read_bytes", refuse)
+    monkeypatch.setattr(os, "open", refuse)
     with pytest.raises(ConfigurationError, match=r"\(Permission denied\): let the user") as refused:
         load(folder / "jwt.toml")
     assert "init" not in str(refused.value)
@@ -97,7 +102,7 @@ def test_accepts_a_number_at_the_bound(folder: Path) -> None:
     assert load(write(folder, f"cache_bytes = {MAX_NUMBER}")).cache_bytes == MAX_NUMBER
 
 
-@pytest.mark.parametrize(
+@table(
     ("secret", "part"),
     [
         pytest.param(b" " + b"k" * 40, "white space", id="before"),
@@ -108,7 +113,7 @@ def test_accepts_a_number_at_the_bound(folder: Path) -> None:
         pytest.param(b"\xef\xbb\xbf" + b"k" * 40, "byte order mark", id="BOM"),
     ],
 )
-@pytest.mark.parametrize("source", ["file", "env"])
+@table("source", ["file", "env"])
 def test_refuses_a_secret_with_such_edges(
     folder: Path, secret: bytes, part: str, source: str
 ) -> None:
@@ -124,10 +129,44 @@ def test_a_key_file_of_another_user_is_not_a_wrong_path(
 ) -> None:
     settings = load(folder / "jwt.toml")
 
-    def refuse(self: Path) -> bytes:  # root reads a file of any mode
-        raise PermissionError(13, "Permission denied", str(self))
+    def refuse(path: str, *_: object) -> int:  # root reads a file of any mode
+        raise PermissionError(13, "Permission denied", path)
 
-    monkeypatch.setattr(Path, "read_bytes", refuse)
+    monkeypatch.setattr(os, "open", refuse)
     with pytest.raises(ConfigurationError, match=r"let the user \w+ read it") as refused:
         settings.build_own()
     assert "relative" not in str(refused.value)
+
+
+def sections(of: type[Section] = Section) -> Iterator[type[Section]]:
+    for one in of.__subclasses__():
+        yield one
+        yield from sections(one)
+
+
+# As TOML can write them.
+VALUES: list[object] = [
+    *("", " ", "a\nb", "a\0b", "a%00b", "\u2028", "\x85", "\x1b[31m", "\u202e", "é", "~", "*", "/"),
+    *(0, -1, 1, 10**400, -(10**4299), 1.5, 1e308, math.nan, math.inf, -math.inf, True, False),
+    *([], [[]], [""], ["a", 1], ["a\nb"], [math.nan], [1, math.nan], [0, 0], [1, 2, 3], [{}]),
+    *({}, {"": ""}, {"a\nb": 1}, {"a": {}}, {"a": []}, {"a\u2028": "\u2028"}, {"a": math.inf}),
+    *(datetime.date(2026, 11, 26), datetime.time(), "x" * 5000),
+]
+
+
+def refusal(setting: Setting, value: object, place: Place) -> str:
+    try:
+        setting.read(value, place)
+    except ConfigurationError as error:
+        return str(error)
+    return f"{place.file}: {place.name}"
+
+
+def test_every_setting_reads_or_refuses_any_value_in_one_line_that_names_it() -> None:
+    for section in sections():
+        for name, setting in section.settings.items():
+            place = Place(Path("jwt.toml"), "table").member(name)
+            for value in VALUES:
+                said = refusal(setting, value, place)
+                assert said.startswith(f"jwt.toml: table.{name}")
+                assert said.isprintable()

@@ -11,6 +11,7 @@ from jwt_middleware.config import load
 from jwt_middleware.errors import ConfigurationError
 from jwt_middleware.events import Event, Name
 
+from ..table import table
 from .writing import TRUSTED_FILE, TRUSTED_KEY, app, assert_one_line, jwks, token, write
 
 ENDPOINT = "[endpoint]\n[accounts]\nurl = 'sqlite:///a.db'\n"
@@ -143,7 +144,7 @@ class TestEnviron:
         assert "HTTP_AUTHORIZATION" not in seen
 
 
-@pytest.mark.parametrize(
+@table(
     ("text", "parts"),
     [
         pytest.param("mode = 'off'", ['mode: must be "enforce" or "report"'], id="mode"),

@@ -20,6 +20,8 @@ from jwt_middleware.sessions.attempts import Drip
 from jwt_middleware.sessions.store import Revocation
 from jwt_middleware.sessions.stores.sql.store import SQLSessions
 
+from ..table import table
+
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
@@ -90,9 +92,9 @@ def protect() -> Iterator[Protect]:
 
     yield protect
     for protected in made:
-        revocation = protected.verifier._revocation
-        if revocation is not None and isinstance(revocation._is_revoked, Revocations):
-            revocation._is_revoked.store.close()
+        revocations = protected.verifier.is_revoked
+        if isinstance(revocations, Revocations):
+            revocations.store.close()
         if isinstance(protected.endpoint, TokenEndpoint):
             for verify in protected.endpoint.verifiers.values():
                 accounts = getattr(getattr(verify, "func", None), "__self__", None)
@@ -124,9 +126,7 @@ class TestEndpoint:
     def test_shares_one_object_with_the_verifier(self, protect: Protect, write: Write) -> None:
         protected = protect(write(LDAP + MEMORY))
         sessions = sessions_of(protected)
-        revocation = protected.verifier._revocation
-        assert revocation is not None
-        assert revocation._is_revoked is sessions.revocations
+        assert protected.verifier.is_revoked is sessions.revocations
         assert endpoint_of(protected).issuer is sessions.issuer
 
     def test_refreshes_nothing_for_an_account_that_is_disabled(
@@ -283,9 +283,7 @@ class TestResourceServer:
             "issuer = 'https://login.example.org'\n"
         )
         protected = protect(folder / "jwt.toml")
-        revocation = protected.verifier._revocation
-        assert revocation is not None
-        assert isinstance(revocation._is_revoked, Revocations)
+        assert isinstance(protected.verifier.is_revoked, Revocations)
 
     def test_answers_503_while_the_store_is_not_there(
         self, protect: Protect, write: Write, issue_token: IssueToken
@@ -470,7 +468,7 @@ MISTAKES = [
 
 
 class TestMistakes:
-    @pytest.mark.parametrize(("text", "parts"), MISTAKES)
+    @table(("text", "parts"), MISTAKES)
     def test_are_one_line_that_names_the_setting_and_the_fix(
         self, write: Write, text: str, parts: list[str]
     ) -> None:

@@ -13,11 +13,13 @@ from jwt_middleware.sessions import MemorySessions
 from jwt_middleware.sessions.stores.redis.store import RedisSessions
 from jwt_middleware.sessions.stores.sql.store import SQLSessions
 
+from ..table import table
+
 PLACE = Place(Path("jwt.toml"), "sessions.url")
 
 
 class TestScheme:
-    @pytest.mark.parametrize(
+    @table(
         ("url", "kind"),
         [
             ("memory://", MemorySessions),
@@ -38,7 +40,7 @@ class TestScheme:
         assert isinstance(store, kind)
         store.close()
 
-    @pytest.mark.parametrize(
+    @table(
         "url",
         [
             "mysql://u:hunter2@db/sessions",
@@ -57,7 +59,7 @@ class TestScheme:
         assert "write sqlite:///sessions.db, postgresql://" in message
         assert "hunter2" not in message
 
-    @pytest.mark.parametrize(
+    @table(
         "url",
         [
             "postgresql://u:hunter2@db:port/sessions",
@@ -99,7 +101,7 @@ class TestScheme:
 
 
 class TestProcesses:
-    @pytest.mark.parametrize("value", [None, "", "0", "1", " 1 ", "many", "-2", "2.5"])
+    @table("value", [None, "", "0", "1", " 1 ", "many", "-2", "2.5"])
     def test_in_memory_may_be_one(self, value: str | None) -> None:
         environ = {} if value is None else {"WEB_CONCURRENCY": value}
         check_processes(MemorySessions(), environ, PLACE)

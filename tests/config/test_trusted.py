@@ -7,9 +7,11 @@ from webtest import TestApp
 
 from jwt_middleware import Key, wrap
 from jwt_middleware.config import load
+from jwt_middleware.config.trusted import TrustedSettings
 from jwt_middleware.errors import ConfigurationError
 from jwt_middleware.keysources.file.keyfile import KeyFile
 from jwt_middleware.keysources.remote.discovery import DiscoveredJWKS
+from jwt_middleware.keysources.remote.refreshing import Timing
 from jwt_middleware.keysources.remote.remote import RemoteJWKS
 
 from .writing import (
@@ -101,6 +103,10 @@ class TestTrusted:
     def test_sources_fetch_nothing_yet(self, folder: Path, source: str, kind: type) -> None:
         (one,) = load(self.write_alone(folder, TRUSTED + source)).trusted
         assert isinstance(one.build().keys, kind)
+
+    def test_shows_the_default_of_keys_that_are_fetched(self) -> None:
+        shown = TrustedSettings.settings["max_stale_seconds"].unset
+        assert shown == Timing().max_stale_seconds
 
     def test_authorities_are_read_at_the_start(self, folder: Path) -> None:
         (folder / "ca.pem").write_text("no certificate")

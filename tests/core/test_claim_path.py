@@ -15,6 +15,8 @@ from jwt_middleware.core.claim_path import (
 )
 from jwt_middleware.errors import ConfigurationError
 
+from ..table import table
+
 CLAIMS: dict[str, Any] = {
     "sub": "repo:octo-org/app:ref:main",
     "roles": ["staff", "ops lead"],
@@ -27,7 +29,7 @@ CLAIMS: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize(
+@table(
     ("path", "value"),
     [
         (["roles"], ["staff", "ops lead"]),
@@ -52,14 +54,14 @@ def test_a_string_is_one_name_whatever_dots_it_has() -> None:
     assert shown_path(("kubernetes.io", "namespace")) == '"kubernetes.io".namespace'
 
 
-@pytest.mark.parametrize("path", ["", [], [""], ["a", 1], None, 5, {"a": 1}, ["a", ["b"]]])
+@table("path", ["", [], [""], ["a", 1], None, 5, {"a": 1}, ["a", ["b"]]])
 def test_refuses_a_path(path: Any) -> None:
     with pytest.raises(ConfigurationError, match=r"^x must be"):
         parse_path(path, "x")
 
 
 class TestScopes:
-    @pytest.mark.parametrize(
+    @table(
         ("claims", "scopes"),
         [
             ({"scope": "a b"}, {"a", "b"}),
@@ -93,7 +95,7 @@ class TestScopes:
     def test_are_never_the_keys_of_an_object_that_was_not_asked_for_them(self) -> None:
         assert scopes_of({"a": {"admin": 1}}, parse_scopes_from(["a", {"claim": "a"}])) == set()
 
-    @pytest.mark.parametrize(
+    @table(
         "value",
         ["scope", [], [[]], [""], [{}], [{"claim": "a", "key": True}], [{"claim": "a", "keys": 1}]],
     )
@@ -106,7 +108,7 @@ def holds(**settings: object) -> bool:
     return all(one.holds(CLAIMS) for one in claim_conditions(**settings))
 
 
-@pytest.mark.parametrize(
+@table(
     "settings",
     [
         {"claims": {"realm_access": {"roles": "admin"}}},
@@ -126,7 +128,7 @@ def test_holds(settings: dict[str, object]) -> None:
     assert holds(**settings)
 
 
-@pytest.mark.parametrize(
+@table(
     "settings",
     [
         {"claims": {"realm_access": {"roles": "root"}}},
@@ -150,7 +152,7 @@ def test_does_not_hold(settings: dict[str, object]) -> None:
     assert not holds(**settings)
 
 
-@pytest.mark.parametrize(
+@table(
     ("settings", "reason"),
     [
         ({"claims": ["a"]}, "claims must map"),

@@ -18,11 +18,13 @@ from jwt_middleware.core.encoding import (
     parse_json,
 )
 
+from ..table import table
+
 ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 JSON_TEST_SUITE = Path(__file__).parents[3] / "shared" / "vectors" / "json_test_suite.json"
 
 
-@pytest.mark.parametrize(
+@table(
     ("octets", "segment"),
     [
         pytest.param(b"", b"", id="empty"),
@@ -38,7 +40,7 @@ def test_encodes_and_decodes(octets: bytes, segment: bytes) -> None:
     assert decode_base64url(segment) == octets
 
 
-@pytest.mark.parametrize(
+@table(
     "segment",
     [
         pytest.param(b"Zg==", id="padded"),
@@ -46,6 +48,8 @@ def test_encodes_and_decodes(octets: bytes, segment: bytes) -> None:
         pytest.param(b"Zm9v====", id="padding-alone"),
         pytest.param(b"++++", id="plus"),
         pytest.param(b"////", id="slash"),
+        pytest.param(b"-+_/", id="both-alphabets"),
+        pytest.param(b"-A==", id="padded-and-a-minus"),
         pytest.param(b"Zm 9v", id="space"),
         pytest.param(b"Zm9v\n", id="newline-behind"),
         pytest.param(b"\nZm9v", id="newline-before"),
@@ -89,7 +93,7 @@ def test_accepts_one_spelling_of_each_value(segment: bytes) -> None:
     assert encode_base64url(octets) == segment
 
 
-@pytest.mark.parametrize(
+@table(
     ("document", "value"),
     [
         pytest.param(b"{}", {}, id="empty-object"),
@@ -107,7 +111,7 @@ def test_parses_json(document: bytes, value: object) -> None:
     assert parse_json(document) == value
 
 
-@pytest.mark.parametrize(
+@table(
     "document",
     [
         pytest.param(b"", id="nothing"),
@@ -179,10 +183,20 @@ def test_refuses_a_depth_that_would_exhaust_the_stack(depth: int) -> None:
         pytest.param([[]] * 40, id="side-by-side"),
         pytest.param(["[" * 40, {"{" * 40: "]}"}], id="in-strings"),
         pytest.param(['"' + "[" * 40, "\\", "[" * 40], id="behind-escapes"),
+        pytest.param(["[", "]", "[[", "{}", "[]"] * 20, id="in-strings-side-by-side"),
     ],
 )
 def test_counts_only_brackets_that_nest(value: object) -> None:
     assert parse_json(json.dumps(value).encode()) == value
+
+
+@table("text", ["]", "}", "]" * 40, '"]', "\\", '\\"]', "", "[", "[]"])
+def test_no_bracket_in_a_string_hides_one_that_nests(text: str) -> None:
+    string = json.dumps(text).encode()
+    nested = (b"[" + string + b",") * 33 + string + b"]" * 33
+    assert json.loads(nested)
+    with pytest.raises(ValueError, match="nested deeper"):
+        parse_json(nested)
 
 
 def test_counts_brackets_behind_an_escaped_backslash() -> None:
@@ -190,7 +204,7 @@ def test_counts_brackets_behind_an_escaped_backslash() -> None:
         parse_json(b'["\\\\",' + b"[" * 40 + b"]" * 41)
 
 
-@pytest.mark.parametrize(
+@table(
     "document",
     [
         b'["hunter2", "\xff"]',

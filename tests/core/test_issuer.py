@@ -21,6 +21,8 @@ from jwt_middleware.errors import (
     UnavailableError,
 )
 
+from ..table import table
+
 NOW = 1_800_000_000
 PAYLOAD = JWTPayload(uid=42, auth="blue", scope="read write", ac_type="email")
 
@@ -58,7 +60,7 @@ def test_issues_the_documented_header_and_claims(hs256: Key) -> None:
     assert issued.expires_in == 7200
 
 
-@pytest.mark.parametrize("alg", ALGORITHMS)
+@table("alg", ALGORITHMS)
 def test_pyjwt_accepts_what_is_issued(alg: str, keys_by_alg: dict[str, Key]) -> None:
     key = keys_by_alg[alg]
     token = make_issuer(key, clock=lambda: 1_000_000_000.0, lifetime_seconds=10**10).issue(PAYLOAD)
@@ -68,7 +70,7 @@ def test_pyjwt_accepts_what_is_issued(alg: str, keys_by_alg: dict[str, Key]) -> 
     assert verified["uid"] == 42
 
 
-@pytest.mark.parametrize("alg", ALGORITHMS)
+@table("alg", ALGORITHMS)
 def test_our_verifier_accepts_what_is_issued(alg: str, keys_by_alg: dict[str, Key]) -> None:
     key = keys_by_alg[alg]
     issued = make_issuer(key).issue(PAYLOAD)
@@ -89,7 +91,7 @@ def test_one_token_may_have_another_lifetime(lifetime: int, hs256: Key) -> None:
     assert read(issued.token)[1]["exp"] == NOW + lifetime
 
 
-@pytest.mark.parametrize("lifetime", [1.0, 1.5, True, "60", float("nan")])
+@table("lifetime", [1.0, 1.5, True, "60", float("nan")])
 def test_a_lifetime_is_whole_seconds(lifetime: Any, hs256: Key) -> None:
     with pytest.raises(ConfigurationError, match="whole number"):
         make_issuer(hs256).issue(PAYLOAD, lifetime_seconds=lifetime)
@@ -104,8 +106,8 @@ def test_the_usual_lifetime_is_at_least_a_second(hs256: Key) -> None:
             make_issuer(hs256, lifetime_seconds=lifetime)
 
 
-@pytest.mark.parametrize("name", ["issuer", "audience"])
-@pytest.mark.parametrize("value", ["", None, 5, [], [""], ["api", None], b"api"])
+@table("name", ["issuer", "audience"])
+@table("value", ["", None, 5, [], [""], ["api", None], b"api"])
 def test_refuses_an_issuer_or_audience(name: str, value: Any, hs256: Key) -> None:
     with pytest.raises(ConfigurationError, match=f"{name} must be a non-empty string"):
         make_issuer(hs256, **{name: value})
@@ -129,10 +131,9 @@ def test_signs_with_the_new_keys_once_they_are_assigned(hs256: Key) -> None:
     assert read(issuer.issue(PAYLOAD).token)[0] == header
 
 
-@pytest.mark.slow
 def test_jti_is_unique(hs256: Key) -> None:
     issuer = make_issuer(hs256)
-    assert len({issuer.issue(PAYLOAD).jti for _ in range(100_000)}) == 100_000
+    assert len({issuer.issue(PAYLOAD).jti for _ in range(5_000)}) == 5_000
 
 
 def test_repr_does_not_show_the_token(hs256: Key) -> None:
@@ -239,7 +240,7 @@ def test_a_verifier_that_is_behind_accepts_what_was_just_issued(behind: int, hs2
         verifier.verify(token)
 
 
-@pytest.mark.parametrize("seconds", [-1, 61, 1.5, True, None])
+@table("seconds", [-1, 61, 1.5, True, None])
 def test_nbf_is_early_by_a_minute_at_most(seconds: Any, hs256: Key) -> None:
     with pytest.raises(ConfigurationError, match="nbf_early_seconds"):
         make_issuer(hs256, nbf_early_seconds=seconds)

@@ -7,18 +7,20 @@ import pytest
 from jwt_middleware.core.payload import MAX_CLAIMS_BYTES, RESERVED_CLAIMS, ClientType, JWTPayload
 from jwt_middleware.errors import ConfigurationError
 
+from ..table import table
+
 
 def test_has_the_documented_defaults() -> None:
     payload = JWTPayload(uid=42)
     assert (payload.auth, payload.scope, payload.ac_type) == ("blue", "", "email")
 
 
-@pytest.mark.parametrize("uid", [0, -1, 2**64, "a", "Zoë 漢字", "https://a/b"])
+@table("uid", [0, -1, 2**64, "a", "Zoë 漢字", "https://a/b"])
 def test_accepts_a_uid(uid: int | str) -> None:
     assert JWTPayload(uid=uid).uid == uid
 
 
-@pytest.mark.parametrize(
+@table(
     "uid",
     [*("", "a\nb", "\x00", "\u2028", "\ud800"), *(None, True, False, 4.2, b"a", [])],
     ids=ascii,
@@ -33,10 +35,8 @@ def test_refuses_a_uid_that_has_no_text() -> None:
         JWTPayload(uid=10**5000)
 
 
-@pytest.mark.parametrize("name", ["auth", "scope", "ac_type"])
-@pytest.mark.parametrize(
-    "value", [True, 5.0, ["read"], b"read", "a\nb", "a\x00", "\ud800"], ids=ascii
-)
+@table("name", ["auth", "scope", "ac_type"])
+@table("value", [True, 5.0, ["read"], b"read", "a\nb", "a\x00", "\ud800"], ids=ascii)
 def test_refuses_a_text(name: str, value: Any) -> None:
     with pytest.raises(ConfigurationError, match=name):
         JWTPayload(42, **{name: value})
@@ -81,7 +81,7 @@ def test_claims_are_a_copy_of_json_values() -> None:
     CLAIMS["plan"]["name"] = "gold"
 
 
-@pytest.mark.parametrize("name", sorted(RESERVED_CLAIMS))
+@table("name", sorted(RESERVED_CLAIMS))
 def test_claims_have_no_reserved_name(name: str) -> None:
     with pytest.raises(ValueError, match=f"'{name}': the name is reserved"):
         JWTPayload(42, claims={name: "x"})
@@ -91,7 +91,7 @@ def nested(levels: int) -> Any:
     return {"a": nested(levels - 1)} if levels else 1
 
 
-@pytest.mark.parametrize(
+@table(
     "claims",
     [
         pytest.param(["a"], id="list"),
@@ -132,7 +132,7 @@ def test_a_mapping_is_a_payload_whose_further_members_are_claims() -> None:
     assert both.claims == {"a": 1, "b": 2}
 
 
-@pytest.mark.parametrize("value", [None, {}, {"scope": "a"}, [("uid", 1)], "uid"], ids=repr)
+@table("value", [None, {}, {"scope": "a"}, [("uid", 1)], "uid"], ids=repr)
 def test_anything_else_is_no_payload(value: Any) -> None:
     with pytest.raises(ValueError, match="payload must be"):
         JWTPayload.of(value)
@@ -144,8 +144,8 @@ def test_json_holds_what_was_said_and_no_more() -> None:
     assert JWTPayload(**whole.to_json()) == whole
 
 
-@pytest.mark.parametrize("name", ["lifetime_seconds", "refresh_lifetime_seconds"])
-@pytest.mark.parametrize("value", [0, -1, 1.5, True, "60", 2**40])
+@table("name", ["lifetime_seconds", "refresh_lifetime_seconds"])
+@table("value", [0, -1, 1.5, True, "60", 2**40])
 def test_a_lifetime_is_whole_seconds(name: str, value: Any) -> None:
     with pytest.raises(ValueError, match=name):
         JWTPayload(1, **{name: value})
@@ -160,3 +160,9 @@ def test_a_client_type_equals_its_name_and_has_its_code() -> None:
     for unknown in (True, 1, "root", None, 100.5):
         with pytest.raises(ValueError, match="not a valid ClientType"):
             ClientType(unknown)  # type: ignore[arg-type]
+
+
+def test_a_client_type_is_named_by_its_label() -> None:
+    assert [ClientType.named(member.label) for member in ClientType] == [*ClientType]
+    with pytest.raises(ValueError, match=r"client types are .*email"):
+        ClientType.named("100")

@@ -5,8 +5,10 @@ import pytest
 from jwt_middleware.core.scope import narrow
 from jwt_middleware.errors import InvalidScopeError
 
+from ..table import table
 
-@pytest.mark.parametrize(
+
+@table(
     ("requested", "had", "got"),
     [
         pytest.param(None, "read write", "read write", id="nothing-asked"),
@@ -21,7 +23,7 @@ def test_a_scope_may_shrink(requested: str | None, had: str, got: str) -> None:
     assert narrow(requested, to=had) == got
 
 
-@pytest.mark.parametrize(
+@table(
     "requested",
     [
         "admin",

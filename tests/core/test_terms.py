@@ -29,6 +29,8 @@ from jwt_middleware.errors import (
     UnknownKeyError,
 )
 
+from ..table import table
+
 NOW = 1_800_000_000
 ISSUER = "https://idp.example"
 KEY = Key.generate("ES256", kid="k")
@@ -80,7 +82,7 @@ class TestAudience:
         verify(forge, claims, audience_claim="client_id")
         verify(forge, {"aud": "other", "a": {"b": ["x", "api"]}}, audience_claim=["a", "b"])
 
-    @pytest.mark.parametrize(
+    @table(
         ("claims", "error"),
         [
             ({"aud": "api"}, MissingClaimError),
@@ -116,7 +118,7 @@ class TestSubject:
         {"claim": ["a", "b"], "prefix": "b:"},
     )
 
-    @pytest.mark.parametrize(
+    @table(
         ("claims", "subject"),
         [
             ({"client_id": "robot"}, "ann"),
@@ -134,7 +136,7 @@ class TestSubject:
         assert verified.subject == subject
         assert verified.claims.get("sub", ...) == claims.get("sub", "ann")
 
-    @pytest.mark.parametrize(
+    @table(
         "claims",
         [
             {"sub": "client:robot"},
@@ -168,7 +170,7 @@ class TestSubject:
         with pytest.raises(InvalidClaimError):
             verify(forge, {"sub": sub, "client_id": "robot"})
 
-    @pytest.mark.parametrize(
+    @table(
         ("sources", "reason"),
         [
             ([], "must be a list"),
@@ -200,7 +202,7 @@ class TestScopes:
 
 
 class TestKind:
-    @pytest.mark.parametrize(
+    @table(
         "claims",
         [
             {},
@@ -217,7 +219,7 @@ class TestKind:
         verify(forge, claims, {"typ": "JWT"}, kind="id")
         verify(forge, claims, kind="id")
 
-    @pytest.mark.parametrize(
+    @table(
         "claims",
         [
             {"scope": "openid"},
@@ -246,7 +248,7 @@ class TestKind:
         with pytest.raises(MalformedTokenError, match="typ is not that of an id token"):
             verify(forge, {}, {"typ": typ}, kind="id")
 
-    @pytest.mark.parametrize("kind", ["ID", "", None, 5, ["id"]])
+    @table("kind", ["ID", "", None, 5, ["id"]])
     def test_is_one_of_two(self, kind: Any) -> None:
         with pytest.raises(ConfigurationError, match='kind must be "access" or "id"'):
             trust(kind=kind)
@@ -268,7 +270,7 @@ class TestRequireAny:
     def test_is_satisfied_by_one(self, claims: dict[str, Any], forge: Forge) -> None:
         verify(forge, claims, require_any=self.ANY)
 
-    @pytest.mark.parametrize(
+    @table(
         "claims",
         [{}, {"scp": ""}, {"scp": " ", "roles": []}, {"roles": None}, {"a": {"b": {}}}],
         ids=str,
@@ -277,7 +279,7 @@ class TestRequireAny:
         with pytest.raises(MissingClaimError):
             verify(forge, claims, require_any=self.ANY)
 
-    @pytest.mark.parametrize("value", [[], "scp", [[]], [""], {"a": 1}])
+    @table("value", [[], "scp", [[]], [""], {"a": 1}])
     def test_is_a_list_of_paths(self, value: Any) -> None:
         with pytest.raises(ConfigurationError, match="require_any must be"):
             trust(require_any=value)
@@ -295,7 +297,7 @@ class TestLifetime:
             verify(forge, {}, max_token_lifetime_seconds=3600)
         assert caught.value.claim == "iat"
 
-    @pytest.mark.parametrize("value", [0, -1, True, "60", float("inf"), float("nan")])
+    @table("value", [0, -1, True, "60", float("inf"), float("nan")])
     def test_is_a_number_of_seconds(self, value: Any) -> None:
         with pytest.raises(ConfigurationError, match="max_token_lifetime_seconds must be"):
             trust(max_token_lifetime_seconds=value)
@@ -314,7 +316,7 @@ class TestTenants:
         for tenant in (TENANT, OTHER):
             assert verify(forge, self.claims(tenant), **self.TERMS).claims["tid"] == tenant
 
-    @pytest.mark.parametrize(
+    @table(
         "claims",
         [
             {"iss": ENTRA.format("evil"), "tid": "evil"},
@@ -340,7 +342,7 @@ class TestTenants:
         with pytest.raises(ConfigurationError, match="trusted twice"):
             TokenVerifier(trusted=[one, trust(issuer=ENTRA.format(OTHER))])
 
-    @pytest.mark.parametrize(
+    @table(
         ("terms", "reason"),
         [
             ({"issuer": "https://a/{tid}/"}, "list the trusted tenants"),
@@ -361,7 +363,7 @@ class TestTenants:
 class TestIssuerOfAKey:
     """The member *issuer* of a JWK, as Entra ID publishes it."""
 
-    @pytest.mark.parametrize(
+    @table(
         ("named", "issuer"),
         [
             (ISSUER, ISSUER),
@@ -376,7 +378,7 @@ class TestIssuerOfAKey:
         keys = KeySet([Key.from_jwk(KEY.public_jwk() | {"issuer": named})])
         verify(forge, {"iss": issuer, "tid": TENANT}, issuer=issuer, keys=keys)
 
-    @pytest.mark.parametrize(
+    @table(
         ("named", "issuer", "tid"),
         [
             (ISSUER + "/", ISSUER, TENANT),
@@ -416,7 +418,7 @@ class TestHeader:
         assert trust().header is None
         assert trust(header="authorization").header is None
 
-    @pytest.mark.parametrize(
+    @table(
         "name", ["", "X_A", "X-A:", "X A", "é", "-a", "X--A", 5, "Cookie", "Host", "Remote-User"]
     )
     def test_is_refused(self, name: Any) -> None:
@@ -446,9 +448,9 @@ class TestOwnIssuer:
 
 
 class TestAlgorithms:
-    @pytest.mark.parametrize("named", ["Ed25519", "EdDSA"])
-    @pytest.mark.parametrize("accepted", ["Ed25519", "EdDSA", None])
-    @pytest.mark.parametrize("published", ["Ed25519", "EdDSA", None])
+    @table("named", ["Ed25519", "EdDSA"])
+    @table("accepted", ["Ed25519", "EdDSA", None])
+    @table("published", ["Ed25519", "EdDSA", None])
     def test_ed25519_has_two_names(
         self, named: str, accepted: str | None, published: str | None, forge: Forge
     ) -> None:
@@ -540,7 +542,7 @@ P = 2**255 - 19
 ORDER_8 = 2707385501144840649318225287225658788936804267575313519463743609750303402022
 
 
-@pytest.mark.parametrize(
+@table(
     ("encoded", "reason"),
     [
         *(
@@ -576,7 +578,7 @@ def test_refuses_an_even_rsa_modulus(n: int) -> None:
         Key.from_jwk({"kty": "RSA", "alg": "RS256", "n": b64(n), "e": "AQAB"})
 
 
-@pytest.mark.parametrize("e", [0, 1, 2, 4, 65536, (1 << 257) + 1])
+@table("e", [0, 1, 2, 4, 65536, (1 << 257) + 1])
 def test_refuses_a_degenerate_rsa_exponent(e: int) -> None:
     with pytest.raises(ConfigurationError):
         Key.from_jwk({"kty": "RSA", "alg": "RS256", "n": b64((1 << 2048) - 1), "e": b64(e)})

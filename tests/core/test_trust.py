@@ -25,6 +25,8 @@ from jwt_middleware.errors import (
     UnknownKeyError,
 )
 
+from ..table import table
+
 NOW = 1_800_000_000
 OWN, A, B = "https://auth.example.com", "https://a.example", "https://b.example"
 
@@ -86,7 +88,7 @@ def claims_of(issuer: object = A, **others: object) -> dict[str, object]:
 
 
 class TestIssuer:
-    @pytest.mark.parametrize(
+    @table(
         "issuer",
         [
             pytest.param(A[:-1], id="prefix"),
@@ -118,6 +120,15 @@ class TestIssuer:
         verifier = verifier_of(trust(A), trust(B, keys=Untouchable()))
         verified = verifier.verify(forge(claims_of(A), key=KEY_A))
         assert verified.trusted is verifier.trusted[A]
+
+    @pytest.mark.parametrize("length", [2_000, 4_000, 11_000])
+    def test_may_be_anywhere_in_a_token_of_the_only_one(self, length: int, forge: Forge) -> None:
+        token = forge({"groups": "x" * length} | claims_of(), key=KEY_A)
+        for keys in (KeySet([KEY_A]), Source(KEY_A)):
+            assert verifier_of(trust(A, keys=keys)).verify(token).subject == "42"
+        source = Source(KEY_B)
+        source.next = KeySet([KEY_A])
+        assert verifier_of(trust(A, keys=source)).verify(token).subject == "42"
 
     @pytest.mark.parametrize("kid", [{"kid": "same"}, {}], ids=["kid", "no kid"])
     @pytest.mark.parametrize(("issuer", "other"), [(A, KEY_B), (B, KEY_A)], ids=["A", "B"])
@@ -412,7 +423,7 @@ class TestConstruction:
         with pytest.raises(ConfigurationError, match="TrustedIssuer"):
             verifier_of(trust(A), one)
 
-    @pytest.mark.parametrize(
+    @table(
         "algorithms",
         ["", "none", "es256", [], ["none"], ["ES256", "nOnE"], [None], [["ES256"]], 5],
         ids=repr,
@@ -427,7 +438,7 @@ class TestConstruction:
         several = trust(algorithms=(alg for alg in ("ES256", "RS256", "ES256")))
         assert several.algorithms == frozenset({"ES256", "RS256"})
 
-    @pytest.mark.parametrize("profile", ["", "jwt", "AT+JWT", 9068, ["at+jwt"]], ids=repr)
+    @table("profile", ["", "jwt", "AT+JWT", 9068, ["at+jwt"]], ids=repr)
     def test_refuses_a_profile(self, profile: Any) -> None:
         with pytest.raises(ConfigurationError, match="profile must be"):
             trust(profile=profile)
@@ -444,8 +455,8 @@ class TestConstruction:
     def test_a_profile_includes_its_type(self, parts: dict[str, Any], accepted: str | None) -> None:
         assert trust(**parts).token_type == accepted
 
-    @pytest.mark.parametrize("token_type", ["", "JWT", "AT+JWT", ["at+jwt"]], ids=repr)
-    @pytest.mark.parametrize("profile", [None, "at+jwt"])
+    @table("token_type", ["", "JWT", "AT+JWT", ["at+jwt"]], ids=repr)
+    @table("profile", [None, "at+jwt"])
     def test_refuses_a_token_type(self, token_type: Any, profile: Any) -> None:
         with pytest.raises(ConfigurationError, match="token_type must be"):
             trust(token_type=token_type, profile=profile)
@@ -455,7 +466,7 @@ class TestConstruction:
         with pytest.raises(ConfigurationError, match="leeway_seconds must be"):
             trust(leeway_seconds=leeway)
 
-    @pytest.mark.parametrize(
+    @table(
         "keys",
         [
             pytest.param(None, id="none"),

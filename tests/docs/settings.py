@@ -13,12 +13,11 @@ import json
 import re
 import types
 from collections.abc import Iterator, Mapping
-from dataclasses import MISSING, Field, fields
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Union, get_args, get_origin, get_type_hints
 
 from jwt_middleware.config import Settings
-from jwt_middleware.config.reading import Section
+from jwt_middleware.config.reading import MISSING, Section, Setting
 
 PAGE: Final = Path(__file__).parents[2] / "docs" / "settings.md"
 
@@ -57,30 +56,25 @@ class Table(NamedTuple):
 def tables(heading: str = "", section: type[Section] = Settings) -> Iterator[Table]:
     """Yield all tables of the file, each before those in it."""
     yield Table(heading, section)
-    for one in settings_of(section):
+    for key, one in section.settings.items():
         if (inner := section_in(one)) is not None:
-            name = f"{heading.strip('[]')}.{one.name}".removeprefix(".")
+            name = f"{heading.strip('[]')}.{key}".removeprefix(".")
             yield from tables(f"[[{name}]]" if one.default == () else f"[{name}]", inner)
 
 
-def settings_of(section: type[Section]) -> list[Field[Any]]:
-    """Return the settings of a table, in the order of their definition."""
-    return [one for one in fields(section) if "read" in one.metadata]
-
-
-def section_in(setting: Field[Any]) -> type[Section] | None:
+def section_in(setting: Setting) -> type[Section] | None:
     """Return what a setting that is itself a table is read into."""
     found: type[Section] | None = _given_to_reader(setting).get("section")
     return found
 
 
-def default_of(setting: Field[Any]) -> object:
+def default_of(setting: Setting) -> object:
     """Return what a setting is when it is left out, or ``MISSING`` if it must not be."""
-    return setting.metadata["unset"] if setting.default in (None, "", ()) else setting.default
+    return setting.unset if setting.default in (None, "", ()) else setting.default
 
 
-def _given_to_reader(setting: Field[Any]) -> Mapping[str, Any]:
-    read = setting.metadata["read"]
+def _given_to_reader(setting: Setting) -> Mapping[str, Any]:
+    read = setting.read
     return inspect.getclosurevars(read).nonlocals if inspect.isfunction(read) else {}
 
 
@@ -116,16 +110,17 @@ def shown(value: object) -> str:
     return f"`{json.dumps(value)}`"
 
 
-def values(setting: Field[Any], section: type[Section]) -> str:
+def values(name: str, section: type[Section]) -> str:
     """Return what a setting may be: its choices, or its type in words."""
+    setting = section.settings[name]
     options = _given_to_reader(setting).get("options")
     if options:
         return ", ".join(f"`{json.dumps(one)}`" for one in options)
-    hint = get_type_hints(section)[setting.name]
+    hint = get_type_hints(section)[name]
     optional = isinstance(hint, types.UnionType) or get_origin(hint) is Union
     kinds = [one for one in get_args(hint) if one is not type(None)] if optional else [hint]
     words = [_words(one) for one in kinds]
-    if setting.metadata["read"].__name__ == "text_or_texts":
+    if setting.read.__name__ == "text_or_texts":
         words.insert(0, "string")
     return " or ".join(words)
 
@@ -139,13 +134,14 @@ def _words(kind: Any) -> str:
     return _NAMES.get(kind, "table")
 
 
-def row(setting: Field[Any], section: type[Section]) -> str:
+def row(name: str, section: type[Section]) -> str:
     """Return the line of a setting."""
-    meaning = meanings(section).get(setting.name, "")
-    if setting.metadata["example"]:
-        meaning += f" As in `{setting.metadata['example']}`."
+    setting = section.settings[name]
+    meaning = meanings(section).get(name, "")
+    if setting.example:
+        meaning += f" As in `{setting.example}`."
     default = shown(default_of(setting))
-    return f"| `{setting.name}` | {values(setting, section)} | {default} | {meaning} |\n"
+    return f"| `{name}` | {values(name, section)} | {default} | {meaning} |\n"
 
 
 def introduction(table: Table) -> str:
@@ -162,15 +158,15 @@ def page() -> str:
     drawn: dict[tuple[type, str], str] = {}
     for table in tables():
         rows, again = [], []
-        for one in settings_of(table.section):
+        for name, one in table.section.settings.items():
             if section_in(one) is not None:
                 continue
-            where = owner_of(one.name, table.section), one.name
+            where = owner_of(name, table.section), name
             if where in drawn:
-                again.append(one.name)
+                again.append(name)
             else:
                 drawn[where] = table.name
-                rows.append(row(one, table.section))
+                rows.append(row(name, table.section))
         heading = f"`{table.heading}`" if table.heading else "Top level"
         text += f"\n## {heading}\n\n{introduction(table)}\n"
         if rows:

@@ -6,11 +6,13 @@ import os
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml  # type: ignore[import-untyped]  # it has no types
 
 from .configuration import build, completed
 from .exceptions import EXCEPTIONS, exception
@@ -114,6 +116,14 @@ def test_every_block_is_executed_or_says_why_not() -> None:
     for block in BLOCKS:
         assert block.language in LANGUAGES, named(block)
         assert block.language != "json" or has_commands(block.page), named(block)
+
+
+def test_configuration_of_others_can_be_read() -> None:
+    found = [block for page in pages() for block in blocks(page)]
+    probes = [yaml.safe_load(one.text) for one in found if one.language == "yaml"]
+    assert [set(one) for one in probes] == [{"startupProbe", "readinessProbe", "livenessProbe"}]
+    proxies = [tomllib.loads(one.text) for one in found if one.language == "cfg"]
+    assert [one["provider"] for one in proxies] == ["oidc"]
 
 
 def test_every_exception_has_a_block_and_the_test_that_it_names() -> None:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import pytest
 
-from jwt_middleware.cli.template import render
+from jwt_middleware.cli.init.template import render
 
 from .settings import (
     PAGE,
@@ -19,7 +19,6 @@ from .settings import (
     owner_of,
     page,
     section_in,
-    settings_of,
     tables,
 )
 
@@ -66,24 +65,24 @@ def test_the_page_is_what_the_definitions_say() -> None:
 @pytest.mark.parametrize("table", TABLES.values(), ids=TABLES)
 def test_every_setting_is_documented_where_it_is_defined(table: Table) -> None:
     documented = meanings(table.section)
-    names = {one.name for one in settings_of(table.section) if section_in(one) is None}
+    names = {name for name, one in table.section.settings.items() if section_in(one) is None}
     assert names <= documented.keys()
 
 
 @pytest.mark.parametrize("table", TABLES.values(), ids=TABLES)
 def test_the_template_shows_every_setting(table: Table) -> None:
-    for one in settings_of(table.section):
-        owner = owner_of(one.name, table.section)
+    for name in table.section.settings:
+        owner = owner_of(name, table.section)
         sharing = [other.name for other in TABLES.values() if issubclass(other.section, owner)]
         text = "".join(map(template_text, sharing))
-        assert re.search(rf"\b{one.name}\b", text), one.name
+        assert re.search(rf"\b{name}\b", text), name
 
 
 def test_the_template_shows_settings_that_there_are_with_their_defaults() -> None:
     for line in template():
         if line.table == "environ":  # its keys are the file's own
             continue
-        known = {one.name: one for one in settings_of(TABLES[line.table].section)}
+        known = TABLES[line.table].section.settings
         assert line.name in known, line
         is_default = not re.search("example|default", line.comment)
         default = default_of(known[line.name])

@@ -9,8 +9,16 @@ from wtforms.fields import StringField
 from wtforms.validators import DataRequired, Length
 
 from jwt_middleware import ClientTypeEnum
-from jwt_middleware.endpoint.forms import ClientForm, TextField, check_codes, check_form
+from jwt_middleware.endpoint.forms import (
+    ClientForm,
+    TextField,
+    check_codes,
+    check_form,
+    read_login,
+)
 from jwt_middleware.errors import ConfigurationError, InvalidFormError
+
+from ..table import table
 
 GOOD: dict[str, object] = {"account": "a@example.com", "secret": "s3cret", "type": "email"}
 
@@ -27,7 +35,7 @@ def test_validate_for_api_returns_the_form() -> None:
     assert form.data == GOOD
 
 
-@pytest.mark.parametrize(
+@table(
     ("sent", "name"),
     [
         *[pytest.param(name, name, id=name) for name in ("email", "mobile", "username", "service")],
@@ -42,7 +50,7 @@ def test_type_is_a_name_or_its_code(sent: object, name: str) -> None:
     assert ClientForm({**GOOD, "type": sent}).validate_for_api().type.data == name
 
 
-@pytest.mark.parametrize(
+@table(
     "sent",
     [None, "", 0, 1, 99, 100.0, 100.9, "100.0", True, False, "１００", "0100", " 100", "Email",
      "EMAIL", "email ", "root", ["email"], [100], {}, {"email": 1}, 10**30, -100, "__class__",
@@ -60,8 +68,8 @@ def test_type_must_be_one_that_may_log_in() -> None:
         ClientForm(GOOD, client_types={"ldap": None}).validate_for_api()
 
 
-@pytest.mark.parametrize("field", ["account", "secret"])
-@pytest.mark.parametrize(
+@table("field", ["account", "secret"])
+@table(
     "value",
     [[], ["a"], {}, {"a": 1}, {"a": 1, "b": 2, "c": 3, "d": 4, "e": 5, "f": 6}, True, False, 0, 1,
      123456, 1.5, 10**30, None, "", " "],
@@ -138,7 +146,7 @@ def test_reads_as_the_recipe_has_it(sent: Any) -> None:
     assert promise[form.type.data] == promise[ClientTypeEnum(form.type.data)] == "User.verify"
 
 
-@pytest.mark.parametrize("data", [None, [], "x", 5, [1]], ids=repr)
+@table("data", [None, [], "x", 5, [1]], ids=repr)
 def test_what_is_no_object_has_no_fields(data: Any) -> None:
     with pytest.raises(InvalidFormError) as caught:
         ClientForm(data=data).validate_for_api()
@@ -151,7 +159,7 @@ def test_one_s_own_types_have_numbers_too() -> None:
         assert form.validate_for_api().type.data == "ldap"
 
 
-@pytest.mark.parametrize(
+@table(
     "codes",
     [{"ldap": 100}, {"ldap": "300"}, {"ldap": True}, {"ldap": -1}, {"email": 300}, {"x": 300},
      {"ldap": 300, "saml": 300}],
@@ -189,3 +197,34 @@ def test_a_form_whose_fields_coerce_is_refused() -> None:
 def test_an_absent_type_is_required_and_no_other_message() -> None:
     assert errors(type=None) == {"type": ["This field is required."]}
     assert errors(type="") == {"type": ["This field is required."]}
+
+
+TYPES = {"email": None, "service": None, "ldap": None}
+CODES = {"ldap": 300}
+TEXTS = st.sampled_from([
+    "a", "a" * 255, "a" * 256, "a" * 1024, "a" * 1025, "", " ", "\u3000", " a ", "\0", "a\0",
+    "\ud800", "email", "ldap", "300", "100", "101",
+])  # fmt: skip
+VALUES = st.one_of(
+    TEXTS, st.none(), st.booleans(), st.sampled_from([0, 100, 101, 300, 300.0]), st.lists(TEXTS)
+)
+
+
+@given(st.fixed_dictionaries({}, optional={"account": VALUES, "secret": VALUES, "type": VALUES}))
+def test_a_login_without_a_form_of_its_own_is_what_the_form_takes(body: dict[str, object]) -> None:
+    form = ClientForm(body, client_types=TYPES, codes=CODES)
+    try:
+        form.validate_for_api()
+        expected: object = (str(form.type.data), form.account.data, form.secret.data, {})
+    except InvalidFormError as error:
+        expected = error.fields
+    try:
+        read: object = read_login(body, {}, client_types=TYPES, codes=CODES, language=lambda: "en")
+    except InvalidFormError as error:
+        read = error.fields
+    assert read == expected
+
+
+def test_a_login_does_not_show_its_secret() -> None:
+    login = read_login(GOOD, {}, client_types=TYPES, codes={}, language=lambda: "en")
+    assert "s3cret" not in repr(login)

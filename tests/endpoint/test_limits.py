@@ -1,18 +1,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from ipaddress import ip_address
+from hashlib import sha256
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from jwt_middleware import LoginThrottle
 from jwt_middleware.accounts.client_type import fold_account
-from jwt_middleware.endpoint.limits import CountedAttempt, LoginLimits
+from jwt_middleware.endpoint.limits import CountedAttempt, LoginLimits, _prefix
 from jwt_middleware.errors import ConfigurationError, TooManyAttemptsError, UnavailableError
 from jwt_middleware.sessions import MemorySessions
 from jwt_middleware.sessions.attempts import Attempt, Drip, Reservation
 from jwt_middleware.testing import FrozenClock
+from jwt_middleware.wsgi.address import Address
 
 HERE = ip_address("192.0.2.1")
 THERE = ip_address("198.51.100.7")
@@ -269,7 +273,7 @@ def test_failed_logins_leave_nothing_behind_for_long(
     throttle: MakeThrottle, store: Recorder, clock: FrozenClock
 ) -> None:
     limited = throttle()
-    for number in range(5_000):
+    for number in range(1_000):
         clock.now += 30
         tries(limited, f"unknown {number}", address=HERE + number)
     # Each leaves at most six for six minutes; and some come before the next step.
@@ -377,3 +381,10 @@ def test_wrong_limit_is_a_configuration_error(
 def test_old_and_new_limits_exclude_each_other(throttle: MakeThrottle) -> None:
     with pytest.raises(ConfigurationError, match="exclude"):
         throttle(limits=LoginLimits(leaf=Drip(1, 60)), max_per_account=5)
+
+
+@given(st.ip_addresses())
+def test_a_network_is_named_as_the_last_version_named_it(address: Address) -> None:
+    for bits in ({4: 32, 6: 64}, {4: 24, 6: 48}, {4: 16, 6: 32}):
+        network = ip_network((address, bits[address.version]), strict=False)
+        assert _prefix(address, bits) == sha256(str(network).encode()).hexdigest()[:32]

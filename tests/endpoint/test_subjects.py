@@ -10,6 +10,8 @@ from jwt_middleware.accounts.identity import NumberedAccounts
 from jwt_middleware.endpoint.subjects import Subjects
 from jwt_middleware.errors import ConfigurationError, UnavailableError
 
+from ..table import table
+
 if TYPE_CHECKING:
     from ..service import Service
 
@@ -97,9 +99,7 @@ def test_a_prefix_of_digits_is_refused_beside_accounts(prefix: str) -> None:
         Subjects({**ACCOUNTS, "ldap": ldap}, {"ldap": prefix + "{uid}"})
 
 
-@pytest.mark.parametrize(
-    "template", ["ldap", "{uid}@x", "{uid}{uid}", "{x}{uid}", "a\n{uid}", "", None, 7]
-)
+@table("template", ["ldap", "{uid}@x", "{uid}{uid}", "{x}{uid}", "a\n{uid}", "", None, 7])
 def test_an_unusable_template_is_refused(template: Any) -> None:
     with pytest.raises(ConfigurationError, match=r"subjects\.ldap must be a prefix"):
         Subjects({"ldap": ldap}, {"ldap": template})

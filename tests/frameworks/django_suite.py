@@ -27,6 +27,8 @@ from django.test import Client as DjangoClient
 from django.test import override_settings
 from django.test.utils import setup_test_environment
 from django.urls import path
+from django.utils.decorators import method_decorator
+from django.views import View
 from django.views.decorators.cache import cache_control, cache_page
 from shop import backends, urls  # type: ignore[import-not-found]  # of the page
 from shop.accounts import accounts  # type: ignore[import-not-found]
@@ -60,6 +62,17 @@ async def whoami(request: HttpRequest) -> JsonResponse:
     return JsonResponse({"sync": request.user.get_username(), "async": user.get_username()})
 
 
+@require_scopes("reports:read")
+async def async_reports(request: HttpRequest) -> JsonResponse:
+    return await whoami(request)
+
+
+class AsyncReports(View):  # type: ignore[misc]
+    @method_decorator(require_scopes("reports:read"))  # type: ignore[untyped-decorator]
+    async def get(self, request: HttpRequest) -> JsonResponse:
+        return await whoami(request)
+
+
 def begin_session(request: HttpRequest) -> JsonResponse:
     user = authenticate(request)
     login(request, user)
@@ -78,6 +91,8 @@ urls.urlpatterns += [
     path("cached", cache_page(60)(require_scopes()(session_user))),
     path("open/public", cache_control(public=True)(for_everyone)),
     path("whoami", whoami),
+    path("async", async_reports),
+    path("async-class", AsyncReports.as_view()),
     path("open/begin", begin_session),
     path("open/user", session_user),
 ]
@@ -255,6 +270,15 @@ def test_a_token_counts_more_than_a_session(ann: Any) -> None:
     theirs = TestApp(app, issuer=issuer).as_account(bob.pk)
     theirs.set_cookie("sessionid", browser.cookies["sessionid"].value)
     assert theirs.get("/whoami").json == {"sync": "", "async": ""}
+
+
+@pytest.mark.parametrize("path", ["/async", "/async-class"])
+def test_a_view_that_needs_a_scope_may_be_async(client: TestApp, ann: Any, path: str) -> None:
+    allowed = client.as_account(ann.pk, scope="reports:read").get(path)
+    assert allowed.json["async"] == ann.get_username()
+    assert allowed.headers["Cache-Control"] == "private"
+    refused = client.as_account(ann.pk).get(path, status=403)
+    assert 'error="insufficient_scope"' in refused.headers["WWW-Authenticate"]
 
 
 @pytest.mark.parametrize("keeps_authorization", [True, False])

@@ -19,6 +19,7 @@ import pytest
 from jwt_middleware import JWTPayload, TokenIssuer, TokenVerifier
 
 from ..site import AUD, ISS, KEYS, MARKER, PASSWORD, SECRET, b64, forge, good_claims
+from ..table import table
 from .gunicorns import gunicorn
 
 ISSUER = TokenIssuer(keys=KEYS, issuer=ISS, audience=AUD)
@@ -170,15 +171,15 @@ def test_no_bearer_token(server: Server) -> None:
     assert_m401(server.ask("/closed", version="HTTP/1.0"))
 
 
-@pytest.mark.parametrize("scheme", ["bearer", "BEARER", "Bearer ", "bEaReR"])
-@pytest.mark.parametrize("name", ["Authorization", "authorization", "AUTHORIZATION"])
+@table("scheme", ["bearer", "BEARER", "Bearer ", "bEaReR"])
+@table("name", ["Authorization", "authorization", "AUTHORIZATION"])
 def test_scheme_in_any_case(name: str, scheme: str, server: Server) -> None:
     token = bearer().rpartition(" ")[2]
     answer = server.ask("/closed", f"{name}: {scheme} {token}")
     assert answer.json["REMOTE_USER"] == "42"
 
 
-@pytest.mark.parametrize(
+@table(
     "value",
     ["", " ", "\t", "Bearer", "Bearer ", "Bearer\t{}", "Bearer {} x", "Bearer{}", "Bearertok"],
 )
@@ -187,7 +188,7 @@ def test_not_exactly_one_token(value: str, server: Server) -> None:
     assert_b400(server.ask("/closed", "Authorization:" + value.replace("{}", token)))
 
 
-@pytest.mark.parametrize(
+@table(
     ("first", "second"),
     [
         pytest.param("Bearer {}", "Bearer {}", id="the-same"),
@@ -224,7 +225,7 @@ def test_token_elsewhere(server: Server) -> None:
     assert_m401(server.ask("/closed", f"Proxy-Authorization: Bearer {token}"))
 
 
-@pytest.mark.parametrize("name", ["Remote-User", "Remote_User", "REMOTE_USER", "remote-user",
+@table("name", ["Remote-User", "Remote_User", "REMOTE_USER", "remote-user",
                                   "AUTH_TYPE", "Auth-Type", "X-Remote-User"])  # fmt: skip
 def test_identity_headers(name: str, server: Server) -> None:
     seen = server.ask("/open", f"{name}: root").json
@@ -237,7 +238,7 @@ def test_identity_headers(name: str, server: Server) -> None:
     assert "HTTP_REMOTE_USER" not in seen
 
 
-@pytest.mark.parametrize("method", ["HEAD", "PUT", "OPTIONS", "GET", "POST", "DELETE", "PATCH",
+@table("method", ["HEAD", "PUT", "OPTIONS", "GET", "POST", "DELETE", "PATCH",
                                     "TRACE", "PROPFIND", "FOO", "get", "bAr",
                                     "M-SEARCH"])  # fmt: skip
 def test_every_method_needs_a_token(method: str, server: Server) -> None:
@@ -261,7 +262,7 @@ TARGETS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("target", TARGETS)
+@table("target", TARGETS)
 def test_still_protected(target: str, server: Server) -> None:
     anonymous, scopeless = server.ask(target), server.ask(target, bearer())
     assert not anonymous.reached_the_app, anonymous.body
@@ -269,7 +270,7 @@ def test_still_protected(target: str, server: Server) -> None:
     assert anonymous.status in {400, 401}
 
 
-@pytest.mark.parametrize(
+@table(
     "target", ["http://x//api", "http://x/api", "https://x/api/y", "http://x/open/../api",
                "HTTP://x//api", "http://x/%61pi", "//x/api/../../api", "http://x"],
 )  # fmt: skip
@@ -282,7 +283,7 @@ def test_absolute_form(target: str, server: Server) -> None:
     assert not server.ask(target, bearer()).reached_the_app
 
 
-@pytest.mark.parametrize(
+@table(
     "target",
     ["/caf%C3%A9", "/caf%E9", "/caf\xe9", "/caf\xc3\xa9", "/cafe%CC%81", "/caf%C3%A9%FF",
      "/caf%FF%C3%A9", "/CAF%C3%89", "/caf%25C3%25A9", "/caf%C3%A9/", "/caf%C3%A9/../caf%E9",
@@ -327,7 +328,7 @@ def test_announced_too_long_is_answered_before_it_is_sent(length: int, server: S
     assert time.monotonic() - began < 5, "the server waited for a body that never came"
 
 
-@pytest.mark.parametrize("length", ["-1", "abc", "1e3", "0x10", "+5", "1,1", "", "1 1", "9" * 5000])
+@table("length", ["-1", "abc", "1e3", "0x10", "+5", "1,1", "", "1 1", "9" * 5000])
 def test_content_length_of_no_number(length: str, server: Server) -> None:
     assert 400 <= post(server, b"{}", f"Content-Length: {length}").status < 500
 
@@ -348,7 +349,7 @@ def test_chunked(server: Server) -> None:
     assert post(server, chunked(login_body(secret="wrong")), CHUNKED).status == 401
 
 
-@pytest.mark.parametrize(
+@table(
     "body",
     [
         pytest.param(b"zz\r\n{}\r\n0\r\n\r\n", id="size-of-no-number"),
@@ -378,15 +379,15 @@ def test_broken_chunks(body: bytes, server: Server) -> None:
     assert parse(received).status == 400
 
 
-@pytest.mark.parametrize(
+@table(
     "sent",
     [
         pytest.param(b"", id="nothing-of-the-body"),
         pytest.param(b'{"account": "a', id="half-of-the-body"),
     ],
 )
-@pytest.mark.parametrize("framing", ["Content-Length: 60", CHUNKED])
-@pytest.mark.parametrize("reset", [False, True], ids=["close", "reset"])
+@table("framing", ["Content-Length: 60", CHUNKED])
+@table("reset", [False, True], ids=["close", "reset"])
 def test_early_disconnect(
     sent: bytes,
     framing: str,
@@ -431,7 +432,7 @@ def test_keep_alive_carries_no_identity_over(server: Server) -> None:
     assert users == [None, "42", None, 401, None]
 
 
-@pytest.mark.parametrize(
+@table(
     ("content_type", "status"),
     [("", 415), ("text/plain", 415), ("application/json; charset=utf-16", 415),
      ("multipart/form-data", 415), ("application/json", 200),
@@ -444,7 +445,7 @@ def test_content_type(content_type: str, status: int, server: Server) -> None:
     assert server.ask("/token", *headers, method="POST", body=body).status == status
 
 
-@pytest.mark.parametrize(
+@table(
     "token",
     [
         pytest.param("x", id="x"),

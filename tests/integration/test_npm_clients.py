@@ -14,7 +14,7 @@ NPM = Path(__file__).parent / "npm"
 CLIENTS = ["oauth4webapi", "openid-client", "simple-oauth2", "express-oauth2-jwt-bearer", "jose"]
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_strict_clients_of_npm_work(tmp_path: Path) -> None:
     node, npm = shutil.which("node"), shutil.which("npm")
     if node is None or npm is None:

@@ -20,7 +20,8 @@ from webtest import TestApp
 from werkzeug.exceptions import NotFound
 
 from jwt_middleware import wrap
-from jwt_middleware.cli import gunicorn_server, main
+from jwt_middleware.cli import main
+from jwt_middleware.cli.serve import gunicorn_server
 from jwt_middleware.config import load
 from jwt_middleware.events import LEVELS, Fields, Name, emit
 from jwt_middleware.keysources.ring import rotation

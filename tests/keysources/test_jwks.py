@@ -22,6 +22,8 @@ from jwt_middleware.core.keys import Key, KeySet
 from jwt_middleware.errors import ConfigurationError
 from jwt_middleware.keysources.jwks import MAX_KEYS, public_jwks, read_jwks
 
+from ..table import table
+
 RSA, EC, P384, ED = (Key.generate(alg, kid=alg) for alg in ("RS256", "ES256", "ES384", "EdDSA"))
 SECRET = encode_base64url(b"0123456789abcdef0123456789abcdef").decode()
 
@@ -52,7 +54,7 @@ def test_names_a_key_without_kid_by_its_thumbprint() -> None:
     assert (key.kid, key.alg) == ("kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k", "EdDSA")
 
 
-@pytest.mark.parametrize(
+@table(
     ("algorithms", "algs"),
     [
         pytest.param(None, "RS256", id="RS256 by default"),
@@ -60,7 +62,7 @@ def test_names_a_key_without_kid_by_its_thumbprint() -> None:
         pytest.param({"PS256", "RS512", "ES256"}, "RS512 PS256", id="RFC 7518's order for a set"),
     ],
 )
-@pytest.mark.parametrize("alg", [{}, {"alg": None}], ids=["absent", "null"])
+@table("alg", [{}, {"alg": None}], ids=["absent", "null"])
 def test_an_rsa_key_without_alg_serves_those_of_its_issuer(
     algorithms: Any, algs: str, alg: dict[str, None]
 ) -> None:
@@ -154,7 +156,7 @@ def test_escapes_and_cuts_a_kid_in_the_log(caplog: pytest.LogCaptureFixture) -> 
     assert len(message) < 200
 
 
-@pytest.mark.parametrize(
+@table(
     ("document", "reason"),
     [
         pytest.param(b"", "strict JSON", id="nothing"),

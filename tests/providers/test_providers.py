@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from jwt_middleware.cli.providers import PROVIDERS
+from jwt_middleware.cli.init.providers import PROVIDERS
 from jwt_middleware.config import load
 
 from .shapes import SHAPES, Neighbour, Shape
@@ -58,6 +58,7 @@ def test_is_refused_where_something_is_wrong(shape: Shape, world: World) -> None
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=named)
+@pytest.mark.slow
 def test_is_refused_by_every_other_providers_configuration(shape: Shape, world: World) -> None:
     others = {one.provider: one for one in SHAPES if one.values != shape.values}
     token = world.token(shape)
@@ -102,6 +103,6 @@ def test_table_can_be_loaded_as_it_is(name: str, tmp_path: Path) -> None:
     (tmp_path / "jwt.toml").write_text(PROVIDERS[name].render(), encoding="utf-8")
     settings = load(tmp_path / "jwt.toml")
     assert len(settings.trusted) == 1
-    settings.build_policy()
+    settings.request.build(settings.rules)
     for word in PROVIDERS[name].fill_in:
         assert word in PROVIDERS[name].table + PROVIDERS[name].rule

@@ -27,7 +27,7 @@ from joserfc.jws import JWSRegistry
 from webtest import TestApp
 
 from jwt_middleware import wrap
-from jwt_middleware.cli.providers import PROVIDERS
+from jwt_middleware.cli.init.providers import PROVIDERS
 from jwt_middleware.wsgi.environ import get_scopes
 
 from ..tls import Authority

@@ -7,8 +7,10 @@ import pytest
 from jwt_middleware.errors import ConfigurationError
 from jwt_middleware.sessions.session import Lifetimes
 
+from ..table import table
 
-@pytest.mark.parametrize(
+
+@table(
     ("settings", "named"),
     [
         ({"refresh_lifetime_seconds": 7199}, "refresh_lifetime_seconds"),
@@ -35,11 +37,9 @@ def test_all_may_be_equal() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("left", "seconds"), [(7201, 7200), (7200, 7200), (7199.9, 7199), (1, 1), (0.5, 1)]
-)
+@table(("left", "seconds"), [(7201, 7200), (7200, 7200), (7199.9, 7199), (1, 1), (0.5, 1)])
 def test_a_token_does_not_outlive_its_session(left: float, seconds: int) -> None:
     lifetimes = Lifetimes(token_lifetime_seconds=7200)
-    assert lifetimes.token_seconds(now=1000, expires_at=1000 + left) == seconds
+    term = lifetimes.term(now=1000, ends_at=1000 + left)
     # 300 s of leeway, which is the most that a verifier allows.
-    assert lifetimes.tokens_until(now=1000, expires_at=1000 + left) == 1000 + seconds + 300
+    assert term == (seconds, 1000 + left, 1000 + seconds + 300)

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from jwt_middleware.errors import InvalidGrantError
 from jwt_middleware.sessions.refresh_token import RefreshToken
 
+from ..table import table
+
 SALT = b"s" * 16
 generate = partial(RefreshToken.generate, issuer="https://auth")
 parse = partial(RefreshToken.parse, issuer="https://auth")
@@ -61,7 +63,7 @@ def test_neither_repr_nor_sid_gives_the_token_away() -> None:
     assert token.sid not in token.reveal()
 
 
-@pytest.mark.parametrize(
+@table(
     "text",
     [
         pytest.param("", id="empty"),

@@ -20,7 +20,8 @@ import pytest
 
 from jwt_middleware.accounts.hashing import SecretHasher
 from jwt_middleware.accounts.sql import SQLAccounts
-from jwt_middleware.errors import BadCredentialsError, UnavailableError
+from jwt_middleware.errors import AccountExistsError, BadCredentialsError, UnavailableError
+from jwt_middleware.events import Name, listen
 from jwt_middleware.sql.statement import Statement
 from jwt_middleware.sql.urls import sqlite_url
 
@@ -458,3 +459,67 @@ def test_a_file_that_is_no_longer_there_is_given_up(
     with pytest.raises(BadCredentialsError):
         file_accounts.verify("email", "ann@x", "hunter2")
     file_accounts.verify("email", "ann@x", "correct horse")
+
+
+# --- Outages -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def heard() -> Iterator[list[Name]]:
+    got: list[Name] = []
+    remove = listen(lambda event: got.append(event.name))
+    yield got
+    remove()
+
+
+@pytest.fixture
+def missing(file_accounts: SQLAccounts, file: Path) -> Path:
+    """Move the file of *file_accounts* away, and return where it is."""
+    file.parent.mkdir()
+    file_accounts.create_schema()
+    file_accounts.find(1)
+    file_accounts.close()
+    return file.rename(file.with_name("away.db"))
+
+
+def test_an_outage_is_told_once_and_its_end_as_well(
+    file_accounts: SQLAccounts, file: Path, missing: Path, heard: list[Name]
+) -> None:
+    for _ in range(3):
+        with pytest.raises(UnavailableError):
+            file_accounts.find(1)
+    assert heard == [Name.STORE_LOST]
+    missing.rename(file)
+    for _ in range(3):
+        assert file_accounts.find(1) is None
+    assert heard == [Name.STORE_LOST, Name.STORE_BACK]
+
+
+def test_a_failure_that_began_before_another_operation_succeeded_is_no_outage(
+    file_accounts: SQLAccounts, file: Path, heard: list[Name]
+) -> None:
+    file.parent.mkdir()
+    file_accounts.create_schema()
+    with suppress(UnavailableError), file_accounts._database.reading() as connection:
+        file_accounts.find(1)
+        connection.run(Statement("SELECT * FROM nothing"))
+    assert not heard
+
+
+def test_what_is_wrong_with_a_row_or_with_this_process_is_no_outage(
+    file: Path, heard: list[Name], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file.parent.mkdir()
+    monkeypatch.setattr("jwt_middleware.accounts.sql.TIMEOUT_SECONDS", 0.05)
+    with closing(SQLAccounts(sqlite_url(file), min_secret_chars=1)) as accounts:
+        accounts.create_schema()
+        accounts.add("email", "ann@x", "hunter2")
+        with pytest.raises(AccountExistsError):
+            accounts.add("email", "ann@x", "hunter2")
+        with (
+            accounts._database.writing(),
+            ThreadPoolExecutor(1) as pool,
+            pytest.raises(UnavailableError, match="connection pool exhausted"),
+        ):
+            pool.submit(accounts.disable, "email", "ann@x").result()
+    assert not heard

@@ -9,8 +9,10 @@ from jwt_middleware.accounts.sql import SQLAccounts
 from jwt_middleware.errors import ConfigurationError
 from jwt_middleware.sql.urls import parse_url
 
+from ..table import table
 
-@pytest.mark.parametrize(
+
+@table(
     ("url", "fix"),
     [
         pytest.param("", "write sqlite:///accounts.db", id="empty"),
@@ -76,7 +78,7 @@ def test_shows_no_password(url: str, shown: str) -> None:
     assert "hunter2" not in repr(accounts.verifier("email"))
 
 
-@pytest.mark.parametrize(
+@table(
     ("url", "libpq"),
     [
         pytest.param("postgresql://", {}, id="nothing"),

@@ -20,6 +20,11 @@ def test_loads_nothing_until_a_fixture_is_used() -> None:
     assert set(ended.stdout.split()) == {"jwt_middleware"}
 
 
+def test_loads_where_warnings_are_errors() -> None:
+    code = "import jwt_middleware.testing as t; [getattr(t, name) for name in t.__all__]"
+    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
+
+
 def test_time_stands_still_for_the_app(jwt_app: TestApp, jwt_clock: FrozenClock) -> None:
     ann = jwt_app.as_account(42)
     jwt_clock.shift(7199)

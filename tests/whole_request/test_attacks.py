@@ -39,6 +39,9 @@ ATTACKS: Final = {
         "cherrypy", Sent("GET", "/admin/", (("SCRIPT_NAME", "/admin"),)), ROOT,
         400, 400,
     ),
+    "pecan-script-name": Attack(
+        "pecan", Sent("GET", "/x/admin", (("SCRIPT_NAME", "/"),)), TOKEN_REST, 400, 400
+    ),
     "radicale-script-name": Attack(
         "radicale",
         Sent("GET", "/x/1/cal/e.ics", (("X-Script-Name", "/x"), ("X-Forwarded-For", "1"))),
@@ -62,6 +65,10 @@ ATTACKS: Final = {
     ),
     "dav-copy-of-the-parent": Attack(
         "wsgidav", Sent("COPY", "/shared", (("Destination", "/area"),)), TOKEN_REST, 401, 403
+    ),
+    "dav-copy-in-place-of-the-parent": Attack(
+        "wsgidav", Sent("COPY", "/shared", (("Destination", "/area"), ("Depth", "0"))), TOKEN_REST,
+        401, 403,
     ),
     "dav-propfind-of-the-parent": Attack(
         "wsgidav", Sent("PROPFIND", "/", (("Depth", "infinity"),)), TOKEN_REST, 401, 403

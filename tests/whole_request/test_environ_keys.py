@@ -12,9 +12,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
-import pytest
-
 from jwt_middleware.wsgi.request import WATCHED_KEYS
+
+from ..table import table
 
 PLAIN: Final = {"REQUEST_METHOD", "PATH_INFO", "SCRIPT_NAME", "QUERY_STRING"}
 ROUTING: Final = {
@@ -98,14 +98,15 @@ def sources(framework: str) -> list[Path]:
     assert spec.origin is not None
     if not spec.submodule_search_locations:
         return [Path(spec.origin)]
+    folder = Path(spec.origin).parent
     return [
         path
-        for path in Path(spec.origin).parent.rglob("*.py")
-        if not {"test", "tests", "bench", "scaffolds"} & set(path.parts)
+        for path in folder.rglob("*.py")
+        if not {"test", "tests", "bench", "scaffolds"} & set(path.relative_to(folder).parts)
     ]
 
 
-@pytest.mark.parametrize("framework", ROUTING)
+@table("framework", ROUTING)
 def test_the_policy_reads_what_the_routing_reads(framework: str) -> None:
     folder = sources(framework)[0]
     while folder.name != "site-packages":
@@ -115,7 +116,7 @@ def test_the_policy_reads_what_the_routing_reads(framework: str) -> None:
         assert key in PLAIN | WATCHED_KEYS | {"REQUEST_URI", "SCRIPT_URL", "REDIRECT_URL"}
 
 
-@pytest.mark.parametrize("framework", ROUTING)
+@table("framework", ROUTING)
 def test_no_framework_reads_a_header_that_is_not_known(framework: str) -> None:
     read = {
         next(filter(None, match))

@@ -13,6 +13,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from jwt_middleware import JWTMiddleware, Policy, Rule, TokenVerifier
 
 from ..site import AUD, ISS, KEYS, NOW, token_with
+from ..table import table
 from .apps import OPEN, SECRET, Site, call, cherrypy_site, django_site, flask_site
 from .generator import Sent
 
@@ -107,7 +108,7 @@ def test_proxy_sends_script_name_that_is_declared(site: Site) -> None:
     assert ask(protect(site.app, rules(site)), sent)[0] == 400
 
 
-@pytest.mark.parametrize(
+@table(
     "sent",
     [
         Sent("GET", "/get?a=b", (("X-Forwarded-Prefix", "/declared"),)),

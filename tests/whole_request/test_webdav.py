@@ -69,6 +69,7 @@ def connect(folder: Path, serving: Serving) -> Iterator[Connect]:
         yield connect
 
 
+@pytest.mark.slow
 def test_session_with_the_right_scopes_works(connect: Connect, tmp_path: Path) -> None:
     client = connect("dav secret")
     local = tmp_path / "local"
@@ -89,6 +90,7 @@ def test_session_with_the_right_scopes_works(connect: Connect, tmp_path: Path) -
     assert not client.check("secretdir/dir/moved.txt")
 
 
+@pytest.mark.slow
 def test_session_without_the_scope_stays_outside(connect: Connect, tmp_path: Path) -> None:
     client, owner = connect("dav"), connect("dav secret")
     local = tmp_path / "local"

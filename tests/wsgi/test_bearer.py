@@ -14,11 +14,12 @@ from jwt_middleware.errors import InvalidRequestError
 from jwt_middleware.wsgi.bearer import challenge, parse_authorization
 
 from ..service import show_identity
+from ..table import table
 
 KEYS = KeySet([Key.from_secret(b"k" * 32, kid="k")])
 
 
-@pytest.mark.parametrize(
+@table(
     ("value", "token"),
     [
         pytest.param("Bearer a.b.c", "a.b.c", id="usual"),
@@ -40,7 +41,7 @@ def test_returns_the_one_token(value: str, token: str) -> None:
     assert parse_authorization(value) == token
 
 
-@pytest.mark.parametrize(
+@table(
     "value",
     [
         pytest.param(None, id="no-header"),
@@ -56,7 +57,7 @@ def test_leaves_other_schemes_alone(value: str | None) -> None:
     assert parse_authorization(value) is None
 
 
-@pytest.mark.parametrize(
+@table(
     "value",
     [
         pytest.param("", id="empty"),

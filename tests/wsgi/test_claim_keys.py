@@ -11,6 +11,7 @@ from jwt_middleware.errors import ConfigurationError
 from jwt_middleware.wsgi.environ import ClaimKeys
 
 from ..site import NOW, SECRET, forge, good_claims
+from ..table import table
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -78,6 +79,8 @@ class TestClaimKeys:
         [
             pytest.param({"email": ["a@b", "c@d"]}, None, id="array"),
             pytest.param({"email": "a\nX-Admin: 1"}, None, id="newline"),
+            pytest.param({"email": "a\x85b"}, None, id="C1"),
+            pytest.param({"email": "a\u2028b"}, None, id="line separator"),
             pytest.param({"email": {"a": 1}}, None, id="object"),
             pytest.param({"email": None}, None, id="null"),
             pytest.param({"email": 7}, "7", id="number"),
@@ -112,7 +115,7 @@ class TestClaimKeys:
         site.get("/left", headers={"Authorization": "Basic x"})
         assert seen["HTTP_AUTHORIZATION"] == "Basic x"
 
-    @pytest.mark.parametrize(
+    @table(
         "keys",
         [
             {"X-Email": "email"},

@@ -12,6 +12,7 @@ from jwt_middleware.errors import ConfigurationError, UnavailableError
 from jwt_middleware.wsgi.metadata import Document
 
 from ..service import Service
+from ..table import table
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -221,7 +222,7 @@ def test_method_that_is_not_named_is_not_allowed(verifier: TokenVerifier, wrappe
     ] == ("GET")
 
 
-@pytest.mark.parametrize(
+@table(
     "origin",
     [
         APP,
@@ -238,7 +239,7 @@ def test_origins_that_are_named(origin: str) -> None:
     assert CORS(ORIGINS).allows(origin)
 
 
-@pytest.mark.parametrize(
+@table(
     "origin",
     [
         pytest.param(None, id="missing"),
@@ -310,6 +311,24 @@ def test_cors_headers_of_a_wrapped_app_are_not_doubled(own: list[tuple[str, str]
     assert site.options("/", headers=preflight(), status=204).headers[OPEN] == APP
 
 
+@pytest.mark.parametrize(
+    ("own", "varies"),
+    [
+        ("", "Origin"),
+        ("Cookie", "Cookie, Origin"),
+        ("Cookie, origin", "Cookie, origin"),
+        ("*", "*"),
+    ],
+)
+def test_a_wrapped_app_that_varies_by_origin_says_it_once(own: str, varies: str) -> None:
+    def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        start_response("200 OK", [*NUMBERS, *([("Vary", own)] if own else [])])
+        return [b"the app"]
+
+    answer = TestApp(validator(CORS([APP]).wrap(validator(app)))).get("/", headers=NAMED)
+    assert (answer.headers["Vary"], answer.headers[OPEN]) == (varies, APP)
+
+
 def test_endpoint_of_its_own_can_be_wrapped(service: Service) -> None:
     site = TestApp(validator(CORS([APP]).wrap(service.endpoint)))
     assert is_open(site.post_json("/token", LOGIN, headers=NAMED))
@@ -328,7 +347,7 @@ def test_start_says_nothing_of_preflights_that_do_not_reach_the_app(
     assert not caplog.records
 
 
-@pytest.mark.parametrize(
+@table(
     ("arguments", "text"),
     [
         pytest.param({"origins": APP}, "origins must be a list", id="a-string"),

@@ -15,6 +15,7 @@ from jwt_middleware import Policy, Rule
 from jwt_middleware.wsgi.paths import fold, read_path
 
 from ..site import Refusals, Site, good_token
+from ..table import table
 
 SCOPED = Rule("/admin/*", scopes=["admin"])
 PUBLIC_REST = Policy([SCOPED, Rule("/*", access="public")])
@@ -62,7 +63,7 @@ def test_no_spelling_is_less_protected(path: str, refusals: Refusals) -> None:
     assert site.calls == []
 
 
-@pytest.mark.parametrize("path", [*SPELLINGS, "", "*", "/", "/health/", "/HEALTH", "/health/x"])
+@table("path", [*SPELLINGS, "", "*", "/", "/health/", "/HEALTH", "/health/x"])
 def test_default_deny(path: str) -> None:
     policy = Policy([Rule("/health", access="public"), SCOPED])
     site = Site(policy=policy, lint=path.startswith("/"))
@@ -70,7 +71,7 @@ def test_default_deny(path: str) -> None:
     assert site.calls == []
 
 
-@pytest.mark.parametrize(
+@table(
     "path",
     ["/health/..;/x", "/health\0", "/health\n", "/health;x", "//health", "/health/", "/health/.",
      "/x/../health", "/%68ealth", "/health%00", "/Health", "health", "/health\\", "/ｈealth",
@@ -92,7 +93,7 @@ def test_missing_or_empty_path_is_not_public(script_name: str) -> None:
         assert policy.requirement(environ).access == "required"
 
 
-@pytest.mark.parametrize(
+@table(
     "path",
     ["http://x//api", "http://x/api", "https://x:80//api/", "HTTP://x//api", "ftp://x/api",
      "http:///api", "http://user@x/api", "http://x//api/../api", "http://x/%61pi", "http://x\\api"],
@@ -104,7 +105,7 @@ def test_absolute_form(path: str) -> None:
     assert "api" in requirement.scopes or "\\" in path
 
 
-@pytest.mark.parametrize(
+@table(
     "path",
     [
         pytest.param("/caf\xc3\xa9", id="utf-8"),
@@ -147,7 +148,7 @@ BY_METHOD = Policy(
 )
 
 
-@pytest.mark.parametrize("method", ["FOO", "get", "Get", "GET ", "PURGE", "TRACE", "OPTIONS", ""])
+@table("method", ["FOO", "get", "Get", "GET ", "PURGE", "TRACE", "OPTIONS", ""])
 def test_unknown_method_is_protected(method: str) -> None:
     requirement = BY_METHOD.requirement(environ_of("/items/1", method))
     assert requirement.access == "required"
@@ -221,7 +222,7 @@ def test_paths_are_not_kept_in_memory_without_bound() -> None:
     assert kept < 5_000_000
 
 
-@pytest.mark.parametrize(
+@table(
     "unit",
     ["\u0301\u0323", "%CC%81%CC%A3", "/\u0301\u0323", "\ufdfa", "/x/..", "%25252561", ";/", "\\",
      "\xff"],

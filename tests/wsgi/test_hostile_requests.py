@@ -26,6 +26,7 @@ from ..site import (
     token_endpoint,
     token_with,
 )
+from ..table import table
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -135,7 +136,7 @@ def test_input_is_not_read(token: str | None, policy: Policy | None) -> None:
     direct(app, policy=policy)(environ_with(token), lambda *_: lambda _: None)
 
 
-@pytest.mark.parametrize(
+@table(
     "scope",
     [None, 1, True, ["x admin", ["admin"]], {"admin": 1}, "Admin", "admins", "xadmin",
      "admin\tx", "admin\n", "admin,read", "admin:read", "", " ", "\u00a0admin", "ａdmin"],

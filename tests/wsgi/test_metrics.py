@@ -3,6 +3,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import re
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,7 +14,8 @@ from webtest import TestApp
 from jwt_middleware import JWTMiddleware, Policy, Rule, TokenVerifier
 from jwt_middleware.errors import ConfigurationError
 from jwt_middleware.events import Name, emit
-from jwt_middleware.wsgi.metrics import REMEMBERED, Counts, Metrics, Series
+from jwt_middleware.wsgi.metrics import Metrics
+from jwt_middleware.wsgi.middleware import REMEMBERED
 
 from ..service import show_identity
 
@@ -170,7 +172,7 @@ class TestProcesses:
     def test_are_counted_though_another_holds_the_lock(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("jwt_middleware.wsgi.metrics._LOCKED_SECONDS", 0)
+        monkeypatch.setattr("jwt_middleware.wsgi.counts._LOCKED_SECONDS", 0)
         metrics = Metrics(directory=tmp_path)
         try:
             metrics.counts.slots[REMEMBERED] += 1
@@ -226,27 +228,27 @@ def _work(metrics: Metrics) -> None:
     emit(Name.LOGIN_FAILED)
 
 
-def test_a_full_disk_costs_the_counts_and_not_the_service(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    write = os.pwrite
-    monkeypatch.setattr(os, "pwrite", lambda file, octets, at: write(file, octets[:100], at))
-    counts = Counts([Series("requests", (), "counter")] * 50, tmp_path)
-    counts.add(counts.series[0])
-    assert "cannot be written (No space left on device): free some space" in caplog.text
-    monkeypatch.undo()
-    again = Counts(counts.series, tmp_path)
-    assert again.read_all()[again.series[0]] == 0
+def test_a_pipe_in_the_folder_is_not_waited_for(tmp_path: Path) -> None:
+    metrics = Metrics(directory=tmp_path)
+    os.mkfifo(tmp_path / "jwt_middleware_1.counts")
+    assert exported(metrics)
+    metrics.close()
 
 
-def test_no_link_in_a_folder_that_others_may_write_to_is_followed(
+def test_a_folder_that_is_gone_costs_the_counts_of_others_alone(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    other = tmp_path / "other"
-    other.write_text("of another program")
-    (tmp_path / f"jwt_middleware_{os.getpid()}.counts").symlink_to(other)
-    (tmp_path / f"jwt_middleware_{10**20}.counts").touch()  # no process has that number
-    (tmp_path / "jwt_middleware_ended.json.new").symlink_to(other)
-    Counts([Series("requests", (), "counter")], tmp_path)
-    assert other.read_text() == "of another program"
-    assert "this process is not counted" in caplog.text
+    folder = tmp_path / "metrics"
+    folder.mkdir()
+    metrics = Metrics(directory=folder)
+    emit(Name.LOGIN_FAILED)
+    shutil.rmtree(folder)
+    assert exported(metrics)["jwt_middleware_logins_total failed"] == 1
+    assert "counts of other processes are left out" in caplog.text
+    metrics.close()
+
+
+def test_a_scrape_may_ask_for_the_head_alone(metrics: Metrics) -> None:
+    app = TestApp(metrics)
+    headers = app.head("/").headers
+    assert headers["Content-Type"] == app.get("/").headers["Content-Type"]

@@ -3,11 +3,12 @@ from __future__ import annotations
 from typing import Any
 from wsgiref.validate import validator
 
-import pytest
 from webtest import TestApp
 
 from jwt_middleware import errors
 from jwt_middleware.wsgi.responses import Responses
+
+from ..table import table
 
 RESPONSES = Responses().for_oauth()
 
@@ -16,7 +17,7 @@ def answering(error: Any) -> TestApp:
     return TestApp(validator(lambda environ, start: RESPONSES.refuse(error, environ, start)))
 
 
-@pytest.mark.parametrize(
+@table(
     ("error", "status", "code"),
     [
         (errors.InvalidRequestError(), 400, "invalid_request"),
@@ -32,7 +33,7 @@ def answering(error: Any) -> TestApp:
         (errors.UnavailableError(), 503, "temporarily_unavailable"),
     ],
 )
-@pytest.mark.parametrize("language", ["en", "zh"])
+@table("language", ["en", "zh"])
 def test_errors_are_answered_as_rfc_6749_has_it(
     error: errors.AuthError, status: int, code: str, language: str
 ) -> None:

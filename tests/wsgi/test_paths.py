@@ -13,13 +13,15 @@ from jwt_middleware.wsgi.paths import (
     read_path,
 )
 
+from ..table import table
+
 
 def wire(text: str) -> str:
     """Return text as PATH_INFO has it."""
     return text.encode().decode("latin-1")
 
 
-@pytest.mark.parametrize(
+@table(
     "path",
     ["/", "/a", "/a/", "/a/b.c", "/a/...", "/a b", "/100%", "/~u/-_.!$&'()*+,=:@", wire("/café")],
 )
@@ -29,7 +31,7 @@ def test_canonical_path_has_one_reading(path: str) -> None:
     assert len(readings.texts) == 1
 
 
-@pytest.mark.parametrize(
+@table(
     ("path", "canonical"),
     [
         pytest.param("", "/", id="empty"),
@@ -96,7 +98,7 @@ def covers(pattern: str, text: str) -> bool:
     return any(found(segments).matched for segments in folded_segments(text, 10))
 
 
-@pytest.mark.parametrize(
+@table(
     ("pattern", "named", "not_named"),
     [
         pytest.param("/", ["/"], ["", "/a"], id="root"),
@@ -118,7 +120,7 @@ def test_pattern_names_paths_exactly(pattern: str, named: list[str], not_named: 
     assert [path for path in not_named if names(pattern, path)] == []
 
 
-@pytest.mark.parametrize(
+@table(
     ("pattern", "covered", "not_covered"),
     [
         pytest.param("/a", ["/a", "/a/", "/A", "/a.json", "/a?x", "/a#x"], ["/ab"], id="exact"),
@@ -146,7 +148,7 @@ def test_pattern_covers_other_case_and_compatible_characters(path: str) -> None:
     assert covers("/admin/*", path)
 
 
-@pytest.mark.parametrize(
+@table(
     ("path", "below", "next_below"),
     [
         ("/", {0, 1, 2, 3, 4, 5}, {4, 5}),
@@ -165,7 +167,7 @@ def test_tree_knows_what_is_below_a_path(path: str, below: set[int], next_below:
     assert (found.below(2), found.below(1), found.below(0)) == (below, next_below, set())
 
 
-@pytest.mark.parametrize("unit", ["/a", "//a", "%25", "%61;", "/..", "é/", "\xff", "\u0301", "\\"])
+@table("unit", ["/a", "//a", "%25", "%61;", "/..", "é/", "\xff", "\u0301", "\\"])
 def test_readings_have_a_bounded_size(unit: str) -> None:
     for length in (8192, 4096, 1000):
         try:
@@ -175,7 +177,7 @@ def test_readings_have_a_bounded_size(unit: str) -> None:
         assert sum(map(len, texts)) <= 3 * MAX_READ_CHARS
 
 
-@pytest.mark.parametrize(
+@table(
     ("path", "fix"),
     [
         pytest.param("", "begin with one slash", id="empty"),

@@ -10,8 +10,10 @@ from jwt_middleware.core.claim_path import AnyOf
 from jwt_middleware.core.jws import encode_object, serialize
 from jwt_middleware.core.verifier import VerifiedToken
 from jwt_middleware.errors import ConfigurationError, InsufficientScopeError, InvalidRequestError
-from jwt_middleware.wsgi.policy import Requirement
 from jwt_middleware.wsgi.request import METHOD_KEYS, PATH_KEYS, PREFIX_KEYS
+from jwt_middleware.wsgi.rule import Requirement
+
+from ..table import table
 
 Token = Callable[..., VerifiedToken]
 
@@ -47,7 +49,7 @@ def test_first_match_decides() -> None:
     assert needs(policy, "/") == "optional"
 
 
-@pytest.mark.parametrize(
+@table(
     ("method", "expected"),
     [("GET", "public"), ("HEAD", "public"), ("POST", set()), ("get", set()), ("FOO", set())],
 )
@@ -62,7 +64,7 @@ def test_restricting_rule_for_get_covers_head_in_any_case(method: str) -> None:
     assert needs(policy, "/a", method) == {"s"}
 
 
-@pytest.mark.parametrize(
+@table(
     "path",
     [
         pytest.param("", id="empty"),
@@ -83,7 +85,7 @@ def test_relaxing_rule_only_names_the_canonical_path(path: str) -> None:
     assert needs(Policy([Rule("/health", access="public")]), path) == set()
 
 
-@pytest.mark.parametrize(
+@table(
     "path",
     [
         pytest.param("/admin", id="itself"),
@@ -159,7 +161,7 @@ def test_overridden_method_must_be_allowed_too(header: str) -> None:
 PREFLIGHT = {"HTTP_ORIGIN": "https://spa", "HTTP_ACCESS_CONTROL_REQUEST_METHOD": "POST"}
 
 
-@pytest.mark.parametrize(
+@table(
     ("method", "path", "headers", "expected"),
     [
         pytest.param("OPTIONS", "/api/x", PREFLIGHT, "public", id="real"),
@@ -241,7 +243,7 @@ def test_one_member_of_a_claim_that_is_an_array_is_enough(
         check(Rule("/", claims={"roles": "root"}), verified)
 
 
-@pytest.mark.parametrize(
+@table(
     ("settings", "fix"),
     [
         pytest.param({"access": "open"}, "access must be", id="access"),
@@ -282,7 +284,7 @@ def test_policy_of_anything_but_rules_is_a_configuration_error() -> None:
         Policy(paths)
 
 
-@pytest.mark.parametrize("path", ["/ADMIN/x", "/@@admin", "/admin.json", "/admin/index", "/admin "])
+@table("path", ["/ADMIN/x", "/@@admin", "/admin.json", "/admin/index", "/admin "])
 def test_restricting_rule_folds_before_a_rest_that_needs_a_token(path: str) -> None:
     policy = Policy([Rule("/admin/*", scopes=["admin"]), Rule("/*")])
     assert needs(policy, path) == {"admin"}
@@ -308,22 +310,72 @@ SALARIES = Policy(
 )
 
 
-@pytest.mark.parametrize(
-    "key", sorted((PREFIX_KEYS | PATH_KEYS) - {"HTTP_SCRIPT_NAME"}), ids=lambda key: key[5:]
+@pytest.mark.parametrize("keys", [PREFIX_KEYS, PATH_KEYS], ids=["prefix", "path"])
+def test_no_header_moves_a_path_past_its_rule(keys: frozenset[str]) -> None:
+    for key in sorted(keys - {"HTTP_SCRIPT_NAME"}):
+        assert needs(SALARIES, "/health", **{key: "/salaries"}) == {"hr"}, key
+        assert needs(SALARIES, "/x/salaries/1", **{key: "/x"}) == {"hr"}, key
+        assert needs(SALARIES, "/health", **{key: "/elsewhere"}) == set(), key
+        empty = "public" if keys is PREFIX_KEYS else set()  # a path of its own: the root
+        assert needs(SALARIES, "/health", **{key: ""}) == empty, key
+
+
+def test_header_that_says_the_path_again_changes_nothing() -> None:
+    for key in sorted(PATH_KEYS):
+        same = {"SCRIPT_NAME": "/mnt", key: "https://h/mnt/health?x=1"}
+        assert needs(SALARIES, "/health", **same) == "public", key
+        assert needs(SALARIES, "/health", **{key: "/%68ealth"}) == "public", key
+
+
+@table(
+    ("path", "headers"),
+    [
+        pytest.param("/health", {"HTTP_X_MATCHED_PATH": "/salaries?x"}, id="vercel"),
+        pytest.param("/health", {"HTTP_X_VERCEL_FORWARDED_PATH": "/salaries"}, id="vercel-2"),
+        pytest.param("/health", {"HTTP_X_INVOKE_PATH": "/salaries"}, id="next"),
+        pytest.param("/health", {"HTTP_X_RC_PATH_INFO": "/salaries"}, id="rhodecode"),
+        pytest.param("/health", {"HTTP_X_ORIGINAL_URL": "http:/salaries"}, id="without-a-host"),
+        pytest.param("/health", {"HTTP_X_ORIGINAL_URL": "x:salaries/1"}, id="any-scheme"),
+        pytest.param("/health", {"HTTP_X_ORIGINAL_URL": "http://h\\salaries"}, id="backslash"),
+        pytest.param("/health", {"HTTP_X_VHM_HOST": "http://h/salaries"}, id="repoze.vhm"),
+        pytest.param("/sal/wagaries", {"HTTP_X_SCRIPT_NAME": "/wag"}, id="cut-in-the-middle"),
+        pytest.param(
+            "/x/salaries", {"HTTP_X_ORIGINAL_REQUEST_URI": "/x/1?y"}, id="first-segment-is-a-prefix"
+        ),
+    ],
 )
-def test_no_header_moves_a_path_past_its_rule(key: str) -> None:
-    assert needs(SALARIES, "/health", **{key: "/salaries"}) == {"hr"}
-    assert needs(SALARIES, "/x/salaries/1", **{key: "/x"}) == {"hr"}
-    assert needs(SALARIES, "/health", **{key: "/elsewhere"}) == set()
-    empty = "public" if key in PREFIX_KEYS else set()  # a path of its own: the root
-    assert needs(SALARIES, "/health", **{key: ""}) == empty
+def test_headers_that_apps_move_a_path_by(path: str, headers: dict[str, str]) -> None:
+    assert needs(SALARIES, path, **headers) == {"hr"}
 
 
-@pytest.mark.parametrize("key", sorted(PATH_KEYS), ids=lambda key: key[5:])
-def test_header_that_says_the_path_again_changes_nothing(key: str) -> None:
-    same = {"SCRIPT_NAME": "/mnt", key: "https://h/mnt/health?x=1"}
-    assert needs(SALARIES, "/health", **same) == "public"
-    assert needs(SALARIES, "/health", **{key: "/%68ealth"}) == "public"
+@pytest.mark.parametrize(
+    ("path", "headers"),
+    [
+        pytest.param("x/salaries", {}, id="by-the-server"),
+        pytest.param("/x/salaries", {"HTTP_X_SCRIPT_NAME": "/"}, id="slash"),
+        pytest.param("/a/x/salaries/1", {"HTTP_X_FORWARDED_PREFIX": "/a/"}, id="prefix"),
+    ],
+)
+def test_first_segment_of_a_path_without_a_slash_may_be_no_part_of_it(
+    path: str, headers: dict[str, str]
+) -> None:
+    assert needs(SALARIES, path, **headers) == {"hr"}
+    assert needs(SALARIES, "/health", HTTP_X_SCRIPT_NAME="/") == "public"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/VirtualHostBase/http/h:80/VirtualHostRoot/salaries",
+        "//VirtualHostBase/https/h//VirtualHostRoot/_vh_x/_vh_y/salaries/1",
+        "/VirtualHostRoot/salaries",
+        "/VirtualHostBase/http/h/salaries/VirtualHostRoot",
+    ],
+)
+def test_names_of_a_virtual_host_move_no_path_past_its_rule(path: str) -> None:
+    policy = Policy([Rule("/salaries/*", scopes=["hr"]), Rule("/*", access="public")])
+    assert needs(policy, path) == {"hr"}
+    assert needs(policy, path.replace("Host", "Hosts")) != {"hr"}
 
 
 def test_headers_may_move_a_path_together() -> None:
@@ -358,8 +410,9 @@ def test_comma_in_a_prefix_may_be_part_of_it() -> None:
 
 @pytest.mark.parametrize("policy", [Policy(), SALARIES], ids=["no-rules", "rules"])
 def test_script_name_as_a_header_must_be_the_declared_prefix(policy: Policy) -> None:
-    with pytest.raises(InvalidRequestError):
-        requirement(policy, "/", HTTP_SCRIPT_NAME="/salaries", SCRIPT_NAME="/salaries")
+    for name in ("/salaries", "/"):
+        with pytest.raises(InvalidRequestError):
+            requirement(policy, "/", HTTP_SCRIPT_NAME=name, SCRIPT_NAME=name)
     declared = Policy(policy.rules, prefix="/api")
     assert requirement(declared, "/", HTTP_SCRIPT_NAME="/api", SCRIPT_NAME="/api")
     with pytest.raises(InvalidRequestError):
@@ -392,7 +445,7 @@ DAV = Policy(
 )
 
 
-@pytest.mark.parametrize(
+@table(
     ("method", "path", "headers", "expected"),
     [
         pytest.param("DELETE", "/a", {}, {"dav", "secret"}, id="delete-parent"),
@@ -405,7 +458,12 @@ DAV = Policy(
         pytest.param("PROPFIND", "/a", {"HTTP_DEPTH": "1"}, {"dav", "secret"}, id="propfind-child"),
         pytest.param("PROPFIND", "/a", {"HTTP_DEPTH": "0"}, {"dav"}, id="propfind-alone"),
         pytest.param("PROPFIND", "/a", {"HTTP_DEPTH": "2"}, {"dav", "secret"}, id="depth-2"),
-        pytest.param("LOCK", "/a", {}, {"dav", "secret"}, id="lock"),
+        pytest.param("LOCK", "/a", {}, {"dav", "drop", "secret"}, id="lock"),
+        pytest.param("LOCK", "/a", {"HTTP_DEPTH": "0"}, {"dav"}, id="lock-alone"),
+        pytest.param("LOCK", "/a", {"HTTP_DEPTH": "0 "}, {"dav", "drop", "secret"}, id="odd-depth"),
+        pytest.param("LOCK", "/a/drop/new", {}, {"dav", "drop"}, id="lock-makes-a-file"),
+        pytest.param("REPORT", "/a", {"HTTP_DEPTH": "0"}, {"dav", "secret"}, id="report"),
+        pytest.param("SEARCH", "/", {"HTTP_DEPTH": "0"}, {"dav", "secret"}, id="search"),
         pytest.param("REBIND", "/a", {}, {"dav", "secret"}, id="unknown-method"),
         pytest.param("GET", "/a", {}, {"dav"}, id="get"),
         pytest.param("PUT", "/a", {}, {"dav"}, id="put"),
@@ -425,6 +483,17 @@ DAV = Policy(
         ),
         pytest.param(
             "COPY", "/b", {"HTTP_DESTINATION": "/a"}, {"dav", "drop", "secret"}, id="onto-parent"
+        ),
+        pytest.param(
+            *("COPY", "/b", {"HTTP_DESTINATION": "/a", "HTTP_DEPTH": "0"}),
+            {"dav", "drop", "secret"},
+            id="in-place-of-the-parent",
+        ),
+        pytest.param(
+            *("COPY", "/b"),
+            {"HTTP_DESTINATION": "/a", "HTTP_DEPTH": "0", "HTTP_OVERWRITE": "F"},
+            {"dav"},
+            id="beside",
         ),
         pytest.param(
             *("COPY", "/b", {"HTTP_DESTINATION": "/a/drop/x"}), {"dav", "drop"}, id="as-a-put"
@@ -453,9 +522,7 @@ def test_mounted_destination_is_read_below_the_mount() -> None:
     assert needs(policy, "/a", "COPY", HTTP_DESTINATION=beside, **mounted) == "public"
 
 
-@pytest.mark.parametrize(
-    "destination", ["", "x", "*", "ftp://h/a", "http://other/a", "http:/a", "mailto:a@h", "h/a"]
-)
+@table("destination", ["", "x", "*", "ftp://h/a", "http://other/a", "http:/a", "mailto:a@h", "h/a"])
 def test_destination_that_is_no_url_of_this_host_is_an_invalid_request(destination: str) -> None:
     with pytest.raises(InvalidRequestError):
         requirement(DAV, "/b", "COPY", HTTP_HOST="h", HTTP_DESTINATION=destination)
@@ -476,6 +543,18 @@ def test_rule_below_counts_only_where_it_would_decide() -> None:
     get_only = Policy([Rule("/a/b", methods=["GET"], scopes=["b"]), Rule("/*", access="public")])
     assert needs(get_only, "/a", "DELETE") == "public"
     assert needs(get_only, "/a", "COPY") == {"b"}  # which reads it
+    assert needs(get_only, "/a/b", "REPORT") == {"b"}
+
+
+@pytest.mark.parametrize("method", ["COPY", "MOVE"])
+def test_what_is_replaced_is_deleted(method: str) -> None:
+    kept = Rule("/a/*", methods=["DELETE"], scopes=["delete"])
+    policy = Policy([kept, Rule("/*", access="public")])
+    into = {"HTTP_DESTINATION": "/a/b"}
+    assert needs(policy, "/b", method, **into) == {"delete"}
+    assert needs(policy, "/b", method, **into, HTTP_OVERWRITE="T") == {"delete"}
+    assert needs(policy, "/b", method, **into, HTTP_OVERWRITE="f") == {"delete"}
+    assert needs(policy, "/b", method, **into, HTTP_OVERWRITE="F") == "public"
 
 
 BY_METHOD = Policy(
@@ -486,49 +565,83 @@ BY_METHOD = Policy(
 )
 
 
-@pytest.mark.parametrize("key", sorted(METHOD_KEYS), ids=lambda key: key[5:])
-def test_method_in_a_header_counts(key: str) -> None:
-    assert needs(BY_METHOD, "/a", "POST", **{key: "Delete"}) == {"admin"}
-    assert needs(BY_METHOD, "/a", "GET", **{key: "GET"}) == "public"
+def test_method_in_a_header_counts() -> None:
+    further = {"HTTP_X_METHODOVERRIDE", "HTTP_X_HTTP_METHOD", "HTTP_X_WOPI_OVERRIDE"}
+    for key in sorted(METHOD_KEYS | further):
+        assert needs(BY_METHOD, "/a", "POST", **{key: "Delete"}) == {"admin"}, key
+        assert needs(BY_METHOD, "/a", "POST", **{key: "GET, DELETE"}) == {"admin"}, key
+        assert needs(BY_METHOD, "/a", "GET", **{key: "GET"}) == "public", key
 
 
-@pytest.mark.parametrize(
+@table(
     "query",
     ["_method=delete", "x=1&_method=DELETE", "_METHOD=Delete", "_%6dethod=delete",
      "%5Fmethod=delete",
      "_method=%64elete", "a;_method=delete", "_method=GET&_method=delete",
-     "x-http-method-override=DELETE"],
+     "x-http-method-override=DELETE", "__METHOD_OVERRIDE__=DELETE", "_method_override=DELETE",
+     "__method=delete", "method_override=delete", "http_method=DELETE", "X-HTTP-Method=DELETE",
+     "x_http_method_override=delete", "_httpMethod=delete", "%5f%5FMETHOD%5fOVERRIDE__=delete"],
 )  # fmt: skip
 def test_method_in_the_query_counts(query: str) -> None:
     assert needs(BY_METHOD, "/a", "POST", QUERY_STRING=query) == {"admin"}
 
 
-@pytest.mark.parametrize(
-    "query", ["", "method=delete", "x_method=delete", "_methods=delete", "a=_method"]
+@table(
+    "query",
+    ["", "method=delete", "x_method=delete", "_methods=delete", "a=_method", "methods=delete"],
 )
 def test_other_queries_change_nothing(query: str) -> None:
     assert needs(BY_METHOD, "/a", "POST", QUERY_STRING=query) == "public"
 
 
-@pytest.mark.parametrize(
-    ("media_type", "method", "expected"),
+@table(
+    ("media_type", "method", "length", "expected"),
     [
-        ("application/x-www-form-urlencoded", "POST", {"admin"}),
-        ("Multipart/Form-Data; boundary=x", "POST", {"admin"}),
-        ("", "POST", {"admin"}),
-        ("application/json", "POST", "public"),
-        ("application/x-www-form-urlencoded", "GET", "public"),
+        ("application/x-www-form-urlencoded", "POST", "", {"admin"}),
+        ("Multipart/Form-Data; boundary=x", "POST", "9", {"admin"}),
+        ("multipart/mixed; boundary=x", "POST", "9", {"admin"}),
+        ("", "POST", "", {"admin"}),
+        ("application/json", "POST", "9", "public"),
+        ("application/x-www-form-urlencoded", "GET", "9", {"admin"}),
+        ("application/x-www-form-urlencoded", "GET", "0", "public"),
+        ("application/x-www-form-urlencoded", "GET", "", "public"),
+        ("application/json", "GET", "9", "public"),
+        ("", "GET", "", "public"),
     ],
 )
 def test_form_may_hold_any_method_that_the_rules_name(
-    media_type: str, method: str, expected: object
+    media_type: str, method: str, length: str, expected: object
 ) -> None:
     policy = Policy(BY_METHOD.rules, form_method_override=True)
-    assert needs(policy, "/a", method, CONTENT_TYPE=media_type) == expected
-    assert needs(BY_METHOD, "/a", method, CONTENT_TYPE=media_type) == "public"
+    sent = {"CONTENT_TYPE": media_type, "CONTENT_LENGTH": length}
+    assert needs(policy, "/a", method, **sent) == expected
+    assert needs(BY_METHOD, "/a", method, **sent) == "public"
+    chunked = {"CONTENT_TYPE": media_type, "HTTP_TRANSFER_ENCODING": "chunked"}
+    is_form = expected == {"admin"} or media_type.startswith("application/x-www-form")
+    assert needs(policy, "/a", method, **chunked) == ({"admin"} if is_form else "public")
 
 
-@pytest.mark.parametrize(
+def test_form_may_hold_a_method_that_no_rule_names() -> None:
+    form = {"CONTENT_TYPE": "application/x-www-form-urlencoded"}
+    reads = Rule("/a", methods=["GET", "POST"], access="public")
+    policy = Policy([reads, Rule("/open", access="public")], form_method_override=True)
+    assert needs(policy, "/a", "POST", **form) == set()
+    assert needs(policy, "/open", "POST", **form) == "public"
+    assert needs(Policy([reads]), "/a", "POST", **form) == "public"
+
+
+def test_method_that_is_said_again_reaches_what_is_below_though_no_rule_names_it() -> None:
+    rules = [Rule("/a/secret/*", scopes=["secret"]), Rule("/*", scopes=["dav"])]
+    both = {"dav", "secret"}
+    form = {"CONTENT_TYPE": "application/x-www-form-urlencoded"}
+    assert needs(Policy(rules), "/a", "POST", QUERY_STRING="_method=DELETE") == both
+    assert needs(Policy(rules), "/a", "POST", HTTP_X_HTTP_METHOD="DELETE") == both
+    assert needs(Policy(rules, form_method_override=True), "/a", "POST", **form) == both
+    plain = Policy(rules, form_method_override=True, recursive_methods=False)
+    assert needs(plain, "/a", "POST", QUERY_STRING="_method=DELETE", **form) == {"dav"}
+
+
+@table(
     "headers",
     [
         pytest.param({f"HTTP_X_{n}": "/a" for n in ("PREFIX", "URI", "URL", "PATH")}, id="moves"),
@@ -543,7 +656,7 @@ def test_more_than_can_be_checked_in_time_is_an_invalid_request(headers: dict[st
         requirement(DAV, "/b", "COPY", **headers)
 
 
-@pytest.mark.parametrize("prefix", ["api", "/api/", "/", "/a*", "/a//b", "/a?b"])
+@table("prefix", ["api", "/api/", "/", "/a*", "/a//b", "/a?b"])
 def test_prefix_that_no_proxy_sends_is_a_configuration_error(prefix: str) -> None:
     with pytest.raises(ConfigurationError, match="prefix must be"):
         Policy(prefix=prefix)
@@ -560,3 +673,12 @@ def test_one_value_may_be_asked_of_a_claim_that_has_one() -> None:
     assert Rule("/x", claims_all={"sub": ["42"]}).claims_all == {"sub": ["42"]}
     with pytest.raises(ConfigurationError, match="claims_all can never match"):
         Rule("/x", claims_all={"sub": ["42", "43"]})
+
+
+def test_a_requirement_tells_what_a_token_lacks(token: Token) -> None:
+    rule = Rule("/*", scopes=["read", "write"], scopes_any=["a", "b"], claims={"auth": "red"})
+    required = requirement(Policy([rule]), "/")
+    scope, scopes, claim = required.lacks(token("read"))
+    assert (scope, scopes) == ("scope write", "one of the scopes a, b")
+    assert claim.startswith("claim auth: ")
+    assert required.lacks(token("read write b", auth="red")) == []

@@ -15,6 +15,8 @@ from jwt_middleware.core.issuer import IssuedToken
 from jwt_middleware.sessions import Grant
 from jwt_middleware.wsgi.responses import Responses, preferred_language
 
+from ..table import table
+
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
@@ -50,8 +52,8 @@ def answering(error: Any, **settings: Any) -> TestApp:
     return TestApp(app)
 
 
-@pytest.mark.parametrize(("error", "status", "number", "oauth_error"), ERRORS)
-@pytest.mark.parametrize("language", ["en", "zh"])
+@table(("error", "status", "number", "oauth_error"), ERRORS)
+@table("language", ["en", "zh"])
 def test_both_styles_differ_in_nothing_but_the_body(
     error: errors.AuthError, status: int, number: int, oauth_error: str | None, language: str
 ) -> None:
@@ -107,7 +109,7 @@ def test_error_of_an_app_s_own_is_answered_as_its_base() -> None:
     assert answer.json["code"] == "wrong_tenant"
 
 
-@pytest.mark.parametrize("error", [param.values[0] for param in ERRORS], ids=lambda e: e.code)
+@table("error", [param.values[0] for param in ERRORS], ids=lambda e: e.code)
 def test_public_sentence_can_stand_in_a_challenge(error: errors.AuthError) -> None:
     assert error.sentence.isascii()
     assert not set(error.sentence) & {'"', "\\"}
@@ -144,7 +146,7 @@ def test_a_refresh_token_stands_beside_the_access_token_in_both_styles() -> None
         assert answer.json["refresh_token"] == "r"
 
 
-@pytest.mark.parametrize(
+@table(
     ("accepted", "language"),
     [
         pytest.param(None, "en", id="absent"),
@@ -186,7 +188,7 @@ def test_an_empty_scope_is_left_out() -> None:
         assert "scope" not in answer.json
 
 
-@pytest.mark.parametrize(
+@table(
     ("error", "name"),
     [
         (errors.BadCredentialsError(), "invalid_client"),
@@ -221,7 +223,7 @@ RECIPE = {
 }
 
 
-@pytest.mark.parametrize(
+@table(
     ("error", "number"),
     [
         (errors.InvalidFormError({"account": ["No."]}), 1002),
@@ -248,7 +250,7 @@ def test_the_nearest_number_counts() -> None:
         assert app.get("/", status=401).json["error_code"] == number
 
 
-@pytest.mark.parametrize(
+@table(
     ("codes", "text"),
     [
         ({"invalid_tokens": 1}, "did you mean invalid_token"),

@@ -39,6 +39,7 @@ class Key:
             publishes keys of many tenants in one set, ``{tenantid}`` standing for each.
         valid_from: From when its certificate is valid; seconds since the epoch.
         valid_until: When its certificate expires.  Without certificate a key has no dates.
+        is_limited: Whether it is for some issuer, or for some time only.
     """
 
     kid: str
@@ -46,6 +47,7 @@ class Key:
     _signing: Any = field(repr=False)
     _verifying: Any = field(repr=False)
     _check: Callable[[bytes, bytes], bool] = field(init=False, repr=False)
+    is_limited: bool = field(init=False, repr=False)
     issuer: str | None = field(default=None, kw_only=True, repr=False)
     valid_from: float = field(default=-math.inf, kw_only=True, repr=False)
     valid_until: float = field(default=math.inf, kw_only=True, repr=False)
@@ -55,13 +57,10 @@ class Key:
             raise ConfigurationError("kid must be a string of 1 to 255 characters")
         if not self.kid.isprintable():
             raise ConfigurationError("kid must be printable")
+        limited = self.issuer is not None or self.valid_until != math.inf
+        object.__setattr__(self, "is_limited", limited)
         if self.can_verify:
             object.__setattr__(self, "_check", signature_check(self.alg, self._verifying))
-
-    @property
-    def is_limited(self) -> bool:
-        """Whether it is for some issuer, or for some time only."""
-        return self.issuer is not None or self.valid_until != math.inf
 
     @property
     def can_sign(self) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import math
 import os
-import stat
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,10 +15,9 @@ from ... import bounds
 from ...core.keys import KeySet
 from ...errors import ConfigurationError
 from ...events import Name, emit
-from ...files import diagnose
+from ...files import diagnose, read_regular
 from ...fork import PerProcess
 
-MAX_FILE_BYTES: Final = 1024 * 1024
 REFRESH_SECONDS: Final = 1.0
 """How often tokens with an unknown kid make a process look at the file, at most."""
 
@@ -186,15 +184,10 @@ def read_file(path: Path) -> tuple[Signature, bytes]:
     Read a regular file, and the signature of the state that was read.
 
     Raises:
-        ConfigurationError: It cannot be read, or is longer than :data:`MAX_FILE_BYTES`.
+        ConfigurationError: It cannot be read, or is longer than :data:`.MAX_FILE_BYTES`.
     """
-    with readable(), open(path, "rb", opener=_open_at_once) as file:
-        status = os.fstat(file.fileno())
-        document = file.read(MAX_FILE_BYTES + 1) if stat.S_ISREG(status.st_mode) else None
-    if document is None:
-        raise ConfigurationError("is no regular file: name the file that holds the keys")
-    if len(document) > MAX_FILE_BYTES:
-        raise ConfigurationError(f"is longer than {MAX_FILE_BYTES} bytes")
+    with readable():
+        status, document = read_regular(path)
     return _signature(status), document
 
 
@@ -214,8 +207,3 @@ def _signature(status: os.stat_result) -> Signature:
 
 def _digest(document: bytes) -> bytes:
     return hashlib.sha256(document).digest()
-
-
-def _open_at_once(path: str, flags: int) -> int:
-    # A pipe would be waited for.
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))

@@ -7,13 +7,12 @@ import os
 import re
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Final, NamedTuple, Protocol, Self
 from urllib.parse import urljoin, urlsplit
 
 from ...errors import ConfigurationError
 from ...errors import FetchError as FetchError
-from ...files import diagnose
+from ...files import diagnose, read_regular
 
 MAX_BEARER_BYTES: Final = 65_536
 
@@ -213,8 +212,7 @@ def read_bearer_token(file: str | os.PathLike[str]) -> str:
         ConfigurationError: It cannot be read, or holds something else.
     """
     try:
-        with Path(file).open("rb") as opened:
-            text = opened.read(MAX_BEARER_BYTES).decode("ascii", "replace").strip()
+        text = read_regular(file)[1][:MAX_BEARER_BYTES].decode("ascii", "replace").strip()
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         said, fix = diagnose(error, fix="name a file that is there")
         raise ConfigurationError(

@@ -24,6 +24,7 @@ from urllib3.exceptions import HTTPError
 from urllib3.response import BaseHTTPResponse
 
 from ...errors import ConfigurationError
+from ...files import read_regular
 from ...lookup import look_up
 from .fetching import Fetched, FetchError, KeyURL
 
@@ -109,6 +110,8 @@ def check_ca_file(ca_file: str | os.PathLike[str]) -> None:
 
 def _tls_context(ca_file: str | os.PathLike[str] | None) -> ssl.SSLContext:
     try:
+        if ca_file is not None:
+            read_regular(ca_file)  # OpenSSL would wait for a pipe
         context = ssl.create_default_context(cafile=ca_file)
     except (OSError, ValueError) as error:  # it may be replaced at any time, too
         named = "the system's" if ca_file is None else repr(os.fspath(ca_file))

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from ...core.trust import MAX_LEEWAY_SECONDS
 from ...errors import UnavailableError
-from ..attempts import Attempt, Level, Reservation, is_known, reserve, settle, with_leaf
+from ..attempts import Attempt, Level, Reservation, limiting, reserve, settle, with_leaf
 from ..session import Session
 from ..store import (
     DEFAULT_MAX_PER_SUBJECT,
@@ -195,29 +195,17 @@ class MemorySessions:
         """Count a login attempt, if all its buckets have space."""
         with self._mine():
             known = self._leaves.get(attempt.account)
-            drips = attempt.buckets(
-                is_known=is_known(attempt, known.last if known else {}, now=now)
-            )
-            wait, levels = reserve(drips, self._levels, cost=attempt.cost, now=now)
+            drips = limiting(attempt, known.last if known else {}, now=now)
+            reservation, levels = reserve(drips, self._levels, cost=attempt.cost, now=now)
             self._levels |= levels
-        return Reservation(wait, [*levels], now)
+        return reservation
 
     def settle(
         self, attempt: Attempt, reservation: Reservation, *, succeeded: bool, now: float
     ) -> None:
         """Say how a counted attempt ended."""
-        drips = attempt.drips
         with self._mine():
-            for key in reservation.keys:
-                level = self._levels.get(key, Level())
-                self._levels[key] = settle(
-                    level,
-                    drips[key],
-                    cost=attempt.cost,
-                    at=reservation.at,
-                    now=now,
-                    is_taken_back=succeeded,
-                )
+            self._levels |= settle(attempt, reservation, self._levels, succeeded=succeeded, now=now)
             if succeeded and attempt.leaf is not None:
                 known = self._leaves.get(attempt.account)
                 last = with_leaf(attempt, known.last if known else {}, now=now)

@@ -14,12 +14,14 @@ from jwt_middleware.core.keys import Key
 from jwt_middleware.core.keys.jwk import parse_jwk, thumbprint
 from jwt_middleware.errors import ConfigurationError
 
+from ...table import table
+
 RFCS = json.loads((Path(__file__).parents[2] / "vectors" / "jose_rfcs.json").read_text("utf-8"))
 OCT, RSA, EC, EC521, OKP = ({**v["jwk"], "alg": v["alg"]} for v in RFCS["vectors"])
 
 
-@pytest.mark.parametrize("form", [dict, json.dumps, lambda jwk: json.dumps(jwk).encode()])
-@pytest.mark.parametrize(
+@table("form", [dict, json.dumps, lambda jwk: json.dumps(jwk).encode()])
+@table(
     ("jwk", "material"),
     [
         pytest.param(OCT, bytes, id="oct"),
@@ -39,7 +41,7 @@ def test_reads_members_text_and_bytes(jwk: dict[str, Any], material: type, form:
     assert parsed.operations == {"sign", "verify"}
 
 
-@pytest.mark.parametrize(
+@table(
     ("jwk", "wanted", "alg"),
     [
         pytest.param({**RSA, "alg": "PS512"}, None, "PS512", id="named"),
@@ -54,7 +56,7 @@ def test_takes_the_alg(jwk: dict[str, Any], wanted: str | None, alg: str) -> Non
     assert parse_jwk(jwk, alg=wanted).alg == alg
 
 
-@pytest.mark.parametrize(
+@table(
     ("jwk", "wanted"),
     [
         pytest.param(RSA, "PS256", id="another-is-wanted"),
@@ -76,7 +78,7 @@ def test_refuses_an_alg(jwk: dict[str, Any], wanted: str | None) -> None:
         parse_jwk(jwk, alg=wanted)
 
 
-@pytest.mark.parametrize(
+@table(
     "jwk",
     [
         pytest.param(None, id="none"),
@@ -127,7 +129,7 @@ def test_refuses_a_jwk(jwk: Any) -> None:
         parse_jwk(jwk, alg=None)
 
 
-@pytest.mark.parametrize(
+@table(
     ("members", "operations"),
     [
         pytest.param({}, {"sign", "verify"}, id="nothing-said"),

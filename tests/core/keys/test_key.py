@@ -15,6 +15,8 @@ from jwt_middleware.core.jws import ALGORITHMS, Header
 from jwt_middleware.core.keys.key import MAX_CANDIDATES, Key, KeySet
 from jwt_middleware.errors import AlgorithmNotAllowedError, ConfigurationError, UnknownKeyError
 
+from ...table import table
+
 RFCS = json.loads((Path(__file__).parents[2] / "vectors" / "jose_rfcs.json").read_text("utf-8"))
 OCT, RSA, EC, EC521, OKP = ({**v["jwk"], "alg": v["alg"]} for v in RFCS["vectors"])
 SECRET = "correct horse battery staple, 43 characters"
@@ -62,13 +64,13 @@ def test_a_secret_is_measured_in_utf_8_bytes() -> None:
     assert Key.from_secret("é" * 16).verify(b"m", Key.from_secret("é".encode() * 16).sign(b"m"))
 
 
-@pytest.mark.parametrize("alg", ["none", "RS256", "EdDSA", "hs256", ""])
+@table("alg", ["none", "RS256", "EdDSA", "hs256", ""])
 def test_refuses_a_secret_for_another_alg(alg: str) -> None:
     with pytest.raises(ConfigurationError, match="takes no secret"):
         Key.from_secret(SECRET, alg=alg)
 
 
-@pytest.mark.parametrize(
+@table(
     "secret",
     [
         pytest.param("", id="empty"),
@@ -83,7 +85,7 @@ def test_refuses_as_a_secret(secret: Any) -> None:
         Key.from_secret(secret)
 
 
-@pytest.mark.parametrize(
+@table(
     "text",
     [
         pytest.param(public_bytes, id="pem"),
@@ -134,7 +136,7 @@ def test_reads_an_encrypted_pem(password: str | bytes, rsa_key: Any) -> None:
     assert Key.from_pem(pem, alg="RS256", password=password).can_sign
 
 
-@pytest.mark.parametrize(
+@table(
     ("pem", "password"),
     [
         pytest.param("", None, id="empty"),
@@ -161,7 +163,7 @@ def test_refuses_a_pem(pem: Any, password: Any) -> None:
         Key.from_pem(ready.get(pem, pem), alg="EdDSA", password=password)
 
 
-@pytest.mark.parametrize(
+@table(
     ("make", "alg", "text"),
     [
         pytest.param(lambda: ec.generate_private_key(ec.SECP256R1()), "RS256", "RSA", id="ec-rsa"),
@@ -182,7 +184,7 @@ def test_refuses_a_key_that_does_not_fit_the_alg(
         Key.from_pem(private_pem(make()), alg=alg)
 
 
-@pytest.mark.parametrize(
+@table(
     ("bits", "accepted"), [(1024, False), (2047, False), (2048, True), (8192, True), (8193, False)]
 )
 def test_bounds_the_size_of_an_rsa_key(bits: int, accepted: bool) -> None:  # noqa: FBT001
@@ -196,7 +198,7 @@ def test_bounds_the_size_of_an_rsa_key(bits: int, accepted: bool) -> None:  # no
             Key.from_jwk(jwk)
 
 
-@pytest.mark.parametrize(
+@table(
     ("members", "can_sign", "can_verify"),
     [
         pytest.param({}, True, True, id="both"),
@@ -204,7 +206,7 @@ def test_bounds_the_size_of_an_rsa_key(bits: int, accepted: bool) -> None:  # no
         pytest.param({"key_ops": ["sign"]}, True, None, id="sign"),
     ],
 )
-@pytest.mark.parametrize("jwk", [OCT, EC], ids=["secret", "private"])
+@table("jwk", [OCT, EC], ids=["secret", "private"])
 def test_a_jwk_does_what_its_key_ops_allow(
     jwk: dict[str, Any],
     members: dict[str, Any],
@@ -217,8 +219,8 @@ def test_a_jwk_does_what_its_key_ops_allow(
     assert key.can_verify is (jwk is EC if can_verify is None else can_verify)
 
 
-@pytest.mark.parametrize("members", [{"use": "enc"}, {"key_ops": []}, {"key_ops": ["decrypt"]}])
-@pytest.mark.parametrize("jwk", [OCT, EC, RSA])
+@table("members", [{"use": "enc"}, {"key_ops": []}, {"key_ops": ["decrypt"]}])
+@table("jwk", [OCT, EC, RSA])
 def test_refuses_a_jwk_that_is_not_for_signatures(
     jwk: dict[str, Any], members: dict[str, Any]
 ) -> None:
@@ -256,7 +258,7 @@ def test_accepts_a_kid(kid: str) -> None:
     assert Key.generate(kid=kid).kid == kid
 
 
-@pytest.mark.parametrize(
+@table(
     "kid",
     [
         pytest.param("", id="empty"),
@@ -281,7 +283,7 @@ def test_a_secret_without_kid_gets_one_that_does_not_tell_it() -> None:
     assert len(key.kid) == 16
 
 
-@pytest.mark.parametrize("alg", ALGORITHMS)
+@table("alg", ALGORITHMS)
 def test_generates_a_key_that_signs(alg: str, keys_by_alg: dict[str, Key]) -> None:
     key = keys_by_alg[alg]
     signature = key.sign(b"message")
@@ -338,7 +340,7 @@ class TestKeySet:
         old, new = Key.generate(kid="old"), Key.generate(kid="new")
         assert KeySet([new, old]).candidates(Header("HS256", "old", None)) == (old,)
 
-    @pytest.mark.parametrize("kid", ["", "K", "k ", "../../dev/null", "' OR 1=1 --", "*"])
+    @table("kid", ["", "K", "k ", "../../dev/null", "' OR 1=1 --", "*"])
     def test_refuses_an_unknown_kid_even_of_the_only_key(self, kid: str) -> None:
         with pytest.raises(UnknownKeyError) as caught:
             KeySet([Key.generate(kid="k")]).candidates(Header("HS256", kid, None))
@@ -376,7 +378,7 @@ class TestNothingIsTold:
         assert repr(KeySet([key, private])) == f"KeySet([{key!r}, {private!r}])"
         assert "object" not in repr(Key.from_pem(rsa_pem, alg="RS256"))
 
-    @pytest.mark.parametrize(
+    @table(
         ("make", "private"),
         [
             pytest.param(lambda: Key.from_secret("hunter2"), "hunter2", id="short-secret"),
@@ -453,7 +455,7 @@ PUBLIC = {"kty", "kid", "use", "alg", "n", "e", "crv", "x", "y"}
 SYMMETRIC = ("HS256", "HS384", "HS512")
 
 
-@pytest.mark.parametrize("alg", ALGORITHMS)
+@table("alg", ALGORITHMS)
 def test_a_private_jwk_is_the_key(alg: str, keys_by_alg: dict[str, Key]) -> None:
     key = keys_by_alg[alg]
     again = Key.from_jwk(json.dumps(key.private_jwk()))
@@ -462,7 +464,7 @@ def test_a_private_jwk_is_the_key(alg: str, keys_by_alg: dict[str, Key]) -> None
     assert again.verify(b"message", key.sign(b"message"))
 
 
-@pytest.mark.parametrize("alg", [alg for alg in ALGORITHMS if alg not in SYMMETRIC])
+@table("alg", [alg for alg in ALGORITHMS if alg not in SYMMETRIC])
 def test_a_public_jwk_verifies_and_holds_no_more(alg: str, keys_by_alg: dict[str, Key]) -> None:
     key = keys_by_alg[alg]
     for shown in (key.public_jwk(), key.limited_to({"verify"}).public_jwk()):
@@ -492,3 +494,44 @@ def test_a_key_that_only_verifies_has_no_private_jwk(keys_by_alg: dict[str, Key]
     for alg in ("HS256", "ES256"):
         with pytest.raises(ConfigurationError, match="only verifies"):
             keys_by_alg[alg].limited_to({"verify"}).private_jwk()
+
+
+@table(
+    ("algorithms", "expected"),
+    [
+        (["PS256", "RS256"], ["PS256", "RS256"]),
+        (["ES256", "RS512", "EdDSA"], ["RS512"]),
+    ],
+)
+@table("public_only", [False, True])
+def test_makes_a_key_for_each_alg_that_fits_a_pem(
+    algorithms: list[str],
+    expected: list[str],
+    public_only: bool,  # noqa: FBT001
+    rsa_pem: bytes,
+) -> None:
+    keys = Key.all_from_pem(rsa_pem, algorithms=algorithms, kid="k", public_only=public_only)
+    assert [(key.alg, key.kid, key.can_sign) for key in keys] == [
+        (alg, "k", not public_only) for alg in expected
+    ]
+
+
+def test_an_elliptic_curve_has_one_alg() -> None:
+    for key, alg in [
+        (ec.generate_private_key(ec.SECP384R1()), "ES384"),
+        (ed25519.Ed25519PrivateKey.generate(), "EdDSA"),
+    ]:
+        (made,) = Key.all_from_pem(public_bytes(key), algorithms=ALGORITHMS)
+        assert made.alg == alg
+
+
+@table("key", [ec.generate_private_key(ec.SECP256K1()), ec.generate_private_key(ec.SECP256R1())])
+def test_refuses_a_pem_for_no_accepted_alg(key: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"not for (RS256 or EdDSA|.*ES256)"):
+        Key.all_from_pem(public_bytes(key), algorithms=["RS256", "EdDSA"])
+
+
+def test_knows_its_own_secret_alone(rsa_pem: bytes) -> None:
+    assert Key.from_secret(SECRET).is_secret(SECRET.encode())
+    assert not Key.from_secret(SECRET).is_secret(SECRET.encode() + b"x")
+    assert not Key.from_pem(rsa_pem, alg="RS256").is_secret(b"")

@@ -23,8 +23,10 @@ from cryptography.hazmat.primitives.serialization import (
 
 from jwt_middleware.core.keys import Key
 from jwt_middleware.errors import ConfigurationError
+from jwt_middleware.files import MAX_FILE_BYTES
 from jwt_middleware.keysources.file.keyfile import KeyFile, read_keys
-from jwt_middleware.keysources.file.watched import MAX_FILE_BYTES
+
+from ...table import table
 
 A, B, C = (Key.generate("ES256", kid=kid) for kid in "abc")
 LOGGER = "jwt_middleware"
@@ -142,7 +144,7 @@ class TestReading:
         )
         assert [(key.alg, key.can_sign) for key in keys] == [("ES256", True), ("RS256", False)]
 
-    @pytest.mark.parametrize(
+    @table(
         ("document", "algorithms", "reason"),
         [
             pytest.param(b"", None, "neither PEM nor strict JSON", id="empty"),
@@ -192,7 +194,7 @@ class TestConstruction:
             ),
             pytest.param(
                 lambda path: os.mkfifo(path.rename(path.with_suffix(".old")).with_name(path.name)),
-                "no regular file",
+                "not a regular file",
                 id="pipe",
             ),
             pytest.param(

@@ -12,6 +12,8 @@ from jwt_middleware.keysources.remote.discovery import DiscoveredJWKS
 from jwt_middleware.keysources.remote.fetching import Fetched, KeyURL
 from jwt_middleware.keysources.remote.remote import RemoteJWKS
 
+from ...table import table
+
 if TYPE_CHECKING:
     from http.server import BaseHTTPRequestHandler
 
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from tests.keysources.conftest import Answer, Background, KeyServer
 
 
-@pytest.mark.parametrize(
+@table(
     ("url", "text"),
     [
         pytest.param("https://a.example/keys?x=1", "https://a.example/keys", id="without query"),
@@ -36,7 +38,7 @@ def test_reads_a_url(url: str, text: str) -> None:
     assert str(KeyURL.parse(url)) == text
 
 
-@pytest.mark.parametrize(
+@table(
     "url",
     [
         pytest.param("http://a.example/", id="plain HTTP"),
@@ -96,7 +98,7 @@ def test_joins_a_reference(reference: str, url: str) -> None:
     assert str(base.join(reference, allow_http=False)) == url
 
 
-@pytest.mark.parametrize("reference", ["", "//[", "http://a.example/", "javascript:x", "/a b"])
+@table("reference", ["", "//[", "http://a.example/", "javascript:x", "/a b"])
 def test_refuses_a_reference(reference: str) -> None:
     with pytest.raises(ConfigurationError):
         KeyURL.parse("https://a.example/keys").join(reference, allow_http=False)

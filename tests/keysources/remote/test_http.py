@@ -22,6 +22,7 @@ from jwt_middleware.keysources.remote.http import (
     max_age_seconds,
 )
 
+from ...table import table
 from ...tls import Authority
 
 if TYPE_CHECKING:
@@ -405,7 +406,7 @@ def test_its_bounds_are_those_of_the_documentation() -> None:
     assert (http.DEADLINE_SECONDS, http.MAX_BYTES, http.MAX_REDIRECTS) == (5, 1_048_576, 2)
 
 
-@pytest.mark.parametrize(
+@table(
     ("cache_control", "seconds"),
     [
         pytest.param(None, None, id="no header"),
@@ -436,9 +437,7 @@ def test_reads_cache_control(cache_control: str | None, seconds: int | None) -> 
     assert max_age_seconds(cache_control) == seconds
 
 
-@pytest.mark.parametrize(
-    ("age", "seconds"), [(None, 600), ("0", 600), ("200", 400), ("700", 0), ("x", 600)]
-)
+@table(("age", "seconds"), [(None, 600), ("0", 600), ("200", 400), ("700", 0), ("x", 600)])
 def test_subtracts_the_time_spent_in_caches(age: str | None, seconds: int) -> None:
     assert max_age_seconds("max-age=600", age) == seconds
 

@@ -17,6 +17,8 @@ from jwt_middleware.keysources.ring.manifest import (
     parse_manifest,
 )
 
+from ...table import table
+
 NOW = 1_800_000_000.0
 
 
@@ -138,7 +140,7 @@ def test_does_not_care_about_the_order_in_the_file(ring: Manifest) -> None:
     assert parse_manifest(Manifest(ring.keys[::-1]).to_json()) == ring
 
 
-@pytest.mark.parametrize(
+@table(
     ("document", "reason"),
     [
         pytest.param(b"", "not strict JSON", id="empty"),
@@ -157,7 +159,7 @@ def test_refuses_a_document(document: bytes, reason: str) -> None:
         parse_manifest(document)
 
 
-@pytest.mark.parametrize(
+@table(
     ("members", "reason"),
     [
         pytest.param({"k": "secret"}, "other members", id="unknown-member"),

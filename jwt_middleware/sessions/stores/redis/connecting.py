@@ -92,6 +92,8 @@ class _ByDeadline:
 
 
 class _TCP(RedisConnection):
+    port: int
+
     def __init__(self, *, sentinels: Sentinels | None = None, **options: Any) -> None:
         super().__init__(**options)  # type: ignore[no-untyped-call]
         self._sentinels = sentinels

@@ -16,7 +16,7 @@ from redis import Redis, ResponseError
 
 from ....core.trust import MAX_LEEWAY_SECONDS
 from ....errors import ConfigurationError, UnavailableError
-from ....sql.versions import FIRST, SchemaVersion, reading
+from ....sql.versions import FIRST, UNREADABLE, SchemaVersion, unreadable
 from ...attempts import CHECKED_WITHIN_SECONDS, Attempt, Reservation
 from ...clock import MAX_SKEW_SECONDS, StoreClock
 from ...session import Session, stored_payload
@@ -292,8 +292,10 @@ class RedisSessions:
 
     def _find(self, sids: Sequence[str]) -> Sequence[Session | None]:
         found = self._run(scripts.FIND, *sids, read=_pairs)
-        with reading("a session"):
+        try:
             return [_session(sid, fields) for sid, fields in zip(sids, found, strict=True)]
+        except UNREADABLE:
+            raise unreadable("a session") from None
 
     def _sids_of(self, issuer: str, subject: str) -> Iterable[str]:
         keys = (f"{self._at}:of:{qualified(issuer, subject)}", f"{self._at}:subject:{subject}")

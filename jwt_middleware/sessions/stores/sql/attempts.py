@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
-from typing import Any, Final
+from typing import Final
 
 from ....sql.database import Database
 from ....sql.statement import Connection, Statement
-from ....sql.versions import reading
-from ...attempts import Attempt, Level, Reservation, is_known, reserve, settle, with_leaf
+from ....sql.versions import UNREADABLE, unreadable
+from ...attempts import Attempt, Level, Reservation, limiting, reserve, settle, with_leaf
 from .tables import name_hash
 
-# On SQLite a writer has locked everything.  PostgreSQL cannot lock a row that is not there, but a
-# number: of two that lock several, both do it in the same order.
+# PostgreSQL cannot lock a row that is not there, but a number: of two that lock several, both do it
+# in the same order.
 _LOCK: Final = Statement("{|SELECT pg_advisory_xact_lock(unnest(CAST(:numbers AS BIGINT[])))}")
 _WRITE: Final = Statement("""
     INSERT INTO jwt_attempts (name_hash, times, idle_from) VALUES (:key, :times, :idle_from)
@@ -26,7 +26,7 @@ _CLEAR: Final = Statement(
 _WHAT: Final = "the state of login attempts"
 
 
-class Attempts:
+class AttemptTable:
     """
     Counts login attempts.  Nothing of it has to outlast a loss of power.
 
@@ -39,50 +39,75 @@ class Attempts:
 
     def reserve(self, attempt: Attempt, *, now: float) -> Reservation:
         """Count a login attempt, if all its buckets have space."""
-        leaves_key = _leaves_key(attempt)
         with self._database.writing(durable=False) as connection:
-            found = _lock_and_read(connection, [leaves_key, *attempt.drips])
-            leaves = _to_leaves(found.pop(leaves_key, {}))
-            drips = attempt.buckets(is_known=is_known(attempt, leaves, now=now))
-            levels = {key: _to_level(level) for key, level in found.items()}
-            wait, filled = reserve(drips, levels, cost=attempt.cost, now=now)
-            _write(connection, {key: (level, level.idle_from) for key, level in filled.items()})
-        return Reservation(wait, [*filled], now)
+            found = self._lock_and_read(connection, attempt, attempt.drips)
+            drips = limiting(attempt, _leaves(found, attempt), now=now)
+            levels = _levels(found, drips)
+            reservation, filled = reserve(drips, levels, cost=attempt.cost, now=now)
+            if filled:
+                connection.run_many(_WRITE, _rows(filled))
+        return reservation
 
     def settle(
         self, attempt: Attempt, reservation: Reservation, *, succeeded: bool, now: float
     ) -> None:
         """Say how a counted attempt ended."""
-        leaves_key, drips = _leaves_key(attempt), attempt.drips
-        changed: dict[str, tuple[object, float]] = {}
         with self._database.writing(durable=False) as connection:
-            found = _lock_and_read(connection, [leaves_key, *reservation.keys])
-            for key in reservation.keys:
-                level = settle(
-                    _to_level(found.get(key, [])),
-                    drips[key],
-                    cost=attempt.cost,
-                    at=reservation.at,
-                    now=now,
-                    is_taken_back=succeeded,
-                )
-                changed[key] = level, level.idle_from
+            found = self._lock_and_read(connection, attempt, reservation.keys)
+            levels, leaves = _levels(found, reservation.keys), _leaves(found, attempt)
+            rows = _rows(settle(attempt, reservation, levels, succeeded=succeeded, now=now))
             if succeeded and attempt.leaf is not None:
-                leaves = with_leaf(attempt, _to_leaves(found.get(leaves_key, {})), now=now)
-                changed[leaves_key] = leaves, now + attempt.known_seconds
-            _write(connection, changed)
+                leaves = with_leaf(attempt, leaves, now=now)
+                key, idle_from = _hash(_leaves_key(attempt)), now + attempt.known_seconds
+                rows.append({"key": key, "times": json.dumps(leaves), "idle_from": idle_from})
+            if rows:
+                connection.run_many(_WRITE, rows)
 
-    def clear(self, account: str) -> None:
+    def clear_attempts(self, account: str) -> None:
         """Empty all buckets of an account."""
         prefix = name_hash(account)
         with self._database.writing(durable=False) as connection:
             connection.run(_CLEAR, {"account": prefix, "after": prefix + b"\xff" * 17})
+
+    def _lock_and_read(
+        self, connection: Connection, attempt: Attempt, keys: Iterable[str]
+    ) -> Mapping[str, str]:
+        """Return what is stored of the leaves and these buckets; nothing else changes it then."""
+        hashed = {_hash(key): key for key in (_leaves_key(attempt), *keys)}
+        if not self._database.is_file:
+            connection.run(_LOCK, {"numbers": sorted({*map(_lock_number, hashed)})})
+        sought = {f"key{number}": one for number, one in enumerate(hashed)}
+        rows = connection.run(_read(len(hashed)), sought).fetchall()
+        return {hashed[bytes(one)]: times for one, times in rows}
+
+
+def _leaves(found: Mapping[str, str], attempt: Attempt) -> dict[str, float]:
+    """Return where an account is known; only to a number can another be added."""
+    try:
+        times = json.loads(found.get(_leaves_key(attempt), "{}"))
+        return {leaf: last + 0.0 for leaf, last in times.items()}
+    except UNREADABLE:
+        raise unreadable(_WHAT) from None
+
+
+def _levels(found: Mapping[str, str], keys: Iterable[str]) -> dict[str, Level]:
+    """Return what is stored of these levels, to which a newer version may have added."""
+    levels = {}
+    try:
+        for key in keys:
+            if key in found:
+                empty_at, checked, checked_until, *_ = json.loads(found[key])
+                levels[key] = Level(empty_at + 0.0, checked + 0, checked_until + 0.0)
+    except UNREADABLE:
+        raise unreadable(_WHAT) from None
+    return levels
 
 
 def _leaves_key(attempt: Attempt) -> str:
     return f"leaves:{attempt.account}"
 
 
+@lru_cache(maxsize=1_000)  # each is used several times in a login
 def _hash(key: str) -> bytes:
     """Return two hashes in one, so that all keys of one account have a prefix."""
     account, _, rest = key.partition(":")
@@ -94,41 +119,11 @@ def _lock_number(hashed: bytes) -> int:
     return one ^ other
 
 
-def _lock_and_read(connection: Connection, keys: Iterable[str]) -> dict[str, Any]:
-    """Return what is stored under each key that is there; nothing else changes it then."""
-    hashed = {_hash(key): key for key in keys}
-    connection.run(_LOCK, {"numbers": sorted({_lock_number(one) for one in hashed})})
-    sought = {f"key{number}": one for number, one in enumerate(hashed)}
-    rows = connection.run(_read(len(hashed)), sought).fetchall()
-    with reading(_WHAT):
-        return {hashed[bytes(one)]: json.loads(times) for one, times in rows}
-
-
-def _to_level(times: Any) -> Level:
-    """Return the level that was stored; a newer version may have added to it."""
-    with reading(_WHAT):
-        _check_numbers(times := times[:3])
-        return Level(*times)
-
-
-def _to_leaves(times: Any) -> dict[str, float]:
-    with reading(_WHAT):
-        _check_numbers(times.values())
-        return dict(times)
-
-
-def _check_numbers(values: Iterable[object]) -> None:
-    if not all(isinstance(one, int | float) for one in values):
-        raise TypeError
-
-
-def _write(connection: Connection, rows: Mapping[str, tuple[object, float]]) -> None:
-    if rows:
-        values = [
-            {"key": _hash(key), "times": json.dumps(value), "idle_from": idle_from}
-            for key, (value, idle_from) in rows.items()
-        ]
-        connection.run_many(_WRITE, values)
+def _rows(levels: Mapping[str, Level]) -> list[dict[str, object]]:
+    return [
+        {"key": _hash(key), "times": json.dumps(level), "idle_from": level.idle_from}
+        for key, level in levels.items()
+    ]
 
 
 @lru_cache(maxsize=16)

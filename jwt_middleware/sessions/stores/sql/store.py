@@ -4,19 +4,16 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from typing import Final
 
 from ....core.trust import MAX_LEEWAY_SECONDS
 from ....sql.database import Database, Schema
 from ....sql.statement import Connection, Statement
 from ....sql.urls import DatabaseURL
-from ....sql.versions import reading
-from ...attempts import Attempt, Reservation
 from ...clock import StoreClock
-from ...session import Session, stored_payload
+from ...session import Session
 from ...store import (
     DEFAULT_MAX_PER_SUBJECT,
     ENDED_AT_ONCE,
@@ -30,12 +27,25 @@ from ...store import (
     Use,
     qualified,
 )
-from .attempts import Attempts
+from .attempts import AttemptTable
 from .log import Follower, record
-from .tables import TABLES, VERSION, escape, fill, old_subject_hashes, subject_hash, unescape
+from .tables import (
+    BORN,
+    COLUMNS,
+    TABLES,
+    VERSION,
+    escape,
+    fill,
+    names,
+    revocation_hashes,
+    session_hashes,
+    subject_hash,
+    to_row,
+    to_session,
+    unescape,
+)
 
 _PAGE_SIZE: Final = 500
-_BORN: Final = 10
 _ANY_NUMBER: Final = 2**63 - 1
 _FIX: Final = "restart the application, or run `jwt-middleware sessions create-schema`"
 _FIX_FOLLOWER: Final = "check the url, and start the application that issues the tokens"
@@ -51,11 +61,11 @@ _INSERT: Final = Statement("""
         :issuer, :subject, (SELECT number FROM jwt_store)
     )
 """)
-_REBIRTH: Final = Statement("""{|
+_REBIRTH: Final = Statement("""
     UPDATE jwt_sessions SET born = (SELECT number FROM jwt_store) WHERE sid = :sid AND born < (
         SELECT MAX(number) FROM jwt_revocations WHERE name_hash IN (:subject, :old)
     )
-}""")
+""")
 _COUNT_OF: Final = Statement("""
     SELECT COUNT(*) FROM (
         SELECT 1 FROM jwt_sessions WHERE subject_hash = :subject LIMIT :most
@@ -68,20 +78,16 @@ _OLDEST_OF: Final = Statement("""
         WHERE subject_hash = :subject ORDER BY sid LIMIT :most {|FOR UPDATE}
     ) AS part ORDER BY created_at LIMIT :excess
 """)
-_COLUMNS: Final = (
-    "sid, payload, created_at, used_at, expires_at, ends_at, tokens_until, token_hash,"
-    " issuer, subject, born"
-)
-_FIND: Final = Statement(f"SELECT {_COLUMNS} FROM jwt_sessions WHERE sid = :sid")
+_FIND: Final = Statement(f"SELECT {COLUMNS} FROM jwt_sessions WHERE sid = :sid")
 _LIST: Final = Statement(f"""
-    SELECT {_COLUMNS} FROM jwt_sessions WHERE sid > :after ORDER BY sid LIMIT {_PAGE_SIZE}
+    SELECT {COLUMNS} FROM jwt_sessions WHERE sid > :after ORDER BY sid LIMIT {_PAGE_SIZE}
 """)
 _LIST_OF: Final = Statement(f"""
-    SELECT {_COLUMNS} FROM jwt_sessions WHERE subject_hash IN (:subject, :old) AND sid > :after
+    SELECT {COLUMNS} FROM jwt_sessions WHERE subject_hash IN (:subject, :old) AND sid > :after
     ORDER BY sid LIMIT {_PAGE_SIZE}
 """)
 _LOCK: Final = Statement(f"""
-    SELECT {_COLUMNS}, previous_hash, salt, rotated_at, address
+    SELECT {COLUMNS}, previous_hash, salt, rotated_at, address
     FROM jwt_sessions WHERE sid = :sid {{|FOR UPDATE}}
 """)
 _ENDED: Final = Statement("""
@@ -157,7 +163,7 @@ _PRUNE_REVOCATIONS: Final = _prune("jwt_revocations", key="number", expiry="expi
 _PRUNE_ATTEMPTS: Final = _prune("jwt_attempts", key="name_hash", expiry="idle_from")
 
 
-class SQLSessions:
+class SQLSessions(AttemptTable):
     """
     A store in a SQL database, for all processes and hosts that share it.
 
@@ -181,17 +187,18 @@ class SQLSessions:
 
     def __init__(self, url: str | DatabaseURL, *, creates_tables: bool = True) -> None:
         fix = _FIX if creates_tables else _FIX_FOLLOWER
-        self._database = Database(
-            url,
-            schema=Schema(tables=TABLES, version=VERSION, fill=fill, fix=fix),
-            timeout_seconds=TIMEOUT_SECONDS,
-            creates_tables=creates_tables,
+        super().__init__(
+            Database(
+                url,
+                schema=Schema(tables=TABLES, version=VERSION, fill=fill, fix=fix),
+                timeout_seconds=TIMEOUT_SECONDS,
+                creates_tables=creates_tables,
+            )
         )
         self.store_clock: StoreClock = StoreClock(
             self._database.time, store=f"database {self._database}"
         )
         self._follower = Follower(self._database, creates_tables=creates_tables)
-        self._attempts = Attempts(self._database)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self._database)!r})"
@@ -219,7 +226,7 @@ class SQLSessions:
 
     def add(self, session: Session, *, max_per_subject: int = DEFAULT_MAX_PER_SUBJECT) -> None:
         """Record a new session, durably."""
-        row = _to_row(session)
+        row = to_row(session)
         with self._database.writing() as connection:
             connection.run(_INSERT, row)
             sought = {"subject": row["subject_hash"], "most": max_per_subject + ENDED_AT_ONCE}
@@ -235,13 +242,13 @@ class SQLSessions:
                         for sid, tokens_until in oldest
                     ],
                 )
-        # PostgreSQL: all of the subject may have been ended between the number and the commit.  The
-        # login counts as later then; its account is rechecked after this.
+        if self._database.is_file:
+            return
+        # All of the subject may have been ended between number and commit.  The login counts
+        # as later then, and its account is rechecked after this.
         with self._database.writing(durable=False) as connection:
-            _, old = old_subject_hashes(session.subject)
-            connection.run(
-                _REBIRTH, {"sid": row["sid"], "subject": row["subject_hash"], "old": old}
-            )
+            hashes = revocation_hashes(session.issuer, session.subject)
+            connection.run(_REBIRTH, {"sid": row["sid"], **hashes})
 
     def find(self, sid: str) -> Session | None:
         """Return the session."""
@@ -249,20 +256,19 @@ class SQLSessions:
             row = connection.run(_FIND, {"sid": escape(sid)}).fetchone()
             if row is None:
                 return None
-            session, born = _to_session(row), row[_BORN]
+            session, born = to_session(row), row[BORN]
             return None if _has_ended(connection, session, born, session.issuer) else session
 
     def list(self, *, issuer: str | None = None, subject: str | None = None) -> Iterator[Session]:
         """Yield all sessions, or some; nothing is locked between pages of 500."""
         statement, sought = _LIST, dict[str, object](after="")
         if issuer is not None and subject is not None:
-            old, _ = old_subject_hashes(subject)
             statement = _LIST_OF
-            sought |= {"subject": subject_hash(issuer, subject), "old": old}
+            sought |= session_hashes(issuer, subject)
         while True:
             with self._database.reading() as connection:
                 rows = connection.run(statement, sought).fetchall()
-                sessions = [(_to_session(row), row[_BORN]) for row in rows]
+                sessions = [(to_session(row), row[BORN]) for row in rows]
                 ended = _ended_sids(connection, sessions)
             for one, _ in sessions:
                 if one.is_of(issuer) and subject in {None, one.subject} and one.sid not in ended:
@@ -277,7 +283,7 @@ class SQLSessions:
             row = connection.run(_LOCK, {"sid": rotation.sid}).fetchone()
             if row is None:
                 return Use(Outcome.GONE)
-            session, born = _to_session(row[:-4]), row[_BORN]
+            session, born = to_session(row[:-4]), row[BORN]
             previous_hash, salt, rotated_at, address = row[-4:]
             if rotation.now >= session.expires_at or _has_ended(
                 connection, session, born, rotation.issuer
@@ -299,7 +305,7 @@ class SQLSessions:
                 }
                 connection.run(_ROTATE, used | rotated)
                 if born is None:
-                    connection.run(_ADOPT, _names(rotation.issuer, session))
+                    connection.run(_ADOPT, names(rotation.issuer, session))
                 return Use(Outcome.ROTATED, rotation.salt, before)
             if rotation.presented == previous_hash and rotation.is_in_grace(rotated_at):
                 connection.run(_USE, used)
@@ -313,8 +319,8 @@ class SQLSessions:
             row = connection.run(_LOCK, {"sid": escape(sid)}).fetchone()
             if row is None:
                 return False
-            session = _to_session(row[:-4])
-            if not session.is_of(issuer) or _has_ended(connection, session, row[_BORN], issuer):
+            session = to_session(row[:-4])
+            if not session.is_of(issuer) or _has_ended(connection, session, row[BORN], issuer):
                 return False
             _end(connection, session, issuer, now=now)
         return True
@@ -358,25 +364,10 @@ class SQLSessions:
                 removed += _clear(connection, *map(unescape, ended), limit=limit)
         return removed
 
-    def reserve(self, attempt: Attempt, *, now: float) -> Reservation:
-        """Count a login attempt, if all its buckets have space."""
-        return self._attempts.reserve(attempt, now=now)
-
-    def settle(
-        self, attempt: Attempt, reservation: Reservation, *, succeeded: bool, now: float
-    ) -> None:
-        """Say how a counted attempt ended."""
-        self._attempts.settle(attempt, reservation, succeeded=succeeded, now=now)
-
-    def clear_attempts(self, account: str) -> None:
-        """Empty all buckets of an account."""
-        self._attempts.clear(account)
-
 
 def _has_ended(connection: Connection, session: Session, born: int | None, issuer: str) -> bool:
     """Tell whether all sessions of its subject have been ended since it was added."""
-    _, old = old_subject_hashes(session.subject)
-    sought = {"subject": subject_hash(issuer, session.subject), "old": old}
+    sought = revocation_hashes(issuer, session.subject)
     return any(
         _is_ended(session, born, number, revoked_at)
         for number, revoked_at in connection.run(_ENDED, sought).fetchall()
@@ -387,8 +378,7 @@ def _ended_sids(connection: Connection, sessions: Sequence[tuple[Session, int | 
     """Return which of a page of sessions have ended with all of their subject."""
     hashes: dict[bytes, list[tuple[Session, int | None]]] = {}
     for session, born in sessions:
-        _, old = old_subject_hashes(session.subject)
-        for one in (subject_hash(session.issuer, session.subject), old):
+        for one in revocation_hashes(session.issuer, session.subject).values():
             hashes.setdefault(one, []).append((session, born))
     if not hashes:
         return set()
@@ -413,20 +403,13 @@ def _is_ended(session: Session, born: int | None, number: int, revoked_at: int) 
 
 
 def _clear(connection: Connection, issuer: str, subject: str, *, limit: int) -> int:
-    hashed = subject_hash(issuer, subject)
-    old_session, old_revocation = old_subject_hashes(subject)
-    found = connection.run(_ENDED, {"subject": hashed, "old": old_revocation}).fetchall()
+    hashes = session_hashes(issuer, subject)
+    found = connection.run(_ENDED, revocation_hashes(issuer, subject)).fetchall()
     if not found:  # it has expired, and so have they
-        connection.run(_FORGET_ENDED, {"subject": hashed, "number": _ANY_NUMBER})
+        connection.run(_FORGET_ENDED, {"subject": hashes["subject"], "number": _ANY_NUMBER})
         return 0
     number, revoked_at = max(found)
-    sought = {
-        "subject": hashed,
-        "old": old_session,
-        "number": number,
-        "until": revoked_at + 1,
-        "most": limit,
-    }
+    sought = hashes | {"number": number, "until": revoked_at + 1, "most": limit}
     rows = connection.run(_CLEARABLE, sought).fetchall()
     if len(rows) < limit:
         rows += connection.run(_OLD_CLEARABLE, sought | {"most": limit - len(rows)}).fetchall()
@@ -440,7 +423,7 @@ def _clear(connection: Connection, issuer: str, subject: str, *, limit: int) -> 
         ],
     )
     if len(rows) < limit:  # not if they have been ended again meanwhile
-        connection.run(_FORGET_ENDED, {"subject": hashed, "number": number})
+        connection.run(_FORGET_ENDED, {"subject": hashes["subject"], "number": number})
     return len(rows)
 
 
@@ -452,57 +435,3 @@ def _end(connection: Connection, session: Session, issuer: str, *, now: float) -
 
 def _ended(issuer: str, sid: str, tokens_until: float, *, now: float) -> Revocation:
     return Revocation("session", qualified(issuer, sid), int(now), math.ceil(tokens_until))
-
-
-def _names(issuer: str, session: Session) -> dict[str, object]:
-    return {
-        "sid": escape(session.sid),
-        "issuer": escape(issuer),
-        "subject": escape(session.payload.subject),
-        "subject_hash": subject_hash(issuer, session.subject),
-    }
-
-
-def _to_row(session: Session) -> dict[str, object]:
-    """Return the row of a session that was never refreshed."""
-    payload = session.payload.to_json()
-    payload.pop("subject", None)  # has a column
-    return {
-        **_names(session.issuer, session),
-        "payload": json.dumps(payload | {"credential": session.credential}),
-        "created_at": session.created_at,
-        "used_at": session.used_at,
-        "expires_at": session.expires_at,
-        "ends_at": session.ends_at,
-        "tokens_until": session.tokens_until,
-        "token_hash": session.token_hash,
-    }
-
-
-def _to_session(row: Sequence[Any]) -> Session:
-    """
-    Undo :func:`_to_row`, for a row of :data:`_COLUMNS`.
-
-    Raises:
-        UnavailableError: It cannot be read.
-    """
-    with reading("a session"):
-        return _read_session(row)
-
-
-def _read_session(row: Sequence[Any]) -> Session:
-    sid, text, created_at, used_at, expires_at, ends_at, tokens_until, token_hash = row[:8]
-    issuer, subject, _ = row[8:]
-    payload = json.loads(text)
-    return Session(
-        sid=sid,
-        issuer=unescape(issuer or ""),
-        payload=stored_payload(payload | {"subject": unescape(subject or "")}),
-        credential=payload["credential"],
-        created_at=created_at,
-        used_at=used_at,
-        expires_at=expires_at,
-        ends_at=ends_at,
-        tokens_until=tokens_until,
-        token_hash=token_hash,
-    )

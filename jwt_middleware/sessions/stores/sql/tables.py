@@ -1,14 +1,16 @@
-"""The tables of sessions, revocations and login attempts, and how names are written to them."""
+"""The tables of sessions, revocations and login attempts, and how a session is written to them."""
 
 from __future__ import annotations
 
+import json
 import secrets
+from collections.abc import Sequence
 from hashlib import sha256
-from typing import Final
+from typing import Any, Final
 
 from ....sql.statement import Connection, Statement, Table
-from ....sql.versions import FIRST, SchemaVersion
-from ...store import qualified
+from ....sql.versions import FIRST, UNREADABLE, SchemaVersion, unreadable
+from ...session import Session, stored_payload
 
 VERSION: Final = SchemaVersion("sessions", 2, oldest=FIRST, package="0.1.0")
 
@@ -157,12 +159,17 @@ def name_hash(*names: str) -> bytes:
 
 def subject_hash(issuer: str, subject: str) -> bytes:
     """Return what stands for a subject: the *name_hash* of the revocation that ends all it has."""
-    return name_hash("subject", qualified(issuer, subject))
+    return name_hash("subject", issuer, subject)  # as record() has it: qualified, in two lines
 
 
-def old_subject_hashes(subject: str) -> tuple[bytes, bytes]:
-    """Return what version 0.1 has for a subject in its sessions, and in its revocation."""
-    return name_hash(subject), name_hash("subject", subject)
+def session_hashes(issuer: str, subject: str) -> dict[str, bytes]:
+    """Return by what a subject's sessions are found, and what version 0.1 has for them."""
+    return {"subject": subject_hash(issuer, subject), "old": name_hash(subject)}
+
+
+def revocation_hashes(issuer: str, subject: str) -> dict[str, bytes]:
+    """Return by what the end of all its sessions is found, and what version 0.1 has for that."""
+    return {"subject": subject_hash(issuer, subject), "old": name_hash("subject", subject)}
 
 
 def escape(text: str) -> str:
@@ -182,3 +189,65 @@ def unescape(text: str) -> str:
     if "\\n" in text and text.count("\\") == 1:
         return text.replace("\\n", "\n")
     return text.encode("ascii").decode("unicode_escape")
+
+
+COLUMNS: Final = (
+    "sid, payload, created_at, used_at, expires_at, ends_at, tokens_until, token_hash,"
+    " issuer, subject, born"
+)
+BORN: Final = 10
+"""Where the column *born* is in a row of :data:`COLUMNS`."""
+
+
+def names(issuer: str, session: Session) -> dict[str, object]:
+    """Return the columns by which a session is found."""
+    payload = session.payload
+    return {
+        "sid": escape(session.sid),
+        "issuer": escape(issuer),
+        "subject": escape(payload.subject),
+        "subject_hash": subject_hash(issuer, payload.sub),
+    }
+
+
+def to_row(session: Session) -> dict[str, object]:
+    """Return the row of a session that was never refreshed."""
+    payload = session.payload.to_json()
+    payload.pop("subject", None)  # has a column
+    return {
+        **names(session.issuer, session),
+        "payload": json.dumps(payload | {"credential": session.credential}),
+        "created_at": session.created_at,
+        "used_at": session.used_at,
+        "expires_at": session.expires_at,
+        "ends_at": session.ends_at,
+        "tokens_until": session.tokens_until,
+        "token_hash": session.token_hash,
+    }
+
+
+def to_session(row: Sequence[Any]) -> Session:
+    """
+    Undo :func:`to_row`, for a row of :data:`COLUMNS`.
+
+    Raises:
+        UnavailableError: It cannot be read.
+    """
+    sid, text, created_at, used_at, expires_at, ends_at, tokens_until, token_hash = row[:8]
+    issuer, subject, _ = row[8:]
+    try:
+        payload = json.loads(text)
+        return Session(
+            sid=sid,
+            issuer=unescape(issuer or ""),
+            payload=stored_payload(payload | {"subject": unescape(subject or "")}),
+            credential=payload["credential"],
+            created_at=created_at,
+            used_at=used_at,
+            expires_at=expires_at,
+            ends_at=ends_at,
+            tokens_until=tokens_until,
+            token_hash=token_hash,
+        )
+    except UNREADABLE:
+        raise unreadable("a session") from None

@@ -11,8 +11,10 @@ from jwt_middleware.endpoint.limits import ClientAddresses
 from jwt_middleware.errors import ConfigurationError
 from jwt_middleware.wsgi.address import parse_address
 
+from ..table import table
 
-@pytest.mark.parametrize(
+
+@table(
     ("text", "address"),
     [
         pytest.param("192.0.2.1", "192.0.2.1", id="ipv4"),
@@ -94,7 +96,7 @@ def test_behind_a_proxy_on_a_unix_socket_the_header_is_enough() -> None:
     assert ClientAddresses(1)(environ) == ip_address("1.1.1.1")
 
 
-@pytest.mark.parametrize("proxies", [-1, 17, True, 1.0, "1", None])
+@table("proxies", [-1, 17, True, 1.0, "1", None])
 def test_wrong_number_is_a_configuration_error(proxies: Any) -> None:
     with pytest.raises(ConfigurationError, match="trusted_proxies must be"):
         ClientAddresses(proxies)

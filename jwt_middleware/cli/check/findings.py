@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import itertools
 import os
+import re
 import stat
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, suppress
-from dataclasses import fields
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final, Protocol, runtime_checkable
 from urllib.parse import urlsplit
 
-from ..config import Settings
-from ..config.reading import Place, Section
-from ..errors import ConfigurationError, JWTMiddlewareError, UnavailableError
-from ..sessions import SessionStore
-from ..sessions.clock import MAX_SKEW_SECONDS, TimedStore
-from ..wsgi.middleware import JWTMiddleware
-from ..wsgi.policy import Rule
+from ...config import Settings
+from ...config.reading import Place, Section
+from ...errors import ConfigurationError, JWTMiddlewareError, UnavailableError
+from ...files import read_regular
+from ...sessions import SessionStore
+from ...sessions.clock import MAX_SKEW_SECONDS, TimedStore
+from ...wsgi.middleware import JWTMiddleware
+from ...wsgi.rule import Rule
 
 
 @runtime_checkable
@@ -31,7 +36,7 @@ class DoubtfulStore(Protocol):
 
 EXAMPLE_ISSUERS: Final = ("https://auth.example.com", "https://login.example.org")
 MAX_ACCOUNTS: Final = 1000
-"""That are looked at for claims of their own."""
+"""How many are read to compare their claims with the rules."""
 MIN_DISTINCT_BYTES: Final = 10
 # Of documentation, tutorials and generators: in every list that is tried first.
 PUBLISHED_SECRETS: Final = (
@@ -39,8 +44,46 @@ PUBLISHED_SECRETS: Final = (
     "your-512-bit-secret", "your-secret-key", "jwt-secret", "jwtsecret", "supersecret",
     "super-secret", "mysecret", "my-secret-key", "qwertyuiopasdfghjklzxcvbnm", "s3cr3t",
     "a-string-secret-at-least-256-bits-long",
-    "django-insecure", "thisisasecret", "this-is-a-secret", "replace-me", "0123456789abcdef",
+    "correct horse battery staple",
+    "thisisasecret", "this-is-a-secret", "replace-me", "0123456789abcdef",
 )  # fmt: skip
+# SHA-256 of those that do not read like words: of RFC 7515 A.1, FastAPI, Flask, and of the digests
+# of nothing, "password" and "secret".
+_PUBLISHED_DIGESTS: Final = frozenset(
+    {
+        "c8ecc9361a05e285f04c26f9572131a6deab07e9e2b865053c6f75a4d8bd2b32",
+        "4d0f8dec4515d07a611c502f22adb95c854d943d6122fb8f96c9503b42356bac",
+        "a5aa976fe0932dfa4e28efad79b2bdf0ab22a79a346ed3fe9e0aeda30ab3fd1d",
+        "32d2ae03b8b636b73de1709b6cf0c3880ae1b548510d4807fc0ad20fa04db4a4",
+        "533b8c444f951e83eff7305e3807b66ce0005de0a2d0a44873c130895a3be6aa",
+        "5df6e0e2761359d30a8275058e299fcc0381534545f55cf43e41983f5d4c9456",
+        "a94fd6f649d77027372fa4612b4ef21594550ac0b57215d0d59f086fd2736be4",
+        "70f1b5877b53b47eaa99e1ca489635ea90815b4b76a18b04b642df2f08589657",
+        "73641c99f7719f57d8f4beb11a303afcd190243a51ced8782ca6d3dbe014d146",
+        "d56c399549a1eb9cf25e794abe4c2e03586917966fa321f73dde05f485b5f019",
+        "84a63ec83628ba7ccfba9a97f08635fc5af841f015ff4370a7b70f8258064c48",
+        "3881219d087dd9c634373fd33dfa33a2cb6bfc6c520b64b8bb60ef2ceb534ae7",
+    }
+)
+# Longer words first: of two that begin alike the shorter would match.
+_WORDS: Final = re.compile(
+    r"\b(?:a|i|be)\b|"
+    r"authentication|application|development|placeholder|characters|production|generate|"
+    r"insecure|password|template|backend|changed|default|example|"
+    r"private|replace|service|signing|asdfgh|before|change|insert|phrase|please|"
+    r"public|qwerty|random|sample|secret|secure|server|should|string|thirty|"
+    r"unsafe|zxcvbn|about|admin|bytes|chars|flask|least|never|super|token|"
+    r"ultra|valid|value|which|words|auth|bits|byte|char|demo|four|from|here|keep|"
+    r"long|more|must|pass|prod|real|safe|sign|test|than|that|this|todo|user|very|"
+    r"with|your|and|app|bit|dev|env|for|jwt|key|not|set|the|two|use|web|at|do|"
+    r"go|hs|in|is|it|me|my|of|or|to|we"
+)
+_NO_LETTER: Final = re.compile("[^a-z]+")
+# What other software would replace: "${A}", "$A", "$(A)", "%(A)s", "%A%", "{{ A }}", "<A>", "~/".
+_PLACEHOLDER: Final = re.compile(
+    r"[$#]\{[^}]*\}|\$\([^)]*\)|(?<!\w)\$[A-Za-z_]\w+|^\$\w+$|%\(\w+\)s|^%\w+%$"
+    r"|\{\{.*\}\}|<%.*%>|^<[\w .-]+>$|^@\w+@$|^~/|(?<=///)~/"
+)
 _OWN_CLAIMS: Final = frozenset(
     {
         "iss", "aud", "sub", "exp", "iat", "nbf", "jti", "uid", "auth", "scope", "ac_type", "sid",
@@ -111,31 +154,42 @@ def _claims_of_accounts(settings: Settings) -> set[str]:
 
 
 def _of_earlier(name: str, rule: Rule, earlier: Iterable[Rule]) -> Iterator[str]:
+    left = _methods(rule)
     for number, one in enumerate(earlier, start=1):
-        if not _covers(one, rule):
+        if not _covers(one.path, rule.path):
             continue
-        if one.access != "required" and rule.access == "required":
+        accepted = _methods(one)
+        common = left if accepted is None else accepted if left is None else left & accepted
+        left = set() if accepted is None else None if left is None else left - accepted
+        is_opened = one.access != "required" and rule.access == "required" and common != set()
+        if is_opened and (left == set() or one.path != rule.path):
+            which = "" if left == set() or not common else f"{', '.join(sorted(common))} of "
             yield (
-                f"{name}: protects {rule.path}, which rules[{number}] ({one.path}, {one.access}) "
-                f"opens before: move it above that"
+                f"{name}: protects {which}{rule.path}, which rules[{number}] ({one.path}, "
+                f"{one.access}) opens before: move it above that"
             )
-        else:
+            return
+        if left == set():
             yield f"{name}: never matches: rules[{number}] ({one.path}) decides before: move it up"
-        return
+            return
 
 
-def _covers(one: Rule, other: Rule) -> bool:
-    """Tell whether *one* matches all that *other* matches."""
-    if one.methods is not None:
-        accepted = {method for name in one.methods for method in _COVERS_HEAD.get(name, {name})}
-        if other.methods is None or not accepted.issuperset(other.methods):
-            return False
-    if one.path.endswith("/*"):
-        base = one.path[:-2]
-        return other.path == base or _matches(base.split("/"), other.path.split("/"))
-    if one.path.endswith("*"):
-        return other.path.startswith(one.path[:-1])
-    ours, others = one.path.split("/"), other.path.split("/")
+def _methods(rule: Rule) -> set[str] | None:
+    """Return the methods that *rule* matches, ``None`` for all."""
+    if rule.methods is None:
+        return None
+    return {method for name in rule.methods for method in _COVERS_HEAD.get(name, {name})}
+
+
+def _covers(one: str, other: str) -> bool:
+    """Tell whether the path *one* of a rule names all that *other* names."""
+    ours, others = one.split("/"), other.split("/")
+    if ours[-1] == "*":
+        return _matches(ours[:-1], others)
+    if one.endswith("*"):
+        *parents, prefix = ours
+        rest = others[len(parents) :]
+        return _matches(parents, others) and rest[:1] > [] and rest[0].startswith(prefix[:-1])
     return len(ours) == len(others) and others[-1:] != ["*"] and _matches(ours, others)
 
 
@@ -148,19 +202,30 @@ def _matches(pattern: list[str], path: list[str]) -> bool:
 
 def _of_texts(settings: Settings) -> Iterator[str]:
     for place, value in _texts_in(settings):
-        if "${" in value or (value.startswith("$") and value[1:].isidentifier()):
-            yield f"{place.name}: {value!a:.60} is taken literally: variables are not replaced"
+        if found := _PLACEHOLDER.search(value):
+            # The rest of it may be a password.
+            yield (
+                f"{place.name}: {found[0]!a} is taken literally: nothing is replaced in this file: "
+                "write what it stands for"
+            )
 
 
 def _texts_in(section: Section) -> Iterator[tuple[Place, str]]:
-    for one in fields(section):
-        value: Any = getattr(section, one.name)
-        place = section.place.member(one.name)
-        for inner in value if isinstance(value, tuple) else (value,):
-            if isinstance(inner, Section):
-                yield from _texts_in(inner)
-            elif isinstance(inner, str):
-                yield place, inner
+    for name in section.settings:
+        yield from _texts_of(getattr(section, name), section.place.member(name))
+
+
+def _texts_of(value: Any, place: Place) -> Iterator[tuple[Place, str]]:
+    if isinstance(value, Section):
+        yield from _texts_in(value)
+    elif isinstance(value, str):
+        yield place, value
+    elif isinstance(value, Mapping):
+        for name, inner in value.items():
+            yield from _texts_of(inner, place.member(name))
+    elif isinstance(value, tuple | list):
+        for inner in value:
+            yield from _texts_of(inner, place)
 
 
 def _of_secrets(settings: Settings, environ: Mapping[str, str]) -> Iterator[str]:
@@ -178,18 +243,48 @@ def weakness(secret: bytes) -> str:
     """Return why *secret* would be guessed; empty if nothing is known against it."""
     if len(set(secret)) < MIN_DISTINCT_BYTES:
         return f"has {len(set(secret))} different bytes"
-    text = secret.decode("utf-8", "replace").strip().lower()
-    for published in PUBLISHED_SECRETS:
-        if not text.replace(published, "").strip("-_. 0123456789!"):
-            return "is published in documentation or made of one that is"
-    return ""
+    if _PLACEHOLDER.fullmatch(secret.decode("utf-8", "replace").strip()):
+        return "is a placeholder that was not replaced"
+    return next(filter(None, map(_weakness, _meanings(secret))), "")
+
+
+def _meanings(secret: bytes) -> Iterator[bytes]:
+    """Yield what a secret stands for: itself, and what base64 or hexadecimal digits encode."""
+    yield secret
+    with suppress(ValueError):
+        yield bytes.fromhex(secret.decode())
+    with suppress(ValueError):
+        octets = secret.translate(bytes.maketrans(b"-_", b"+/")).rstrip(b"=")
+        yield base64.b64decode(octets + b"=" * (-len(octets) % 4), validate=True)
+
+
+def _weakness(octets: bytes) -> str:
+    text = octets.decode("utf-8", "replace").strip().lower()
+    if hashlib.sha256(octets).hexdigest() in _PUBLISHED_DIGESTS or any(
+        not text.replace(published, "").strip("-_. 0123456789!") for published in PUBLISHED_SECRETS
+    ):
+        return "is published in documentation or made of one that is"
+    if octets[: len(octets) // 2] in octets[1:]:
+        return "repeats itself"
+    steps = Counter((two - one) % 256 for one, two in itertools.pairwise(octets))
+    if max(steps.values(), default=0) * 4 >= len(octets) * 3:
+        return "is a sequence"
+    return "is made of words that are tried first" if _is_of_words(text) else ""
+
+
+def _is_of_words(text: str) -> bool:
+    """Tell whether half of a text is letters, and three quarters of these are known words."""
+    letters = _NO_LETTER.sub(" ", text)
+    known = len(letters.replace(" ", ""))
+    unknown = len(_WORDS.sub("", letters).replace(" ", ""))
+    return text.startswith("django-insecure-") or (known * 2 >= len(text) and unknown * 4 <= known)
 
 
 def _material(place: Place, name: str, source: str, environ: Mapping[str, str]) -> bytes | None:
     if name == "secret_env":
         return os.fsencode(environ.get(source, ""))
     try:
-        return (place.file.parent / source).read_bytes().strip()
+        return read_regular(place.file.parent / source)[1].strip()
     except OSError:
         return None
 
@@ -264,7 +359,7 @@ def _of_stores(settings: Settings) -> Iterator[str]:
     sessions = settings.sessions
     if sessions is None:
         return
-    workers = 2 if settings.serve is None else settings.serve.workers
+    workers = settings.serve.workers
     if sessions.url.startswith("memory:") and workers > 1:
         yield (
             f"sessions.url: memory:// is of one process, and serve starts {workers}: write "
@@ -287,7 +382,7 @@ def _doubts(store: SessionStore) -> Iterator[str]:
 
 
 def _of_proxies(settings: Settings) -> Iterator[str]:
-    bind = "" if settings.serve is None else settings.serve.bind
+    bind = settings.serve.bind
     if bind.startswith("unix:") and not settings.trusted_proxies():
         yield (
             "serve.bind: all clients of a Unix socket look the same: say how many proxies are "

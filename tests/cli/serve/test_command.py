@@ -22,10 +22,10 @@ from gunicorn.config import Config
 from gunicorn.errors import AppImportError, HaltServer
 
 from jwt_middleware import JWTMiddleware
-from jwt_middleware.cli import gunicorn_server as server
+from jwt_middleware.cli.serve import gunicorn_server as server
 from jwt_middleware.errors import ConfigurationError
 
-from ..site import forge, unb64
+from ...site import forge, unb64
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -69,6 +69,7 @@ class TestServer:
         assert running.process.returncode == 0
         assert running.log.read_text().count("Booting worker") == 2
 
+    @pytest.mark.slow
     def test_no_header_of_a_client_becomes_script_name(
         self, folder: Path, serving: Serving, invoke: Invoke
     ) -> None:
@@ -126,6 +127,7 @@ class TestService:
     def app(self, folder: Path) -> None:
         (folder / "myapp.py").write_text(APP)
 
+    @pytest.mark.slow
     def test_logs_who_was_served_and_why_one_was_not(
         self, folder: Path, serving: Serving, invoke: Invoke
     ) -> None:
@@ -151,6 +153,7 @@ class TestService:
         assert refused["reason"] == "missing_token"
         assert "access_token" not in running.log.read_text()
 
+    @pytest.mark.slow
     def test_reads_the_configuration_again_and_keeps_the_last_good_one(
         self, folder: Path, serving: Serving, invoke: Invoke
     ) -> None:
@@ -248,6 +251,23 @@ class TestOptions:
             pytest.param("workers = 0", "serve.workers must be a whole number", id="workers"),
             pytest.param("threads = 9999", "serve.threads must be a whole", id="threads"),
             pytest.param("gunicorn = { Timeout = 1 }", "serve.gunicorn.Timeout: is no", id="name"),
+            pytest.param("bind = 'a:99999'", "serve.bind 'a:99999' must", id="port"),
+            pytest.param("bind = 'a b'", "serve.bind 'a b' must be HOST:PORT", id="no host"),
+            pytest.param("bind = 'unix:'", "serve.bind 'unix:' must be", id="no socket"),
+            pytest.param("bind = '[::1'", "serve.bind '[::1' must be", id="open bracket"),
+            pytest.param("gunicorn = { workers = 9999 }", "as serve.workers", id="twice"),
+            pytest.param("gunicorn = { nosuch = 1 }", "serve.gunicorn.nosuch: ", id="unknown"),
+            pytest.param(
+                "gunicorn = { worker_class = 'nosuch' }",
+                "serve.gunicorn.worker_class: ",
+                id="class",
+            ),
+            pytest.param(
+                "gunicorn = { certfile = 'nosuch' }", "serve.gunicorn.certfile: ", id="certificate"
+            ),
+            pytest.param(
+                "gunicorn = { pidfile = 'nosuch/x' }", "serve.gunicorn.pidfile: ", id="pidfile"
+            ),
             pytest.param("gunicorn = { timeout = 1.5 }", "serve.gunicorn.timeout: ", id="kind"),
         ],
     )
@@ -255,10 +275,29 @@ class TestOptions:
         self, invoke: Invoke, folder: Path, given: dict[str, Any], text: str, message: str
     ) -> None:
         configure(folder, f"[serve]\n{text}\n")
-        result = invoke("serve", "myapp:app")
-        assert result.exit_code == 1
+        for command in (["serve", "myapp:app"], ["check"]):
+            result = invoke(*command)
+            assert result.exit_code == 1
+            assert message in result.stderr
+            assert result.stderr.count("\n") == 1
+        assert not given
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            pytest.param(["--workers", "9999"], "--workers must be a whole number", id="workers"),
+            pytest.param(["-w", "9999"], "--workers must be a whole number", id="of gunicorn"),
+            pytest.param(["--bind", "a:99999"], "--bind 'a:99999' must be", id="port"),
+            pytest.param(["--bind", "unix:secret"], "is a file already, not a", id="no socket"),
+        ],
+    )
+    def test_of_the_command_line_have_the_same_bounds(
+        self, invoke: Invoke, given: dict[str, Any], options: list[str], message: str
+    ) -> None:
+        result = invoke("serve", "myapp:app", *options)
+        assert result.exit_code == 2
         assert message in result.stderr
-        assert result.stderr.count("\n") == 1
+        assert not given
 
     @pytest.mark.parametrize("settings", [{"tmeout": 1}, {"timeout": "x"}, {"worker_class": 1}])
     def test_of_gunicorn_are_checked_before_it_starts(self, settings: dict[str, Any]) -> None:
@@ -309,7 +348,7 @@ class TestCommand:
     def test_says_that_gunicorn_is_missing(
         self, invoke: Invoke, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.delitem(sys.modules, "jwt_middleware.cli.gunicorn_server")
+        monkeypatch.delitem(sys.modules, "jwt_middleware.cli.serve.gunicorn_server")
         monkeypatch.setitem(sys.modules, "gunicorn.app.base", None)
         result = invoke("serve", "myapp:app")
         assert result.exit_code == 1

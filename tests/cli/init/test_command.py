@@ -3,7 +3,6 @@ from __future__ import annotations
 import re
 import stat
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,8 +12,8 @@ from click.testing import CliRunner, Result
 from jwt_middleware import wrap
 from jwt_middleware.accounts.sql import SQLAccounts
 from jwt_middleware.cli import main
-from jwt_middleware.cli.providers import PROVIDERS
-from jwt_middleware.cli.template import render
+from jwt_middleware.cli.init.providers import PROVIDERS
+from jwt_middleware.cli.init.template import render
 from jwt_middleware.config import Settings, load
 from jwt_middleware.config.reading import Section
 from jwt_middleware.errors import UnavailableError
@@ -83,7 +82,7 @@ class TestFiles:
     def test_are_loadable_without_the_extra(
         self, target: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("jwt_middleware.cli.init.find_spec", without_extra)
+        monkeypatch.setattr("jwt_middleware.cli.init.command.find_spec", without_extra)
         result = init()
         assert wrap(target / "jwt.toml", app).endpoint is None
         assert not list(target.glob("*.db"))
@@ -165,10 +164,9 @@ class TestTemplate:
         assert settings.keys is not None
         assert len(settings.keys.previous) == 1
         for section in sections(settings):
-            for one in fields(section):
-                is_default = one.metadata and one.name not in EXAMPLES
-                if is_default and isinstance(one.default, int | float | str):
-                    assert getattr(section, one.name) == one.default, one.name
+            for name, one in section.settings.items():
+                if name not in EXAMPLES and isinstance(one.default, int | float | str):
+                    assert getattr(section, name) == one.default, name
 
 
 def sections(settings: Settings) -> Iterator[Section]:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from click.testing import Result
 
-from ..site import SECRET, forge, good_claims
+from ...site import SECRET, forge, good_claims
 
 Invoke = Callable[..., Result]
 
@@ -147,6 +147,13 @@ class TestExplain:
         assert found["reason"] in {"invalid_signature", "malformed_token"}
         assert found["status"].startswith("401")
 
+    def test_a_body_that_would_come_in_parts(self, explain: Explain) -> None:
+        given = ["--header", "Transfer-Encoding: chunked"]
+        assert explain("POST", "/", *given)["status"].startswith("401")
+
+    def test_a_path_that_is_no_text(self, explain: Explain) -> None:
+        assert explain("GET", "/\udcff")["status"].startswith("401")
+
     def test_a_path_of_the_endpoint_tries_no_login(self, explain: Explain) -> None:
         assert explain("POST", "/token")["answered_by"].startswith("the middleware itself")
 
@@ -168,6 +175,11 @@ class TestSecrets:
         assert result.exit_code == 2
         assert "process list" in result.stderr
         assert token not in result.stderr
+
+    def test_a_token_is_no_part_of_the_path(self, invoke: Invoke, token: str) -> None:
+        result = invoke("explain", "GET", f"/?access_token={token.strip()}")
+        assert result.exit_code == 2
+        assert token.strip() not in result.stderr
 
     def test_a_token_is_no_argument(self, invoke: Invoke, token: str) -> None:
         result = invoke("explain", "GET", "/", "--token", token)

@@ -1,19 +1,24 @@
-"""``[[rules]]``, ``[request]``, ``[responses]`` and ``[cors]``."""
-
-# ruff: noqa: RUF009  setting() is dataclasses.field(), which makes no value
+"""What every request meets: rules, ``[request]``, ``[responses]``, ``[cors]``, ``[metadata]``."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from ..core.trust import KeySource
+from ..endpoint.app import TokenEndpoint
+from ..errors import ConfigurationError
+from ..wsgi import metadata
 from ..wsgi.cors import CORS, DEFAULT_EXPOSED, DEFAULT_MAX_AGE_SECONDS, DEFAULT_METHODS
-from ..wsgi.policy import Access, Mode, Policy, Rule
+from ..wsgi.environ import ClaimName
+from ..wsgi.policy import Policy
 from ..wsgi.responses import Responses, Style
+from ..wsgi.rule import Access, Mode, Rule
 from .reading import (
+    Place,
     Section,
     choice,
+    environ_keys,
     flag,
     items,
     json_members,
@@ -25,7 +30,6 @@ from .reading import (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class RuleSettings(Section):
     """
     ``[[rules]]``: the first that matches decides; see docs/rules.md.
@@ -70,9 +74,31 @@ class RuleSettings(Section):
         Make the rule.
 
         Raises:
-            ConfigurationError: A setting is unusable, or two contradict each other.
+            ConfigurationError: A setting is unusable, or two contradict each other; the text names
+                no place, as that of :meth:`check` does.
         """
-        # One by one first, so that an error names the setting and not only the rule.
+        return Rule(
+            self.path,
+            methods=self.methods,
+            access=self.access,
+            scopes=self.scopes,
+            scopes_any=self.scopes_any,
+            claims=self.claims or {},
+            claims_all=self.claims_all,
+            claims_prefix=self.claims_prefix,
+            claims_absent=self.claims_absent,
+            preflight=self.preflight,
+            basic=self.basic,
+            mode=self.mode,
+        )
+
+    def check(self) -> None:
+        """
+        Make the rule one setting at a time, to name the one that is unusable.
+
+        Raises:
+            ConfigurationError: One is, or two contradict each other.
+        """
         with self.place.member("path").named():
             Policy([Rule(self.path)])
         with self.place.member("methods").named():
@@ -80,23 +106,9 @@ class RuleSettings(Section):
         with self.place.member("scopes").named():
             Rule(self.path, scopes=self.scopes, scopes_any=self.scopes_any)
         with self.place.named():
-            return Rule(
-                self.path,
-                methods=self.methods,
-                access=self.access,
-                scopes=self.scopes,
-                scopes_any=self.scopes_any,
-                claims=self.claims or {},
-                claims_all=self.claims_all,
-                claims_prefix=self.claims_prefix,
-                claims_absent=self.claims_absent,
-                preflight=self.preflight,
-                basic=self.basic,
-                mode=self.mode,
-            )
+            self.build()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class RequestSettings(Section):
     """
     ``[request]``: what the app behind may act on besides method and path.
@@ -104,7 +116,7 @@ class RequestSettings(Section):
     Attributes:
         prefix: What your own proxy cuts off each path and says in a header, ``"/api"``.
         form_method_override: The app takes a method from a form field (Pecan, method-override
-            wrappers): a form counts as every method that the rules name.
+            wrappers): a form counts as every method.
         recursive_methods: DELETE, COPY, MOVE, LOCK, PROPFIND and unknown methods act on all below a
             path.
         trusted_proxies: How many proxies of your own each request has passed, up to 16: for logins,
@@ -116,23 +128,27 @@ class RequestSettings(Section):
     recursive_methods: bool = setting(flag, default=True)
     trusted_proxies: int = setting(whole, 0)
 
-    def build(self, rules: Iterable[Rule]) -> Policy:
+    def build(self, rules: Sequence[RuleSettings]) -> Policy:
         """
         Make the policy.
 
         Raises:
-            ConfigurationError: The prefix is no path.
+            ConfigurationError: A rule or the prefix is unusable.
         """
-        with self.place.named_by_member():
-            return Policy(
-                rules,
-                prefix=self.prefix,
-                form_method_override=self.form_method_override,
-                recursive_methods=self.recursive_methods,
-            )
+        try:
+            with self.place.named_by_member():
+                return Policy(
+                    [rule.build() for rule in rules],
+                    prefix=self.prefix,
+                    form_method_override=self.form_method_override,
+                    recursive_methods=self.recursive_methods,
+                )
+        except ConfigurationError:
+            for rule in rules:
+                rule.check()
+            raise
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ResponseSettings(Section):
     """
     ``[responses]``: how a request is refused; see docs/answers.md.
@@ -168,7 +184,6 @@ class ResponseSettings(Section):
             )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class CORSSettings(Section):
     """
     ``[cors]``: which pages of other origins may read the endpoint, the metadata and refusals.
@@ -205,3 +220,90 @@ class CORSSettings(Section):
                 max_age_seconds=self.max_age_seconds,
                 credentials=self.credentials,
             )
+
+
+class MetadataSettings(Section):
+    """
+    ``[metadata]``: publishes keys and metadata without a token; without this table nothing.
+
+    Attributes:
+        jwks: Publish the public keys.
+        authorization_server: Publish RFC 8414 metadata; ``issuer`` must be a URL.
+        openid_configuration: Have them at the path of OpenID Connect Discovery as well, for clients
+            that know no other.
+        resource: URL of this resource; with it, RFC 9728 metadata are published.
+        max_age_seconds: How long clients may cache what is published.
+    """
+
+    jwks: bool = setting(flag, default=True)
+    authorization_server: bool = setting(flag, default=True)
+    openid_configuration: bool = setting(flag, default=False)
+    resource: str | None = setting(text, None)
+    max_age_seconds: int = setting(whole, metadata.DEFAULT_MAX_AGE_SECONDS)
+
+    def resource_metadata_url(self) -> str | None:
+        """
+        Return where the metadata of *resource* are found, if there is one.
+
+        Raises:
+            ConfigurationError: *resource* is no URL.
+        """
+        with self.place.named_by_member():
+            return None if self.resource is None else metadata.resource_metadata_url(self.resource)
+
+    def build(
+        self,
+        *,
+        own: tuple[str, KeySource] | None,
+        endpoint: TokenEndpoint | None,
+        issuers: Iterable[str],
+        scopes: Iterable[str],
+        responses: Responses,
+    ) -> metadata.WellKnown:
+        """
+        Make what publishes them.
+
+        Args:
+            own: The issuer and keys of this service, if it has any.
+            endpoint: Its endpoint, if it has one.
+            issuers: All whose tokens are accepted.
+            scopes: All that rules ask for.
+            responses: Style of what is no document.
+
+        Raises:
+            ConfigurationError: A URL is unusable.
+        """
+        documents: list[metadata.Document] = []
+        if own is not None and self.jwks:
+            documents.append(metadata.jwks_document(own[1], issuer=own[0]))
+        if own is not None and self.authorization_server:
+            with self.place.member("authorization_server").named():
+                documents.append(
+                    metadata.authorization_server_document(
+                        issuer=own[0],
+                        endpoint=endpoint,
+                        jwks=self.jwks,
+                        openid=self.openid_configuration,
+                    )
+                )
+            if not self.openid_configuration:
+                documents.append(metadata.no_openid_document(issuer=own[0]))
+        with self.place.named_by_member():
+            if self.resource is not None:
+                documents.append(
+                    metadata.protected_resource_document(
+                        resource=self.resource, issuers=issuers, scopes=scopes
+                    )
+                )
+            return metadata.WellKnown(
+                documents, responses=responses, max_age_seconds=self.max_age_seconds
+            )
+
+
+def own_environ(value: object, place: Place) -> dict[str, ClaimName | bool]:
+    """Read ``[environ]``: keys and claims, and ``keep_authorization``."""
+    if not isinstance(value, dict):
+        raise place.error('must be a table, as in HTTP_X_FORWARDED_EMAIL = "email"')
+    keys = dict(value)
+    keep = flag(keys.pop("keep_authorization", True), place.member("keep_authorization"))
+    return {**environ_keys(keys, place), "keep_authorization": keep}

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import queue
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -20,14 +21,16 @@ from gunicorn.app.base import BaseApplication
 from gunicorn.config import Config
 from gunicorn.errors import AppImportError, ConfigError, HaltServer
 from gunicorn.glogging import Logger
+from gunicorn.util import load_class
 
-from ..core.jws import decode_segment, parse_object
-from ..errors import AuthError, ConfigurationError
-from ..events import clean, escaped, quoted
-from ..wsgi.address import shown_client
-from ..wsgi.bearer import AUTHORIZATION
-from ..wsgi.environ import get_claims
-from ..wsgi.middleware import JWTMiddleware
+from ...core.jws import decode_segment, parse_object
+from ...errors import AuthError, ConfigurationError
+from ...events import clean, escaped, quoted
+from ...files import read_regular
+from ...wsgi.address import shown_client
+from ...wsgi.bearer import AUTHORIZATION
+from ...wsgi.environ import get_claims
+from ...wsgi.middleware import JWTMiddleware
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
@@ -221,7 +224,7 @@ def run(
     """
     master = os.getpid()
     logger = access_log(is_json=log_format == "json", trusted_proxies=trusted_proxies)
-    _check(settings)
+    check_settings(settings)
     try:
         # The socket lies under the home directory, where two servers would share it.
         _Server(
@@ -244,12 +247,45 @@ def run(
         sys.exit(1 if stop.code and os.getpid() == master else stop.code)
 
 
-def _check(settings: dict[str, Any]) -> None:
+_CLASSES: Final = ("worker_class", "logger_class")
+_READ: Final = ("certfile", "keyfile", "ca_certs")
+_WRITTEN: Final = ("pidfile", "errorlog", "accesslog")
+
+
+def check_settings(settings: Mapping[str, Any]) -> None:
+    """
+    Check what gunicorn would find out only when it starts, with a traceback.
+
+    Raises:
+        ConfigurationError: gunicorn knows no such setting, or not with this value.
+    """
     probe = Config()
     for name, value in settings.items():
         if name not in probe.settings:
             raise ConfigurationError(f"serve.gunicorn.{name}: gunicorn has no such setting")
         try:
             probe.set(name, value)
-        except (ConfigError, TypeError, ValueError, OSError) as error:
-            raise ConfigurationError(f"serve.gunicorn.{name}: {error}") from error
+            _check_use(name, value)
+        except (ConfigError, RuntimeError, TypeError, ValueError, OSError) as error:
+            said = str(error).partition("\n")[0]
+            raise ConfigurationError(f"serve.gunicorn.{name}: {said}") from error
+
+
+def _check_use(name: str, value: Any) -> None:
+    if name in _CLASSES:
+        _load_class(value, f"gunicorn.{name.removesuffix('_class')}s")
+    elif name in _READ:
+        read_regular(value)
+    elif name == "worker_tmp_dir" and not Path(value).is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, "is no folder", value)
+    elif name in _WRITTEN and value != "-" and not Path(value).absolute().parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, "its folder is missing", value)
+
+
+def _load_class(value: Any, section: str) -> None:
+    try:
+        load_class(value, section=section)
+    except Exception as error:  # of a module, any
+        # gunicorn has the whole traceback in it.
+        *_, said = (line for line in str(error).splitlines() if line.strip("] "))
+        raise ValueError(f"{value!r} cannot be loaded ({said})") from error

@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
 
 import click
 
-from ..config import Settings, load
-from ..config.service import METRICS_DIRECTORY
-from ..core.verifier import TokenVerifier, VerifiedToken
-from ..errors import AuthError, UnavailableError
-from ..wsgi.bearer import AUTHORIZATION, TokenHeaders, environ_key
-from ..wsgi.environ import ERROR
-from ..wsgi.middleware import JWTMiddleware
-from ..wsgi.paths import read_path
-from ..wsgi.policy import Requirement
-from ..wsgi.refusals import look_for_mistake
-from .terminal import read_token
+from ...config import Settings, load
+from ...config.service import METRICS_DIRECTORY
+from ...core.verifier import TokenVerifier, VerifiedToken
+from ...errors import AuthError, UnavailableError
+from ...wsgi.bearer import AUTHORIZATION, TokenHeaders, environ_key
+from ...wsgi.environ import ERROR
+from ...wsgi.middleware import JWTMiddleware
+from ...wsgi.paths import read_path
+from ...wsgi.refusals import look_for_mistake
+from ...wsgi.rule import Requirement
+from ..terminal import read_token
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -63,6 +65,8 @@ def explain(
         raise click.UsageError("--token takes '-' alone: a token would show in the process list")
     if not _METHOD.fullmatch(method):
         raise click.UsageError("METHOD must be a word, as in GET")
+    if _JWT.search(path):
+        raise click.UsageError("PATH carries a token, which would show in the process list")
     settings = uncounted(load(config))
     protected = settings.protect(_app, {**os.environ, METRICS_DIRECTORY: ""})
     environ = _environ(method, path, _read_headers(headers, protected))
@@ -80,7 +84,7 @@ def uncounted(settings: Settings) -> Settings:
     """Return *settings* without the folder of metrics: a command is no part of the service."""
     if settings.metrics is None:
         return settings
-    return replace(settings, metrics=replace(settings.metrics, directory=None))
+    return settings.replaced(metrics=settings.metrics.replaced(directory=None))
 
 
 def _read_headers(headers: Iterable[str], protected: JWTMiddleware) -> dict[str, str]:
@@ -100,10 +104,23 @@ def _read_headers(headers: Iterable[str], protected: JWTMiddleware) -> dict[str,
     return found
 
 
+# PEP 3333: what every server provides
+_OF_A_SERVER: Final[WSGIEnvironment] = {
+    "REMOTE_ADDR": "127.0.0.1",
+    "wsgi.version": (1, 0),
+    "wsgi.url_scheme": "http",
+    "wsgi.errors": sys.stderr,
+    "wsgi.multithread": False,
+    "wsgi.multiprocess": False,
+    "wsgi.run_once": False,
+}
+
+
 def _environ(method: str, path: str, headers: Mapping[str, str]) -> WSGIEnvironment:
     line, _, query = path.partition("?")
-    octets = unquote(line, "latin-1") if line.isascii() else line.encode().decode("latin-1")
+    octets = unquote(line, "latin-1") if line.isascii() else os.fsencode(line).decode("latin-1")
     return {
+        **_OF_A_SERVER,
         "REQUEST_METHOD": method,
         "SCRIPT_NAME": "",
         "PATH_INFO": octets,
@@ -112,13 +129,13 @@ def _environ(method: str, path: str, headers: Mapping[str, str]) -> WSGIEnvironm
         "SERVER_NAME": "localhost",
         "SERVER_PORT": "80",
         "SERVER_PROTOCOL": "HTTP/1.1",
-        "wsgi.url_scheme": "http",
+        "wsgi.input": io.BytesIO(),
         **headers,
     }
 
 
 def _present(token: str, environ: WSGIEnvironment, verifier: TokenVerifier) -> None:
-    """Put a token where its issuer has it, if it is good, and else where the first has it."""
+    """Add the token in the header of its issuer; in that of the first one if it is not valid."""
     keys = [environ_key(one.header) for one in verifier.trusted.values()]
     key = AUTHORIZATION if AUTHORIZATION in keys else keys[0]
     with suppress(AuthError, UnavailableError):
@@ -134,7 +151,7 @@ def _app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[by
 
 @dataclass(kw_only=True)
 class _Explanation:
-    """What is known of one request, in the order in which it is decided."""
+    """What decides one request, in order."""
 
     request: str
     answered_by: str = "the middleware"
@@ -261,7 +278,7 @@ def _describe_token(verified: VerifiedToken) -> dict[str, Any]:
 
 
 def _answer(protected: JWTMiddleware, environ: WSGIEnvironment, found: _Explanation) -> None:
-    """Have the middleware itself answer."""
+    """Run the request through the middleware."""
     started: list[tuple[str, list[tuple[str, str]]]] = []
     # Of what is shown nothing is logged: this is no request.  What start_response returns is for
     # apps that write, which this one is not: hence the type.

@@ -15,11 +15,13 @@ from typing import Any
 import click
 from werkzeug.exceptions import NotFound
 
-from ..config import Settings, load
-from ..config.callables import NAME
-from ..config.loading import start
-from ..config.service import METRICS_DIRECTORY, ServeSettings
-from ..events import logger
+from ...bounds import check_whole
+from ...config import Settings, load
+from ...config.callables import NAME
+from ...config.loading import start
+from ...config.service import MAX_WORKERS, METRICS_DIRECTORY, ServeSettings, check_bind
+from ...errors import ConfigurationError
+from ...events import logger
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
@@ -48,7 +50,7 @@ def serve(
     mistake in it the old ones stay.
     """
     try:
-        from .gunicorn_server import parse_options, run  # noqa: PLC0415  needs gunicorn, an extra
+        from .gunicorn_server import check_settings, parse_options, run  # noqa: PLC0415  needs gunicorn, an extra
     except ModuleNotFoundError as error:
         raise click.ClickException(
             f"serve needs gunicorn, and {error.name} is missing: pip install gunicorn"
@@ -56,11 +58,13 @@ def serve(
     if not NAME.fullmatch(app.partition("(")[0]):
         raise click.UsageError(f'{app!r}: write MODULE:APP, as in "myapp:app"')
     settings = load(config)
-    serving = settings.serve or ServeSettings(place=settings.place.member("serve"))
+    serving = settings.serve
     serving.check()
     given = {"bind": bind, "workers": workers, "threads": threads}
     options = _options(serving) | {name: value for name, value in given.items() if value}
     options |= parse_options(gunicorn_options)
+    _check_given(options)
+    check_settings(options)
     if proxies := settings.trusted_proxies():
         options["trusted_proxies"] = proxies
     if reload:
@@ -68,12 +72,23 @@ def serve(
     with _environ(settings, options["workers"]) as environ:
         _try(settings, environ)
         add_working_directory()
-        try:
-            run(lambda: start(config, app, environ), log_format=_log_format(settings), **options)
-        except OverflowError as error:
-            raise click.UsageError(
-                f"--bind {options['bind']}: the port must be 0 to 65535"
-            ) from error
+        run(lambda: start(config, app, environ), log_format=settings.logging.format, **options)
+
+
+def _check_given(options: Mapping[str, Any]) -> None:
+    """Check what may come from the command line as what may come from the file."""
+    binds = options["bind"]
+    try:
+        for bind in binds if isinstance(binds, list) else [binds]:
+            check_bind(bind)
+        for name in ("workers", "threads"):
+            check_whole(name, options[name], 1, MAX_WORKERS)
+    except ConfigurationError as error:
+        raise click.UsageError(f"--{error}") from error
+    for bind in binds if isinstance(binds, list) else [binds]:
+        file = Path(bind.removeprefix("unix:").removeprefix("//"))
+        if bind.startswith("unix:") and file.exists() and not file.is_socket():
+            raise click.UsageError(f"--bind {bind!r} is a file already, not a socket")
 
 
 def _try(settings: Settings, environ: Mapping[str, str]) -> None:
@@ -103,10 +118,6 @@ def _options(serving: ServeSettings) -> dict[str, Any]:
         **({"accesslog": "-"} if serving.access_log else {}),
         **(serving.gunicorn or {}),
     }
-
-
-def _log_format(settings: Settings) -> str:
-    return "line" if settings.logging is None else settings.logging.format
 
 
 @contextmanager

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import click
 
-from ..config import load
-from ..files import writing
+from ...config import load
+from ...files import writing
 from .providers import PROVIDERS
 from .template import render
 

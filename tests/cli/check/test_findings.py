@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import base64
+import hashlib
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -8,8 +10,10 @@ import pytest
 from click.testing import Result
 
 from jwt_middleware import Rule
-from jwt_middleware.cli.findings import _covers, weakness
+from jwt_middleware.cli.check.findings import _covers, _of_earlier, weakness
 from jwt_middleware.sessions.clock import StoreClock
+
+from ...table import table
 
 Invoke = Callable[..., Result]
 
@@ -63,6 +67,28 @@ FAULTS = [
         KEYS + ENDPOINT + "[sessions]\nurl = 'memory://'\n",
         "sessions.url: memory:// is of one process, and serve starts 2",
         id="memory",
+    ),
+    *(
+        pytest.param(
+            f"{KEYS}[responses]\nrealm = '{realm}'\n",
+            f"responses.realm: {shown!r} is taken literally",
+            id=f"placeholder {realm}",
+        )
+        for realm, shown in [
+            ("a-${B}", "${B}"),
+            ("$HOST/c", "$HOST"),
+            ("$(B)", "$(B)"),
+            ("%(B)s", "%(B)s"),
+            ("%B%", "%B%"),
+            ("{{ B }}", "{{ B }}"),
+            ("<B>", "<B>"),
+            ("~/b", "~/"),
+        ]
+    ),
+    pytest.param(
+        KEYS + "[environ]\nHTTP_X_A = '$CLAIM'\n",
+        "environ.HTTP_X_A: '$CLAIM' is taken literally",
+        id="variable in a table",
     ),
     pytest.param(KEYS + ENDPOINT, "accounts: ", id="no accounts"),
     pytest.param(
@@ -187,7 +213,7 @@ class TestFindings:
         assert all(": set " in one for one in found)
 
 
-@pytest.mark.parametrize(
+@table(
     "secret",
     [
         b"a" * 64,
@@ -196,33 +222,88 @@ class TestFindings:
         b"SECRET-Secret-secret-secret-secret-1",
         b"a-string-secret-at-least-256-bits-long",
         b"changeme-changeme-changeme-changeme!",
+        b"a-valid-string-secret-that-is-at-least-512-bits-long-which-is-very-long",
+        b"CHANGE_ME_PLEASE_THIS_IS_A_SECRET_KEY",
+        b"MySuperSecretKeyThatIsAtLeast32Chars",
+        b"super-secret-key-change-in-production",
+        b"django-insecure-w8^f3&tq!2lz0x-#kd)9v_7hs(1y@c4bm",
+        b"0123456789abcdefghijklmnopqrstuvwxyz",
+        b"000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f",
+        bytes(range(64)),
+        base64.b64encode(b"changeme" * 5),
+        b"your-256-bit-secret-again".hex().encode(),
+        hashlib.sha256(b"secret").hexdigest().encode(),
+        b"09d25e094faa6ca2556c818166b7a9563b93f7099f6f0f4caa6cf63b88e8d3e7",
+        b"AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow",
+        b"x7!kQ2_x7!kQ2_pLx7!kQ2_x7!kQ2_pL",
+        b"${JWT_SECRET_KEY_OF_THE_ENVIRONMENT}",
+        b"{{ vault.jwt.signing_key_of_service }}",
     ],
 )
 def test_knows_weak_secrets(secret: bytes) -> None:
     assert weakness(secret)
 
 
-@pytest.mark.parametrize("secret", [GOOD.encode(), bytes(range(64)), b"correct horse battery stap"])
+@table(
+    "secret",
+    [
+        GOOD.encode(),
+        hashlib.sha256(b"none of these").digest(),
+        base64.b64encode(hashlib.sha256(b"nor of these").digest()),
+        b"correct horse battery stap",
+        b"kX9vQ2mT7pL4sW8zR1nB6yC3hJ5dF0gA",
+    ],
+)
 def test_leaves_others_alone(secret: bytes) -> None:
     assert not weakness(secret)
 
 
-@pytest.mark.parametrize(
+@table(
     ("one", "other", "covers"),
     [
-        (Rule("/*"), Rule("/admin/*"), True),
-        (Rule("/a/*"), Rule("/a"), True),
-        (Rule("/a/*"), Rule("/ab"), False),
-        (Rule("/a*"), Rule("/ab/c"), True),
-        (Rule("/a/*/c"), Rule("/a/b/c"), True),
-        (Rule("/a/*/c"), Rule("/a/b/d"), False),
-        (Rule("/a"), Rule("/a"), True),
-        (Rule("/a"), Rule("/a/*"), False),
-        (Rule("/a/b"), Rule("/a/*"), False),
-        (Rule("/a", methods=["GET"]), Rule("/a"), False),
-        (Rule("/a", methods=["GET"]), Rule("/a", methods=["HEAD"]), True),
-        (Rule("/a"), Rule("/a", methods=["GET"]), True),
+        ("/*", "/admin/*", True),
+        ("/a/*", "/a", True),
+        ("/a/*", "/ab", False),
+        ("/a*", "/ab/c", True),
+        ("/*/b*", "/a/bc", True),
+        ("/*/b*", "/a", False),
+        ("/*/b*", "/a/c", False),
+        ("/a/*/c", "/a/b/c", True),
+        ("/a/*/c", "/a/b/d", False),
+        ("/a", "/a", True),
+        ("/a", "/a/*", False),
+        ("/a/b", "/a/*", False),
     ],
 )
-def test_covers(one: Rule, other: Rule, covers: bool) -> None:  # noqa: FBT001
+def test_covers(one: str, other: str, covers: bool) -> None:  # noqa: FBT001
     assert _covers(one, other) is covers
+
+
+GET, POST = frozenset({"GET"}), frozenset({"POST"})
+
+
+@table(
+    ("rule", "earlier", "expected"),
+    [
+        (Rule("/a"), [Rule("/a", methods=GET)], ""),
+        (Rule("/a", methods=["HEAD"]), [Rule("/a", methods=GET)], "never matches: rules[1]"),
+        (Rule("/a", methods=GET), [Rule("/a")], "never matches: rules[1]"),
+        (Rule("/a"), [Rule("/a", methods=GET, access="public")], ""),
+        (Rule("/b/c", methods=POST), [Rule("/b/*", methods=GET, access="public")], ""),
+        (
+            Rule("/b/c"),
+            [Rule("/b/*", methods=GET, access="public")],
+            "protects GET, HEAD of /b/c, which rules[1] (/b/*, public) opens",
+        ),
+        (
+            Rule("/a", methods=GET | POST),
+            [Rule("/*", methods=GET), Rule("/a", methods=POST)],
+            "never matches: rules[2]",
+        ),
+        (Rule("/a"), [Rule("/a", methods=GET), Rule("/a")], "never matches: rules[2]"),
+    ],
+)
+def test_heeds_methods(rule: Rule, earlier: list[Rule], expected: str) -> None:
+    [found] = list(_of_earlier("rules[3]", rule, earlier)) or [""]
+    assert expected in found
+    assert bool(expected) is bool(found)

@@ -14,16 +14,16 @@ import click
 from werkzeug.exceptions import NotFound
 from werkzeug.test import Client
 
-from ..accounts.identity import check_keys
-from ..config import Settings, load
-from ..config.service import METRICS_DIRECTORY
-from ..core.claim_path import ClaimCondition
-from ..core.keys import KeySet
-from ..core.trust import TrustedIssuer
-from ..endpoint.app import TokenEndpoint
-from ..errors import UnavailableError
-from ..sessions.clock import clock_of
-from ..wsgi.middleware import JWTMiddleware
+from ...accounts.identity import check_keys
+from ...config import Settings, load
+from ...config.service import METRICS_DIRECTORY
+from ...core.claim_path import ClaimCondition
+from ...core.keys import KeySet
+from ...core.trust import TrustedIssuer
+from ...endpoint.app import TokenEndpoint
+from ...errors import UnavailableError
+from ...sessions.clock import clock_of
+from ...wsgi.middleware import JWTMiddleware
 from .explain import uncounted
 from .findings import findings
 
@@ -41,6 +41,7 @@ def check(config: Path, *, strict: bool) -> None:
     """
     settings = uncounted(load(config))
     protected = settings.protect(NotFound(), {**os.environ, METRICS_DIRECTORY: ""})
+    _check_serving(settings)
     complete = _show_issuers(protected)
     _check_returns(protected)
     _fetch_announced(protected)
@@ -55,6 +56,15 @@ def check(config: Path, *, strict: bool) -> None:
         raise click.ClickException("keys of an issuer are unavailable: its tokens would get 503")
     if strict and warnings:
         raise click.ClickException(f"{len(warnings)} warnings, with --strict")
+
+
+def _check_serving(settings: Settings) -> None:
+    """Check the settings of gunicorn, where it is installed."""
+    if settings.serve is not None and settings.serve.gunicorn:
+        with suppress(ModuleNotFoundError):
+            from ..serve.gunicorn_server import check_settings  # noqa: PLC0415  needs an extra
+
+            check_settings(settings.serve.gunicorn)
 
 
 def _show_issuers(protected: JWTMiddleware) -> bool:

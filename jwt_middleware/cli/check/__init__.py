@@ -1,0 +1,1 @@
+"""``check`` and ``explain``: what a configuration does, and what is wrong with it."""

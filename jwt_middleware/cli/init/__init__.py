@@ -1,0 +1,1 @@
+"""``init``: a commented configuration, also for an identity provider."""
