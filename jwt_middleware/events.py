@@ -17,7 +17,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from enum import StrEnum
 from typing import Any, Final, Literal, NamedTuple, TextIO, TypedDict, TypeVar, Unpack
 
@@ -191,31 +191,36 @@ def _look_up_level() -> None:
         tells_allowed[:] = [True] if wanted else []
 
 
+class _Counts:
+    def __init__(self) -> None:
+        self.lock = threading.RLock()  # that a signal handler can take again in its own thread
+        self.seconds: dict[str, int] = {}
+        self.seen: dict[str, int] = {}
+        self.left_out: dict[str, int] = {}
+
+
 class _Bound:
     """Lets so many events of each name through in each second, and counts the others."""
 
     def __init__(self) -> None:
         self.max_per_second = DEFAULT_MAX_PER_SECOND
-        self._seconds: dict[str, int] = {}
-        self._seen: dict[str, int] = {}
-        self._left_out: dict[str, int] = {}
-        # One that a signal handler can take again in its own thread.
-        self._lock = PerProcess(threading.RLock)
+        self._counts = PerProcess(_Counts)  # what a parent has left out is told by itself alone
 
     def lets_through(self, name: str, now: float) -> bool:
-        second = int(now)
-        with self._lock.get():
-            if self._seconds.get(name) != second:
-                self._seconds[name], self._seen[name] = second, 0
-            self._seen[name] += 1
-            if self._seen[name] <= self.max_per_second:
+        counts, second = self._counts.get(), int(now)
+        with counts.lock:
+            if counts.seconds.get(name) != second:
+                counts.seconds[name], counts.seen[name] = second, 0
+            counts.seen[name] += 1
+            if counts.seen[name] <= self.max_per_second:
                 return True
-            self._left_out[name] = self._left_out.get(name, 0) + 1
+            counts.left_out[name] = counts.left_out.get(name, 0) + 1
             return False
 
     def take_left_out(self, name: str) -> int:
-        with self._lock.get():
-            return self._left_out.pop(name, 0)
+        counts = self._counts.get()
+        with counts.lock:
+            return counts.left_out.pop(name, 0)
 
 
 _bound: Final = _Bound()
@@ -426,6 +431,11 @@ class FallbackHandler(logging.StreamHandler[TextIO]):
         """Write *record*, unless a handler of the root logger gets it as well."""
         if not logging.root.handlers:
             super().emit(record)
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  logging's name
+        """Say on stderr that *record* was not written, unless stderr is closed."""
+        with suppress(ValueError):
+            super().handleError(record)
 
 
 def set_up(*, format: Format = "line", level: int = logging.INFO) -> None:  # noqa: A002

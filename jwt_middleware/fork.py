@@ -25,15 +25,28 @@ class PerProcess(Generic[T]):
 
     def __init__(self, make: Callable[[], T]) -> None:
         self._make = make
-        self._made: dict[int, T] = {}
+        self._made: dict[tuple[int, int], T] = {}
         # A lock a process as well: another thread may hold the parent's at the moment of the fork.
-        self._locks: dict[int, threading.RLock] = {}
+        self._locks: dict[tuple[int, int], threading.RLock] = {}
 
     def get(self) -> T:
         """Return this process's value."""
-        pid = os.getpid()
-        if pid not in self._made:
-            with self._locks.setdefault(pid, threading.RLock()):
-                if pid not in self._made:
-                    self._made[pid] = self._make()
-        return self._made[pid]
+        # The pid alone may be that of an ancestor which has ended.
+        process = os.getpid(), _forks
+        if process not in self._made:
+            with self._locks.setdefault(process, threading.RLock()):
+                if process not in self._made:
+                    self._made[process] = self._make()
+        return self._made[process]
+
+
+_forks = 0  # between the first process and this one
+
+
+def _count_fork() -> None:
+    global _forks  # noqa: PLW0603  it is the process's
+    _forks += 1
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_count_fork)

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import pytest
 import redis
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from jwt_middleware import events
 from jwt_middleware.accounts.hashing import SecretHasher
@@ -70,8 +70,9 @@ class Running(NamedTuple):
 
 # Without a deadline: it would measure what else the machine does.  The same examples each time:
 # what is new is looked for by --hypothesis-profile=thorough.
-settings.register_profile("default", deadline=None, max_examples=30, derandomize=True)
-settings.register_profile("thorough", deadline=None, max_examples=2_000)
+TIMELESS = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("default", TIMELESS, max_examples=30, derandomize=True)
+settings.register_profile("thorough", TIMELESS, max_examples=2_000)
 settings.load_profile("default")
 
 Serving = Callable[..., AbstractContextManager[Running]]

@@ -103,7 +103,7 @@ def test_an_empty_signature_is_no_signature(key: Key) -> None:
         verifier_for(key).verify(resigned(sign(key), lambda _: b""))
 
 
-@pytest.mark.parametrize(
+@table(
     "known",
     [
         pytest.param(RSA_PUBLIC_PEM, id="pem"),
@@ -282,7 +282,7 @@ def test_unencoded_payload_of_rfc_7797(header: dict[str, object]) -> None:
             verifier_for(HMAC_KEY).verify(serialize(head, payload, HMAC_KEY.sign))
 
 
-@pytest.mark.parametrize("issuer", ["", "https", "auth.example.com", ISSUER[:-1], ISSUER + "/"])
+@table("issuer", ["", "https", "auth.example.com", ISSUER[:-1], ISSUER + "/"])
 def test_cve_2024_53861_pyjwt_part_of_the_issuer(issuer: str) -> None:
     with pytest.raises(InvalidClaimError):
         verifier_for(HMAC_KEY).verify(sign(HMAC_KEY, CLAIMS | {"iss": issuer}))
@@ -394,7 +394,7 @@ def test_a_verification_key_does_not_sign() -> None:
     assert KeySet([key, RSA_PUBLIC_KEY]).signing_key is None
 
 
-@pytest.mark.parametrize(
+@table(
     ("claims", "header"),
     [
         pytest.param({"type": "refresh"}, {}, id="refresh-by-type"),

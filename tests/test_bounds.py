@@ -16,7 +16,7 @@ def test_accepts_the_range_with_both_ends(value: int) -> None:
     check_seconds("wait_seconds", value, 1, 10)
 
 
-@pytest.mark.parametrize("value", [0, 11, True, 1.0, "1", None, 10**400])
+@table("value", [0, 11, True, 1.0, "1", None, 10**400])
 def test_refuses_what_is_no_such_whole_number(value: object) -> None:
     with pytest.raises(ConfigurationError) as refused:
         check_whole("size", value, 1, 10, note="; 1 is enough")

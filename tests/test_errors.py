@@ -71,7 +71,7 @@ def test_an_expired_token_is_told_in_chinese_as_of_old() -> None:
     assert ExpiredTokenError.sentence_zh == "当前jwt已经过期了"
 
 
-@pytest.mark.parametrize("char", ["\n", "\r", "\0", "\x1b", "\x85", "\u2028", "\u202e", "\ud800"])
+@table("char", ["\n", "\r", "\0", "\x1b", "\x85", "\u2028", "\u202e", "\ud800"])
 def test_the_text_is_one_printable_line(char: str) -> None:
     for found in (ConfigurationError, InvalidTokenError, UnavailableError):
         text = str(found(f"é{char}forged"))

@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import os
 import shlex
 import sys
 from collections.abc import Iterator
@@ -136,6 +137,18 @@ class TestEmit:
             sys.setswitchinterval(interval)
         assert sum(told) == bound.max_per_second
         assert bound.take_left_out("x") == 16_000 - bound.max_per_second
+
+    @pytest.mark.skipif(not hasattr(os, "fork"), reason="POSIX alone forks")
+    @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+    def test_what_a_parent_has_left_out_is_not_told_by_its_children(self) -> None:
+        bound = events._Bound()
+        while bound.lets_through("x", 1):
+            pass
+        child = os.fork()
+        if child == 0:
+            os._exit(bound.take_left_out("x"))
+        assert os.waitpid(child, 0)[1] == 0
+        assert bound.take_left_out("x") == 1
 
     def test_calls_for_more_only_where_it_is_wanted(self) -> None:
         logging.getLogger("jwt_middleware").setLevel(logging.CRITICAL)
@@ -339,6 +352,14 @@ class TestSetUp:
         assert "ERROR a listener failed" in second
         assert all(line.startswith("    ") and line.isprintable() for line in others)
         assert any("token.issued" in line for line in others)
+
+    def test_a_closed_stderr_costs_the_lines_alone(
+        self, own_logging: io.StringIO, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        start()
+        own_logging.close()
+        monkeypatch.setattr(sys, "stderr", own_logging)
+        emit(Name.REQUEST_REFUSED, reason="missing_token")
 
     def test_writes_json(self, own_logging: io.StringIO) -> None:
         start(format="json", level=logging.DEBUG)

@@ -7,6 +7,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,8 @@ from jwt_middleware.config import load
 from jwt_middleware.errors import ConfigurationError, UnavailableError
 from jwt_middleware.files import diagnose, user
 from jwt_middleware.keysources.file.watched import readable
+
+from .table import table
 
 NOBODY = 65534
 
@@ -96,12 +99,13 @@ def test_a_database_without_rights_is_not_one_without_tables(
 
 
 def test_a_folder_in_place_of_a_file(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="the database file is not a regular file"):
-        SQLAccounts(f"sqlite:///{tmp_path}")
-    accounts = SQLAccounts(f"sqlite:///{tmp_path}/a.db")
-    (tmp_path / "a.db").mkdir()
+    file = tmp_path / "a.db"
+    accounts = SQLAccounts(f"sqlite:///{file}")
+    file.mkdir()
     with pytest.raises(UnavailableError, match="it is a folder: name a file"):
         accounts.find(1)
+    with pytest.raises(ConfigurationError, match="is not a regular file"):
+        SQLAccounts(f"sqlite:///{file}")
 
 
 def test_a_file_that_cannot_be_created(open_folder: Path) -> None:
@@ -140,7 +144,7 @@ def test_a_file_of_the_configuration(open_folder: Path, name: str, told: str) ->
     assert "relative" not in str(refused.value)
 
 
-@pytest.mark.parametrize(
+@table(
     ("number", "fix"),
     [
         (2, "fix"),
@@ -171,6 +175,8 @@ def test_a_folder_that_is_closed_to_this_process_ends_no_start(open_folder: Path
     settings = load(file)
     assert settings.sessions is not None
     settings.sessions.build_store()  # imports what another user may not
+    for name in ("jwt_middleware.wsgi.metrics", "prometheus_client"):
+        import_module(name)
     with as_nobody():
         assert settings.protect(lambda *_: [], prepares=True)
     file.write_text(f"{head}[metrics]\ndirectory = 'locked/metrics'")

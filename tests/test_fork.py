@@ -110,6 +110,21 @@ def test_a_child_forked_while_a_thread_makes_one_makes_its_own() -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_child_with_the_number_of_an_ancestor_makes_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    per_process = PerProcess(object)
+    inherited, number = per_process.get(), os.getpid()
+    monkeypatch.setattr(os, "getpid", lambda: number)  # as a grandchild may, once it is free again
+    child = os.fork()
+    if child == 0:
+        os._exit(per_process.get() is inherited)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert per_process.get() is inherited
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 # Python 3.12 and later warn if a thread of another test is still there.
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_a_forked_child_makes_its_own() -> None:

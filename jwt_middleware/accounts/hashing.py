@@ -16,7 +16,7 @@ from argon2.exceptions import Argon2Error, InvalidHashError, VerifyMismatchError
 from ..bounds import check_seconds, check_whole
 from ..errors import InvalidSecretError, UnavailableError
 from ..fork import PerProcess
-from .identity import MAX_SECRET_CHARS
+from .identity import MAX_SECRET_CHARS as MAX_SECRET_CHARS
 
 logger: logging.Logger = logging.getLogger(__name__)
 

@@ -33,9 +33,10 @@ MAX_HEADER_CHARS: Final = 4_096
 MAX_SIGNATURE_CHARS: Final = 1_366
 """Of the signature segment: that of an RSA key of 8192 bits."""
 
-# Of the payload segment: multiples of 4, at which base64url can be cut.
+# A multiple of 4, at which base64url can be cut.
 _PEEKED_CHARS: Final = 3_072
-_MAX_UNSIGNED_CHARS: Final = 5_120
+MAX_UNSIGNED_CHARS: Final = 5_120
+"""Of a payload segment, in which the issuer is told by *iss* wherever that is."""
 
 # As JSON has it, escapes and all, up to the quote at its end if that is near; what is in the string
 # is read by parse_object.
@@ -162,7 +163,7 @@ def _ecdsa_check(
     def check(message: bytes, signature: bytes) -> bool:
         if len(signature) != 2 * size:
             return False
-        r, s = (int.from_bytes(half, "big") for half in (signature[:size], signature[size:]))
+        r, s = int.from_bytes(signature[:size]), int.from_bytes(signature[size:])
         return check_der(message, encode_dss_signature(r, s))
 
     return check
@@ -327,12 +328,12 @@ def _string(members: Mapping[str, object], name: str) -> str | None:
     return value
 
 
-def peek_claims(segment: bytes) -> dict[str, Any]:
+def peek_claims(segment: bytes, max_chars: int = MAX_UNSIGNED_CHARS) -> dict[str, Any]:
     """
     Read *iss* from a payload that may not be signed, and as little else as can be.
 
-    Near the beginning, before anything nested, it is found at once; elsewhere only in a payload
-    that is not long, and if it is spelled once.  It may still be a nested object's, or the rest no
+    Near the beginning, before anything nested, it is found at once; elsewhere only in a segment of
+    up to *max_chars*, and if it is spelled once.  It may still be a nested object's, or the rest no
     JSON: the payload is read strictly once its signature is checked.
 
     Raises:
@@ -343,7 +344,7 @@ def peek_claims(segment: bytes) -> dict[str, Any]:
     found = _find_issuer(document)
     if found is not None and _is_first(document, found.start()):
         return parse_object(b"{%b}" % found[0], "payload")
-    if len(segment) > _MAX_UNSIGNED_CHARS:
+    if len(segment) > max_chars:
         raise MalformedTokenError("iss is not near the beginning of a long payload")
     document += decode_segment(segment[_PEEKED_CHARS:], "payload")
     found = _find_issuer(document) if document.count(b'"iss"') == 1 else None

@@ -20,6 +20,8 @@ from ..errors import (
 from . import claims as check
 from .claim_path import scopes_of
 from .jws import (
+    MAX_TOKEN_CHARS,
+    MAX_UNSIGNED_CHARS,
     Header,
     cut,
     decode_signature,
@@ -327,11 +329,7 @@ class TokenVerifier:
         verified = self._remembered(token)
         if (
             verified is None
-            # A key set is its own source: it is not asked whether it is still in force.
-            or (
-                verified.keys is not verified.trusted.keys
-                and verified.keys is not verified.trusted.keys.current()
-            )
+            or verified.keys is not verified.trusted.keys.current()
             or not verified.valid_from <= self._clock() < verified.valid_until
         ):
             verified = self._verify_afresh(token)
@@ -409,7 +407,9 @@ class TokenVerifier:
 
     def _named_issuer(self, payload: bytes) -> TrustedIssuer:
         """Return whose keys must have made the signature, which has not been checked yet."""
-        return check.check_issuer(peek_claims(payload), self._trusted)
+        # Where it only says that the token may be good, a long payload is read as well.
+        longest = MAX_UNSIGNED_CHARS if self._sole is None else MAX_TOKEN_CHARS
+        return check.check_issuer(peek_claims(payload, longest), self._trusted)
 
     def _newer_keys(self, payload: bytes, trusted: TrustedIssuer, found: Found) -> Found:
         """Look for keys again: they are replaced under the same kid."""

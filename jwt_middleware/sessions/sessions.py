@@ -375,8 +375,9 @@ class Sessions:
         except InvalidGrantError:
             self.end(session.sid)
             raise
-        scope = common(payload.scope, session.payload.scope)
-        return payload if scope == payload.scope else replace(payload, scope=scope)
+        if payload.scope == session.payload.scope:
+            return payload
+        return replace(payload, scope=common(payload.scope, session.payload.scope))
 
     def _start(
         self,

@@ -30,12 +30,16 @@ _REASONS: Final = {
     "57P02": "it has crashed",
     "57P03": "it is starting up",
 }
-_WRONG_SERVER: Final = ("08", "25006", "53", "57P", "58", "F0", "XX")
+_WRONG_SERVER: Final = (
+    *("08", "25006", "53", "57P", "58", "F0", "XX"),
+    *("26", "3F", "42P01", "42703"),
+)
 """
 What says that a statement would do better on another server, or on none.
 
 A demoted primary, one that stops, starts or has crashed, no resources, a broken disk, damaged
-files: a connection to it is not used again, since a new one may lead elsewhere.
+files: a connection to it is not used again, since a new one may lead elsewhere.  So it is with what
+a session alone may lack: tables that its search_path does not find, statements that were prepared.
 """
 
 Result = TypeVar("Result")

@@ -1,1 +1,1 @@
-"""HTTP: the only rooms that see an environ."""
+"""The WSGI layer; nothing else touches the environ."""

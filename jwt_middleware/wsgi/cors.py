@@ -69,7 +69,7 @@ class CORS:
     Args:
         origins: Exact, ``https://app.example.com``, or all below a domain of one's own,
             ``https://*.example.com``: one label or more, scheme and port as written.  ``null``
-            (sandboxed frames and files of anyone) only if it is named; ``*`` alone is every origin.
+            (sandboxed frames and any local file) only if it is named; ``*`` alone is every origin.
         methods: What a preflight may ask for.
         headers: What it may ask for besides ``Authorization`` and ``Content-Type``.
         exposed_headers: Headers of an answer that scripts may read.
@@ -242,7 +242,8 @@ def answer_preflight(
     """
     Call *app* and answer with its status and CORS headers.
 
-    A function that answers every method alike would give its body to anyone who sends two headers.
+    A function that answers every method alike would give its body to any client that sends two
+    headers.
 
     Raises:
         RuntimeError: The app ended without having called *start_response*.

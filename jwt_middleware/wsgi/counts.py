@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from ..errors import ConfigurationError
-from ..files import writing
+from ..files import read_regular, writing
 
 logger: logging.Logger = logging.getLogger("jwt_middleware")
 
@@ -84,14 +84,20 @@ class Counts:
 
     def read_all(self) -> dict[Series, int]:
         """Return the integers of all processes, joined as their kinds say."""
-        if self.directory is None:
-            return _joined(zip(self.series, self.slots, strict=True))
-        with _alone_in(self.directory) as is_alone:
+        if self.directory is not None:
+            try:
+                return self._read_folder(self.directory)
+            except OSError as error:  # it is gone, or its mode was changed
+                logger.error("counts of other processes are left out: %s", error)  # noqa: TRY400  one line
+        return _joined(zip(self.series, self.slots, strict=True))
+
+    def _read_folder(self, directory: Path) -> dict[Series, int]:
+        with _alone_in(directory) as is_alone:
             if is_alone:
                 with contextlib.suppress(OSError):  # of a full disk; then they stay as they are
-                    _join_ended(self.directory)
-            ended = _Ended.read(self.directory)
-            files = (file for file in _files(self.directory) if file.name not in ended.files)
+                    _join_ended(directory)
+            ended = _Ended.read(directory)
+            files = (file for file in _files(directory) if file.name not in ended.files)
             return _joined(chain(ended.counters.items(), *map(_read, files)))
 
     def _open(self) -> None:
@@ -172,7 +178,7 @@ class _Ended(NamedTuple):
     @classmethod
     def read(cls, directory: Path) -> _Ended:
         try:
-            members = json.loads((directory / _ENDED).read_bytes())
+            members = json.loads(read_regular(directory / _ENDED)[1])
             counters = {_series(*named): value for *named, value in members["counters"]}
             return cls(counters, frozenset(members["files"]))
         except (OSError, ValueError, TypeError, LookupError):  # there is none yet
@@ -246,7 +252,7 @@ def _pid_of(file: Path) -> int:
 def _read(file: Path) -> list[tuple[Series, int]]:
     """Return what a process has counted: nothing, if it ended before it could."""
     try:
-        head, _, rest = file.read_bytes().partition(b"\n")
+        head, _, rest = read_regular(file)[1].partition(b"\n")
         values = memoryview(rest).cast("Q")
         return [(_series(*one), value) for one, value in zip(json.loads(head), values, strict=True)]
     except (OSError, ValueError, TypeError):

@@ -157,7 +157,7 @@ def protected_resource_document(
 
 class WellKnown:
     """
-    Serves documents at their paths, to anyone.
+    Serves documents at their paths, to any client.
 
     Args:
         documents: Leave one out, and it is not served.

@@ -218,6 +218,9 @@ class Metrics:
         registry = CollectorRegistry()
         registry.register(self)
         app = make_wsgi_app(registry, disable_compression=True)
+        if environ["REQUEST_METHOD"] == "HEAD":  # which that app refuses
+            app({**environ, "REQUEST_METHOD": "GET"}, start_response)
+            return skip_body(environ, [])
         return skip_body(environ, app(environ, start_response))
 
 

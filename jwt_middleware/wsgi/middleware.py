@@ -268,7 +268,7 @@ class JWTMiddleware:
             publish(environ, verified)
             if self.claim_keys is not None:
                 self.claim_keys.publish(environ, verified)
-            if requirement.rules:  # without any, a token is enough
+            if requirement.asks:
                 requirement.check(verified)
         elif requirement.access == "required":
             raise missing_token(environ, self._headers)

@@ -110,7 +110,7 @@ class Policy:
         """
         return self.decide(environ, WATCHED_KEYS.isdisjoint(environ))
 
-    def decide(self, environ: WSGIEnvironment, plain: bool) -> Requirement:  # noqa: FBT001  faster
+    def decide(self, environ: WSGIEnvironment, plain: bool) -> Requirement:  # noqa: FBT001  quicker than a keyword
         """Do the same; *plain* is whether *environ* has none of :data:`.request.WATCHED_KEYS`."""
         if not self._rules:
             if not plain:

@@ -3,7 +3,7 @@ What a request asks the app behind for: which methods, on which resources.
 
 ``REQUEST_METHOD`` and ``PATH_INFO`` are only where that begins.  Frameworks, wrappers around apps
 and whole protocols let a client say the method again, move the path, or name a second resource, in
-headers and in the query.  Whether the app heeds them cannot be known here, so each is read as if it
+headers and in the query.  Whether the app uses them is unknown here, so each is read as if it
 did, by what it can do:
 
 ======================================= =======================================================

@@ -156,6 +156,7 @@ class Requirement:
         basic: Whether the token may be a Basic password, as far as the rules say.
         report_only: Whether the request is let through, whatever it brings.
         rules: Numbers of the rules that decided, counted from 1; empty where none did.
+        asks: Whether a good token may lack something.
     """
 
     access: Access = "required"
@@ -166,6 +167,10 @@ class Requirement:
     basic: bool = False
     report_only: bool = False
     rules: tuple[int, ...] = ()
+    asks: bool = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "asks", bool(self.scopes or self.scopes_any or self.claims))
 
     def lacks(self, verified: VerifiedToken) -> list[str]:
         """Return what a token would need besides, in words."""

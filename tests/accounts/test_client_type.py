@@ -29,7 +29,7 @@ def test_finds_a_client_type_by_its_label(member: ClientType) -> None:
     assert ClientType.named(member.label) is member
 
 
-@pytest.mark.parametrize("label", ["", "Email", "EMAIL", "badge", "100"])
+@table("label", ["", "Email", "EMAIL", "badge", "100"])
 def test_names_the_labels_there_are(label: str) -> None:
     with pytest.raises(ValueError, match="client types are email, mobile, username, service"):
         ClientType.named(label)
@@ -100,7 +100,7 @@ def test_the_refusal_is_an_error_of_ours_too() -> None:
     assert str(raised.value) == "an account's name cannot hold U+0000"
 
 
-@pytest.mark.parametrize(
+@table(
     "account",
     [
         pytest.param("a" * 256, id="as-sent"),

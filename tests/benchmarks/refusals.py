@@ -118,7 +118,7 @@ def _refused_tokens(tokens: list[str]) -> dict[str, list[str]]:
         "8 KB of noise": [_noise() for _ in tokens],
         "8 KB of noise in three segments": [_noise(dots=True) for _ in tokens],
         "8 KB of noise under a known header": [f"{header}.{_noise()}.{tail}" for _ in tokens],
-        "8 KB of JSON that nobody signed": [f"{header}.{document}.{tail}" for _ in tokens],
+        "8 KB of unsigned JSON": [f"{header}.{document}.{tail}" for _ in tokens],
     }
 
 

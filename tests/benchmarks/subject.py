@@ -61,7 +61,7 @@ def bare_app(_environ: WSGIEnvironment, _start_response: StartResponse) -> Itera
 
 
 def ignore(_status: str, _headers: list[tuple[str, str]], _exc_info: Any = None) -> Any:
-    """Start a response that nobody reads."""
+    """Start a response that is not read."""
 
 
 def token_for_all() -> str:

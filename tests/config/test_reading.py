@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+import datetime
+import math
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from jwt_middleware.cli import main
 from jwt_middleware.config import load
-from jwt_middleware.config.reading import MAX_NUMBER, MAX_TEXT_CHARS
+from jwt_middleware.config.reading import MAX_NUMBER, MAX_TEXT_CHARS, Place, Section, Setting
 from jwt_middleware.errors import ConfigurationError
 from jwt_middleware.files import MAX_FILE_BYTES
 
@@ -133,3 +136,37 @@ def test_a_key_file_of_another_user_is_not_a_wrong_path(
     with pytest.raises(ConfigurationError, match=r"let the user \w+ read it") as refused:
         settings.build_own()
     assert "relative" not in str(refused.value)
+
+
+def sections(of: type[Section] = Section) -> Iterator[type[Section]]:
+    for one in of.__subclasses__():
+        yield one
+        yield from sections(one)
+
+
+# As TOML can write them.
+VALUES: list[object] = [
+    *("", " ", "a\nb", "a\0b", "a%00b", "\u2028", "\x85", "\x1b[31m", "\u202e", "é", "~", "*", "/"),
+    *(0, -1, 1, 10**400, -(10**4299), 1.5, 1e308, math.nan, math.inf, -math.inf, True, False),
+    *([], [[]], [""], ["a", 1], ["a\nb"], [math.nan], [1, math.nan], [0, 0], [1, 2, 3], [{}]),
+    *({}, {"": ""}, {"a\nb": 1}, {"a": {}}, {"a": []}, {"a\u2028": "\u2028"}, {"a": math.inf}),
+    *(datetime.date(2026, 11, 26), datetime.time(), "x" * 5000),
+]
+
+
+def refusal(setting: Setting, value: object, place: Place) -> str:
+    try:
+        setting.read(value, place)
+    except ConfigurationError as error:
+        return str(error)
+    return f"{place.file}: {place.name}"
+
+
+def test_every_setting_reads_or_refuses_any_value_in_one_line_that_names_it() -> None:
+    for section in sections():
+        for name, setting in section.settings.items():
+            place = Place(Path("jwt.toml"), "table").member(name)
+            for value in VALUES:
+                said = refusal(setting, value, place)
+                assert said.startswith(f"jwt.toml: table.{name}")
+                assert said.isprintable()

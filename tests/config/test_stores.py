@@ -40,7 +40,7 @@ class TestScheme:
         assert isinstance(store, kind)
         store.close()
 
-    @pytest.mark.parametrize(
+    @table(
         "url",
         [
             "mysql://u:hunter2@db/sessions",
@@ -59,7 +59,7 @@ class TestScheme:
         assert "write sqlite:///sessions.db, postgresql://" in message
         assert "hunter2" not in message
 
-    @pytest.mark.parametrize(
+    @table(
         "url",
         [
             "postgresql://u:hunter2@db:port/sessions",

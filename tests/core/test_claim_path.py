@@ -95,7 +95,7 @@ class TestScopes:
     def test_are_never_the_keys_of_an_object_that_was_not_asked_for_them(self) -> None:
         assert scopes_of({"a": {"admin": 1}}, parse_scopes_from(["a", {"claim": "a"}])) == set()
 
-    @pytest.mark.parametrize(
+    @table(
         "value",
         ["scope", [], [[]], [""], [{}], [{"claim": "a", "key": True}], [{"claim": "a", "keys": 1}]],
     )

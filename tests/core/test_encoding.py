@@ -24,7 +24,7 @@ ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 JSON_TEST_SUITE = Path(__file__).parents[3] / "shared" / "vectors" / "json_test_suite.json"
 
 
-@pytest.mark.parametrize(
+@table(
     ("octets", "segment"),
     [
         pytest.param(b"", b"", id="empty"),
@@ -190,7 +190,7 @@ def test_counts_only_brackets_that_nest(value: object) -> None:
     assert parse_json(json.dumps(value).encode()) == value
 
 
-@pytest.mark.parametrize("text", ["]", "}", "]" * 40, '"]', "\\", '\\"]', "", "[", "[]"])
+@table("text", ["]", "}", "]" * 40, '"]', "\\", '\\"]', "", "[", "[]"])
 def test_no_bracket_in_a_string_hides_one_that_nests(text: str) -> None:
     string = json.dumps(text).encode()
     nested = (b"[" + string + b",") * 33 + string + b"]" * 33
@@ -204,7 +204,7 @@ def test_counts_brackets_behind_an_escaped_backslash() -> None:
         parse_json(b'["\\\\",' + b"[" * 40 + b"]" * 41)
 
 
-@pytest.mark.parametrize(
+@table(
     "document",
     [
         b'["hunter2", "\xff"]',

@@ -91,7 +91,7 @@ def test_one_token_may_have_another_lifetime(lifetime: int, hs256: Key) -> None:
     assert read(issued.token)[1]["exp"] == NOW + lifetime
 
 
-@pytest.mark.parametrize("lifetime", [1.0, 1.5, True, "60", float("nan")])
+@table("lifetime", [1.0, 1.5, True, "60", float("nan")])
 def test_a_lifetime_is_whole_seconds(lifetime: Any, hs256: Key) -> None:
     with pytest.raises(ConfigurationError, match="whole number"):
         make_issuer(hs256).issue(PAYLOAD, lifetime_seconds=lifetime)
@@ -240,7 +240,7 @@ def test_a_verifier_that_is_behind_accepts_what_was_just_issued(behind: int, hs2
         verifier.verify(token)
 
 
-@pytest.mark.parametrize("seconds", [-1, 61, 1.5, True, None])
+@table("seconds", [-1, 61, 1.5, True, None])
 def test_nbf_is_early_by_a_minute_at_most(seconds: Any, hs256: Key) -> None:
     with pytest.raises(ConfigurationError, match="nbf_early_seconds"):
         make_issuer(hs256, nbf_early_seconds=seconds)

@@ -15,7 +15,7 @@ def test_has_the_documented_defaults() -> None:
     assert (payload.auth, payload.scope, payload.ac_type) == ("blue", "", "email")
 
 
-@pytest.mark.parametrize("uid", [0, -1, 2**64, "a", "Zoë 漢字", "https://a/b"])
+@table("uid", [0, -1, 2**64, "a", "Zoë 漢字", "https://a/b"])
 def test_accepts_a_uid(uid: int | str) -> None:
     assert JWTPayload(uid=uid).uid == uid
 
@@ -132,7 +132,7 @@ def test_a_mapping_is_a_payload_whose_further_members_are_claims() -> None:
     assert both.claims == {"a": 1, "b": 2}
 
 
-@pytest.mark.parametrize("value", [None, {}, {"scope": "a"}, [("uid", 1)], "uid"], ids=repr)
+@table("value", [None, {}, {"scope": "a"}, [("uid", 1)], "uid"], ids=repr)
 def test_anything_else_is_no_payload(value: Any) -> None:
     with pytest.raises(ValueError, match="payload must be"):
         JWTPayload.of(value)

@@ -8,7 +8,7 @@ from jwt_middleware.errors import InvalidScopeError
 from ..table import table
 
 
-@pytest.mark.parametrize(
+@table(
     ("requested", "had", "got"),
     [
         pytest.param(None, "read write", "read write", id="nothing-asked"),

@@ -10,6 +10,8 @@ from jwt_middleware import JWTPayload, Key, KeySet, TokenIssuer, TokenVerifier, 
 from jwt_middleware.core.jws import encode_object, serialize
 from jwt_middleware.errors import ConfigurationError, InvalidClaimError
 
+from ..table import table
+
 NOW = 1_800_000_000
 OWN, PARTNER = "https://auth", "https://partner"
 KEYS = {name: Key.from_secret(name.encode() * 8, kid=name) for name in (OWN, PARTNER)}
@@ -32,7 +34,7 @@ def verifier(*others: TrustedIssuer, own: bool = True, **parts: Any) -> TokenVer
     return TokenVerifier(trusted=others, clock=lambda: NOW, **parts)
 
 
-@pytest.mark.parametrize("cnf", [{"jkt": "x"}, {"x5t#S256": "x"}, {}, None, "x"])
+@table("cnf", [{"jkt": "x"}, {"x5t#S256": "x"}, {}, None, "x"])
 def test_a_bound_token_is_no_bearer_token_unless_its_issuer_s_may_be(cnf: object) -> None:
     strict = verifier(trusted())
     for issuer in (OWN, PARTNER):
@@ -46,7 +48,7 @@ def test_a_bound_token_is_no_bearer_token_unless_its_issuer_s_may_be(cnf: object
     verifier(trusted(), accept_sender_constrained=True).verify(token(OWN, cnf=cnf))
 
 
-@pytest.mark.parametrize(
+@table(
     ("parts", "issuer", "remote_user"),
     [
         pytest.param({"own": True}, OWN, "1", id="own"),
@@ -65,7 +67,7 @@ def test_remote_user_of_a_foreign_issuer_is_mapped_or_none(
     assert verified.subject == "1"
 
 
-@pytest.mark.parametrize("template", ["partner", "{sub}{sub}", "a\n{sub}", "", 7])
+@table("template", ["partner", "{sub}{sub}", "a\n{sub}", "", 7])
 def test_an_unusable_mapping_is_refused(template: Any) -> None:
     with pytest.raises(ConfigurationError, match="remote_user must hold"):
         trusted(remote_user=template)

@@ -18,6 +18,8 @@ from jwt_middleware.errors import (
     InvalidTokenError,
 )
 
+from ..table import table
+
 SECRET = "the one secret, of 32 bytes or so"
 
 
@@ -35,7 +37,7 @@ def test_the_usual_lifetime_is_two_hours() -> None:
     assert claims["exp"] - claims["iat"] == 7200
 
 
-@pytest.mark.parametrize(
+@table(
     ("scope", "text"),
     [("", ""), ("read write", "read write"), ([], ""), (("a",), "a"), (iter("ab"), "a b")],
 )
@@ -58,7 +60,7 @@ def test_an_expired_token_says_so_in_chinese(expiry: int) -> None:
     assert caught.value.claim == "exp"
 
 
-@pytest.mark.parametrize("secret", ["", b"", "s" * 31, None, 32])
+@table("secret", ["", b"", "s" * 31, None, 32])
 def test_refuses_a_short_secret(secret: Any) -> None:
     token = generate_token(generate_payload(42), 60, SECRET)
     with pytest.raises(ConfigurationError, match="secret"):
@@ -77,7 +79,7 @@ def test_refuses_the_token_of_another_secret() -> None:
         verify_token(generate_token(generate_payload(42), 60, SECRET), SECRET + "!")
 
 
-@pytest.mark.parametrize("token", ["", "a.b.c", None, 5, b"a.b.c"])
+@table("token", ["", "a.b.c", None, 5, b"a.b.c"])
 def test_refuses_what_is_no_token(token: Any) -> None:
     with pytest.raises(InvalidTokenError):
         verify_token(token, SECRET)

@@ -82,7 +82,7 @@ class TestAudience:
         verify(forge, claims, audience_claim="client_id")
         verify(forge, {"aud": "other", "a": {"b": ["x", "api"]}}, audience_claim=["a", "b"])
 
-    @pytest.mark.parametrize(
+    @table(
         ("claims", "error"),
         [
             ({"aud": "api"}, MissingClaimError),
@@ -118,7 +118,7 @@ class TestSubject:
         {"claim": ["a", "b"], "prefix": "b:"},
     )
 
-    @pytest.mark.parametrize(
+    @table(
         ("claims", "subject"),
         [
             ({"client_id": "robot"}, "ann"),
@@ -202,7 +202,7 @@ class TestScopes:
 
 
 class TestKind:
-    @pytest.mark.parametrize(
+    @table(
         "claims",
         [
             {},
@@ -248,7 +248,7 @@ class TestKind:
         with pytest.raises(MalformedTokenError, match="typ is not that of an id token"):
             verify(forge, {}, {"typ": typ}, kind="id")
 
-    @pytest.mark.parametrize("kind", ["ID", "", None, 5, ["id"]])
+    @table("kind", ["ID", "", None, 5, ["id"]])
     def test_is_one_of_two(self, kind: Any) -> None:
         with pytest.raises(ConfigurationError, match='kind must be "access" or "id"'):
             trust(kind=kind)
@@ -270,7 +270,7 @@ class TestRequireAny:
     def test_is_satisfied_by_one(self, claims: dict[str, Any], forge: Forge) -> None:
         verify(forge, claims, require_any=self.ANY)
 
-    @pytest.mark.parametrize(
+    @table(
         "claims",
         [{}, {"scp": ""}, {"scp": " ", "roles": []}, {"roles": None}, {"a": {"b": {}}}],
         ids=str,
@@ -279,7 +279,7 @@ class TestRequireAny:
         with pytest.raises(MissingClaimError):
             verify(forge, claims, require_any=self.ANY)
 
-    @pytest.mark.parametrize("value", [[], "scp", [[]], [""], {"a": 1}])
+    @table("value", [[], "scp", [[]], [""], {"a": 1}])
     def test_is_a_list_of_paths(self, value: Any) -> None:
         with pytest.raises(ConfigurationError, match="require_any must be"):
             trust(require_any=value)
@@ -297,7 +297,7 @@ class TestLifetime:
             verify(forge, {}, max_token_lifetime_seconds=3600)
         assert caught.value.claim == "iat"
 
-    @pytest.mark.parametrize("value", [0, -1, True, "60", float("inf"), float("nan")])
+    @table("value", [0, -1, True, "60", float("inf"), float("nan")])
     def test_is_a_number_of_seconds(self, value: Any) -> None:
         with pytest.raises(ConfigurationError, match="max_token_lifetime_seconds must be"):
             trust(max_token_lifetime_seconds=value)
@@ -342,7 +342,7 @@ class TestTenants:
         with pytest.raises(ConfigurationError, match="trusted twice"):
             TokenVerifier(trusted=[one, trust(issuer=ENTRA.format(OTHER))])
 
-    @pytest.mark.parametrize(
+    @table(
         ("terms", "reason"),
         [
             ({"issuer": "https://a/{tid}/"}, "list the trusted tenants"),
@@ -363,7 +363,7 @@ class TestTenants:
 class TestIssuerOfAKey:
     """The member *issuer* of a JWK, as Entra ID publishes it."""
 
-    @pytest.mark.parametrize(
+    @table(
         ("named", "issuer"),
         [
             (ISSUER, ISSUER),
@@ -578,7 +578,7 @@ def test_refuses_an_even_rsa_modulus(n: int) -> None:
         Key.from_jwk({"kty": "RSA", "alg": "RS256", "n": b64(n), "e": "AQAB"})
 
 
-@pytest.mark.parametrize("e", [0, 1, 2, 4, 65536, (1 << 257) + 1])
+@table("e", [0, 1, 2, 4, 65536, (1 << 257) + 1])
 def test_refuses_a_degenerate_rsa_exponent(e: int) -> None:
     with pytest.raises(ConfigurationError):
         Key.from_jwk({"kty": "RSA", "alg": "RS256", "n": b64((1 << 2048) - 1), "e": b64(e)})

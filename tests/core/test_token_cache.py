@@ -93,7 +93,7 @@ class TestHitRatio:
     def test_tokens_that_fit_are_all_kept(self, tokens: int) -> None:
         assert hit_ratio(TokenCache(self.SIZE, UNBOUNDED), in_turn(tokens, 4)) == 1
 
-    @pytest.mark.parametrize(
+    @table(
         "draw",
         [
             pytest.param(lambda: zipf(10_000, 1.0, 10_000), id="zipf 1.0 of 10,000"),
@@ -145,7 +145,7 @@ class TestBounds:
         assert not present(cache, "a")
         assert len(cache) == 0
 
-    @pytest.mark.parametrize("size", [1, 2, 3, 10, 11])
+    @table("size", [1, 2, 3, 10, 11])
     def test_keeps_its_size(self, size: int) -> None:
         cache = TokenCache(size, UNBOUNDED)
         for number in range(100):

@@ -121,6 +121,15 @@ class TestIssuer:
         verified = verifier.verify(forge(claims_of(A), key=KEY_A))
         assert verified.trusted is verifier.trusted[A]
 
+    @pytest.mark.parametrize("length", [2_000, 4_000, 11_000])
+    def test_may_be_anywhere_in_a_token_of_the_only_one(self, length: int, forge: Forge) -> None:
+        token = forge({"groups": "x" * length} | claims_of(), key=KEY_A)
+        for keys in (KeySet([KEY_A]), Source(KEY_A)):
+            assert verifier_of(trust(A, keys=keys)).verify(token).subject == "42"
+        source = Source(KEY_B)
+        source.next = KeySet([KEY_A])
+        assert verifier_of(trust(A, keys=source)).verify(token).subject == "42"
+
     @pytest.mark.parametrize("kid", [{"kid": "same"}, {}], ids=["kid", "no kid"])
     @pytest.mark.parametrize(("issuer", "other"), [(A, KEY_B), (B, KEY_A)], ids=["A", "B"])
     def test_does_not_vouch_for_another(
@@ -429,7 +438,7 @@ class TestConstruction:
         several = trust(algorithms=(alg for alg in ("ES256", "RS256", "ES256")))
         assert several.algorithms == frozenset({"ES256", "RS256"})
 
-    @pytest.mark.parametrize("profile", ["", "jwt", "AT+JWT", 9068, ["at+jwt"]], ids=repr)
+    @table("profile", ["", "jwt", "AT+JWT", 9068, ["at+jwt"]], ids=repr)
     def test_refuses_a_profile(self, profile: Any) -> None:
         with pytest.raises(ConfigurationError, match="profile must be"):
             trust(profile=profile)
@@ -457,7 +466,7 @@ class TestConstruction:
         with pytest.raises(ConfigurationError, match="leeway_seconds must be"):
             trust(leeway_seconds=leeway)
 
-    @pytest.mark.parametrize(
+    @table(
         "keys",
         [
             pytest.param(None, id="none"),

@@ -55,7 +55,7 @@ MakeVerifier = Callable[..., TokenVerifier]
 
 
 class TestConstruction:
-    @pytest.mark.parametrize("issuer", ["", None, 5, ["me"], b"me"])
+    @table("issuer", ["", None, 5, ["me"], b"me"])
     def test_refuses_an_issuer(self, issuer: Any, make_verifier: MakeVerifier) -> None:
         with pytest.raises(ConfigurationError, match="issuer must be"):
             make_verifier(issuer=issuer)
@@ -65,7 +65,7 @@ class TestConstruction:
         with pytest.raises(ConfigurationError, match="audience must be"):
             make_verifier(audience=audience)
 
-    @pytest.mark.parametrize("leeway", [0, 0.0, 0.5, MAX_LEEWAY_SECONDS, float(MAX_LEEWAY_SECONDS)])
+    @table("leeway", [0, 0.0, 0.5, MAX_LEEWAY_SECONDS, float(MAX_LEEWAY_SECONDS)])
     def test_accepts_a_leeway(self, leeway: float, make_verifier: MakeVerifier) -> None:
         make_verifier(leeway_seconds=leeway)
 
@@ -76,12 +76,12 @@ class TestConstruction:
         ):
             make_verifier(leeway_seconds=leeway)
 
-    @pytest.mark.parametrize("token_type", ["", "JWT", "AT+JWT", "application/at+jwt", 5])
+    @table("token_type", ["", "JWT", "AT+JWT", "application/at+jwt", 5])
     def test_refuses_a_token_type(self, token_type: Any, make_verifier: MakeVerifier) -> None:
         with pytest.raises(ConfigurationError, match="token_type"):
             make_verifier(token_type=token_type)
 
-    @pytest.mark.parametrize("size", [-1, 1.0, True, None, "10"])
+    @table("size", [-1, 1.0, True, None, "10"])
     def test_refuses_a_cache_size(self, size: Any, make_verifier: MakeVerifier) -> None:
         with pytest.raises(ConfigurationError, match="cache_size"):
             make_verifier(cache_size=size)
@@ -380,7 +380,7 @@ class TestBadTokens:
         with pytest.raises(InvalidClaimError, match="exp is not a finite JSON number"):
             make_verifier().verify(forge(payload))
 
-    @pytest.mark.parametrize("payload", [b"", b"[]", b'"x"', b"null", b"1", b"{} {}", b"\xff"])
+    @table("payload", [b"", b"[]", b'"x"', b"null", b"1", b"{} {}", b"\xff"])
     def test_refuses_a_payload_that_is_no_object(
         self, payload: bytes, forge: Forge, make_verifier: MakeVerifier
     ) -> None:

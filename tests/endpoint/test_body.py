@@ -74,7 +74,7 @@ def read(*args: Any, max_bytes: int = 100, **environ: Any) -> dict[str, object]:
     return read_body(request(*args, **environ), max_bytes=max_bytes)
 
 
-@pytest.mark.parametrize(
+@table(
     ("body", "content_type", "members"),
     [
         pytest.param(b'{"a": [1, "x"]}', JSON, {"a": [1, "x"]}, id="json"),
@@ -175,8 +175,8 @@ def test_accepts_a_body_of_exactly_the_limit_and_none_longer() -> None:
         read(b'{"a":"bcd"}', max_bytes=10)
 
 
-@pytest.mark.parametrize("content_type", [JSON, FORM])
-@pytest.mark.parametrize("length", ["101", "10000000000", "9" * 100])
+@table("content_type", [JSON, FORM])
+@table("length", ["101", "10000000000", "9" * 100])
 def test_rejects_an_announced_length_unread(length: str, content_type: str) -> None:
     announced: dict[str, Any] = {
         "CONTENT_LENGTH": length,
@@ -242,7 +242,7 @@ def test_any_body_is_an_object_or_our_error(body: bytes, content_type: str) -> N
     assert isinstance(members, dict)
 
 
-@pytest.mark.parametrize(
+@table(
     ("body", "value"),
     [({"a": "x"}, "x"), ({"a": " "}, " "), ({"a": "é\n"}, "é\n"), ({"a": ""}, None), ({}, None)],
     ids=repr,

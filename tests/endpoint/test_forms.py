@@ -146,7 +146,7 @@ def test_reads_as_the_recipe_has_it(sent: Any) -> None:
     assert promise[form.type.data] == promise[ClientTypeEnum(form.type.data)] == "User.verify"
 
 
-@pytest.mark.parametrize("data", [None, [], "x", 5, [1]], ids=repr)
+@table("data", [None, [], "x", 5, [1]], ids=repr)
 def test_what_is_no_object_has_no_fields(data: Any) -> None:
     with pytest.raises(InvalidFormError) as caught:
         ClientForm(data=data).validate_for_api()
@@ -159,7 +159,7 @@ def test_one_s_own_types_have_numbers_too() -> None:
         assert form.validate_for_api().type.data == "ldap"
 
 
-@pytest.mark.parametrize(
+@table(
     "codes",
     [{"ldap": 100}, {"ldap": "300"}, {"ldap": True}, {"ldap": -1}, {"email": 300}, {"x": 300},
      {"ldap": 300, "saml": 300}],

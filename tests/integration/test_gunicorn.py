@@ -188,7 +188,7 @@ def test_not_exactly_one_token(value: str, server: Server) -> None:
     assert_b400(server.ask("/closed", "Authorization:" + value.replace("{}", token)))
 
 
-@pytest.mark.parametrize(
+@table(
     ("first", "second"),
     [
         pytest.param("Bearer {}", "Bearer {}", id="the-same"),
@@ -225,7 +225,7 @@ def test_token_elsewhere(server: Server) -> None:
     assert_m401(server.ask("/closed", f"Proxy-Authorization: Bearer {token}"))
 
 
-@pytest.mark.parametrize("name", ["Remote-User", "Remote_User", "REMOTE_USER", "remote-user",
+@table("name", ["Remote-User", "Remote_User", "REMOTE_USER", "remote-user",
                                   "AUTH_TYPE", "Auth-Type", "X-Remote-User"])  # fmt: skip
 def test_identity_headers(name: str, server: Server) -> None:
     seen = server.ask("/open", f"{name}: root").json

@@ -49,6 +49,7 @@ from ..site import (
     token_endpoint,
     token_with,
 )
+from ..table import table
 
 # What an operator finds a token by: events have it of any token, escaped and cut.
 CLAIMED = re.compile(r' (?:issuer|kid|jti|sub)=(?:"[^"]*"|\S*)')
@@ -329,7 +330,7 @@ def test_no_repr_shows_a_key(alg: str) -> None:
     assert issued.token.split(".")[2] not in repr((issuer, verifier, verified))
 
 
-@pytest.mark.parametrize(
+@table(
     "make",
     [
         pytest.param(lambda: Key.from_secret("short-" + HOSTILE_PASSWORD[:9]), id="short"),

@@ -54,7 +54,7 @@ def test_names_a_key_without_kid_by_its_thumbprint() -> None:
     assert (key.kid, key.alg) == ("kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k", "EdDSA")
 
 
-@pytest.mark.parametrize(
+@table(
     ("algorithms", "algs"),
     [
         pytest.param(None, "RS256", id="RS256 by default"),
@@ -62,7 +62,7 @@ def test_names_a_key_without_kid_by_its_thumbprint() -> None:
         pytest.param({"PS256", "RS512", "ES256"}, "RS512 PS256", id="RFC 7518's order for a set"),
     ],
 )
-@pytest.mark.parametrize("alg", [{}, {"alg": None}], ids=["absent", "null"])
+@table("alg", [{}, {"alg": None}], ids=["absent", "null"])
 def test_an_rsa_key_without_alg_serves_those_of_its_issuer(
     algorithms: Any, algs: str, alg: dict[str, None]
 ) -> None:

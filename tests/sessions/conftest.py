@@ -97,8 +97,12 @@ def shared_store(empty_store_url: str) -> Iterator[SessionStore]:
 
 
 @pytest.fixture
-def store(store_kind: str, request: pytest.FixtureRequest) -> SessionStore:
-    """A store of any kind, empty."""
+def store(
+    store_kind: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> SessionStore:
+    """A store of any kind, empty; its deadline would measure what else the machine does."""
+    for module in ("redis.server", "sql.store"):
+        monkeypatch.setattr(f"jwt_middleware.sessions.stores.{module}.TIMEOUT_SECONDS", 60.0)
     name = "memory" if store_kind == "memory" else "shared_store"
     store: SessionStore = request.getfixturevalue(name)
     return store

@@ -164,6 +164,18 @@ def test_what_follows_has_the_store_asked_once(machines: Machines) -> None:
     assert machines.followed == machines.asked == 1
 
 
+def test_what_a_machine_has_slept_is_known_with_the_next_question(machines: Machines) -> None:
+    slept = 0.0
+    machines.clock._quick = lambda: machines.monotonic - slept
+    latest = machines.clock.following(machines.follow)
+    assert latest() == machines.store
+    slept = 3_600.0
+    machines.pass_time(slept)
+    assert machines.clock() == machines.store  # as whatever reads revocations asks
+    assert latest() == machines.store
+    assert machines.asked == 2
+
+
 def test_a_store_that_is_away_is_asked_again(machines: Machines) -> None:
     machines.is_down = True
     for read in (machines.clock, machines.latest, machines.clock.seconds_ahead):

@@ -37,9 +37,7 @@ def test_all_may_be_equal() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("left", "seconds"), [(7201, 7200), (7200, 7200), (7199.9, 7199), (1, 1), (0.5, 1)]
-)
+@table(("left", "seconds"), [(7201, 7200), (7200, 7200), (7199.9, 7199), (1, 1), (0.5, 1)])
 def test_a_token_does_not_outlive_its_session(left: float, seconds: int) -> None:
     lifetimes = Lifetimes(token_lifetime_seconds=7200)
     term = lifetimes.term(now=1000, ends_at=1000 + left)

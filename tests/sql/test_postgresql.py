@@ -48,7 +48,13 @@ def test_connections_to_a_demoted_primary_cost_no_operation(database: Database) 
         assert connection.run(Statement("SHOW transaction_read_only")).fetchone() == ("off",)
 
 
-@pytest.mark.parametrize("code", ["08006", "25006", "53300", "57P01", "57P03", "58030", "XX001"])
+@pytest.mark.parametrize(
+    "code",
+    [
+        *("08006", "25006", "53300", "57P01", "57P03", "58030", "XX001"),
+        *("42P01", "42703", "3F000", "26000"),
+    ],
+)
 def test_an_answer_of_a_server_that_is_the_wrong_one_ends_its_connections(
     database: Database, code: str
 ) -> None:

@@ -96,7 +96,7 @@ def test_behind_a_proxy_on_a_unix_socket_the_header_is_enough() -> None:
     assert ClientAddresses(1)(environ) == ip_address("1.1.1.1")
 
 
-@pytest.mark.parametrize("proxies", [-1, 17, True, 1.0, "1", None])
+@table("proxies", [-1, 17, True, 1.0, "1", None])
 def test_wrong_number_is_a_configuration_error(proxies: Any) -> None:
     with pytest.raises(ConfigurationError, match="trusted_proxies must be"):
         ClientAddresses(proxies)

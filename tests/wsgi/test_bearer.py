@@ -41,7 +41,7 @@ def test_returns_the_one_token(value: str, token: str) -> None:
     assert parse_authorization(value) == token
 
 
-@pytest.mark.parametrize(
+@table(
     "value",
     [
         pytest.param(None, id="no-header"),

@@ -11,6 +11,7 @@ from jwt_middleware.errors import ConfigurationError
 from jwt_middleware.wsgi.environ import ClaimKeys
 
 from ..site import NOW, SECRET, forge, good_claims
+from ..table import table
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -114,7 +115,7 @@ class TestClaimKeys:
         site.get("/left", headers={"Authorization": "Basic x"})
         assert seen["HTTP_AUTHORIZATION"] == "Basic x"
 
-    @pytest.mark.parametrize(
+    @table(
         "keys",
         [
             {"X-Email": "email"},

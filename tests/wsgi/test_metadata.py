@@ -238,7 +238,7 @@ def test_metadata_needs_a_url(make: Callable[[str], Any], url: str) -> None:
         make(url)
 
 
-@pytest.mark.parametrize("seconds", [-1, 1.5, True, None, "60"])
+@table("seconds", [-1, 1.5, True, None, "60"])
 def test_may_not_be_kept_for_an_odd_time(seconds: Any) -> None:
     with pytest.raises(ConfigurationError, match="max_age_seconds must be a whole number"):
         WellKnown([], max_age_seconds=seconds)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import re
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -225,3 +226,29 @@ def _work(metrics: Metrics) -> None:
     for _ in range(1000):
         metrics.counts.slots[REMEMBERED] += 1
     emit(Name.LOGIN_FAILED)
+
+
+def test_a_pipe_in_the_folder_is_not_waited_for(tmp_path: Path) -> None:
+    metrics = Metrics(directory=tmp_path)
+    os.mkfifo(tmp_path / "jwt_middleware_1.counts")
+    assert exported(metrics)
+    metrics.close()
+
+
+def test_a_folder_that_is_gone_costs_the_counts_of_others_alone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "metrics"
+    folder.mkdir()
+    metrics = Metrics(directory=folder)
+    emit(Name.LOGIN_FAILED)
+    shutil.rmtree(folder)
+    assert exported(metrics)["jwt_middleware_logins_total failed"] == 1
+    assert "counts of other processes are left out" in caplog.text
+    metrics.close()
+
+
+def test_a_scrape_may_ask_for_the_head_alone(metrics: Metrics) -> None:
+    app = TestApp(metrics)
+    headers = app.head("/").headers
+    assert headers["Content-Type"] == app.get("/").headers["Content-Type"]

@@ -49,7 +49,7 @@ def test_first_match_decides() -> None:
     assert needs(policy, "/") == "optional"
 
 
-@pytest.mark.parametrize(
+@table(
     ("method", "expected"),
     [("GET", "public"), ("HEAD", "public"), ("POST", set()), ("get", set()), ("FOO", set())],
 )
@@ -284,7 +284,7 @@ def test_policy_of_anything_but_rules_is_a_configuration_error() -> None:
         Policy(paths)
 
 
-@pytest.mark.parametrize("path", ["/ADMIN/x", "/@@admin", "/admin.json", "/admin/index", "/admin "])
+@table("path", ["/ADMIN/x", "/@@admin", "/admin.json", "/admin/index", "/admin "])
 def test_restricting_rule_folds_before_a_rest_that_needs_a_token(path: str) -> None:
     policy = Policy([Rule("/admin/*", scopes=["admin"]), Rule("/*")])
     assert needs(policy, path) == {"admin"}
@@ -327,7 +327,7 @@ def test_header_that_says_the_path_again_changes_nothing() -> None:
         assert needs(SALARIES, "/health", **{key: "/%68ealth"}) == "public", key
 
 
-@pytest.mark.parametrize(
+@table(
     ("path", "headers"),
     [
         pytest.param("/health", {"HTTP_X_MATCHED_PATH": "/salaries?x"}, id="vercel"),
@@ -586,7 +586,7 @@ def test_method_in_the_query_counts(query: str) -> None:
     assert needs(BY_METHOD, "/a", "POST", QUERY_STRING=query) == {"admin"}
 
 
-@pytest.mark.parametrize(
+@table(
     "query",
     ["", "method=delete", "x_method=delete", "_methods=delete", "a=_method", "methods=delete"],
 )
@@ -641,7 +641,7 @@ def test_method_that_is_said_again_reaches_what_is_below_though_no_rule_names_it
     assert needs(plain, "/a", "POST", QUERY_STRING="_method=DELETE", **form) == {"dav"}
 
 
-@pytest.mark.parametrize(
+@table(
     "headers",
     [
         pytest.param({f"HTTP_X_{n}": "/a" for n in ("PREFIX", "URI", "URL", "PATH")}, id="moves"),
@@ -656,7 +656,7 @@ def test_more_than_can_be_checked_in_time_is_an_invalid_request(headers: dict[st
         requirement(DAV, "/b", "COPY", **headers)
 
 
-@pytest.mark.parametrize("prefix", ["api", "/api/", "/", "/a*", "/a//b", "/a?b"])
+@table("prefix", ["api", "/api/", "/", "/a*", "/a//b", "/a?b"])
 def test_prefix_that_no_proxy_sends_is_a_configuration_error(prefix: str) -> None:
     with pytest.raises(ConfigurationError, match="prefix must be"):
         Policy(prefix=prefix)

@@ -188,7 +188,7 @@ def test_an_empty_scope_is_left_out() -> None:
         assert "scope" not in answer.json
 
 
-@pytest.mark.parametrize(
+@table(
     ("error", "name"),
     [
         (errors.BadCredentialsError(), "invalid_client"),
@@ -223,7 +223,7 @@ RECIPE = {
 }
 
 
-@pytest.mark.parametrize(
+@table(
     ("error", "number"),
     [
         (errors.InvalidFormError({"account": ["No."]}), 1002),
@@ -250,7 +250,7 @@ def test_the_nearest_number_counts() -> None:
         assert app.get("/", status=401).json["error_code"] == number
 
 
-@pytest.mark.parametrize(
+@table(
     ("codes", "text"),
     [
         ({"invalid_tokens": 1}, "did you mean invalid_token"),

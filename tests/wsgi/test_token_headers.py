@@ -15,6 +15,8 @@ from jwt_middleware.errors import InvalidRequestError
 from jwt_middleware.wsgi.bearer import TokenHeaders
 from jwt_middleware.wsgi.environ import get_scopes
 
+from ..table import table
+
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
@@ -133,7 +135,7 @@ def test_another_scheme_is_no_second_token(ask: Ask) -> None:
     assert answer.json["authorization"] == "Basic eDp5"
 
 
-@pytest.mark.parametrize("authorization", ["Bearer", "Bearer a b", "Bearer {}", "Basic eDp5", ""])
+@table("authorization", ["Bearer", "Bearer a b", "Bearer {}", "Basic eDp5", ""])
 def test_authorization_is_the_apps_where_no_issuer_uses_it(authorization: str) -> None:
     app, sent = app_for("access"), authorization.format(token("access"))
     headers = {"Authorization": sent}
@@ -171,7 +173,7 @@ def test_names_of_headers_have_no_case() -> None:
         headers.find({"HTTP_X_A": "t", "HTTP_AUTHORIZATION": "Bearer t"})
 
 
-@pytest.mark.parametrize(
+@table(
     ("settings", "allowed"),
     [
         ({"scopes_any": ["b", "c"]}, True),

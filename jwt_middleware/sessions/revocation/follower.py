@@ -17,6 +17,7 @@ from ...core.revocation import RevocationSource
 from ...errors import ClockSetError, UnavailableError
 from ...events import Name, emit
 from ...fork import PerProcess
+from ...sql.versions import UNREADABLE, unreadable
 from ..clock import Clock, SettledTime, TimedStore, clock_of
 from ..store import TIMEOUT_SECONDS, Changes, Cursor, Kind, Revocation, SessionStore
 from .live import LiveRevocations
@@ -212,7 +213,10 @@ class Revocations(RevocationSource):
         if begun < self._retry_at:
             raise UnavailableError(self._down)
         try:
-            asked_at = self._read_on(until=begun + seconds)
+            try:
+                asked_at = self._read_on(until=begun + seconds)
+            except UNREADABLE as error:
+                raise unreadable("revocations") from error
             with suppress(ClockSetError):
                 self._now = self._clock()
         except UnavailableError as error:

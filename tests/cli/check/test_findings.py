@@ -213,7 +213,7 @@ class TestFindings:
         assert all(": set " in one for one in found)
 
 
-@pytest.mark.parametrize(
+@table(
     "secret",
     [
         b"a" * 64,
@@ -244,7 +244,7 @@ def test_knows_weak_secrets(secret: bytes) -> None:
     assert weakness(secret)
 
 
-@pytest.mark.parametrize(
+@table(
     "secret",
     [
         GOOD.encode(),
@@ -282,7 +282,7 @@ def test_covers(one: str, other: str, covers: bool) -> None:  # noqa: FBT001
 GET, POST = frozenset({"GET"}), frozenset({"POST"})
 
 
-@pytest.mark.parametrize(
+@table(
     ("rule", "earlier", "expected"),
     [
         (Rule("/a"), [Rule("/a", methods=GET)], ""),

@@ -41,7 +41,7 @@ def test_reads_members_text_and_bytes(jwk: dict[str, Any], material: type, form:
     assert parsed.operations == {"sign", "verify"}
 
 
-@pytest.mark.parametrize(
+@table(
     ("jwk", "wanted", "alg"),
     [
         pytest.param({**RSA, "alg": "PS512"}, None, "PS512", id="named"),

@@ -64,13 +64,13 @@ def test_a_secret_is_measured_in_utf_8_bytes() -> None:
     assert Key.from_secret("é" * 16).verify(b"m", Key.from_secret("é".encode() * 16).sign(b"m"))
 
 
-@pytest.mark.parametrize("alg", ["none", "RS256", "EdDSA", "hs256", ""])
+@table("alg", ["none", "RS256", "EdDSA", "hs256", ""])
 def test_refuses_a_secret_for_another_alg(alg: str) -> None:
     with pytest.raises(ConfigurationError, match="takes no secret"):
         Key.from_secret(SECRET, alg=alg)
 
 
-@pytest.mark.parametrize(
+@table(
     "secret",
     [
         pytest.param("", id="empty"),
@@ -184,7 +184,7 @@ def test_refuses_a_key_that_does_not_fit_the_alg(
         Key.from_pem(private_pem(make()), alg=alg)
 
 
-@pytest.mark.parametrize(
+@table(
     ("bits", "accepted"), [(1024, False), (2047, False), (2048, True), (8192, True), (8193, False)]
 )
 def test_bounds_the_size_of_an_rsa_key(bits: int, accepted: bool) -> None:  # noqa: FBT001
@@ -198,7 +198,7 @@ def test_bounds_the_size_of_an_rsa_key(bits: int, accepted: bool) -> None:  # no
             Key.from_jwk(jwk)
 
 
-@pytest.mark.parametrize(
+@table(
     ("members", "can_sign", "can_verify"),
     [
         pytest.param({}, True, True, id="both"),
@@ -206,7 +206,7 @@ def test_bounds_the_size_of_an_rsa_key(bits: int, accepted: bool) -> None:  # no
         pytest.param({"key_ops": ["sign"]}, True, None, id="sign"),
     ],
 )
-@pytest.mark.parametrize("jwk", [OCT, EC], ids=["secret", "private"])
+@table("jwk", [OCT, EC], ids=["secret", "private"])
 def test_a_jwk_does_what_its_key_ops_allow(
     jwk: dict[str, Any],
     members: dict[str, Any],
@@ -258,7 +258,7 @@ def test_accepts_a_kid(kid: str) -> None:
     assert Key.generate(kid=kid).kid == kid
 
 
-@pytest.mark.parametrize(
+@table(
     "kid",
     [
         pytest.param("", id="empty"),
@@ -340,7 +340,7 @@ class TestKeySet:
         old, new = Key.generate(kid="old"), Key.generate(kid="new")
         assert KeySet([new, old]).candidates(Header("HS256", "old", None)) == (old,)
 
-    @pytest.mark.parametrize("kid", ["", "K", "k ", "../../dev/null", "' OR 1=1 --", "*"])
+    @table("kid", ["", "K", "k ", "../../dev/null", "' OR 1=1 --", "*"])
     def test_refuses_an_unknown_kid_even_of_the_only_key(self, kid: str) -> None:
         with pytest.raises(UnknownKeyError) as caught:
             KeySet([Key.generate(kid="k")]).candidates(Header("HS256", kid, None))

@@ -437,9 +437,7 @@ def test_reads_cache_control(cache_control: str | None, seconds: int | None) -> 
     assert max_age_seconds(cache_control) == seconds
 
 
-@pytest.mark.parametrize(
-    ("age", "seconds"), [(None, 600), ("0", 600), ("200", 400), ("700", 0), ("x", 600)]
-)
+@table(("age", "seconds"), [(None, 600), ("0", 600), ("200", 400), ("700", 0), ("x", 600)])
 def test_subtracts_the_time_spent_in_caches(age: str | None, seconds: int) -> None:
     assert max_age_seconds("max-age=600", age) == seconds
 

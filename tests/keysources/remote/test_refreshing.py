@@ -486,7 +486,7 @@ def test_the_path_of_every_request_takes_no_lock(
     assert keys.current() is first
 
 
-@pytest.mark.parametrize(
+@table(
     ("max_age", "earliest", "latest"),
     [
         pytest.param(None, 480, 570, id="absent: 10 minutes"),
@@ -508,9 +508,7 @@ def test_refreshes_before_the_keys_are_too_old() -> None:
     assert Timing(max_stale_seconds=100).refresh_after(86_400) == 100
 
 
-@pytest.mark.parametrize(
-    ("failures", "seconds"), [(1, 1), (2, 2), (3, 4), (6, 32), (7, 60), (2000, 60)]
-)
+@table(("failures", "seconds"), [(1, 1), (2, 2), (3, 4), (6, 32), (7, 60), (2000, 60)])
 def test_retries_later_and_later(failures: int, seconds: float) -> None:
     times = [retry_after(failures) for _ in range(100)]
     assert seconds <= min(times) <= max(times) <= seconds * 1.25

@@ -28,6 +28,8 @@ from jwt_middleware.errors import (
 from jwt_middleware.keysources.remote.fetching import Fetched
 from jwt_middleware.keysources.remote.remote import RemoteJWKS
 
+from ...table import table
+
 if TYPE_CHECKING:
     from jwt_middleware.testing import FrozenClock
     from tests.keysources.conftest import Background, KeyServer
@@ -376,7 +378,7 @@ def test_a_key_of_an_alg_that_is_not_accepted_is_not_there(
         verifier.verify(sign(key_a, kid="ed"))
 
 
-@pytest.mark.parametrize(
+@table(
     ("url", "parts", "reason"),
     [
         pytest.param("http://a.example/", {}, "https", id="plain HTTP"),

@@ -2,9 +2,12 @@ from __future__ import annotations
 
 import logging
 import os
+import sqlite3
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +15,7 @@ import pytest
 from jwt_middleware.errors import ConfigurationError, UnavailableError
 from jwt_middleware.sessions import MemorySessions, Revocations
 from jwt_middleware.sessions.store import Changes, Cursor, Revocation
+from jwt_middleware.sessions.stores.sql.store import SQLSessions
 
 from ..conftest import ISS, NOW, Clock
 
@@ -505,3 +509,35 @@ class TestPrepared:
         if child == 0:
             os._exit(0 if is_revoked(revocations) else 1)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        pytest.param(("token", "j", "a", "b"), id="times"),
+        pytest.param(("token", b"\xff", 1, 2), id="octets"),
+        pytest.param(("token", "j\\x", 1, 2), id="escape"),
+        pytest.param(("other", "j", 1, 2), id="kind"),
+    ],
+)
+def test_a_revocation_that_cannot_be_read_is_unavailable_while_it_is_there(
+    values: tuple[object, ...], tmp_path: Path
+) -> None:
+    store = SQLSessions(f"sqlite:///{tmp_path}/sessions.db")
+    store.create_schema()
+    revocations = Revocations(store, max_delay_seconds=0)
+    assert not revocations(CLAIMS)
+    with closing(sqlite3.connect(tmp_path / "sessions.db")) as file:
+        file.execute("INSERT INTO jwt_revocations VALUES (1, x'01', ?, ?, ?, ?)", values)
+        file.execute("UPDATE jwt_store SET number = 1")
+        file.commit()
+        for reader in (revocations, Revocations(store)):
+            reader.prepare()
+            reader._retry_at = 0
+            with pytest.raises(UnavailableError, match=r"newer version|does not know"):
+                reader(CLAIMS)
+        file.execute("DELETE FROM jwt_revocations")
+        file.commit()
+    revocations._retry_at = 0
+    assert not revocations(CLAIMS)
+    store.close()

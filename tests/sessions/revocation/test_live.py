@@ -156,7 +156,7 @@ def test_a_subject_is_revoked_while_the_expired_are_looked_for() -> None:
     assert len(revocations) == 50
 
 
-@pytest.mark.parametrize(
+@table(
     ("exp", "until"),
     [
         (NOW, NOW + MAX_LEEWAY_SECONDS),

@@ -376,6 +376,14 @@ def test_sentinels_that_know_no_primary_are_said_so() -> None:
         store.close()
 
 
+@pytest.mark.parametrize("port", [-1, 0, 65_536, 10**30])
+def test_a_sentinel_that_names_no_port_is_unavailable(port: int) -> None:
+    with answering(a_sentinel(port)) as broken:
+        store = RedisSessions(f"redis+sentinel://{broken}/main/0")
+        assert "has no primary" in trouble(lambda: store.find("sid"))
+        store.close()
+
+
 def test_a_primary_that_a_sentinel_knows_no_better_is_checked(
     valkey: ValkeyServer, client: redis.Redis, other: ValkeyServer
 ) -> None:
@@ -446,6 +454,8 @@ def serving(serve: Callable[[socket.socket], None]) -> Iterator[str]:
         pytest.param(b"*1\r\n" * 2_000, "as Redis would", id="deep"),
         pytest.param(b"+OK\r\n", "as Redis would", id="always-ok"),
         pytest.param(b"$5\r\nab", "does not answer", id="half"),
+        pytest.param(b"*%d\r\n" % 10**30, "does not answer", id="endless"),
+        pytest.param(b"$%d\r\n" % 10**30, "does not answer", id="long"),
         pytest.param(b"*-1\r\n", "as Redis would", id="nothing"),
         pytest.param(b"-LOADING Redis is loading\r\n", "is still loading", id="loading"),
         pytest.param(b"-BUSY a script\r\n", "busy with a long script", id="busy"),
@@ -464,6 +474,15 @@ def test_another_kind_of_server_is_unavailable(answer: bytes, said: str) -> None
     with answering(answer) as address:
         store = RedisSessions(f"redis://{address}/0")
         assert said in trouble(lambda: store.changes(None, limit=10))
+        store.close()
+
+
+def test_a_time_that_is_none_is_unavailable() -> None:
+    seconds = b"9" * 400
+    answer = b"*5\r\n" + b"$400\r\n%b\r\n" % seconds * 2 + b"$1\r\n1\r\n" * 3
+    with answering(answer) as address:
+        store = RedisSessions(f"redis://{address}/0")
+        assert trouble(store.store_clock).endswith("does not answer as Redis would")
         store.close()
 
 

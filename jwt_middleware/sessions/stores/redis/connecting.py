@@ -201,18 +201,25 @@ class Sentinels:
             connection.connect()
             connection.send_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._service)
             primary = connection.read_response()
-            return primary and (primary[0].decode(), int(primary[1]))
+            return primary and _checked_primary(primary[0].decode(), int(primary[1]))
         except (RedisError, OSError, *NONSENSE):
             return None
         finally:
             connection.disconnect()
 
 
+def _checked_primary(host: str, port: int) -> tuple[str, int] | None:
+    return (host, port) if 0 < port < 1 << 16 else None
+
+
 class NoPrimaryError(ConnectionError):
     """No sentinel answers, or none knows the service."""
 
 
-NONSENSE: Final = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
+NONSENSE: Final = (
+    *(ValueError, TypeError, LookupError, AttributeError, RecursionError),
+    *(OverflowError, MemoryError),
+)
 """What redis-py raises for an answer that is none of Redis, or is not of the expected shape."""
 
 

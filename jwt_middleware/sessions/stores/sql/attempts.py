@@ -54,10 +54,10 @@ class AttemptTable:
         """Say how a counted attempt ended."""
         with self._database.writing(durable=False) as connection:
             found = self._lock_and_read(connection, attempt, reservation.keys)
-            levels = _levels(found, reservation.keys)
+            levels, leaves = _levels(found, reservation.keys), _leaves(found, attempt)
             rows = _rows(settle(attempt, reservation, levels, succeeded=succeeded, now=now))
             if succeeded and attempt.leaf is not None:
-                leaves = with_leaf(attempt, _leaves(found, attempt), now=now)
+                leaves = with_leaf(attempt, leaves, now=now)
                 key, idle_from = _hash(_leaves_key(attempt)), now + attempt.known_seconds
                 rows.append({"key": key, "times": json.dumps(leaves), "idle_from": idle_from})
             if rows:

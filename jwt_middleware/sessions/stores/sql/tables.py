@@ -201,11 +201,12 @@ BORN: Final = 10
 
 def names(issuer: str, session: Session) -> dict[str, object]:
     """Return the columns by which a session is found."""
+    payload = session.payload
     return {
         "sid": escape(session.sid),
         "issuer": escape(issuer),
-        "subject": escape(session.payload.subject),
-        "subject_hash": subject_hash(issuer, session.subject),
+        "subject": escape(payload.subject),
+        "subject_hash": subject_hash(issuer, payload.sub),
     }
 
 
