@@ -17,7 +17,7 @@ from ...core.revocation import RevocationSource
 from ...errors import ClockSetError, UnavailableError
 from ...events import Name, emit
 from ...fork import PerProcess
-from ...sql.versions import reading
+from ...sql.versions import UNREADABLE, unreadable
 from ..clock import Clock, SettledTime, TimedStore, clock_of
 from ..store import TIMEOUT_SECONDS, Changes, Cursor, Kind, Revocation, SessionStore
 from .live import LiveRevocations
@@ -213,8 +213,7 @@ class Revocations(RevocationSource):
         if begun < self._retry_at:
             raise UnavailableError(self._down)
         try:
-            with reading("what the store tells of revocations"):
-                asked_at = self._read_on(until=begun + seconds)
+            asked_at = self._try_to_read_on(until=begun + seconds)
             with suppress(ClockSetError):
                 self._now = self._clock()
         except UnavailableError as error:
@@ -232,6 +231,12 @@ class Revocations(RevocationSource):
         with self._updating.get():
             self._live.forget_expired(self._now, before=self._settled(self._now))
         return True
+
+    def _try_to_read_on(self, *, until: float) -> float | None:
+        try:
+            return self._read_on(until=until)
+        except UNREADABLE:
+            raise unreadable("what the store tells of revocations") from None
 
     def _read_on(self, *, until: float) -> float | None:
         """Read pages; return when the store was asked for the last, ``None`` if there are more."""
