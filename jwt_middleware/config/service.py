@@ -246,7 +246,7 @@ def check_bind(bind: str) -> None:
         found = re.fullmatch(_BIND, one.strip(), re.ASCII)
         if found is None or int(found["port"] or 0) > _MAX_PORT:
             raise ConfigurationError(
-                f"bind {one!r} must be HOST:PORT, with a port up to {_MAX_PORT}, or unix:PATH"
+                f"bind {one!r} must be HOST:PORT or unix:PATH; a port must be 0 to {_MAX_PORT}"
             )
 
 

@@ -55,7 +55,7 @@ def test_processes_create_the_schema_at_once(
         for _ in range(4)
     ]
     try:
-        for number in range(8):
+        for number in range(3):
             url = f"sqlite:///{tmp_path / str(number)}"
             if database == "postgresql":
                 url = request.getfixturevalue("postgresql_url")

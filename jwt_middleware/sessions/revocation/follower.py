@@ -213,7 +213,10 @@ class Revocations(RevocationSource):
         if begun < self._retry_at:
             raise UnavailableError(self._down)
         try:
-            asked_at = self._try_to_read_on(until=begun + seconds)
+            try:
+                asked_at = self._read_on(until=begun + seconds)
+            except UNREADABLE as error:
+                raise unreadable("revocations") from error
             with suppress(ClockSetError):
                 self._now = self._clock()
         except UnavailableError as error:
@@ -231,12 +234,6 @@ class Revocations(RevocationSource):
         with self._updating.get():
             self._live.forget_expired(self._now, before=self._settled(self._now))
         return True
-
-    def _try_to_read_on(self, *, until: float) -> float | None:
-        try:
-            return self._read_on(until=until)
-        except UNREADABLE:
-            raise unreadable("what the store tells of revocations") from None
 
     def _read_on(self, *, until: float) -> float | None:
         """Read pages; return when the store was asked for the last, ``None`` if there are more."""

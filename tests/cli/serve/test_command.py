@@ -87,7 +87,7 @@ class TestServer:
         ("bind", "code", "message"),
         [
             pytest.param("127.0.0.1:99999", 2, "must be 0 to 65535", id="number"),
-            pytest.param("127.0.0.1:x", 1, "", id="name"),
+            pytest.param("127.0.0.1:x", 2, "must be HOST:PORT", id="name"),
         ],
     )
     def test_refuses_a_port(self, folder: Path, bind: str, code: int, message: str) -> None:

@@ -349,6 +349,7 @@ class TestCrashes:
             number += 1
         assert number > 50
 
+    @pytest.mark.full  # as exhaustive as creating
     def test_while_retiring(self, tmp_path: Path) -> None:
         number = 1
         while True:
