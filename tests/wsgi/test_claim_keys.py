@@ -147,3 +147,13 @@ class TestClaimKeys:
     def test_are_checked(self, keys: Any) -> None:
         with pytest.raises(ConfigurationError, match=next(iter(keys))):
             ClaimKeys(keys, issuer="i")
+
+    def test_are_none_that_a_token_comes_in(self) -> None:
+        keys = KeySet([Key.from_secret(SECRET)])
+        partner = TrustedIssuer(issuer=OTHER, audience="a", keys=keys, header="X-Token")
+        with pytest.raises(ConfigurationError, match="HTTP_X_TOKEN: tokens come in it"):
+            JWTMiddleware(
+                print,  # type: ignore[arg-type]
+                verifier=TokenVerifier(trusted=[partner]),
+                claim_keys=ClaimKeys(trusted={OTHER: {"HTTP_X_TOKEN": "email"}}),
+            )
