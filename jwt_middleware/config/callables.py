@@ -59,7 +59,7 @@ def find_app(name: str) -> Any:
     attribute, parenthesis, _ = name.partition("(")
     found = find("app", attribute)
     if not parenthesis:
-        if _takes(found) and not _takes(found, {}, print):
+        if takes(found) and not takes(found, {}, print):
             raise ConfigurationError(f'app {name!r}: is a factory: write the call, "{name}()"')
         return found
     try:
@@ -79,7 +79,8 @@ def find_app(name: str) -> Any:
     return found(*positional, **named)
 
 
-def _takes(function: Any, *arguments: object) -> bool:
+def takes(function: Any, *arguments: object) -> bool:
+    """Tell whether *function* can be called with *arguments*, as far as its signature says."""
     try:
         inspect.signature(function).bind(*arguments)
     except TypeError:
