@@ -154,7 +154,8 @@ def listen(listener: Listener) -> Callable[[], None]:
     Call *listener* with every event from now on, ``request.allowed`` included; once if given twice.
 
     It is called in the thread of the event, before the answer: it should be quick.  An exception
-    in it, ``SystemExit`` included, is logged, and changes nothing.  Events that it causes itself are logged alone.
+    in it, ``SystemExit`` included, is logged, and changes nothing.  Events that it causes itself
+    are logged alone.
 
     Returns:
         A function that ends it.

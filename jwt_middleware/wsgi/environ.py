@@ -156,6 +156,16 @@ class ClaimKeys:
         }
         self.keeps_authorization = keeps_authorization
 
+    def check_headers(self, headers: Iterable[str | None]) -> None:
+        """
+        Check that tokens come in other headers than these.
+
+        Raises:
+            ConfigurationError: One of *headers* is a key.
+        """
+        for taken in self.keys.intersection(map(environ_key, headers)):
+            raise ConfigurationError(f"{taken}: tokens come in it: choose another")
+
     def publish(self, environ: WSGIEnvironment, verified: VerifiedToken) -> None:
         """Set the keys for the issuer of *verified*, and take its token away if that is wanted."""
         claims = verified.read_only_claims

@@ -126,8 +126,7 @@ class JWTMiddleware:
         self._identity_keys: tuple[str, ...] = IDENTITY_KEYS
         self._notable_keys = NOTABLE_KEYS
         if claim_keys is not None:
-            if taken := claim_keys.keys & {environ_key(one) for one in headers}:
-                raise ConfigurationError(f"{min(taken)}: tokens come in it: choose another")
+            claim_keys.check_headers(headers)
             self._identity_keys = (*IDENTITY_KEYS, *claim_keys.keys)
             self._notable_keys = NOTABLE_KEYS | claim_keys.keys
         check_mode(mode)
