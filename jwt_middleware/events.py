@@ -154,7 +154,8 @@ def listen(listener: Listener) -> Callable[[], None]:
     Call *listener* with every event from now on, ``request.allowed`` included; once if given twice.
 
     It is called in the thread of the event, before the answer: it should be quick.  An exception
-    in it is logged, and changes nothing.  Events that it causes itself are logged alone.
+    in it, ``SystemExit`` included, is logged, and changes nothing.  Events that it causes itself
+    are logged alone.
 
     Returns:
         A function that ends it.
@@ -265,7 +266,8 @@ def _tell(event: Event) -> None:
         for listener in tuple(_listeners):
             try:
                 listener(event._replace(fields=dict(event.fields)))
-            except Exception:
+            except (Exception, SystemExit, GeneratorExit):
+                # Others are thrown in from outside: KeyboardInterrupt, or a timeout of gevent.
                 if _bound.lets_through(_FAILED, time.monotonic()):
                     left_out = _bound.take_left_out(_FAILED)
                     more = f" ({left_out} such lines left out)" if left_out else ""

@@ -126,6 +126,7 @@ class JWTMiddleware:
         self._identity_keys: tuple[str, ...] = IDENTITY_KEYS
         self._notable_keys = NOTABLE_KEYS
         if claim_keys is not None:
+            claim_keys.check_headers(headers)
             self._identity_keys = (*IDENTITY_KEYS, *claim_keys.keys)
             self._notable_keys = NOTABLE_KEYS | claim_keys.keys
         check_mode(mode)

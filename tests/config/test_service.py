@@ -152,6 +152,8 @@ class TestEnviron:
         pytest.param("[logging]\nlevel = 'all'", ["logging.level: must be"], id="level"),
         pytest.param("[logging]\nmax_per_second = 0", ["logging.max_per_second must"], id="rate"),
         pytest.param("[logging]\non_event = 'json:no'", ["logging.on_event", "'no'"], id="hook"),
+        pytest.param("[logging]\non_event = 'gc:enable'", ["logging.on_event"], id="no argument"),
+        pytest.param("[logging]\non_event = 'asyncio:sleep'", ["plain function"], id="async"),
         pytest.param("[metrics]\npath = 'm'", ["metrics: ", "slash"], id="path"),
         pytest.param("[metrics]\npath = '/*'", ["metrics.path: must be one path"], id="wildcard"),
         pytest.param(
