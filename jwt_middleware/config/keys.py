@@ -18,7 +18,7 @@ from .reading import Place, Section, choice, setting, tables, text
 if TYPE_CHECKING:
     from ..keysources.ring.ring import KeyRing
 
-logger: logging.Logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger("jwt_middleware")
 
 _VARIABLE: Final = re.compile(r"[A-Z_][A-Z0-9_]*")
 _SOURCES: Final = ("secret_env", "secret_file", "private_key_file", "public_key_file", "jwk_file")
