@@ -187,6 +187,8 @@ def _add(one: T, to: list[T]) -> Callable[[], None]:
 
 
 def _look_up_level() -> None:
+    if logger.disabled and any(isinstance(one, FallbackHandler) for one in logger.handlers):
+        logger.disabled = False  # by a dictConfig() that came after set_up()
     wanted = bool(_listeners) or logger.isEnabledFor(logging.DEBUG)
     if wanted != bool(tells_allowed):
         tells_allowed[:] = [True] if wanted else []
@@ -430,8 +432,8 @@ class FallbackHandler(logging.StreamHandler[TextIO]):
     """Writes to stderr until the application configures logging of its own."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write *record*, unless a handler of the root logger gets it as well."""
-        if not logging.root.handlers:
+        """Write *record*, unless a handler of the application gets it as well."""
+        if not _is_configured():
             super().emit(record)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  logging's name
@@ -440,17 +442,28 @@ class FallbackHandler(logging.StreamHandler[TextIO]):
             super().handleError(record)
 
 
+def _is_configured() -> bool:
+    """Tell whether a handler of the application gets what is logged here."""
+    if logger.propagate and logging.root.handlers:
+        return True
+    return not all(isinstance(one, FallbackHandler) for one in logger.handlers)
+
+
 def set_up(*, format: Format = "line", level: int = logging.INFO) -> None:  # noqa: A002
     """
     Log to stderr, if the application has not configured logging.
+
+    :func:`logging.config.dictConfig` disables all loggers that are there and that it does not name,
+    unless it is told not to: what says who was refused is enabled again.
 
     Args:
         format: Of each line.
         level: The lowest that is logged, unless the logger has one already.
     """
-    ours = [one for one in logger.handlers if isinstance(one, FallbackHandler)]
-    if logging.root.handlers or len(ours) < len(logger.handlers):
+    logger.disabled = False
+    if _is_configured():
         return
+    ours = list(logger.handlers)
     for one in ours:  # a second app in this process, or the same one again
         logger.removeHandler(one)
     handler = FallbackHandler(sys.stderr)

@@ -398,10 +398,27 @@ class TestSetUp:
         events.set_up()
         assert logging.getLogger("jwt_middleware").handlers == []
 
-    def test_gives_way_to_logging_that_is_configured_later(self, own_logging: io.StringIO) -> None:
+    @pytest.mark.parametrize("is_late", [False, True])
+    def test_a_configuration_that_does_not_name_the_logger_does_not_silence_it(
+        self, own_logging: io.StringIO, monkeypatch: pytest.MonkeyPatch, *, is_late: bool
+    ) -> None:
+        if is_late:
+            start()
+        # As dictConfig() does, by default, to what is there already.
+        monkeypatch.setattr(logging.getLogger("jwt_middleware"), "disabled", True)
+        if not is_late:
+            start()
+        emit(Name.TOKEN_ISSUED)
+        assert own_logging.getvalue().count("token.issued") == 1
+
+    @pytest.mark.parametrize("name", [None, "jwt_middleware"])
+    def test_gives_way_to_logging_that_is_configured_later(
+        self, own_logging: io.StringIO, name: str | None
+    ) -> None:
         start()
         later = io.StringIO()
-        logging.root.handlers.append(logging.StreamHandler(later))
+        logger = logging.getLogger(name) if name else logging.root
+        logger.handlers.append(logging.StreamHandler(later))
         emit(Name.TOKEN_ISSUED)
         assert own_logging.getvalue() == ""
         assert later.getvalue().count("token.issued") == 1

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Final
 from ..core.jws import ALGORITHMS
 from ..core.keys import Key, KeySet
 from ..errors import ConfigurationError
-from ..files import diagnose, read_regular
+from ..files import diagnose, may_be_secret, read_regular
 from .reading import Place, Section, choice, setting, tables, text
 
 if TYPE_CHECKING:
     from ..keysources.ring.ring import KeyRing
 
-logger: logging.Logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger("jwt_middleware")
 
 _SOURCES: Final = ("secret_env", "secret_file", "private_key_file", "public_key_file", "jwk_file")
 
@@ -199,6 +199,8 @@ def _read_file(name: str, place: Place) -> bytes:
         return read_regular(path)[1]
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         said, fix = diagnose(error, fix="paths are relative to the configuration file")
+        if may_be_secret(name):
+            raise place.error("must be the name of a file, not what it is to hold") from None
         raise place.error(f"{str(path)!r} cannot be read ({said}): {fix}") from error
 
 

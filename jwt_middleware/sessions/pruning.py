@@ -11,7 +11,7 @@ from ..errors import UnavailableError
 from .clock import SettledTime
 from .store import SessionStore
 
-logger: logging.Logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger("jwt_middleware")
 
 # Of each kind of entry, more than as many uses leave behind: an attempt fills six buckets at most.
 _PRUNE_EVERY: Final = 50

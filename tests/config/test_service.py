@@ -48,6 +48,14 @@ class TestMetrics:
         assert "jwt_middleware_requests_total" in answer.text
         assert "jwt_middleware_hasher_waiting 0.0" in answer.text
 
+    def test_bring_no_warning_twice(self, folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+        (folder / "jwks.json").write_text(jwks(TRUSTED_KEY))
+        config = write(folder, TRUSTED_FILE + "[metrics]\npath = '/metrics'\n")
+        wrapped = wrap(config, app)
+        assert wrapped.metrics is not None
+        wrapped.metrics.close()
+        assert caplog.text.count("REMOTE_USER is not set") == 1
+
     def test_without_a_path_are_not_exported(self, folder: Path) -> None:
         wrapped = wrap(write(folder, "[metrics]\n"), app)
         assert wrapped.metrics is not None

@@ -22,7 +22,7 @@ from ..clock import Clock, SettledTime, TimedStore, clock_of
 from ..store import TIMEOUT_SECONDS, Changes, Cursor, Kind, Revocation, SessionStore
 from .live import LiveRevocations
 
-logger: logging.Logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger("jwt_middleware")
 
 DEFAULT_MAX_DELAY_SECONDS: Final = 1.0
 
