@@ -154,8 +154,8 @@ def listen(listener: Listener) -> Callable[[], None]:
     Call *listener* with every event from now on, including ``request.allowed``.
 
     Adding a listener twice has no effect.  It is called in the thread of the event, before the
-    response, so it should be fast.  Its exceptions are logged and ignored.  Events that it causes
-    itself are only logged.
+    response, so it should be fast.  Its exceptions, including ``SystemExit``, are logged and
+    ignored.  Events that it causes itself are only logged.
 
     Returns:
         A function that removes it.
@@ -187,6 +187,8 @@ def _add(one: T, to: list[T]) -> Callable[[], None]:
 
 
 def _look_up_level() -> None:
+    if logger.disabled and any(isinstance(one, FallbackHandler) for one in logger.handlers):
+        logger.disabled = False  # by a dictConfig() that came after set_up()
     wanted = bool(_listeners) or logger.isEnabledFor(logging.DEBUG)
     if wanted != bool(tells_allowed):
         tells_allowed[:] = [True] if wanted else []
@@ -266,7 +268,8 @@ def _tell(event: Event) -> None:
         for listener in tuple(_listeners):
             try:
                 listener(event._replace(fields=dict(event.fields)))
-            except Exception:
+            except (Exception, SystemExit, GeneratorExit):
+                # Others are thrown in from outside: KeyboardInterrupt, or a timeout of gevent.
                 if _bound.lets_through(_FAILED, time.monotonic()):
                     left_out = _bound.take_left_out(_FAILED)
                     more = f" ({left_out} such lines left out)" if left_out else ""
@@ -429,8 +432,8 @@ class FallbackHandler(logging.StreamHandler[TextIO]):
     """Writes to stderr until the application configures logging."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write *record*, unless a handler of the root logger also gets it."""
-        if not logging.root.handlers:
+        """Write *record*, unless a handler of the application also gets it."""
+        if not _is_configured():
             super().emit(record)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  logging's name
@@ -439,17 +442,28 @@ class FallbackHandler(logging.StreamHandler[TextIO]):
             super().handleError(record)
 
 
+def _is_configured() -> bool:
+    """Return whether a handler of the application gets what is logged here."""
+    if logger.propagate and logging.root.handlers:
+        return True
+    return not all(isinstance(one, FallbackHandler) for one in logger.handlers)
+
+
 def set_up(*, format: Format = "line", level: int = logging.INFO) -> None:  # noqa: A002
     """
     Log to stderr, if the application has not configured logging.
+
+    :func:`logging.config.dictConfig` by default disables existing loggers that it does not name:
+    this one is enabled again, so that refusals are logged.
 
     Args:
         format: Format of each line.
         level: Lowest logged level, unless the logger already has one.
     """
-    ours = [one for one in logger.handlers if isinstance(one, FallbackHandler)]
-    if logging.root.handlers or len(ours) < len(logger.handlers):
+    logger.disabled = False
+    if _is_configured():
         return
+    ours = list(logger.handlers)
     for one in ours:  # a second app in this process, or a repeated call
         logger.removeHandler(one)
     handler = FallbackHandler(sys.stderr)

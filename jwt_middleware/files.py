@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 
 MAX_FILE_BYTES: Final = 1024 * 1024
 """Maximum size of a configuration, secret or key file."""
+
+# Hex, base64, or a JWT; no file is likely to be called so.
+_SECRET: Final = re.compile(r"[\w+=-][\w+/=-]{31,}|eyJ[\w-]+\.[\w-]+\.[\w-]*", re.ASCII)
 
 _FIXES: Final = {
     errno.EROFS: "mount its file system writable, or name another folder",
@@ -43,6 +47,11 @@ def diagnose(error: Exception, *, fix: str, to: str = "read") -> tuple[str, str]
     if isinstance(error, PermissionError):
         fix = f"let the user {user()} {to} it"
     return error.strerror or type(error).__name__, _FIXES.get(error.errno or 0, fix)
+
+
+def may_be_secret(name: str) -> bool:
+    """Tell whether *name* of no file looks like what the file is to hold: it is not to be shown."""
+    return _SECRET.fullmatch(name) is not None
 
 
 def read_regular(path: str | os.PathLike[str]) -> tuple[os.stat_result, bytes]:

@@ -6,6 +6,7 @@ import logging
 import os
 import shlex
 import sys
+from asyncio import CancelledError
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -257,11 +258,12 @@ class TestListeners:
             (Name.TOKEN_ISSUED, {"sub": "42"}),
         ]
 
+    @pytest.mark.parametrize("error", [ZeroDivisionError, SystemExit, GeneratorExit])
     def test_an_exception_is_logged_and_the_others_are_called(
-        self, caplog: pytest.LogCaptureFixture, heard: list[Event]
+        self, caplog: pytest.LogCaptureFixture, heard: list[Event], error: type[BaseException]
     ) -> None:
         def fail(event: Event) -> None:
-            raise ZeroDivisionError
+            raise error
 
         remove = listen(fail)
         try:
@@ -270,7 +272,20 @@ class TestListeners:
             remove()
         assert len(heard) == 1
         assert "a listener failed at the event token.issued" in caplog.text
-        assert "ZeroDivisionError" in caplog.text
+        assert error.__name__ in caplog.text
+
+    @pytest.mark.parametrize("thrown", [KeyboardInterrupt, CancelledError])
+    def test_what_ends_the_thread_from_outside_passes(self, thrown: type[BaseException]) -> None:
+        def interrupted(event: Event) -> None:
+            raise thrown
+
+        remove = listen(interrupted)
+        try:
+            for _ in range(2):  # and the next event is told again
+                with pytest.raises(thrown):
+                    emit(Name.TOKEN_ISSUED)
+        finally:
+            remove()
 
     def test_each_has_fields_of_its_own(self, heard: list[Event]) -> None:
         ended = [listen(lambda event: event.fields.update(sub="forged"))]  # type: ignore[attr-defined]
@@ -383,10 +398,27 @@ class TestSetUp:
         events.set_up()
         assert logging.getLogger("jwt_middleware").handlers == []
 
-    def test_gives_way_to_logging_that_is_configured_later(self, own_logging: io.StringIO) -> None:
+    @pytest.mark.parametrize("is_late", [False, True])
+    def test_a_configuration_that_does_not_name_the_logger_does_not_silence_it(
+        self, own_logging: io.StringIO, monkeypatch: pytest.MonkeyPatch, *, is_late: bool
+    ) -> None:
+        if is_late:
+            start()
+        # As dictConfig() does, by default, to what is there already.
+        monkeypatch.setattr(logging.getLogger("jwt_middleware"), "disabled", True)
+        if not is_late:
+            start()
+        emit(Name.TOKEN_ISSUED)
+        assert own_logging.getvalue().count("token.issued") == 1
+
+    @pytest.mark.parametrize("name", [None, "jwt_middleware"])
+    def test_gives_way_to_logging_that_is_configured_later(
+        self, own_logging: io.StringIO, name: str | None
+    ) -> None:
         start()
         later = io.StringIO()
-        logging.root.handlers.append(logging.StreamHandler(later))
+        logger = logging.getLogger(name) if name else logging.root
+        logger.handlers.append(logging.StreamHandler(later))
         emit(Name.TOKEN_ISSUED)
         assert own_logging.getvalue() == ""
         assert later.getvalue().count("token.issued") == 1

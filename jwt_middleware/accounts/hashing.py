@@ -18,7 +18,7 @@ from ..errors import InvalidSecretError, UnavailableError
 from ..fork import PerProcess
 from .identity import MAX_SECRET_CHARS as MAX_SECRET_CHARS
 
-logger: logging.Logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger("jwt_middleware")
 
 DEFAULT_MIN_SECRET_CHARS = 8  # NIST SP 800-63B §5.1.1.2
 

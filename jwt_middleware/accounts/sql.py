@@ -38,7 +38,7 @@ from .identity import (
 from .table import SCHEMA, SECRET_HASH, to_account, to_identity
 from .table import Account as Account
 
-logger: logging.Logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger("jwt_middleware")
 
 TIMEOUT_SECONDS: Final = 5
 

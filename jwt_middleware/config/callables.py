@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from ..errors import ConfigurationError
 
-NAME: Final = re.compile(r"(\w+(?:\.\w+)*):(\w+(?:\.\w+)*)")
+NAME: Final = r"(\w+(?:\.\w+)*):(\w+(?:\.\w+)*)"
 """``module:attr``; dots may stand on both sides."""
 
 
@@ -28,7 +28,7 @@ def find(what: str, name: str) -> Any:
         ConfigurationError: The name is not of that form, or there is no such module or attribute,
             or it is not callable.
     """
-    match = NAME.fullmatch(name)
+    match = re.fullmatch(NAME, name)
     if match is None:
         raise ConfigurationError(f'{what} {name!r}: write "module:attr", as in "myapp:app"')
     found: Any = _import(match[1], f"{what} {name!r}")
@@ -53,13 +53,15 @@ def find_app(name: str) -> Any:
         name: ``"module:attr"``, or a call with literal arguments, ``"module:create_app('x')"``.
 
     Raises:
-        ConfigurationError: As for :func:`find`, or the call is of another form, or fails for its
-            arguments.
+        ConfigurationError: As for :func:`find`, or the call is missing, of another form, or fails
+            for its arguments.
     """
     attribute, parenthesis, _ = name.partition("(")
+    found = find("app", attribute)
     if not parenthesis:
-        return find("app", name)
-    factory = find("app", attribute)
+        if takes(found) and not takes(found, {}, print):
+            raise ConfigurationError(f'app {name!r}: is a factory: write the call, "{name}()"')
+        return found
     try:
         call = ast.parse(name.partition(":")[2], mode="eval").body
         if not isinstance(call, ast.Call):
@@ -71,10 +73,21 @@ def find_app(name: str) -> Any:
             f"app {name!r}: write the call with literal arguments, as in \"myapp:create_app('x')\""
         ) from error
     try:
-        inspect.signature(factory).bind(*positional, **named)
+        inspect.signature(found).bind(*positional, **named)
     except TypeError as error:
         raise ConfigurationError(f"app {name!r}: {error}") from error
-    return factory(*positional, **named)
+    return found(*positional, **named)
+
+
+def takes(function: Any, *arguments: object) -> bool:
+    """Tell whether *function* can be called with *arguments*, as far as its signature says."""
+    try:
+        inspect.signature(function).bind(*arguments)
+    except TypeError:
+        return False
+    except ValueError:  # of some that are written in C
+        return True
+    return True
 
 
 def _import(module: str, named: str) -> Any:

@@ -12,15 +12,14 @@ from typing import TYPE_CHECKING, Final
 from ..core.jws import ALGORITHMS
 from ..core.keys import Key, KeySet
 from ..errors import ConfigurationError
-from ..files import diagnose, read_regular
+from ..files import diagnose, may_be_secret, read_regular
 from .reading import Place, Section, choice, setting, tables, text
 
 if TYPE_CHECKING:
     from ..keysources.ring.ring import KeyRing
 
-logger: logging.Logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger("jwt_middleware")
 
-_VARIABLE: Final = re.compile(r"[A-Z_][A-Z0-9_]*")
 _SOURCES: Final = ("secret_env", "secret_file", "private_key_file", "public_key_file", "jwk_file")
 
 
@@ -188,7 +187,7 @@ def _read_environment(name: str, place: Place, environ: Mapping[str, str]) -> by
     value = environ.get(name)
     if value:
         return os.fsencode(value)
-    if not _VARIABLE.fullmatch(name):
+    if not re.fullmatch(r"[A-Z_][A-Z0-9_]*", name):
         # Perhaps the secret itself: it is not quoted.
         raise place.error("must be the name of an environment variable that is set, not its value")
     raise place.error(f"the environment variable {name} is not set: set it for this process")
@@ -200,6 +199,8 @@ def _read_file(name: str, place: Place) -> bytes:
         return read_regular(path)[1]
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         said, fix = diagnose(error, fix="paths are relative to the configuration file")
+        if may_be_secret(name):
+            raise place.error("must be the name of a file, not what it is to hold") from None
         raise place.error(f"{str(path)!r} cannot be read ({said}): {fix}") from error
 
 

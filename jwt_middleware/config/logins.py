@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from ..accounts.hashing import SecretHasher
     from ..accounts.sql import SQLAccounts
 
-logger: logging.Logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger("jwt_middleware")
 
 BUCKETS: Final = ("known", "account", "leaf", "net", "wide", "address", "site")
 _DEFAULTS: Final = LoginLimits()

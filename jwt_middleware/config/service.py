@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import re
 from collections.abc import Mapping
@@ -16,7 +17,7 @@ from ..events import DEFAULT_MAX_PER_SECOND, Format, Listener, Name
 from ..wsgi.middleware import JWTMiddleware
 from ..wsgi.policy import Policy
 from ..wsgi.rule import Rule
-from .callables import find
+from .callables import find, takes
 from .reading import Place, Section, choice, flag, setting, text, texts, whole
 
 if TYPE_CHECKING:
@@ -62,6 +63,8 @@ class LoggingSettings(Section):
             return None
         place = self.place.member("on_event")
         listener: Listener = find(f"{place.file}: {place.name}:", self.on_event)
+        if inspect.iscoroutinefunction(listener) or not takes(listener, None):
+            raise place.error("must be a plain function of one argument, the event")
         return listener
 
     def start(self) -> None:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ..core.issuer import TokenIssuer
     from .logins import EndpointSettings
 
-logger: logging.Logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger("jwt_middleware")
 
 
 def _key_prefix(value: object, place: Place) -> str:

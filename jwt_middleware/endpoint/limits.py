@@ -25,7 +25,7 @@ from ..wsgi.address import MAX_TRUSTED_PROXIES, Address, client_address
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
-logger: logging.Logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger("jwt_middleware")
 
 Network = IPv4Network | IPv6Network
 

@@ -31,7 +31,7 @@ from .subjects import Subjects
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
-logger: logging.Logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger("jwt_middleware")
 
 
 LIFETIMES: Final = ("lifetime_seconds", "refresh_lifetime_seconds")

@@ -16,7 +16,7 @@ from typing import Final, NamedTuple, Protocol, runtime_checkable
 from ..errors import ClockSetError, UnavailableError
 from ..events import Name, emit
 
-logger: logging.Logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger("jwt_middleware")
 
 Clock = Callable[[], float]
 """Returns a time in seconds."""

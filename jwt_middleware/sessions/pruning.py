@@ -11,7 +11,7 @@ from ..errors import UnavailableError
 from .clock import SettledTime
 from .store import SessionStore
 
-logger: logging.Logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger("jwt_middleware")
 
 # More of each kind than that many uses create: an attempt fills at most six buckets.
 _PRUNE_EVERY: Final = 50

@@ -44,7 +44,7 @@ from .store import (
     qualified,
 )
 
-logger: logging.Logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger("jwt_middleware")
 
 MAX_PER_SUBJECT: Final = 1_000_000
 

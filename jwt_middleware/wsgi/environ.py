@@ -22,6 +22,7 @@ All of them are removed from the environ that comes in, on every path, and with 
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
@@ -91,10 +92,18 @@ def describe(environ: WSGIEnvironment, trusted_proxies: int = 0) -> Fields:
 
 
 _KEY: Final = re.compile(r"HTTP_X_[A-Z0-9_]+")
-# The server, the policy or the limits of logins read them.
-_RESERVED: Final = WATCHED_KEYS | {
-    f"HTTP_X_FORWARDED_{name}" for name in ("FOR", "HOST", "PORT", "PROTO", "BY")
-}
+# Apps and servers take the scheme, the host or the client's address of a request from them.
+_PROXY_KEYS: Final = frozenset(
+    f"HTTP_X_{name}"
+    for name in (
+        "CLIENT_IP", "CLUSTER_CLIENT_IP", "FORWARDED", "FORWARDED_BY", "FORWARDED_FOR",
+        "FORWARDED_HOST", "FORWARDED_PORT", "FORWARDED_PROTO", "FORWARDED_PROTOCOL",
+        "FORWARDED_SCHEME", "FORWARDED_SERVER", "FORWARDED_SSL", "HOST", "HTTPS",
+        "ORIGINAL_FORWARDED_FOR", "ORIGINAL_HOST", "ORIGINAL_PROTO", "ORIGINATING_IP", "PROTO",
+        "REAL_IP", "REMOTE_ADDR", "REMOTE_IP", "SCHEME", "SSL", "TRUE_CLIENT_IP", "URL_SCHEME",
+    )
+)  # fmt: skip
+_RESERVED: Final = WATCHED_KEYS | _PROXY_KEYS
 
 # C0 and C1, and the two separators that end a line for some readers
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
@@ -118,7 +127,8 @@ class ClaimKeys:
         keeps_authorization: Whether the app gets the header with a token that was accepted.
 
     Raises:
-        ConfigurationError: A key is not of the form ``HTTP_X_…``, or is read by the middleware.
+        ConfigurationError: A key is not of the form ``HTTP_X_…``, or says where a request comes
+            from or goes to.
     """
 
     def __init__(
@@ -135,7 +145,9 @@ class ClaimKeys:
             if not _KEY.fullmatch(key):
                 raise ConfigurationError(f"{key}: must be like HTTP_X_FORWARDED_EMAIL")
             if key in _RESERVED:
-                raise ConfigurationError(f"{key}: is read by the middleware: choose another")
+                raise ConfigurationError(
+                    f"{key}: says where a request comes from or goes to: choose another"
+                )
         self._by_issuer = {
             name: tuple(
                 (key, parse_path(claim, key), isinstance(claim, str)) for key, claim in keys
@@ -143,6 +155,16 @@ class ClaimKeys:
             for name, keys in ((name, keys.items()) for name, keys in by_issuer.items())
         }
         self.keeps_authorization = keeps_authorization
+
+    def check_headers(self, headers: Iterable[str | None]) -> None:
+        """
+        Check that tokens come in other headers than these.
+
+        Raises:
+            ConfigurationError: One of *headers* is a key.
+        """
+        for taken in self.keys.intersection(map(environ_key, headers)):
+            raise ConfigurationError(f"{taken}: tokens come in it: choose another")
 
     def publish(self, environ: WSGIEnvironment, verified: VerifiedToken) -> None:
         """Set the keys for the issuer of *verified*, and take its token away if that is wanted."""
@@ -165,7 +187,7 @@ def _text(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int | float):
-        return str(value)
+        return str(value) if math.isfinite(value) else ""  # 1e400 is read as infinity
     if not isinstance(value, str) or _CONTROL.search(value):
         return ""
     return value.encode("utf-8", "replace").decode("latin-1")

@@ -6,6 +6,7 @@ import inspect
 import logging
 from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Final, Protocol
+from weakref import WeakSet
 
 from .. import events
 from ..core.verifier import TokenVerifier, VerifiedToken
@@ -126,6 +127,7 @@ class JWTMiddleware:
         self._identity_keys: tuple[str, ...] = IDENTITY_KEYS
         self._notable_keys = NOTABLE_KEYS
         if claim_keys is not None:
+            claim_keys.check_headers(headers)
             self._identity_keys = (*IDENTITY_KEYS, *claim_keys.keys)
             self._notable_keys = NOTABLE_KEYS | claim_keys.keys
         check_mode(mode)
@@ -364,7 +366,14 @@ def _check_app(app: object) -> None:
         ) from error
 
 
+# One verifier may stand before several apps, such as the metrics of one of them.
+_warned: Final[WeakSet[TokenVerifier]] = WeakSet()
+
+
 def _warn_of_unmapped(verifier: TokenVerifier) -> None:
+    if verifier in _warned:
+        return
+    _warned.add(verifier)
     for trusted in verifier.trusted.values():
         if verifier.remote_user(trusted, "sub") is None:
             logger.warning(

@@ -108,6 +108,7 @@ class TestWrap:
             pytest.param("no_such.app:app", ["no module 'no_such'"], id="package"),
             pytest.param("json:loader", ["no 'loader' in 'json'", "behind the colon"], id="attr"),
             pytest.param("json:decoder.nope", ["no 'nope' in 'json'"], id="dotted attribute"),
+            pytest.param("gc:collect", ["is a factory", '"gc:collect()"'], id="a factory"),
             pytest.param("json:__doc__", ["is not callable"], id="not callable"),
         ],
     )

@@ -265,6 +265,11 @@ MISTAKES = [
         id="unset variable",
     ),
     pytest.param(
+        f"[keys]\nsecret_file = '{'5ecret' * 6}'",
+        ["keys.secret_file: must be the name of a file", "not what it is to hold"],
+        id="secret for a file",
+    ),
+    pytest.param(
         f"[keys]\nsecret_env = '{SECRET}'",
         ["keys.secret_env: must be the name of an environment variable", "not its value"],
         id="secret for a variable",

@@ -48,6 +48,14 @@ class TestMetrics:
         assert "jwt_middleware_requests_total" in answer.text
         assert "jwt_middleware_hasher_waiting 0.0" in answer.text
 
+    def test_bring_no_warning_twice(self, folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+        (folder / "jwks.json").write_text(jwks(TRUSTED_KEY))
+        config = write(folder, TRUSTED_FILE + "[metrics]\npath = '/metrics'\n")
+        wrapped = wrap(config, app)
+        assert wrapped.metrics is not None
+        wrapped.metrics.close()
+        assert caplog.text.count("REMOTE_USER is not set") == 1
+
     def test_without_a_path_are_not_exported(self, folder: Path) -> None:
         wrapped = wrap(write(folder, "[metrics]\n"), app)
         assert wrapped.metrics is not None
@@ -152,6 +160,8 @@ class TestEnviron:
         pytest.param("[logging]\nlevel = 'all'", ["logging.level: must be"], id="level"),
         pytest.param("[logging]\nmax_per_second = 0", ["logging.max_per_second must"], id="rate"),
         pytest.param("[logging]\non_event = 'json:no'", ["logging.on_event", "'no'"], id="hook"),
+        pytest.param("[logging]\non_event = 'gc:enable'", ["logging.on_event"], id="no argument"),
+        pytest.param("[logging]\non_event = 'asyncio:sleep'", ["plain function"], id="async"),
         pytest.param("[metrics]\npath = 'm'", ["metrics: ", "slash"], id="path"),
         pytest.param("[metrics]\npath = '/*'", ["metrics.path: must be one path"], id="wildcard"),
         pytest.param(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -93,6 +94,15 @@ class TestClaimKeys:
         site.get("/", headers=bearer(**claims))
         assert seen.get("HTTP_X_FORWARDED_EMAIL") == shown
 
+    @pytest.mark.parametrize("number", ["1e400", "-1e400"])
+    def test_leave_out_numbers_without_a_plain_text(
+        self, site: TestApp, seen: dict[str, Any], number: str
+    ) -> None:
+        payload = json.dumps(good_claims(email=0)).replace('"email": 0', f'"email": {number}')
+        token = forge(payload=payload.encode())
+        site.get("/", headers={"Authorization": f"Bearer {token}"})
+        assert "HTTP_X_FORWARDED_EMAIL" not in seen
+
     def test_leave_out_members_that_could_be_two(self, site: TestApp, seen: dict[str, Any]) -> None:
         site.get("/", headers=bearer(groups=["a,admin", "b", "c\nd", ["e"], 5]))
         assert seen["HTTP_X_FORWARDED_GROUPS"] == "b,5"
@@ -121,6 +131,13 @@ class TestClaimKeys:
             {"X-Email": "email"},
             {"HTTP_EMAIL": "email"},
             {"HTTP_X_FORWARDED_FOR": "email"},
+            {"HTTP_X_FORWARDED_PROTO": "email"},
+            {"HTTP_X_FORWARDED_SSL": "email"},
+            {"HTTP_X_FORWARDED_SCHEME": "email"},
+            {"HTTP_X_SCHEME": "email"},
+            {"HTTP_X_REAL_IP": "email"},
+            {"HTTP_X_FORWARDED": "email"},
+            {"HTTP_FORWARDED": "email"},
             {"HTTP_X_ORIGINAL_URL": "email"},
             {"HTTP_X_A": []},
             {"HTTP_X_A": ""},
@@ -130,3 +147,13 @@ class TestClaimKeys:
     def test_are_checked(self, keys: Any) -> None:
         with pytest.raises(ConfigurationError, match=next(iter(keys))):
             ClaimKeys(keys, issuer="i")
+
+    def test_are_none_that_a_token_comes_in(self) -> None:
+        keys = KeySet([Key.from_secret(SECRET)])
+        partner = TrustedIssuer(issuer=OTHER, audience="a", keys=keys, header="X-Token")
+        with pytest.raises(ConfigurationError, match="HTTP_X_TOKEN: tokens come in it"):
+            JWTMiddleware(
+                print,  # type: ignore[arg-type]
+                verifier=TokenVerifier(trusted=[partner]),
+                claim_keys=ClaimKeys(trusted={OTHER: {"HTTP_X_TOKEN": "email"}}),
+            )

@@ -117,7 +117,9 @@ class _AccessLog(Logger):  # type: ignore[misc]  # gunicorn ships no types
             return
         if not (self.cfg.accesslog or self.cfg.logconfig or self.cfg.logconfig_dict):
             return
-        path = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
+        # When the app failed, gunicorn hands over an environ that has no path yet.
+        path = environ.get("PATH_INFO") or getattr(req, "path", "")
+        path = environ.get("SCRIPT_NAME", "") + path
         fields = {
             "client": clean(shown_client(environ, self.trusted_proxies) or "-"),
             "method": clean(environ["REQUEST_METHOD"]),
@@ -136,6 +138,10 @@ class _AccessLog(Logger):  # type: ignore[misc]  # gunicorn ships no types
             words = (f"{name}={quoted(value)}" for name, value in owner.items())
             line = " ".join((self.now(), line, *words))
         self.access_log.info("%s", line)
+
+    def exception(self, msg: str, *args: object, **kwargs: Any) -> None:
+        """Log an error with its traceback; of a URI in *args* without the query."""
+        super().exception(msg, *(str(one).partition("?")[0] for one in args), **kwargs)
 
 
 def access_log(*, is_json: bool, trusted_proxies: int) -> type[Logger]:

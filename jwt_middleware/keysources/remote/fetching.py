@@ -7,12 +7,13 @@ import os
 import re
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Final, NamedTuple, Protocol, Self
 from urllib.parse import urljoin, urlsplit
 
 from ...errors import ConfigurationError
 from ...errors import FetchError as FetchError
-from ...files import diagnose, read_regular
+from ...files import diagnose, may_be_secret, read_regular
 
 MAX_BEARER_BYTES: Final = 65_536
 
@@ -214,6 +215,10 @@ def read_bearer_token(file: str | os.PathLike[str]) -> str:
     try:
         text = read_regular(file)[1][:MAX_BEARER_BYTES].decode("ascii", "replace").strip()
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        if may_be_secret(Path(file).name):
+            raise ConfigurationError(
+                "bearer_token_file must be the name of a file, not what it is to hold"
+            ) from None
         said, fix = diagnose(error, fix="name a file that is there")
         raise ConfigurationError(
             f"bearer_token_file {os.fspath(file)!r} cannot be read ({said}): {fix}"

@@ -16,7 +16,7 @@ from .directory import RingDirectory
 from .manifest import Manifest, RingKey
 from .rotation import SETTLE_SECONDS
 
-logger: logging.Logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger("jwt_middleware")
 
 DEFAULT_CHECK_SECONDS: Final = 1.0
 

@@ -22,7 +22,7 @@ from ..clock import Clock, SettledTime, TimedStore, clock_of
 from ..store import TIMEOUT_SECONDS, Changes, Cursor, Kind, Revocation, SessionStore
 from .live import LiveRevocations
 
-logger: logging.Logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger("jwt_middleware")
 
 DEFAULT_MAX_DELAY_SECONDS: Final = 1.0
 
@@ -215,8 +215,8 @@ class Revocations(RevocationSource):
         try:
             try:
                 asked_at = self._read_on(until=begun + seconds)
-            except UNREADABLE as error:
-                raise unreadable("revocations") from error
+            except UNREADABLE:
+                raise unreadable("revocations") from None
             with suppress(ClockSetError):
                 self._now = self._clock()
         except UnavailableError as error:

@@ -140,6 +140,7 @@ class TestService:
         with serving([*COMMAND, "myapp:app", "--timeout", "20"], cwd=folder) as running:
             fetch(f"{running.url}/a%0ab?access_token=x", token)
             fetch(f"{running.url}/refused")
+            fetch(f"{running.url}/r?access_token=x")  # of no user, as the app does not expect
         lines = running.log.read_text().splitlines()
         found = [json.loads(line) for line in lines if line.startswith("{")]
         access = {one["path"]: one for one in found if one.get("event") == "access"}
@@ -147,6 +148,7 @@ class TestService:
         kid, jti = json.loads(unb64(header))["kid"], json.loads(unb64(payload))["jti"]
         assert {"sub": "42", "kid": kid, "jti": jti}.items() <= access["/a\\nb"].items()
         assert access["/refused"]["sub"] == "-"
+        assert access["/r"]["status"] == "500"
         assert not {"kid", "jti"} & access["/refused"].keys()
         assert running.log.read_text().count("mode is report") == 1
         [refused] = [one for one in found if one.get("event") == "request.refused"]

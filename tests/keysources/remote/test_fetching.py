@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -170,6 +171,12 @@ class TestBearerToken:
         file.write_bytes(content)
         with pytest.raises(ConfigurationError, match="does not hold one bearer token"):
             RemoteJWKS("https://a.example/", bearer_token_file=file)
+
+    @pytest.mark.parametrize("token", ["s" * 40, "eyJhbGciOiJSUzI1NiJ9.eyJzdWIi.c2ln"])
+    def test_is_not_shown_where_its_file_is_to_be_named(self, token: str, file: Path) -> None:
+        with pytest.raises(ConfigurationError, match="must be the name of a file") as caught:
+            RemoteJWKS("https://a.example/", bearer_token_file=file.with_name(token))
+        assert token not in "".join(traceback.format_exception(caught.value))
 
     def test_is_not_sent_over_plain_http(self, file: Path) -> None:
         with pytest.raises(ConfigurationError, match="bearer_token_file: the token needs an https"):
