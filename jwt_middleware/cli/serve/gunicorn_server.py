@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
 
 
+_DEFAULT_FORMAT: Final = Config().access_log_format
 _ENDING: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 
 
@@ -112,7 +113,7 @@ class _AccessLog(Logger):  # type: ignore[misc]  # gunicorn ships no types
         self, resp: Any, req: Any, environ: WSGIEnvironment, request_time: timedelta
     ) -> None:
         """Log one request."""
-        if self.cfg.access_log_format != Config().access_log_format:
+        if self.cfg.access_log_format != _DEFAULT_FORMAT:
             super().access(resp, req, environ, request_time)
             return
         if not (self.cfg.accesslog or self.cfg.logconfig or self.cfg.logconfig_dict):

@@ -482,6 +482,10 @@ class TestAccessLog:
         line = logged({"PATH_INFO": '/x" 200 7B 0.1ms sub=admin "'})
         assert '"GET /x\\" 200 7B 0.1ms sub=admin \\"" 200 5B 10.0ms sub=-' in line
 
+    def test_makes_no_configuration_for_a_line(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(server, "Config", lambda: pytest.fail("takes milliseconds"))
+        assert logged({}).endswith("sub=-")
+
     def test_names_the_client_behind_proxies(self) -> None:
         forwarded = {"HTTP_X_FORWARDED_FOR": "198.51.100.7, 192.0.2.1"}
         assert " 10.0.0.1 " in logged(forwarded)
