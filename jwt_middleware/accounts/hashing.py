@@ -41,7 +41,7 @@ _COMMONEST = frozenset([
 
 def check_secret(secret: str, *, account: str, min_chars: int) -> None:
     """
-    Reject a new secret that is too short, among the first that are guessed, or no form takes.
+    Reject a new secret that is too short, easily guessed, or that no form takes.
 
     Args:
         secret: The new secret.
