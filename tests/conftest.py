@@ -13,16 +13,15 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
-import redis
 from hypothesis import HealthCheck, settings
 
 from jwt_middleware import events
-from jwt_middleware.accounts.hashing import SecretHasher
 
-from .faults.stores import running
+if TYPE_CHECKING:
+    from jwt_middleware.accounts.hashing import SecretHasher
 
 pytest_plugins = ["jwt_middleware.testing.plugin"]
 
@@ -98,12 +97,16 @@ def _no_flood(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def hasher() -> SecretHasher:
+    from jwt_middleware.accounts.hashing import SecretHasher  # noqa: PLC0415  as above
+
     return SecretHasher(time_cost=1, memory_cost_kib=8)
 
 
 @pytest.fixture(scope="session")
 def postgresql_url() -> Iterator[str]:
     """A PostgreSQL on a Unix socket, started by the first test that asks for one."""
+    from .faults.stores import running  # noqa: PLC0415  not in a process that only distributes
+
     with running("postgresql") as store:
         yield store.url
 
@@ -122,6 +125,8 @@ def redis_server() -> Iterator[str]:
 @pytest.fixture
 def redis_url(redis_server: str) -> str:
     """Return the URL of a Valkey with nothing in it."""
+    import redis  # noqa: PLC0415  as above
+
     with redis.Redis.from_url(redis_server) as client:
         client.flushall()
     return redis_server

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from ..errors import ConfigurationError
 
-NAME: Final = re.compile(r"(\w+(?:\.\w+)*):(\w+(?:\.\w+)*)")
+NAME: Final = r"(\w+(?:\.\w+)*):(\w+(?:\.\w+)*)"
 """``module:attr``; dots may stand on both sides."""
 
 
@@ -28,7 +28,7 @@ def find(what: str, name: str) -> Any:
         ConfigurationError: The name is not of that form, or there is no such module or attribute,
             or it is not callable.
     """
-    match = NAME.fullmatch(name)
+    match = re.fullmatch(NAME, name)
     if match is None:
         raise ConfigurationError(f'{what} {name!r}: write "module:attr", as in "myapp:app"')
     found: Any = _import(match[1], f"{what} {name!r}")

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 logger: logging.Logger = logging.getLogger("jwt_middleware")
 
-_VARIABLE: Final = re.compile(r"[A-Z_][A-Z0-9_]*")
 _SOURCES: Final = ("secret_env", "secret_file", "private_key_file", "public_key_file", "jwk_file")
 
 
@@ -188,7 +187,7 @@ def _read_environment(name: str, place: Place, environ: Mapping[str, str]) -> by
     value = environ.get(name)
     if value:
         return os.fsencode(value)
-    if not _VARIABLE.fullmatch(name):
+    if not re.fullmatch(r"[A-Z_][A-Z0-9_]*", name):
         # Perhaps the secret itself: it is not quoted.
         raise place.error("must be the name of an environment variable that is set, not its value")
     raise place.error(f"the environment variable {name} is not set: set it for this process")

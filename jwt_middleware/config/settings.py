@@ -374,9 +374,8 @@ class Settings(TermSettings):
             ConfigurationError: A setting is unusable, or two contradict each other.
         """
         self._check_login()
-        for running in (self.logging, self.serve):
-            if running is not None:
-                running.check()
+        self.logging.check()
+        self.serve.check()
         own, responses = self.build_own(environ), self.build_responses()
         sessions = self.build_sessions(own, environ)
         revocations = self.build_revocations(own) if sessions is None else sessions.revocations

@@ -332,8 +332,8 @@ def peek_claims(segment: bytes, max_chars: int = MAX_UNSIGNED_CHARS) -> dict[str
     """
     Read *iss* from a payload that may not be signed, and as little else as can be.
 
-    Near the beginning, before anything nested, it is found at once; elsewhere only in a segment of
-    up to *max_chars*, and if it is spelled once.  It may still be a nested object's, or the rest no
+    It is looked for near the beginning, and beyond only in a segment of up to *max_chars*: before
+    anything nested, or where it is spelled once.  It may still be a nested object's, or the rest no
     JSON: the payload is read strictly once its signature is checked.
 
     Raises:
@@ -344,11 +344,12 @@ def peek_claims(segment: bytes, max_chars: int = MAX_UNSIGNED_CHARS) -> dict[str
     found = _find_issuer(document)
     if found is not None and _is_first(document, found.start()):
         return parse_object(b"{%b}" % found[0], "payload")
-    if len(segment) > max_chars:
-        raise MalformedTokenError("iss is not near the beginning of a long payload")
-    document += decode_segment(segment[_PEEKED_CHARS:], "payload")
+    if len(segment) <= max_chars:
+        document += decode_segment(segment[_PEEKED_CHARS:], "payload")
     found = _find_issuer(document) if document.count(b'"iss"') == 1 else None
     if found is None:
+        if len(segment) > max_chars:
+            raise MalformedTokenError("iss is not near the beginning of a long payload")
         return parse_object(document, "payload", parse_bounded)
     return parse_object(b"{%b}" % found[0], "payload")
 

@@ -31,8 +31,8 @@ _URL: Final = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 # host [ ":" port ], the host a name, an IPv4 address or an IPv6 address in brackets
-_HOST: Final = re.compile(r"(?:\[(?P<ipv6>[^\]]+)\]|(?P<host>[^:\[\]]*))(?::(?P<port>[0-9]{0,5}))?")
-_HOST_AND_PORT: Final = re.compile(r"([A-Za-z0-9.-]*)(?::([0-9]*))?")
+_HOST: Final = r"(?:\[(?P<ipv6>[^\]]+)\]|(?P<host>[^:\[\]]*))(?::(?P<port>[0-9]{0,5}))?"
+_HOST_AND_PORT: Final = r"([A-Za-z0-9.-]*)(?::([0-9]*))?"
 _MAX_PORT: Final = 65_535
 _SESSION_ATTRS: Final = {"any", "read-write", "read-only", "primary", "standby", "prefer-standby"}
 
@@ -103,7 +103,7 @@ def _parse_sqlite(found: re.Match[str]) -> DatabaseURL:
 
 
 def _parse_postgresql(found: re.Match[str]) -> DatabaseURL:
-    hosts = [one for one in map(_HOST.fullmatch, found["hosts"].split(",")) if one]
+    hosts = [one for text in found["hosts"].split(",") if (one := re.fullmatch(_HOST, text))]
     ports = [int(one["port"]) for one in hosts if one["port"]]
     if len(hosts) <= found["hosts"].count(",") or not all(0 < one <= _MAX_PORT for one in ports):
         raise ConfigurationError(f"the database url cannot be read; write {URL_FORMS}")
@@ -129,7 +129,7 @@ def _parse_postgresql(found: re.Match[str]) -> DatabaseURL:
 def _parse_query(query: str) -> dict[str, str]:
     pairs = parse_qsl(query)
     # host=a:5432&host=b:5432 is SQLAlchemy's way to write several.
-    hosts = [_HOST_AND_PORT.fullmatch(value) for name, value in pairs if name == "host"]
+    hosts = [re.fullmatch(_HOST_AND_PORT, value) for name, value in pairs if name == "host"]
     joined = _join_hosts([(one[1], one[2] or "") for one in hosts if one])
     return dict(pairs) | (joined if hosts and None not in hosts else {})
 

@@ -29,18 +29,19 @@ DEFAULT_MAX_AGE_SECONDS: Final = 600
 MAX_AGE_SECONDS: Final = 86_400  # no browser keeps a preflight for longer
 MAX_ORIGIN_CHARS: Final = 300  # a scheme, a host name of 253 and a port
 
-# What browsers send: lower case, punycode, no default port, no path.
+# What browsers send: lower case, punycode, no default port, no path.  Compiled when a CORS is made,
+# for most services have none.
 _LABEL: Final = "[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _PORT: Final = "(?::(?P<port>[1-9][0-9]{0,4}))?"
-_EXACT: Final = re.compile(
+_EXACT: Final = (
     rf"(?P<scheme>[a-z][a-z0-9+.-]*)://(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9a-f:]+\]){_PORT}"
 )
 # With two labels at least, and not an address: the last is no number.
-_PATTERN: Final = re.compile(
+_PATTERN: Final = (
     rf"(?P<scheme>https?)://\*(?P<domain>(?:\.{_LABEL})+\.(?![0-9]+(?::|\Z)){_LABEL}){_PORT}"
 )
 _DEFAULT_PORTS: Final = {"http": "80", "https": "443"}
-_TOKEN: Final = re.compile(r"[A-Za-z0-9!#$%&'+.^_`|~-]+")  # RFC 9110 §5.6.2, but for "*"
+_WORD: Final = r"[A-Za-z0-9!#$%&'+.^_`|~-]+"  # a token of RFC 9110 §5.6.2, but for "*"
 _UNSENDABLE: Final = frozenset({"CONNECT", "TRACE", "TRACK"})
 
 # Of an app's answer to a preflight without a token.
@@ -214,7 +215,7 @@ _ADVICE: Final = (
 
 
 def _is_origin(origin: str) -> bool:
-    match = _EXACT.fullmatch(origin) or _PATTERN.fullmatch(origin)
+    match = re.fullmatch(_EXACT, origin) or re.fullmatch(_PATTERN, origin)
     if match is None or len(origin) > MAX_ORIGIN_CHARS:
         return False
     return match["port"] is None or (
@@ -223,7 +224,7 @@ def _is_origin(origin: str) -> bool:
 
 
 def _check_names(setting: str, names: Collection[str]) -> None:
-    if not _are_texts(names) or not all(map(_TOKEN.fullmatch, names)):
+    if not _are_texts(names) or not all(re.fullmatch(_WORD, name) for name in names):
         raise ConfigurationError(f"{setting} must be a list of names, without *")
 
 

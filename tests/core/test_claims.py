@@ -27,6 +27,7 @@ from jwt_middleware.errors import (
     MissingClaimError,
 )
 
+from ..strategies import CHARACTERS
 from ..table import table
 
 NOW = 1_800_000_000.0
@@ -269,8 +270,10 @@ def test_finds_none_in_other_text(text: str) -> None:
 
 
 values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(CHARACTERS),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(CHARACTERS), inner, max_size=3)
+    ),
     max_leaves=4,
 )
 

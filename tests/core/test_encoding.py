@@ -18,6 +18,7 @@ from jwt_middleware.core.encoding import (
     parse_json,
 )
 
+from ..strategies import CHARACTERS
 from ..table import table
 
 ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
@@ -263,9 +264,9 @@ _VALUES = st.recursive(
     | st.booleans()
     | st.integers()
     | st.floats()
-    | st.text(max_size=8)
+    | st.text(CHARACTERS, max_size=8)
     | st.text(alphabet='[]{}"\\/\b\ud83d\ude00\ud800é漢', max_size=8),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(max_size=3), inner),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(CHARACTERS, max_size=3), inner),
     max_leaves=12,
 )
 _DOCUMENTS = st.builds(

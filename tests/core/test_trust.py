@@ -25,6 +25,7 @@ from jwt_middleware.errors import (
     UnknownKeyError,
 )
 
+from ..strategies import CHARACTERS
 from ..table import table
 
 NOW = 1_800_000_000
@@ -502,8 +503,10 @@ class TestConstruction:
 
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(CHARACTERS),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(CHARACTERS), inner, max_size=3)
+    ),
     max_leaves=8,
 )
 ANY_ISSUER = verifier_of(trust(A, keys=Untouchable()))

@@ -18,6 +18,7 @@ from jwt_middleware.endpoint.forms import (
 )
 from jwt_middleware.errors import ConfigurationError, InvalidFormError
 
+from ..strategies import CHARACTERS
 from ..table import table
 
 GOOD: dict[str, object] = {"account": "a@example.com", "secret": "s3cret", "type": "email"}
@@ -116,8 +117,8 @@ def test_members_that_are_no_fields_have_no_effect() -> None:
 
 
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(CHARACTERS),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(CHARACTERS), inner),
     max_leaves=5,
 )
 

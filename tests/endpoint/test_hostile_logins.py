@@ -30,6 +30,7 @@ from ..site import (
     token_endpoint,
     verify_account,
 )
+from ..strategies import CHARACTERS
 
 LOGIN = {"account": "ann", "secret": PASSWORD, "type": "email"}
 URLENCODED = "application/x-www-form-urlencoded"
@@ -324,9 +325,10 @@ def test_json_test_suite_as_members_of_a_body(web: TestApp) -> None:
 
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(CHARACTERS, max_size=20),
     lambda inner: (
-        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4)
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.text(CHARACTERS, max_size=8), inner, max_size=4)
     ),
     max_leaves=10,
 )  # fmt: skip
@@ -347,9 +349,9 @@ BODIES = st.one_of(
     st.binary(max_size=200),
     FIELDS.map(lambda value: json.dumps(value).encode()),
     JSON.map(lambda value: json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass")),
-    st.dictionaries(st.sampled_from(["account", "secret", "type"]), st.text(max_size=9)).map(
-        lambda fields: urlencode(fields, errors="surrogatepass").encode()
-    ),
+    st.dictionaries(
+        st.sampled_from(["account", "secret", "type"]), st.text(CHARACTERS, max_size=9)
+    ).map(lambda fields: urlencode(fields, errors="surrogatepass").encode()),
 )
 BARE = token_endpoint(verifiers={"email": verify_account, "service": verify_account})
 

@@ -25,6 +25,7 @@ from jwt_middleware.sessions import MemorySessions, Sessions
 from jwt_middleware.testing import FrozenClock
 
 from ..site import AUD, ISS, KEYS, NOW, PASSWORD, Refusals, Site
+from ..strategies import CHARACTERS
 
 CLIENT = {"client_id": "billing", "client_secret": PASSWORD}
 
@@ -325,9 +326,13 @@ VALUES = st.one_of(
     st.sampled_from(
         ["refresh_token", "client_credentials", "billing", PASSWORD, "read", "email", "", "x" * 64]
     ),
-    st.text(max_size=12),
-    st.none() | st.booleans() | st.integers() | st.floats() | st.lists(st.text(max_size=3)),
-    st.dictionaries(st.text(max_size=3), st.integers()),
+    st.text(CHARACTERS, max_size=12),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.lists(st.text(CHARACTERS, max_size=3)),
+    st.dictionaries(st.text(CHARACTERS, max_size=3), st.integers()),
 )
 FIELDS = st.dictionaries(st.sampled_from(NAMES), VALUES)
 BODIES = st.one_of(
@@ -343,7 +348,7 @@ BODIES = st.one_of(
 AUTHORIZATIONS = st.one_of(
     st.just(""),
     st.binary(max_size=40).map(lambda octets: "Basic " + b64encode(octets).decode()),
-    st.text(max_size=20).map(
+    st.text(CHARACTERS, max_size=20).map(
         lambda text: "Basic " + b64encode(f"billing:{text}".encode("utf-8", "replace")).decode()
     ),
     st.sampled_from(["Basic ", "Bearer ", "basic", "bearer x", "Basic YTpi, Bearer x"]),

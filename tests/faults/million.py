@@ -155,7 +155,8 @@ def reload(store: Store, folder: Path, *, preload: bool) -> Reload:
         while (answer := client.log_in()).status != 200:  # it has to read all before
             time.sleep(0.1)
         token = answer.token()
-        assert client.ask(token).status == 200
+        while client.ask(token).status != 200:  # and so has each worker
+            time.sleep(0.1)
         old = {*server.workers()}
 
         def ask() -> None:

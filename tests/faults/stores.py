@@ -16,7 +16,7 @@ import sqlite3
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
@@ -120,6 +120,14 @@ class ValkeyStore:
         self._program = get_binary_path()
         self._socket = folder / "valkey.sock"
         self.url = f"unix://{self._socket}"
+        self.persistence: Sequence[str] = [
+            "--save",
+            "",
+            "--appendonly",
+            "yes",
+            "--appendfsync",
+            "always",
+        ]
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -136,8 +144,8 @@ class ValkeyStore:
             self._process = subprocess.Popen(
                 [
                     *(self._program, "--port", "0", "--unixsocket", self._socket),
-                    *("--dir", self._folder, "--save", ""),
-                    *("--appendonly", "yes", "--appendfsync", "always"),
+                    *("--dir", self._folder),
+                    *self.persistence,
                 ],
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -56,7 +57,7 @@ def serve(
         raise click.ClickException(
             f"serve needs gunicorn, and {error.name} is missing: pip install gunicorn"
         ) from error
-    if not NAME.fullmatch(app.partition("(")[0]):
+    if not re.fullmatch(NAME, app.partition("(")[0]):
         raise click.UsageError(f'{app!r}: write MODULE:APP, as in "myapp:app"')
     settings = load(config)
     serving = settings.serve

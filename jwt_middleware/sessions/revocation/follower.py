@@ -215,8 +215,8 @@ class Revocations(RevocationSource):
         try:
             try:
                 asked_at = self._read_on(until=begun + seconds)
-            except UNREADABLE as error:
-                raise unreadable("revocations") from error
+            except UNREADABLE:
+                raise unreadable("revocations") from None
             with suppress(ClockSetError):
                 self._now = self._clock()
         except UnavailableError as error:

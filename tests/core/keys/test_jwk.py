@@ -14,6 +14,7 @@ from jwt_middleware.core.keys import Key
 from jwt_middleware.core.keys.jwk import parse_jwk, thumbprint
 from jwt_middleware.errors import ConfigurationError
 
+from ...strategies import CHARACTERS
 from ...table import table
 
 RFCS = json.loads((Path(__file__).parents[2] / "vectors" / "jose_rfcs.json").read_text("utf-8"))
@@ -169,7 +170,7 @@ values = st.one_of(
     st.none(),
     st.booleans(),
     st.integers(),
-    st.text(max_size=8),
+    st.text(CHARACTERS, max_size=8),
     st.binary(max_size=70).map(lambda octets: encode_base64url(octets).decode()),
     st.lists(st.sampled_from(["sign", "verify", "enc", 1]), max_size=3),
     st.sampled_from([*OCT.values(), *RSA.values(), *EC.values(), *EC521.values(), *OKP.values()]),
@@ -196,7 +197,11 @@ def test_reads_any_jwk_or_raises_configuration_error(
     assert key.can_sign or key.can_verify
 
 
-@given(st.one_of(values, st.text(), st.binary(), st.dictionaries(st.text(), values)))
+@given(
+    st.one_of(
+        values, st.text(CHARACTERS), st.binary(), st.dictionaries(st.text(CHARACTERS), values)
+    )
+)
 def test_reads_any_object_or_raises_configuration_error(jwk: Any) -> None:
     with pytest.raises(ConfigurationError):
         Key.from_jwk(jwk)

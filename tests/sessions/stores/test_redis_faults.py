@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import socket
+import ssl
 import tempfile
 import threading
 import traceback
@@ -398,6 +400,48 @@ def test_a_primary_that_a_sentinel_knows_no_better_is_checked(
         assert store.find("sid") is None  # also to read: what a replica knows may be old
         assert (demoted.connections, primary.connections) == (1, 1)
         store.close()
+
+
+def test_sentinels_and_their_primary_are_reached_by_tls(
+    valkey: ValkeyServer, tmp_path: Path
+) -> None:
+    (tmp_path / "other").mkdir()
+    authority, other = Authority(tmp_path), Authority(tmp_path / "other")
+    context = authority.context("127.0.0.1")
+    with behind_tls(context, valkey.unix_socket_path) as primary:
+        told = a_sentinel(to_address(primary)[1])
+        with answering(told) as plain, behind_tls(context, to_address(plain)) as sentinel:
+            url = f"rediss+sentinel://{sentinel}/main/0?ssl_ca_certs="
+            store = RedisSessions(f"{url}{authority.ca_file}")
+            store.add(a_session())
+            assert store.end("sid", issuer=ISS, now=NOW)
+            store.close()
+            store = RedisSessions(f"{url}{other.ca_file}")
+            assert "has no primary" in trouble(lambda: store.find("sid"))
+            store.close()
+
+
+@contextmanager
+def behind_tls(context: ssl.SSLContext, server: Path | tuple[str, int]) -> Iterator[str]:
+    """Listen, and lead what comes by TLS to a server that has none."""
+    family = socket.AF_UNIX if isinstance(server, Path) else socket.AF_INET
+
+    def lead(connection: socket.socket) -> None:
+        with (
+            suppress(OSError),
+            context.wrap_socket(connection, server_side=True) as outer,
+            socket.socket(family) as inner,
+        ):
+            inner.connect(str(server) if isinstance(server, Path) else server)
+            while True:
+                ready = [outer] if outer.pending() else select.select([outer, inner], [], [])[0]
+                for one in ready:
+                    if not (octets := one.recv(65_536)):
+                        return
+                    (inner if one is outer else outer).sendall(octets)
+
+    with serving(lead) as address:
+        yield address
 
 
 def to_address(text: str) -> tuple[str, int]:
