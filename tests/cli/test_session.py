@@ -171,7 +171,7 @@ class TestStore:
         config.write_text(config.read_text() + '[sessions]\nurl = "memory://"\n')
         result = invoke(*arguments)
         assert (result.exit_code, result.stdout) == (1, "")
-        assert "memory:// is seen by the running app alone" in result.stderr
+        assert "memory:// is only in the running app" in result.stderr
         assert result.stderr.count("\n") == 1
 
     def test_that_is_down_is_one_line(self, invoke: Invoke, sessions: Sessions) -> None:

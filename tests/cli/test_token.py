@@ -82,7 +82,7 @@ class TestIssue:
         (folder / "k").write_text(json.dumps(jwk))
         result = invoke("token", "issue", "--uid", "1")
         assert result.exit_code == 1
-        assert "keys: holds a key that only verifies" in result.stderr
+        assert "keys: has a key that only verifies" in result.stderr
 
 
 class TestVerify:
