@@ -486,7 +486,9 @@ class TestMistakes:
             "[[trusted]]\nissuer = 'https://login.example.org'\naudience = 'api'\n"
             f"jwks_url = 'https://login.example.org/jwks'\n{SQLITE}"
         )
-        with pytest.raises(ConfigurationError, match=r"sessions\.issuer: is missing: add the issuer"):
+        with pytest.raises(
+            ConfigurationError, match=r"sessions\.issuer: is missing: add the issuer"
+        ):
             wrap(folder / "jwt.toml", app)
 
 

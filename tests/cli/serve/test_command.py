@@ -317,7 +317,7 @@ class TestOptions:
             pytest.param(["--workers", "9999"], "--workers must be a whole number", id="workers"),
             pytest.param(["-w", "9999"], "--workers must be a whole number", id="of gunicorn"),
             pytest.param(["--bind", "a:99999"], "--bind 'a:99999' must be", id="port"),
-            pytest.param(["--bind", "unix:secret"], "is a file already, not a", id="no socket"),
+            pytest.param(["--bind", "unix:secret"], "is an existing file, not a", id="no socket"),
         ],
     )
     def test_of_the_command_line_have_the_same_bounds(
