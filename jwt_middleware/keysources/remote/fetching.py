@@ -215,9 +215,9 @@ def read_bearer_token(file: str | os.PathLike[str]) -> str:
     try:
         text = read_regular(file)[1][:MAX_BEARER_BYTES].decode("ascii", "replace").strip()
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        if may_be_secret(Path(file).name):
+        if may_be_secret(Path(file).name, error):
             raise ConfigurationError(
-                "bearer_token_file must be the name of a file, not what it is to hold"
+                "bearer_token_file must be the name of a file that is there, not its content"
             ) from None
         said, fix = diagnose(error, fix="name a file that is there")
         raise ConfigurationError(
