@@ -1,12 +1,12 @@
 """
-JWT checking and issuing for any WSGI app.
+WSGI middleware that verifies and issues JWTs.
 
 ::
 
     app = JWTMiddleware(app, verifier=TokenVerifier(keys=keys, issuer=..., audience=...))
 
-Every name that a user needs is here.  ``SQLAccounts``, ``SecretHasher``, ``SQLSessions`` and
-``RedisSessions`` need an extra and are left out of ``from jwt_middleware import *``.
+All public names are here.  ``SQLAccounts``, ``SecretHasher``, ``SQLSessions`` and ``RedisSessions``
+need an extra and are not part of ``from jwt_middleware import *``.
 """
 
 from importlib import import_module
@@ -71,8 +71,8 @@ if TYPE_CHECKING:
     from .wsgi.responses import Responses as Responses
     from .wsgi.rule import Rule as Rule
 else:
-    # Imported on first use (PEP 562): an app that only verifies tokens needs neither accounts,
-    # sessions, WTForms nor the configuration, and a plugin of pytest not even cryptography.
+    # Imported on first use (PEP 562): an app that only verifies tokens does not need accounts,
+    # sessions, WTForms or the configuration, and the pytest plugin not even cryptography.
     _ON_DEMAND = {
         "AccountLookup": ".accounts",
         "AccountVerifier": ".accounts",
@@ -126,7 +126,7 @@ else:
         if name in _ON_DEMAND:
             found = globals()[name] = getattr(import_module(_ON_DEMAND[name], __name__), name)
             return found
-        if name in {"core", "events", "wsgi"}:  # which ``import jwt_middleware`` brought once
+        if name in {"core", "events", "wsgi"}:  # ``import jwt_middleware`` used to import them
             return import_module(f".{name}", __name__)
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 

@@ -1,4 +1,4 @@
-"""Checks of what a constructor is given: ranges of numbers, and names that must be known."""
+"""Check constructor arguments: numbers in range, known names."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ def check_whole(
     Check that *value* is an ``int``, and ``minimum <= value <= maximum``.
 
     Args:
-        name: The parameter, which the error begins with.
-        value: Given for it; a ``bool`` is refused.
-        minimum: The smallest that is accepted.
-        maximum: The largest; ``None`` for no limit.
-        note: Added to the error.
+        name: The parameter's name, at the start of the error.
+        value: The argument; a ``bool`` is refused.
+        minimum: Smallest accepted value.
+        maximum: Largest accepted value; ``None`` for no limit.
+        note: Appended to the error.
 
     Raises:
-        ConfigurationError: It is not.
+        ConfigurationError: The check fails.
     """
     if type(value) is not int or value < minimum or (maximum is not None and value > maximum):
         accepted = _range(minimum, maximum)
@@ -35,13 +35,13 @@ def check_seconds(
     Check that *value* is a finite ``int`` or ``float``, and ``minimum <= value <= maximum``.
 
     Args:
-        name: The parameter, which the error begins with.
-        value: Given for it; a ``bool`` is refused.
-        minimum: The smallest that is accepted.
-        maximum: The largest; ``None`` for any finite number.
+        name: The parameter's name, at the start of the error.
+        value: The argument; a ``bool`` is refused.
+        minimum: Smallest accepted value.
+        maximum: Largest accepted value; ``None`` for any finite number.
 
     Raises:
-        ConfigurationError: It is not.
+        ConfigurationError: The check fails.
     """
     most = float("inf") if maximum is None else maximum
     if (
@@ -54,8 +54,8 @@ def check_seconds(
 
 
 def did_you_mean(name: str, known: Collection[str], otherwise: str) -> str:
-    """Return the fix for a *name* that is not among those *known*: the closest, or *otherwise*."""
-    from difflib import get_close_matches  # noqa: PLC0415  a millisecond of each start
+    """Return a hint for an unknown *name*: the closest one of *known*, or *otherwise*."""
+    from difflib import get_close_matches  # noqa: PLC0415  saves a millisecond at start
 
     close = get_close_matches(name, known, n=1)
     return f"did you mean {close[0]}?" if close else otherwise

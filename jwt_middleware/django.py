@@ -1,5 +1,5 @@
 """
-For Django projects: the user that a token is for, scopes of a view, and users as accounts.
+Django integration: the token's user, required scopes of views, and users as accounts.
 
 ::
 
@@ -8,7 +8,7 @@ For Django projects: the user that a token is for, scopes of a view, and users a
     AUTHENTICATION_BACKENDS = ["django.contrib.auth.backends.ModelBackend",
                                "jwt_middleware.django.TokenBackend"]
 
-A token makes its user the user of one request: no session is begun, so that no cookie outlives it.
+A token sets the user of one request: no session is started, so that no cookie outlives the token.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from .errors import AuthError, BadCredentialsError, InvalidTokenError, Unavailab
 from .views import check_scopes, checked_scopes, refusal
 from .wsgi.environ import CLAIMS
 
-View = Callable[..., Any]  # a response, or of an async view what is awaited for one
+View = Callable[..., Any]  # returns a response, or an awaitable of one
 
 _AUTHENTICATION = "django.contrib.auth.middleware.AuthenticationMiddleware"
 
@@ -45,14 +45,14 @@ class TokenBackend(ModelBackend):  # type: ignore[misc]  # Django has no types
     """
     An authentication backend that finds the user of a token, and never creates one.
 
-    What the middleware made ``REMOTE_USER`` is looked up: *sub*, or what ``remote_user`` of a
-    trusted issuer makes of it, which is unique over all issuers.  Subclass it for others.
+    It looks up ``REMOTE_USER`` as set by the middleware: *sub*, or the ``remote_user`` of a trusted
+    issuer, which is unique across issuers.  Subclass it for other rules.
 
     Attributes:
-        field: The field of the user model, which must be unique: ``"pk"``, ``"username"``, or that
-            of a related model as in a query, ``"profile__subject"``.
-        claim: Another claim to look up, ``"email"``, of tokens of *issuer* alone: what other
-            issuers write into it is theirs to choose.
+        field: The unique field of the user model: ``"pk"``, ``"username"``, or a field of a related
+            model as in a query, ``"profile__subject"``.
+        claim: Look up this claim instead, ``"email"``, only for tokens of *issuer*: other issuers
+            can put any value into it.
         issuer: The *iss* of these tokens.
     """
 
@@ -64,26 +64,26 @@ class TokenBackend(ModelBackend):  # type: ignore[misc]  # Django has no types
         if (self.claim is None) != (self.issuer is None):
             raise ImproperlyConfigured(f"{type(self).__name__} needs claim and issuer, or neither")
 
-    # Without credentials: Django asks it for no login with a password.
+    # No credentials parameter, so that Django does not call it for password logins.
     def authenticate(self, request: HttpRequest | None) -> Any:
         """Return the user of the request's token, or ``None``."""
         name = None if request is None else self.name_in(request.META)
         return None if name is None else self.find(name)
 
     async def aauthenticate(self, request: HttpRequest | None) -> Any:
-        """Do the same for async code."""
+        """Return the user of the request's token, or ``None``; async."""
         from asgiref.sync import sync_to_async  # noqa: PLC0415  comes with Django
 
         return await sync_to_async(self.authenticate)(request)
 
     def get_user(self, user_id: object) -> None:
-        """Return no user: no session is begun by this backend, so none that names it is good."""
+        """Return ``None``: this backend starts no sessions, so a session naming it is invalid."""
 
     async def aget_user(self, user_id: object) -> None:
-        """Return no user."""
+        """Return ``None``; async."""
 
     def name_in(self, environ: Mapping[str, Any]) -> str | None:
-        """Return what the token of a request calls its user; ``None`` if it names none here."""
+        """Return the user's name in a request's token; ``None`` if it has none for this backend."""
         claims = environ.get(CLAIMS)
         if not isinstance(claims, dict):  # no token, or no middleware
             return None
@@ -107,7 +107,7 @@ def find_user(field: str, value: str) -> Any:
     """
     Return the user whose *field* is exactly *value*, or ``None``.
 
-    Databases and fields find more: another case, another Unicode form, ``"01"`` for 1.
+    Databases and fields match more: another case, another Unicode form, ``"01"`` for 1.
 
     Raises:
         UnavailableError: The database is unavailable.
@@ -117,25 +117,25 @@ def find_user(field: str, value: str) -> Any:
     except (ObjectDoesNotExist, MultipleObjectsReturned):
         return None
     except (ValueError, TypeError, OverflowError, ValidationError, DataError):
-        return None  # which the field cannot hold
+        return None  # a value that the field cannot have
     except (DatabaseError, InterfaceError) as error:
-        raise UnavailableError("the database of the users is unavailable") from error
+        raise UnavailableError("the user database is unavailable") from error
     return user if str(attrgetter(field.replace("__", "."))(user)) == value else None
 
 
 class TokenMiddleware:
     """
-    Make the user of a request's token ``request.user``, for this request.
+    Set ``request.user`` to the user of the request's token.
 
-    A token of an unknown or inactive user is answered 401.  One that names no user here, of another
-    issuer, is anonymous.  A request without a token keeps the user that it has.
+    A token of an unknown or inactive user gets 401.  A token of another issuer that names no user
+    is anonymous.  A request without a token keeps its user.
 
-    A response to a token is ``Cache-Control: private`` unless it says ``public``: Django's caches
-    keep it for no other user.
+    A response to a request with a token gets ``Cache-Control: private`` unless it has ``public``,
+    so that Django's caches do not serve it to other users.
 
     Raises:
         ImproperlyConfigured: ``AUTHENTICATION_BACKENDS`` has no :class:`TokenBackend`, or
-            ``AuthenticationMiddleware`` comes after this, and would undo it.
+            ``AuthenticationMiddleware`` comes after this middleware and would override it.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
@@ -169,7 +169,7 @@ class TokenMiddleware:
             if name is not None:
                 user = backend.find(name)
                 if user is None:
-                    raise InvalidTokenError("its user is unknown or inactive")
+                    raise InvalidTokenError("the token's user is unknown or inactive")
                 return user
         return AnonymousUser()
 
@@ -183,14 +183,13 @@ def _set_user(request: HttpRequest, user: Any) -> None:
 
 def require_scopes(*scopes: str) -> Callable[[View], View]:
     """
-    Run a view only with a token that has all of these scopes; without any, with any token.
+    Require a token with all of these scopes; without arguments, any token.
 
-    Otherwise the answer is the middleware's own: 401 without a token, or 403 with
-    ``error="insufficient_scope"``.  The view may be async; for a class there is
-    ``method_decorator``.
+    Otherwise the response is the middleware's: 401 without a token, or 403 with
+    ``error="insufficient_scope"``.  The view may be async; for a class use ``method_decorator``.
 
     Raises:
-        ConfigurationError: An argument is not one scope.
+        ConfigurationError: An argument is not a single scope.
     """
     from asgiref.sync import iscoroutinefunction  # noqa: PLC0415  comes with Django
 
@@ -222,23 +221,23 @@ def require_scopes(*scopes: str) -> Callable[[View], View]:
 
 class UserAccounts:
     """
-    Django's users as accounts: an account verifier and a lookup, for any client type.
+    Django users as accounts: an account verifier and a lookup for any client type.
 
     ::
 
         accounts = UserAccounts()
         TokenEndpoint(verifiers={"email": accounts.verify}, lookups={"email": accounts.look_up}, …)
 
-    A user's *uid* is the primary key.  Its *credential* is the hash by which Django ends its own
-    sessions: a changed password ends refreshes as well.  Subclass it to give scopes.
+    *uid* is the user's primary key, *credential* Django's session auth hash: a changed password
+    also ends refreshes.  Subclass it to grant scopes.
     """
 
     def verify(self, account: str, secret: str) -> Mapping[str, object]:
         """
-        Return whose name and password these are, by the project's own authentication backends.
+        Verify name and password with the project's authentication backends.
 
         Raises:
-            BadCredentialsError: They are none's, or of an inactive user.
+            BadCredentialsError: They are wrong, or the user is inactive.
         """
         with _connections():
             user = authenticate(username=account, password=secret)
@@ -247,13 +246,13 @@ class UserAccounts:
             return self._identity(user)
 
     def look_up(self, uid: int | str) -> Mapping[str, object] | None:
-        """Return the user of this primary key as it is now, or ``None``."""
+        """Return the current state of the user with this primary key, or ``None``."""
         with _connections():
             user = find_user("pk", str(uid))
             return None if user is None or not user.is_active else self._identity(user)
 
     def scope_of(self, user: Any) -> str:
-        """Return the scopes of a user, separated by spaces: none."""
+        """Return the user's scopes, separated by spaces; by default none."""
         return ""
 
     def _identity(self, user: Any) -> Mapping[str, object]:
@@ -266,7 +265,7 @@ class UserAccounts:
 
 @contextmanager
 def _connections() -> Iterator[None]:
-    """Close what Django would close before and after a request: logins are outside of those."""
+    """Close old connections as Django does around a request; logins run outside of one."""
     close_old_connections()
     try:
         yield
@@ -275,7 +274,7 @@ def _connections() -> Iterator[None]:
 
 
 def _made_private(response: HttpResponseBase) -> HttpResponseBase:
-    """Keep a response to a token out of shared caches, unless it says that it is public."""
+    """Keep the response out of shared caches unless it is ``public``."""
     if "public" not in response.get("Cache-Control", ""):
         patch_cache_control(response, private=True)
     return response

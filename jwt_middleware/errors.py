@@ -1,30 +1,22 @@
 """
-The error tree: the only exceptions that this package raises on purpose.
+The exceptions of this package.
 
-JWTMiddlewareError                      each can be copied and pickled
-├─ ConfigurationError(ValueError)       at construction only; names the setting and the fix
-├─ UnavailableError                     revocation, keys or accounts are unavailable
-│  └─ PoolExhaustedError, DuplicateRowError, EmptiedError, ClockSetError
-│                                       of stores; caught within the package
-├─ FetchError .status                   a document could not be fetched; only logged
-├─ AccountExistsError, UnknownAccountError          only operators see these four
-├─ InvalidAccountError(ValueError)      a name, scope or auth that no account can have
-├─ InvalidSecretError(ValueError)       a secret that no account can have
-└─ AuthError
-   ├─ MissingTokenError                 the request has no bearer token
-   ├─ BadCredentialsError               the account or the secret is wrong
-   ├─ CrossSiteError                    a browser sent a token by itself, for another site
-   ├─ TooManyAttemptsError .retry_after_seconds
-   ├─ InvalidGrantError                 the refresh token is not accepted
-   ├─ InvalidRequestError               the request is malformed
-   │  ├─ InvalidFormError .fields
-   │  ├─ InvalidScopeError, InvalidTargetError, UnsupportedGrantTypeError, UnsupportedTokenTypeError
-   │  ├─ NotFoundError
-   │  ├─ MethodNotAllowedError .allowed
-   │  ├─ BodyTooLargeError
-   │  └─ UnsupportedMediaTypeError
-   ├─ InsufficientScopeError .scope     a good token that lacks a scope or claim value
-   └─ InvalidTokenError
+JWTMiddlewareError                      each can be copied and pickled ├─
+ConfigurationError(ValueError)       at construction only; names the setting and the fix ├─
+UnavailableError                     revocation, keys or accounts are unavailable │  └─
+PoolExhaustedError, DuplicateRowError, EmptiedError, ClockSetError │ of stores; caught inside the
+package ├─ FetchError .status                   a document could not be fetched; only logged ├─
+AccountExistsError, UnknownAccountError          only operators see these four ├─
+InvalidAccountError(ValueError)      an invalid name, scope or auth ├─
+InvalidSecretError(ValueError)       an invalid secret └─ AuthError
+   ├─ MissingTokenError                 the request has no bearer token ├─ BadCredentialsError the
+   account or the secret is wrong ├─ CrossSiteError                    Basic credentials in a
+   cross-site request ├─ TooManyAttemptsError .retry_after_seconds ├─ InvalidGrantError the refresh
+   token is not accepted ├─ InvalidRequestError               the request is malformed │ ├─
+   InvalidFormError .fields │  ├─ InvalidScopeError, InvalidTargetError, UnsupportedGrantTypeError,
+   UnsupportedTokenTypeError │  ├─ NotFoundError │  ├─ MethodNotAllowedError .allowed │  ├─
+   BodyTooLargeError │  └─ UnsupportedMediaTypeError ├─ InsufficientScopeError .scope     a valid
+   token without a required scope or claim value └─ InvalidTokenError
       ├─ MalformedTokenError, AlgorithmNotAllowedError, UnknownKeyError .kid
       ├─ InvalidSignatureError, RevokedTokenError
       └─ InvalidClaimError .claim
@@ -42,9 +34,9 @@ from typing import Any, ClassVar
 
 class JWTMiddlewareError(Exception):
     """
-    Base of every error that this package raises on purpose.
+    Base class of all errors of this package.
 
-    Its text is one printable line, whatever a file or a client put into it.
+    Its text is escaped to one printable line.
     """
 
     code: ClassVar[str] = "error"
@@ -55,12 +47,12 @@ class JWTMiddlewareError(Exception):
         super().__init__(in_one_line(detail or self.sentence))
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]:
-        # An exception is restored by calling its class with its args: none of these is a keyword.
+        # By default an exception is restored from its args only, without keyword arguments.
         return _restored, (type(self), self.args), vars(self)
 
 
 def in_one_line(text: str) -> str:
-    """Return *text* with what does not print escaped, line breaks among it."""
+    """Return *text* with unprintable characters and line breaks escaped."""
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
@@ -104,7 +96,7 @@ class PoolExhaustedError(UnavailableError):
 
 
 class DuplicateRowError(UnavailableError):
-    """The database refused a row because its key exists already."""
+    """The database refused a row because its key already exists."""
 
     code = "duplicate_row"
     sentence = "The entry exists already."
@@ -112,7 +104,7 @@ class DuplicateRowError(UnavailableError):
 
 
 class EmptiedError(UnavailableError):
-    """The tables are there, and what they always hold is not."""
+    """The tables exist, but their initial rows are gone."""
 
     code = "store_emptied"
     sentence = "The store has been emptied. Try again later."
@@ -120,7 +112,7 @@ class EmptiedError(UnavailableError):
 
 
 class ClockSetError(UnavailableError):
-    """The clock of a store was set, and which time is right will show in some seconds."""
+    """The store's clock was set; its time is used again after some seconds."""
 
     code = "clock_set"
     sentence = "The clock of the store was set. Try again later."
@@ -129,10 +121,10 @@ class ClockSetError(UnavailableError):
 
 class FetchError(JWTMiddlewareError):
     """
-    A document could not be fetched; the text names the URL, without its query, and the reason.
+    A document could not be fetched; the text has the URL without its query, and the reason.
 
     Attributes:
-        status: The HTTP status, if the server answered with another than 200.
+        status: The HTTP status if it is not 200.
     """
 
     code = "fetch_failed"
@@ -145,7 +137,7 @@ class FetchError(JWTMiddlewareError):
 
 
 class AccountExistsError(JWTMiddlewareError):
-    """An account of this client type and name exists already, enabled or not."""
+    """An account of this client type and name already exists, enabled or not."""
 
     code = "account_exists"
     sentence = "This account exists already."
@@ -161,7 +153,7 @@ class UnknownAccountError(JWTMiddlewareError):
 
 
 class InvalidAccountError(JWTMiddlewareError, ValueError):
-    """No account can have this name, scope or auth; the text says why."""
+    """The name, scope or auth of an account is invalid; the text says why."""
 
     code = "invalid_account"
     sentence = "No account can be called that."
@@ -169,7 +161,7 @@ class InvalidAccountError(JWTMiddlewareError, ValueError):
 
 
 class InvalidSecretError(JWTMiddlewareError, ValueError):
-    """No account can have this secret; the text says why, without showing it."""
+    """The secret is invalid for an account; the text says why, without showing it."""
 
     code = "invalid_secret"
     sentence = "No account can have that secret."
@@ -181,8 +173,8 @@ class AuthError(JWTMiddlewareError):
     The request is refused; each subclass says why.
 
     Attributes:
-        hint: What the client is told beyond the sentence, for its developer; it quotes nothing that
-            the client sent.  ``None`` until it was looked for.
+        hint: Additional text of the response for the client's developer; it quotes nothing that the
+            client sent.  ``None`` until it is computed.
     """
 
     code = "unauthorized"
@@ -200,7 +192,7 @@ class MissingTokenError(AuthError):
 
 
 class BadCredentialsError(AuthError):
-    """The account or the secret is wrong.  Never says which."""
+    """The account or the secret is wrong.  The text does not say which."""
 
     code = "bad_credentials"
     sentence = "The account or the secret is wrong."
@@ -208,7 +200,7 @@ class BadCredentialsError(AuthError):
 
 
 class CrossSiteError(AuthError):
-    """A browser sent Basic credentials by itself, in a request that another site's page made."""
+    """A browser sent Basic credentials in a cross-site request."""
 
     code = "cross_site"
     sentence = "Basic credentials are not accepted in a request that another site made."
@@ -233,7 +225,7 @@ class TooManyAttemptsError(AuthError):
 
 
 class InvalidGrantError(AuthError):
-    """The refresh token is unknown, used, expired or revoked (RFC 6749 §5.2).  Never says which."""
+    """The refresh token is unknown, used, expired or revoked (RFC 6749 §5.2)."""
 
     code = "invalid_grant"
     sentence = "The refresh token is not valid."
@@ -245,7 +237,7 @@ class InvalidRequestError(AuthError):
     The request does not follow RFC 6750 or the endpoint's format.
 
     Attributes:
-        parameter: The one that is missing or malformed; with it the text of the instance is public.
+        parameter: The missing or malformed parameter; if set, the instance's text is public.
     """
 
     code = "invalid_request"
@@ -285,7 +277,7 @@ class InvalidScopeError(InvalidRequestError):
 
 
 class InvalidTargetError(InvalidRequestError):
-    """A resource asked for is none that tokens are issued for here (RFC 8707 §2)."""
+    """No token is issued for the requested resource (RFC 8707 §2)."""
 
     code = "invalid_target"
     sentence = "The resource is unknown, or no token is issued for it here."
@@ -301,7 +293,7 @@ class UnsupportedGrantTypeError(InvalidRequestError):
 
 
 class UnsupportedTokenTypeError(InvalidRequestError):
-    """This service cannot revoke such a token (RFC 7009 §2.2.1)."""
+    """This service cannot revoke this kind of token (RFC 7009 §2.2.1)."""
 
     code = "unsupported_token_type"
     sentence = "This token cannot be revoked here."
@@ -309,7 +301,7 @@ class UnsupportedTokenTypeError(InvalidRequestError):
 
 
 class NotFoundError(InvalidRequestError):
-    """There is nothing at this path, which is one of this package's own."""
+    """The path is reserved by this package, and unused."""
 
     code = "not_found"
     sentence = "There is nothing here."
@@ -334,7 +326,7 @@ class MethodNotAllowedError(InvalidRequestError):
 
 
 class BodyTooLargeError(InvalidRequestError):
-    """The body is longer than the endpoint reads."""
+    """The body is longer than the endpoint's limit."""
 
     code = "body_too_large"
     sentence = "The request body is too large."
@@ -375,7 +367,7 @@ class InvalidTokenError(AuthError):
 
 
 class MalformedTokenError(InvalidTokenError):
-    """The string is not a compact JWS with a JSON object in it (RFC 7515, RFC 7519)."""
+    """The string is not a compact JWS with a JSON object as payload (RFC 7515, RFC 7519)."""
 
     code = "malformed_token"
     sentence = "The token is malformed."
@@ -383,7 +375,7 @@ class MalformedTokenError(InvalidTokenError):
 
 
 class AlgorithmNotAllowedError(InvalidTokenError):
-    """The token's alg is not supported, not accepted, or not that of its key."""
+    """The token's alg is not supported, not allowed, or does not match its key."""
 
     code = "algorithm_not_allowed"
     sentence = "The token's algorithm is not allowed."
@@ -395,7 +387,7 @@ class UnknownKeyError(InvalidTokenError):
     No key has the token's kid.
 
     Attributes:
-        kid: The token's, or ``None``.  Unverified: escape it before logging.
+        kid: The token's *kid*, or ``None``.  Unverified: escape it before logging.
     """
 
     code = "unknown_key"
@@ -408,7 +400,7 @@ class UnknownKeyError(InvalidTokenError):
 
 
 class InvalidSignatureError(InvalidTokenError):
-    """The signature is not that of header and payload."""
+    """The signature does not match header and payload."""
 
     code = "invalid_signature"
     sentence = "The token's signature is invalid."
@@ -428,7 +420,7 @@ class InvalidClaimError(InvalidTokenError):
     A registered claim has a wrong type or value.
 
     Attributes:
-        claim: Its name.
+        claim: The claim's name.
     """
 
     code = "invalid_claim"
@@ -457,7 +449,7 @@ class ExpiredTokenError(InvalidClaimError):
 
 
 class ImmatureTokenError(InvalidClaimError):
-    """The token's ``nbf`` or ``iat`` is still to come."""
+    """The token's ``nbf`` or ``iat`` is in the future."""
 
     code = "immature_token"
     sentence = "The token is not valid yet."

@@ -1,11 +1,11 @@
 """
-Events: what an operator may want to know, by stable names.
+Events for operators, with stable names.
 
-Each goes to the logger ``jwt_middleware`` as a readable line, with its fields as ``extra``, and to
-every listener.  The log is bounded: of each event so many a second, the rest is counted and told
-by the next line of the same event.  Listeners get every event, whatever the level of the logger.
+Each is logged by the logger ``jwt_middleware`` as a readable line, with its fields as ``extra``,
+and passed to every listener.  The log is rate-limited per event name; dropped lines are counted in
+the next line of that name.  Listeners get every event, whatever the logger's level.
 
-What a client sent is escaped and cut.  No field is ever a token, a secret or a whole claim set.
+Values from clients are escaped and truncated.  No field is a token, a secret or a full claim set.
 """
 
 from __future__ import annotations
@@ -74,30 +74,30 @@ LEVELS: Final[Mapping[Name, int]] = dict.fromkeys(Name, logging.INFO) | {
     Name.REVOCATIONS_LOST: logging.ERROR,
     Name.CLOCK_SKEW: logging.ERROR,
 }
-"""The level at which each is logged."""
+"""The log level of each event."""
 
 
 class Fields(TypedDict, total=False):
     """
-    What an event may say.
+    The fields of an event.
 
     Attributes:
         reason: The stable code of an error.
-        detail: Of our own words, why.
-        method: Of the request.
-        path: Of the request, without its query.
+        detail: The reason, in this package's words.
+        method: The request's method.
+        path: The request's path, without its query.
         client: Address of the client.
-        rule: Paths of the rules that decided, joined by a comma.
-        issuer: *iss* of a token; unverified where its signature was not the reason to trust it.
-        kid: *kid* of a token, in the same way.
-        jti: *jti* of a token, in the same way.
-        sub: *sub* of a token, in the same way.
-        client_type: Of an account that logs in.
-        sid: Of a session.
-        keys: The *kid* of each key in force.
-        url: Of a key set, without its query.
-        store: Of sessions or accounts, without its password.
-        file: Of a configuration.
+        rule: Paths of the matching rules, joined by commas.
+        issuer: *iss* of a token; unverified unless the token was accepted.
+        kid: *kid* of a token, likewise.
+        jti: *jti* of a token, likewise.
+        sub: *sub* of a token, likewise.
+        client_type: Client type of the login.
+        sid: *sid* of a session.
+        keys: The *kid* of each current key.
+        url: URL of a key set, without its query.
+        store: URL of a session or account store, without its password.
+        file: A configuration file.
     """
 
     reason: str
@@ -120,12 +120,12 @@ class Fields(TypedDict, total=False):
 
 class Event(NamedTuple):
     """
-    One event.
+    An event.
 
     Attributes:
         name: What happened.
-        at: When; seconds since the Unix epoch.
-        fields: What is known of it, escaped.
+        at: Seconds since the Unix epoch.
+        fields: Its fields, escaped.
     """
 
     name: Name
@@ -144,21 +144,21 @@ tells_allowed: Final[list[object]] = []
 """
 Not empty while ``request.allowed`` is logged or listened to.
 
-On the way of every request, where asking the logger for its level would be felt.  It is looked up
-again with every other event, so that a level that is changed later counts soon.
+Checked on every request, where asking the logger for its level would be too slow.  Updated with
+every other event, so that a changed level takes effect soon.
 """
 
 
 def listen(listener: Listener) -> Callable[[], None]:
     """
-    Call *listener* with every event from now on, ``request.allowed`` included; once if given twice.
+    Call *listener* with every event from now on, including ``request.allowed``.
 
-    It is called in the thread of the event, before the answer: it should be quick.  An exception
-    in it, ``SystemExit`` included, is logged, and changes nothing.  Events that it causes itself
-    are logged alone.
+    Adding a listener twice has no effect.  It is called in the thread of the event, before the
+    response, so it should be fast.  Its exceptions, including ``SystemExit``, are logged and
+    ignored.  Events that it causes itself are only logged.
 
     Returns:
-        A function that ends it.
+        A function that removes it.
     """
     return _add(listener, _listeners)
 
@@ -168,7 +168,7 @@ def count(counter: Counter) -> Callable[[], None]:
     Call *counter* with the name of every event but ``request.allowed``, and its first fields.
 
     Returns:
-        A function that ends it.
+        A function that removes it.
     """
     return _add(counter, _counters)
 
@@ -196,18 +196,18 @@ def _look_up_level() -> None:
 
 class _Counts:
     def __init__(self) -> None:
-        self.lock = threading.RLock()  # that a signal handler can take again in its own thread
+        self.lock = threading.RLock()  # reentrant for signal handlers in the same thread
         self.seconds: dict[str, int] = {}
         self.seen: dict[str, int] = {}
         self.left_out: dict[str, int] = {}
 
 
 class _Bound:
-    """Lets so many events of each name through in each second, and counts the others."""
+    """A rate limit per event name and second, which counts dropped events."""
 
     def __init__(self) -> None:
         self.max_per_second = DEFAULT_MAX_PER_SECOND
-        self._counts = PerProcess(_Counts)  # what a parent has left out is told by itself alone
+        self._counts = PerProcess(_Counts)  # a parent's counts are not the child's
 
     def lets_through(self, name: str, now: float) -> bool:
         counts, second = self._counts.get(), int(now)
@@ -230,18 +230,18 @@ _bound: Final = _Bound()
 
 
 def limit(max_per_second: int) -> None:
-    """Log at most so many events of each name in a second."""
+    """Log at most *max_per_second* events of each name per second."""
     _bound.max_per_second = max_per_second
 
 
 def emit(name: Name, more: Callable[[], Fields] | None = None, /, **fields: Unpack[Fields]) -> None:
     """
-    Log an event, and tell it to the listeners.
+    Log an event and pass it to the listeners.
 
     Args:
         name: What happened.
-        more: Returns further fields; not called where no one would get them.
-        fields: What is known of it; ``None`` and empty texts are left out.
+        more: Returns more fields; only called if the event is logged or listened to.
+        fields: The event's fields; ``None`` and empty strings are left out.
     """
     _look_up_level()
     is_logged = logger.isEnabledFor(LEVELS[name]) and _bound.lets_through(name, time.monotonic())
@@ -262,7 +262,7 @@ _telling: Final = threading.local()
 
 
 def _tell(event: Event) -> None:
-    """Call the listeners, each with fields of its own; what they cause is not told to them."""
+    """Call the listeners, each with its own copy of the fields; nested events are only logged."""
     _telling.is_busy = True
     try:
         for listener in tuple(_listeners):
@@ -282,74 +282,74 @@ _FAILED: Final = "listener failed"
 
 
 QUIET_SECONDS: Final = 30.0
-"""After so long without a failure, a store is back even if what failed was not tried again."""
+"""After this time without a failure a store is back, even if a failed use was not retried."""
 
 
 class Outage:
     """
-    Emits that a store is lost, and that it is back: once each, however many operations fail.
+    Emits when a store is lost and when it is back, once each.
 
-    A store that is read and refuses writes is lost until it takes one; one that could not be read
-    is back when it is read.
+    A store that refuses writes is back after a successful write; one that cannot be read, after a
+    successful read.
 
     Args:
         store: Its name, without a password.
         monotonic: Returns seconds that never go back.
 
     Attributes:
-        good_at: When each use has succeeded last.
-        told: Not empty while it is told to be lost: only then is :meth:`recover` to be called.
+        succeeded_at: When each use last succeeded.
+        reported: Not empty while the store is reported lost: call :meth:`recover` only then.
     """
 
-    # All of it may be inherited by a fork: each step on it is atomic, and needs no lock.
+    # Safe across a fork: each step is atomic, without a lock.
     def __init__(self, store: str, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._store = store
         self._monotonic = monotonic
         self._failing: set[str] = set()
         self._failed_at = -math.inf
-        self.good_at: dict[str, float] = {}
-        self.told: dict[bool, object] = {}
+        self.succeeded_at: dict[str, float] = {}
+        self.reported: dict[bool, object] = {}
 
     @contextmanager
     def watched(self, use: str) -> Iterator[None]:
         """
-        Learn from an operation how the store is.
+        Report the outcome of an operation on the store.
 
         Args:
-            use: What may fail for itself, such as reading.
+            use: A kind of operation that can fail separately, such as reading.
         """
-        began = self._monotonic()
+        started_at = self._monotonic()
         try:
             yield
         except UnavailableError as error:
-            self.lose(use, error, began=began)
+            self.lose(use, error, started_at=started_at)
             raise
-        self.good_at[use] = self._monotonic()
-        if self.told:
+        self.succeeded_at[use] = self._monotonic()
+        if self.reported:
             self.recover(use)
 
-    def lose(self, use: str, error: UnavailableError, *, began: float) -> None:
-        """Tell that the store is lost, if this *error* of an operation says so."""
+    def lose(self, use: str, error: UnavailableError, *, started_at: float) -> None:
+        """Report that the store is lost, if *error* means that."""
         if isinstance(error, DuplicateRowError) or isinstance(error.__cause__, PoolExhaustedError):
             return
-        if began < self.good_at.get(use, -math.inf):
-            return  # another has succeeded since: the reason may be over
+        if started_at < self.succeeded_at.get(use, -math.inf):
+            return  # another operation has succeeded since: the cause may be gone
         self._failing.add(use)
         self._failed_at = self._monotonic()
         mine = object()
-        if self.told.setdefault(True, mine) is mine:
+        if self.reported.setdefault(True, mine) is mine:
             emit(Name.STORE_LOST, store=self._store, detail=str(error))
 
     def recover(self, use: str) -> None:
-        """Tell that the store is back, if an operation that succeeds now says so."""
+        """Report that the store is back, if a successful operation means that."""
         is_over = use in self._failing or self._monotonic() >= self._failed_at + QUIET_SECONDS
-        if is_over and self.told.pop(True, None) is not None:
+        if is_over and self.reported.pop(True, None) is not None:
             self._failing.clear()
             emit(Name.STORE_BACK, store=self._store)
 
 
 def clean(value: object) -> str | float:
-    """Escape and cut what a client may have sent."""
+    """Escape and truncate a value from a client."""
     if isinstance(value, int | float):
         return value
     text = str(value)
@@ -372,7 +372,7 @@ def _log(event: Event) -> None:
 
 
 def quoted(value: str | float) -> str:
-    """Return what :func:`clean` has escaped as one word, of which no second can be made."""
+    """Return a value escaped by :func:`clean` as a single word of a log line, quoted if needed."""
     text = str(value)
     if " " not in text and "=" not in text and '"' not in text:
         return text
@@ -380,7 +380,7 @@ def quoted(value: str | float) -> str:
 
 
 def escaped(text: str) -> str:
-    """Return *text* as it stands between quotes, of which it can be no end."""
+    """Escape *text* for use between double quotes."""
     return text.replace("\\", "\\\\").replace('"', '\\"')
 
 
@@ -393,7 +393,7 @@ class LineFormatter(logging.Formatter):
         super().__init__("%(asctime)s.%(msecs)03dZ %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S")
 
     def format(self, record: logging.LogRecord) -> str:
-        """Format *record*; what follows its first line, a traceback, is indented."""
+        """Format *record*; further lines, such as a traceback, are indented."""
         lines = map(in_one_line, super().format(record).splitlines())
         return "\n    ".join(lines)
 
@@ -429,21 +429,21 @@ _FORMATTERS: Final[Mapping[Format, type[logging.Formatter]]] = {
 
 
 class FallbackHandler(logging.StreamHandler[TextIO]):
-    """Writes to stderr until the application configures logging of its own."""
+    """Writes to stderr until the application configures logging."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write *record*, unless a handler of the application gets it as well."""
+        """Write *record*, unless a handler of the application also gets it."""
         if not _is_configured():
             super().emit(record)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  logging's name
-        """Say on stderr that *record* was not written, unless stderr is closed."""
+        """Report on stderr that *record* was not written, unless stderr is closed."""
         with suppress(ValueError):
             super().handleError(record)
 
 
 def _is_configured() -> bool:
-    """Tell whether a handler of the application gets what is logged here."""
+    """Return whether a handler of the application gets what is logged here."""
     if logger.propagate and logging.root.handlers:
         return True
     return not all(isinstance(one, FallbackHandler) for one in logger.handlers)
@@ -453,18 +453,18 @@ def set_up(*, format: Format = "line", level: int = logging.INFO) -> None:  # no
     """
     Log to stderr, if the application has not configured logging.
 
-    :func:`logging.config.dictConfig` disables all loggers that are there and that it does not name,
-    unless it is told not to: what says who was refused is enabled again.
+    :func:`logging.config.dictConfig` by default disables existing loggers that it does not name:
+    this one is enabled again, so that refusals are logged.
 
     Args:
-        format: Of each line.
-        level: The lowest that is logged, unless the logger has one already.
+        format: Format of each line.
+        level: Lowest logged level, unless the logger already has one.
     """
     logger.disabled = False
     if _is_configured():
         return
     ours = list(logger.handlers)
-    for one in ours:  # a second app in this process, or the same one again
+    for one in ours:  # a second app in this process, or a repeated call
         logger.removeHandler(one)
     handler = FallbackHandler(sys.stderr)
     handler.setFormatter(_FORMATTERS[format]())

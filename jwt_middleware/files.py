@@ -1,4 +1,4 @@
-"""Why this process cannot use a file, and what to do about it."""
+"""Read files, and diagnose why a file cannot be used."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MAX_FILE_BYTES: Final = 1024 * 1024
-"""Of a configuration, a secret, a set of keys."""
+"""Maximum size of a configuration, secret or key file."""
 
 # Hex, base64, or a JWT: few files are called so.
 _SECRET: Final = re.compile(r"[\w+=-][\w+/=-]{31,}|eyJ[\w-]+\.[\w-]+\.[\w-]*", re.ASCII)
@@ -35,12 +35,12 @@ _FIXES: Final = {
 
 def diagnose(error: Exception, *, fix: str, to: str = "read") -> tuple[str, str]:
     """
-    Return what the system says of a file, and what to do about it.
+    Return the reason why a file cannot be used, and the fix.
 
     Args:
         error: An :class:`OSError`, or the :class:`ValueError` of a name with a NUL.
-        fix: For a file that is not there, or a name that is none.
-        to: What this process wanted to do with it.
+        fix: The fix for a missing file or an invalid name.
+        to: The failed operation: a verb.
     """
     if not isinstance(error, OSError):
         return "not a file name", fix
@@ -57,13 +57,13 @@ def may_be_secret(name: str, error: Exception) -> bool:
 
 def read_regular(path: str | os.PathLike[str]) -> tuple[os.stat_result, bytes]:
     """
-    Read a regular file, and the status of what was read.
+    Read a regular file; return its status and content.
 
-    A pipe would be waited for, and a device such as ``/dev/zero`` never ends.
+    Other files are refused: a pipe would block, and ``/dev/zero`` never ends.
 
     Raises:
-        OSError: It cannot be read, is not a regular file, or is longer than :data:`MAX_FILE_BYTES`.
-        ValueError: Its name holds a NUL.
+        OSError: It is unreadable, not a regular file, or longer than :data:`MAX_FILE_BYTES`.
+        ValueError: Its name contains a NUL.
     """
     with open(path, "rb", opener=_open_at_once) as file:
         status = os.fstat(file.fileno())
@@ -80,7 +80,7 @@ def _open_at_once(path: str, flags: int) -> int:
 
 
 def no_file(path: Path) -> str:
-    """Return why *path* can never be a file; empty if it is one, or may become one."""
+    """Return why *path* cannot be a file; empty if it is one or can be created."""
     try:
         mode = path.stat().st_mode
     except OSError as error:
@@ -94,7 +94,7 @@ def no_file(path: Path) -> str:
 @contextmanager
 def writing(path: str | os.PathLike[str]) -> Iterator[None]:
     """
-    Name *path*, and the fix, where the block cannot write it.
+    Convert an :class:`OSError` of the block to an error that names *path* and the fix.
 
     Raises:
         ConfigurationError: The block raised :class:`OSError`.
@@ -110,9 +110,9 @@ def writing(path: str | os.PathLike[str]) -> Iterator[None]:
 
 def obstacle(file: Path) -> str:
     """
-    Return what keeps this process from a database in *file*, and the fix; empty if nothing does.
+    Return why this process cannot use a database in *file*, and the fix; empty if it can.
 
-    SQLite writes beside its file as well, to ``-wal`` and ``-shm``.
+    SQLite also writes next to the file, to ``-wal`` and ``-shm``.
     """
     folder = file.parent
     try:
@@ -134,7 +134,7 @@ def obstacle(file: Path) -> str:
 
 
 def user() -> str:
-    """Return the name of the user that this process runs as, or the number."""
+    """Return the name or number of the user that runs this process."""
     try:
         import pwd  # noqa: PLC0415  POSIX alone
     except ImportError:

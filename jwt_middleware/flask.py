@@ -1,5 +1,5 @@
 """
-For Flask apps: the claims, scopes of a view, and account verifiers that use the app.
+Flask integration: claims, required scopes of views, and account verifiers in the app context.
 
 ::
 
@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 
 class _NoClaims(dict[str, Any]):
-    """The claims of a request without a token: empty, and what asks for one is answered 401."""
+    """The claims of a request without a token: empty; reading a claim answers 401."""
 
     def __missing__(self, name: str) -> Any:
         abort(refuse(MissingTokenError()))
@@ -42,20 +42,20 @@ current_claims: dict[str, Any] = LocalProxy(_claims)  # type: ignore[assignment]
 """
 The verified claims of the current request.
 
-Without a token it is empty, and ``current_claims["sub"]`` answers 401 as the middleware does.
-A proxy like ``request``: a view returns ``dict(current_claims)``, for JSON has no proxies.
+Without a token it is empty, and ``current_claims["sub"]`` answers 401 like the middleware.  A proxy
+like ``request``: for JSON, return ``dict(current_claims)``.
 """
 
 
 def require_scopes(*scopes: str) -> Callable[[Callable[P, Any]], Callable[P, Any]]:
     """
-    Run a view only with a token that has all of these scopes; without any, with any token.
+    Require a token with all of these scopes; without arguments, any token.
 
-    Otherwise the answer is the middleware's own: 401 without a token, or 403 with
-    ``error="insufficient_scope"``.  It stands below the route, next to the function.
+    Otherwise the response is the middleware's: 401 without a token, or 403 with
+    ``error="insufficient_scope"``.  Put the decorator below the route's.
 
     Raises:
-        ConfigurationError: An argument is not one scope.
+        ConfigurationError: An argument is not a single scope.
     """
     needed = checked_scopes(scopes)
 
@@ -75,7 +75,7 @@ def require_scopes(*scopes: str) -> Callable[[Callable[P, Any]], Callable[P, Any
 
 def in_app_context(app: Flask) -> Callable[[Callable[P, T]], Callable[P, T]]:
     """
-    Call an account verifier or a lookup in the app's context, which logins are outside of.
+    Call an account verifier or lookup in the app context; logins run outside of it.
 
     ::
 
@@ -97,9 +97,9 @@ def in_app_context(app: Flask) -> Callable[[Callable[P, T]], Callable[P, T]]:
 
 def refuse(error: AuthError | UnavailableError) -> Response:
     """
-    Answer an error of this package as the middleware does.
+    Return the middleware's response for an error of this package.
 
-    ``app.register_error_handler(AuthError, refuse)`` does so for any view that raises one.
+    ``app.register_error_handler(AuthError, refuse)`` handles errors of any view.
     """
     status, headers, body = refusal(error, request.environ)
     return current_app.response_class([body], status, headers)

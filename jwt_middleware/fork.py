@@ -1,4 +1,4 @@
-"""What may not cross a fork: connections, locks and threads belong to one process."""
+"""Per-process values: connections, locks and threads must not be shared across a fork."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ T = TypeVar("T")
 
 class PerProcess(Generic[T]):
     """
-    A value made once in each process, on first use, and never used in a forked child.
+    A value created once in each process, on first use, and not shared with a forked child.
 
-    ``gunicorn --preload`` builds the app once and forks it; a database connection or a lock that
-    the parent holds is not the child's to use.  The parent's value is kept, unused, in the child:
-    collecting it there could close what the parent still works with.
+    ``gunicorn --preload`` builds the app once and forks it; a child must not use the parent's
+    database connections or locks.  The child keeps the parent's value unused: collecting it could
+    close a connection of the parent.
 
     Args:
-        make: Called without arguments.  Threads that come first at the same time wait for one of
-            them to call it.  What it raises is raised there, and the next one calls it again.
+        make: Creates the value.  Concurrent first threads wait for one of them to call it.  An
+            exception is raised there, and the next thread calls it again.
     """
 
     def __init__(self, make: Callable[[], T]) -> None:
         self._make = make
         self._made: dict[tuple[int, int], T] = {}
-        # A lock a process as well: another thread may hold the parent's at the moment of the fork.
+        # A lock per process, too: another thread may hold the parent's during the fork.
         self._locks: dict[tuple[int, int], threading.RLock] = {}
 
     def get(self) -> T:
         """Return this process's value."""
-        # The pid alone may be that of an ancestor which has ended.
+        # Not the pid: it may be reused from an ancestor that has ended.
         process = os.getpid(), _forks
         if process not in self._made:
             with self._locks.setdefault(process, threading.RLock()):
@@ -40,7 +40,7 @@ class PerProcess(Generic[T]):
         return self._made[process]
 
 
-_forks = 0  # between the first process and this one
+_forks = 0  # number of forks since the first process
 
 
 def _count_fork() -> None:

@@ -1,4 +1,4 @@
-"""Looking up the addresses of a host by a deadline, which the system's resolver does not know."""
+"""DNS lookups with a deadline, which the system's resolver does not support."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 class _Lookups:
-    """What is being looked up in one process."""
+    """The running lookups of one process."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
@@ -30,18 +30,18 @@ _lookups = PerProcess(_Lookups)
 
 def look_up(key: Hashable, resolve: Callable[[], T], *, deadline: float) -> T:
     """
-    Return what *resolve* does, if it does so before *deadline*.
+    Call *resolve* in a thread and return its result, if it comes before *deadline*.
 
-    ``getaddrinfo`` cannot be interrupted, and takes half a minute where no name server answers: it
-    runs in a thread, one for each *key*, for which all that need it wait.
+    ``getaddrinfo`` cannot be interrupted, and takes 30 s if no name server answers.  There is one
+    thread for each *key*; all callers with that key wait for it.
 
     Args:
-        key: Tells apart what is looked up.
-        resolve: Asks the resolver.
-        deadline: On the monotonic clock.
+        key: Identifies the lookup.
+        resolve: Calls the resolver.
+        deadline: Time of the monotonic clock.
 
     Raises:
-        TimeoutError: It takes longer, or there is no thread to be had.
+        TimeoutError: It takes longer, or no thread can be started.
     """
     lookups = _lookups.get()
     with lookups.lock:
@@ -53,7 +53,7 @@ def look_up(key: Hashable, resolve: Callable[[], T], *, deadline: float) -> T:
             )
             try:
                 thread.start()
-            except RuntimeError as error:  # of a limit on threads
+            except RuntimeError as error:  # the limit on threads
                 del lookups.running[key]
                 raise TimeoutError(str(error)) from error
     result: T = future.result(max(0, deadline - time.monotonic()))
@@ -65,7 +65,7 @@ def _run(
 ) -> None:
     try:
         found = resolve()
-    except BaseException as error:  # noqa: BLE001  raised where it is waited for
+    except BaseException as error:  # noqa: BLE001  raised in the waiting threads
         lookups.forget(key)
         future.set_exception(error)
     else:

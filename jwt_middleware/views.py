@@ -1,11 +1,11 @@
 """
-For the views of an app: what its token must allow, and how to answer if it does not.
+Check the scopes of a token in a view, and build the error response.
 
 ::
 
     check_scopes(request.environ, "reports:write")  # raises what refusal() answers
 
-Nothing here reads a header: an identity is what the middleware put into the environ, and without
+Nothing here reads a header: the identity comes from the environ as set by the middleware; without
 the middleware there is none.
 """
 
@@ -31,11 +31,11 @@ if TYPE_CHECKING:
 
 class Refusal(NamedTuple):
     """
-    An answer, to be turned into the response of a framework.
+    An error response, to be converted to the framework's response.
 
     Attributes:
         status: The HTTP status with its phrase, as WSGI has it.
-        headers: Names and values, ``WWW-Authenticate`` among them.
+        headers: Names and values, including ``WWW-Authenticate``.
         body: Empty for ``HEAD``.
     """
 
@@ -49,11 +49,11 @@ def check_scopes(environ: WSGIEnvironment, *scopes: str) -> None:
     Check that a request has a token with all of these scopes.
 
     Args:
-        environ: Of the request; ``request.META`` in Django, ``req.env`` in Falcon.
-        scopes: One each; without any, a token is enough.
+        environ: The request's environ; ``request.META`` in Django, ``req.env`` in Falcon.
+        scopes: One scope each; without any, a token is enough.
 
     Raises:
-        MissingTokenError: It has no token.
+        MissingTokenError: The request has no token.
         InsufficientScopeError: A scope is missing.
     """
     if not isinstance(environ.get(CLAIMS), dict):
@@ -64,30 +64,30 @@ def check_scopes(environ: WSGIEnvironment, *scopes: str) -> None:
 
 def refusal(error: AuthError | UnavailableError, environ: WSGIEnvironment) -> Refusal:
     """
-    Return the answer to *error* that the middleware would give, in its style and with its realm.
+    Return the middleware's response to *error*, in its style and with its realm.
 
     Args:
         error: What :func:`check_scopes` raised, or another error of this package.
-        environ: Of the request.
+        environ: The request's environ.
     """
     responses = environ.get(RESPONSES)
     if not isinstance(responses, Responses):  # no middleware
         responses = Responses()
-    begun: list[Any] = []
+    started: list[Any] = []
 
     def start_response(*status_and_headers: Any) -> Any:
-        begun.extend(status_and_headers)
+        started.extend(status_and_headers)
 
     body = responses.refuse(error, environ, start_response)
-    return Refusal(begun[0], begun[1], b"".join(body))
+    return Refusal(started[0], started[1], b"".join(body))
 
 
 def checked_scopes(scopes: Iterable[object]) -> tuple[str, ...]:
     """
-    Return what a decorator was given.
+    Check and return the arguments of ``require_scopes()``.
 
     Raises:
-        ConfigurationError: One is not one scope.
+        ConfigurationError: An argument is not a single scope.
     """
     checked = tuple(one for one in scopes if isinstance(one, str) and is_scope(one))
     if checked != tuple(scopes) or any(" " in one for one in checked):

@@ -1,7 +1,7 @@
 """
-Who may log in: the seam for an application's own check, and accounts of our own.
+Accounts: the interface to an application's own accounts, and accounts in a database.
 
-What needs argon2-cffi stays in its module: ``accounts.sql`` and ``accounts.hashing``.
+Only ``accounts.sql`` and ``accounts.hashing`` import argon2-cffi.
 """
 
 from ..errors import (

@@ -1,4 +1,4 @@
-"""Secrets at rest: Argon2id (RFC 9106), with its memory bounded."""
+"""Secret hashing: Argon2id (RFC 9106) with bounded memory."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _SALT_BYTES = 16  # RFC 9106 §3.1
 _HASH_BYTES = 32
 
 
-# Of those in breaches, the most frequent that are long enough (NIST SP 800-63B §5.1.1.2).
+# The most frequent breached passwords that are long enough (NIST SP 800-63B §5.1.1.2).
 _COMMONEST = frozenset([
     "password", "passw0rd", "password1", "password12", "password123", "password!", "p@ssw0rd",
     "p@ssword", "12345678", "123456789", "1234567890", "0123456789", "87654321", "987654321",
@@ -41,16 +41,15 @@ _COMMONEST = frozenset([
 
 def check_secret(secret: str, *, account: str, min_chars: int) -> None:
     """
-    Reject a new secret that is too short, easily guessed, or that no form takes.
+    Reject a new secret that is too short, too common, or holds a NUL.
 
     Args:
         secret: The new secret.
-        account: The name of its account.
-        min_chars: How long it is at least.
+        account: The account's name.
+        min_chars: Minimum length in characters.
 
     Raises:
-        InvalidSecretError: It is too short, one of the commonest, the account's name, or holds a
-            NUL.
+        InvalidSecretError: It is too short, too common, the account's name, or holds a NUL.
     """
     if "\0" in secret:  # a login with it would be refused unread
         raise InvalidSecretError("a secret cannot hold U+0000")
@@ -58,35 +57,34 @@ def check_secret(secret: str, *, account: str, min_chars: int) -> None:
         raise InvalidSecretError(f"a secret has at least {min_chars} characters, not {len(secret)}")
     folded = secret.casefold()
     if folded in _COMMONEST or folded == account.casefold():
-        raise InvalidSecretError("the secret is one of the first that are guessed")
+        raise InvalidSecretError("the secret is too common")
 
 
 class SecretHasher:
     """
     Hashes and verifies secrets, a bounded number at a time.
 
-    Defaults are the floor that OWASP's Password Storage Cheat Sheet gives: 19 MiB, two passes,
-    one lane.  A process spends at most ``max_concurrent * memory_cost_kib`` of memory on it, 38 MiB
-    by default, however many threads verify secrets.  No more than ``max_concurrent + max_waiting``
-    of its threads are busy with secrets, six by default: the others are there for everything else,
-    and a login too many is refused at once.
+    Defaults are the minimum of OWASP's Password Storage Cheat Sheet: 19 MiB, two passes, one lane.
+    A process uses at most ``max_concurrent * memory_cost_kib`` of memory for hashing, 38 MiB by
+    default.  At most ``max_concurrent + max_waiting`` of its threads are busy with secrets, six by
+    default; the next login is refused at once, so that other requests keep their threads.
 
     Args:
         time_cost: Passes over the memory, 1 to 1,000.
         memory_cost_kib: Memory of one hash in KiB, at least 8 for each lane, at most 4,194,304
             (4 GiB).
-        parallelism: Lanes, each computed by a thread of its own, 1 to 64.
-        max_concurrent: Hashes that one process computes at the same time, 1 to 1,024.
-        max_waiting: Callers that wait for their turn at the same time, 0 to 1,024.
-        max_wait_seconds: How long each of them waits, 0 to 60.
+        parallelism: Lanes, one thread each, 1 to 64.
+        max_concurrent: Hashes computed concurrently in a process, 1 to 1,024.
+        max_waiting: Callers that wait for a free slot, 0 to 1,024.
+        max_wait_seconds: How long a caller waits for a slot, 0 to 60.
 
     Attributes:
-        decoy: An encoded hash with this hasher's parameters that belongs to no secret.  To verify
-            against it costs what an account does that exists.
-        waiting: How many callers of this process wait for their turn now.
+        decoy: An encoded hash with this hasher's parameters that matches no secret.  Verifying
+            against it takes as long as for an existing account.
+        waiting: How many callers of this process are waiting for a slot.
 
     Raises:
-        ConfigurationError: An argument is of another type or out of these bounds.
+        ConfigurationError: An argument has the wrong type or is out of range.
     """
 
     def __init__(
@@ -117,8 +115,8 @@ class SecretHasher:
         places = max_concurrent + max_waiting
         self._places = PerProcess(lambda: threading.BoundedSemaphore(places))
         self._turns = PerProcess(lambda: threading.BoundedSemaphore(max_concurrent))
-        # Random bytes in the place of a digest: no hashing is needed to make it, so not even the
-        # first unknown account of a process costs more than a known one.
+        # Random bytes instead of a digest: making it takes no hash, so that even a process's first
+        # unknown account takes no longer than a known one.
         self.decoy: str = "$".join(
             (
                 "",
@@ -139,8 +137,8 @@ class SecretHasher:
 
         Raises:
             InvalidSecretError: The secret is empty, longer than 1,024 characters, or holds lone
-                surrogates; it is never truncated.  Raised before any work.
-            UnavailableError: Too many callers, no turn within *max_wait_seconds*, or no memory.
+                surrogates; it is never truncated.  Raised before hashing.
+            UnavailableError: Too many callers, no slot within *max_wait_seconds*, or no memory.
         """
         material = _material(secret)
         with self._turn():
@@ -151,19 +149,19 @@ class SecretHasher:
 
     def verify(self, encoded: str, secret: str) -> bool:
         """
-        Say whether the secret is the one that was hashed.
+        Return whether the secret matches the hash.
 
-        Costs one Argon2 verification in every case: a secret that :meth:`hash` refuses and an
-        *encoded* that is no hash cost that of :attr:`decoy`.  The cost depends on the parameters
-        in *encoded*: it is equal for all accounts once they have been rehashed.
+        Always takes one Argon2 verification: a secret that :meth:`hash` refuses or an invalid
+        *encoded* is verified against :attr:`decoy`.  The time depends on the parameters in
+        *encoded*: it is equal for all accounts once they have been rehashed.
 
         Args:
-            encoded: What :meth:`hash` returned, or :attr:`decoy`.  If it cannot be read the answer
-                is False and a warning is logged.
+            encoded: From :meth:`hash`, or :attr:`decoy`.  If it is invalid, the result is False and
+                a warning is logged.
             secret: As the client sent it.
 
         Raises:
-            UnavailableError: Too many callers, no turn within *max_wait_seconds*, or no memory.
+            UnavailableError: Too many callers, no slot within *max_wait_seconds*, or no memory.
         """
         try:
             material = _material(secret)
@@ -180,14 +178,14 @@ class SecretHasher:
         return False
 
     def needs_rehash(self, encoded: str) -> bool:
-        """Say whether the hash was made with other parameters than this hasher's."""
+        """Return whether the hash's parameters differ from this hasher's."""
         try:
             return self._argon2.check_needs_rehash(encoded)
         except InvalidHashError:
             return True
 
     def _spend(self) -> None:
-        # Argon2 reports a damaged hash and a lack of memory alike; the decoy is not damaged.
+        # Argon2 has one error for a damaged hash and for lack of memory; the decoy is valid.
         try:
             with suppress(VerifyMismatchError):
                 self._argon2.verify(self.decoy, b"")
@@ -198,7 +196,7 @@ class SecretHasher:
     def _turn(self) -> Iterator[None]:
         places, turns = self._places.get(), self._turns.get()
         if not places.acquire(blocking=False):
-            raise self._too_many("no secret could be hashed")
+            raise self._too_many("secret hashing is overloaded")
         try:
             self.waiting += 1
             try:
@@ -207,7 +205,7 @@ class SecretHasher:
                 self.waiting -= 1
             if not has_turn:
                 raise self._too_many(
-                    f"no secret could be hashed within {self._max_wait_seconds:g} seconds"
+                    f"secret hashing timed out after {self._max_wait_seconds:g} seconds"
                 )
             try:
                 yield
@@ -232,8 +230,8 @@ def _material(secret: str) -> bytes:
         return secret.encode()
     except UnicodeEncodeError:
         pass
-    # Outside the handler: the codec's error carries the secret, and would be chained to this one.
-    raise InvalidSecretError("a secret is Unicode text, without lone surrogates")
+    # Raised outside the handler: the chained codec error would carry the secret.
+    raise InvalidSecretError("a secret is Unicode text without lone surrogates")
 
 
 def _random_text(size: int) -> str:
@@ -241,4 +239,4 @@ def _random_text(size: int) -> str:
 
 
 def _out_of_memory() -> UnavailableError:
-    return UnavailableError("Argon2 failed, most likely for lack of memory")
+    return UnavailableError("Argon2 failed, most likely out of memory")

@@ -1,4 +1,4 @@
-"""The identity of an account, and the seam by which an application says whose a secret is."""
+"""The identity of an account, and the interface to an application's own accounts."""
 
 from __future__ import annotations
 
@@ -15,75 +15,74 @@ MAX_SECRET_CHARS: Final = 1024  # at four bytes a character, 4,096 of UTF-8
 
 class AccountVerifier(Protocol):
     """
-    Any callable that checks an account's secret: a function, a bound method, a class method.
+    A callable that verifies an account's secret: a function or a method.
 
     Args:
         account: As the client sent it.
         secret: As the client sent it; not empty.
-        further: Where its client type has a form of its own, the further fields, by name.
+        further: The additional fields of the client type's custom form, by name.
 
     Returns:
         The identity: a mapping or an object that :meth:`Identity.of` can read.
 
     Raises:
-        BadCredentialsError: Account and secret do not belong together, for whatever reason; to
-            return ``None`` says the same.
-        UnavailableError: The accounts are unavailable.  Anything else that is raised is logged and
-            answered in the same way.
+        BadCredentialsError: Account and secret do not match; returning ``None`` means the same.
+        UnavailableError: The accounts are unavailable.  Any other exception is logged and handled
+            the same way.
     """
 
-    # To type checkers, Any twice is whatever the callable takes.
+    # For type checkers, *_: Any and **further: Any match any further parameters.
     def __call__(self, account: str, secret: str, /, *_: Any, **further: Any) -> object:
-        """Return the identity, or raise."""
+        """Return the account's identity, or raise."""
         ...
 
 
 class AccountLookup(Protocol):
     """
-    Any callable that finds an account by its uid, without a secret.
+    A callable that finds an account by its uid, without a secret.
 
-    It is called whenever a session is refreshed, long after its login.
+    It is called at each refresh of a session, long after its login.
 
     Args:
-        uid: As the account's verifier gave it.
+        uid: As returned by the account verifier.
 
     Returns:
         The identity as it is now: a mapping or an object that :meth:`Identity.of` can read;
-        ``None`` for an account that is unknown, or may not log in any more.
+        ``None`` for an unknown or disabled account.
 
     Raises:
         UnavailableError: The accounts are unavailable.
     """
 
     def __call__(self, uid: int | str, /) -> object | None:
-        """Return the identity, or ``None``."""
+        """Return the account's identity, or ``None``."""
         ...
 
 
 class NumberedAccounts:
-    """Base of accounts whose uids are ints, in one namespace for all client types."""
+    """Base class of accounts with int uids in one namespace for all client types."""
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
     """
-    What a successful login establishes, and a token is issued for.
+    An account as its verifier or lookup returns it; tokens are issued for it.
 
     Attributes:
-        uid: The account's identifier: an int, or a str that is not empty.
+        uid: The account's identifier: an int or a non-empty str.
         scope: Scopes separated by single spaces; may be empty.
-        auth: The kind of authority, the token's ``auth`` claim.
-        credential: Changes whenever the account's secret does, so that sessions that began with
-            an earlier secret end; verifier and lookup return the same one.  A version number, the
-            time of the change or a hash of the stored hash will do.  No secret, and not shown all
-            the same.
-        claims: Claims of one's own for its tokens, as :class:`JWTPayload` has them; at a refresh,
-            what the lookup says counts.
-        lifetime_seconds: Of its access tokens; ``None`` for that of its client type.
-        refresh_lifetime_seconds: Of its refresh tokens; ``None`` for that of its client type.
+        auth: The account's kind of authority, the token's ``auth`` claim.
+        credential: Changes with the account's secret, so that sessions started with an earlier
+            secret end; verifier and lookup return the same value.  For example a version number,
+            the time of the change or a hash of the stored hash.  Not a secret, but not shown in the
+            repr.
+        claims: Custom claims for its tokens, as in :class:`JWTPayload`; at a refresh, those of the
+            lookup apply.
+        lifetime_seconds: Lifetime of its access tokens; ``None`` for its client type's.
+        refresh_lifetime_seconds: Lifetime of its refresh tokens; ``None`` for its client type's.
 
     Raises:
-        TypeError: An attribute is none that an account can have.  Values are not shown.
+        TypeError: An attribute is invalid.  Values are not shown.
     """
 
     uid: int | str
@@ -111,20 +110,19 @@ class Identity:
     @classmethod
     def of(cls, value: object) -> Identity:
         """
-        Read what an account verifier or a lookup returned.
+        Convert the return value of an account verifier or lookup.
 
         Args:
             value: A mapping with the key, or an object with the attribute, ``uid`` and optionally
-                the other attributes of this class.  ``None`` for one of those is as good as absent.
+                the other attributes of this class.  ``None`` for one of those counts as absent.
 
         Raises:
-            TypeError: It is neither, or a mapping with another key.  The verifier's developer is at
-                fault, not the client, so this is none of the errors that a client gets an answer
-                for.
+            TypeError: It is neither, or a mapping with an unknown key.  This is a bug in the
+                application, not an error of the client.
         """
         if isinstance(value, cls):
             return value
-        members: Mapping[Any, Any]  # whatever they are, __post_init__ checks them
+        members: Mapping[Any, Any]  # __post_init__ checks the values
         if isinstance(value, Mapping):
             members = value
         else:
@@ -146,14 +144,14 @@ _KEYS: Final = (
 
 def check_keys(keys: Iterable[object]) -> None:
     """
-    Reject keys that a mapping from an account verifier or a lookup cannot have.
+    Reject unknown keys in a mapping from an account verifier or a lookup.
 
     Raises:
-        TypeError: One is unknown; it would have no effect.
+        TypeError: A key is unknown and would be ignored.
     """
     for key in keys:
         if key not in _KEYS:
-            hint = did_you_mean(str(key), _KEYS, "claims hold what tokens shall say")
+            hint = did_you_mean(str(key), _KEYS, "custom claims go into claims")
             raise _wrong(f"its key {str(key)[:80]!a} is unknown: {hint}")
 
 
@@ -163,7 +161,7 @@ def _kind(value: object) -> str:
 
 def _wrong(found: str) -> TypeError:
     return TypeError(
-        "an account verifier must return a mapping or an object with uid (an int, or a str that is"
-        " not empty), and optionally scope, auth and credential (each a str), claims (a mapping),"
+        "an account verifier must return a mapping or an object with uid (an int or a non-empty"
+        " str), and optionally scope, auth and credential (each a str), claims (a mapping),"
         f" lifetime_seconds and refresh_lifetime_seconds (each an int): {found}"
     )

@@ -46,7 +46,7 @@ _PAGE_SIZE = 500
 _MAX_UID: Final = 2**63 - 1
 
 _NAMED: Final = "WHERE client_type = :client_type AND name = :name"
-# All columns: the last, claims, is not there until create_schema() has seen what 0.1 has created.
+# All columns: a table of 0.1 lacks the last one, claims, until create_schema() adds it.
 _FIND: Final = Statement("SELECT * FROM accounts WHERE id = :uid")
 _FIND_NAMED: Final = Statement(f"SELECT * FROM accounts {_NAMED}")
 _LIST: Final = Statement("SELECT * FROM accounts WHERE id > :after ORDER BY id LIMIT :limit")
@@ -62,8 +62,8 @@ _SET_CLAIMS: Final = Statement(f"UPDATE accounts SET claims = :claims {_NAMED}")
 _SET_AUTH: Final = Statement(f"UPDATE accounts SET auth = :auth {_NAMED}")
 _RENAME: Final = Statement(f"UPDATE accounts SET name = :new {_NAMED}")
 _REMOVE: Final = Statement(f"DELETE FROM accounts {_NAMED}")
-# The time is never the same again, even within a second or by a clock that was set back: sessions
-# are told by it.
+# The time always increases, even within a second or with a clock set back: sessions detect a
+# changed secret by it.
 _SET_SECRET: Final = Statement(f"""
     UPDATE accounts SET
         secret_hash = :secret_hash,
@@ -71,7 +71,7 @@ _SET_SECRET: Final = Statement(f"""
             CASE WHEN secret_changed_at >= :now THEN secret_changed_at + 1 ELSE :now END
     {_NAMED}
 """)
-# Not if set_secret came in between: the old secret would be back.
+# Only if set_secret did not run meanwhile: this would restore the old secret.
 _REHASH: Final = Statement(
     "UPDATE accounts SET secret_hash = :fresh WHERE id = :uid AND secret_hash = :old"
 )
@@ -81,23 +81,23 @@ class SQLAccounts(NumberedAccounts):
     """
     Accounts in a SQL database.
 
-    Nothing is connected before the first use, and nothing connected survives a fork.  No secret
-    is hashed while a connection is held.
+    It connects on first use and again after a fork.  No secret is hashed while a connection is
+    held.
 
     All methods but :meth:`close` raise :class:`UnavailableError` when the database is unavailable.
     Those that take an account's name, except :meth:`verify`, raise :class:`InvalidAccountError` for
-    one that no account can have; those that take a client type raise :class:`ConfigurationError`
-    for one that is not a lower-case label.
+    an invalid one; those that take a client type raise :class:`ConfigurationError` for one that is
+    not a lower-case label.
 
     Args:
         url: ``sqlite:///accounts.db`` (a file), ``postgresql://user:password@host/database``.
         hasher: Hashes and verifies secrets; by default one with OWASP's parameters.
-        min_secret_chars: How long new secrets are at least, 1 to 1,024.
-        clock: Seconds since the Unix epoch, UTC.
+        min_secret_chars: Minimum length of new secrets in characters, 1 to 1,024.
+        clock: Returns seconds since the Unix epoch, UTC.
 
     Raises:
-        ConfigurationError: The URL cannot be used, its driver is not installed, or
-            *min_secret_chars* is something else.
+        ConfigurationError: The URL is invalid, its driver is not installed, or *min_secret_chars*
+            is out of range.
     """
 
     def __init__(
@@ -126,7 +126,7 @@ class SQLAccounts(NumberedAccounts):
         self._database.create()
 
     def schema_version(self) -> int:
-        """Return the version of the table."""
+        """Return the table's schema version."""
         return self._database.schema_version()
 
     def close(self) -> None:
@@ -144,20 +144,20 @@ class SQLAccounts(NumberedAccounts):
         claims: Mapping[str, Any] = MappingProxyType({}),
     ) -> Identity:
         """
-        Add an account, enabled.
+        Add an enabled account.
 
         Args:
-            client_type: The label of a client type; one of the application's own will do.
+            client_type: Label of a client type, built-in or custom.
             account: Its name, in any spelling.
-            secret: Up to 1,024 characters, and none of the first that are guessed.
+            secret: Up to 1,024 characters, not a common password.
             scope: Scopes separated by single spaces.
             auth: The token's ``auth`` claim.
-            claims: Claims of one's own, as :class:`JWTPayload` has them.
+            claims: Custom claims, as in :class:`JWTPayload`.
 
         Raises:
-            AccountExistsError: This client type has an account of that name.
-            InvalidAccountError: Name, scope, auth or claims are none an account can have.
-            InvalidSecretError: No account can have this secret.
+            AccountExistsError: The client type already has an account of that name.
+            InvalidAccountError: Name, scope, auth or claims are invalid.
+            InvalidSecretError: The secret is too short, too long or too common.
         """
         check_client_type(client_type)
         name = normalise_account(account, client_type)
@@ -188,17 +188,17 @@ class SQLAccounts(NumberedAccounts):
         return Identity(uid=uid, scope=scope, auth=auth, credential=str(now), claims=claims)
 
     def find(self, uid: int) -> Account | None:
-        """Return the account with this uid, ``None`` if there is none."""
+        """Return the account with this uid; ``None`` if it is unknown."""
         with self._database.reading() as connection:
             row = connection.run(_FIND, {"uid": uid}).fetchone()
         return None if row is None else to_account(row)
 
     def find_named(self, client_type: str, account: str) -> Account:
         """
-        Return the account of this name.
+        Return the account with this name.
 
         Raises:
-            UnknownAccountError: There is none.
+            UnknownAccountError: There is no such account.
         """
         check_client_type(client_type)
         name = normalise_account(account, client_type)
@@ -209,7 +209,7 @@ class SQLAccounts(NumberedAccounts):
         return to_account(row)
 
     def list(self) -> Iterator[Account]:
-        """Yield all accounts by uid; between pages of 500 no transaction is open."""
+        """Yield all accounts in the order of their uids, in pages of 500, each its own query."""
         last = 0
         while True:
             with self._database.reading() as connection:
@@ -222,9 +222,9 @@ class SQLAccounts(NumberedAccounts):
 
     def disable(self, client_type: str, account: str) -> None:
         """
-        Refuse the account's logins, and that its sessions are refreshed, from now on.
+        Refuse the account's logins and refreshes from now on.
 
-        Access tokens it already has are not touched: to end them as well, end its sessions.
+        Its access tokens stay valid: to revoke them as well, end its sessions.
 
         Raises:
             UnknownAccountError: There is no such account.
@@ -242,13 +242,13 @@ class SQLAccounts(NumberedAccounts):
 
     def set_secret(self, client_type: str, account: str, secret: str) -> None:
         """
-        Give the account another secret.  Sessions that began with the old one end when refreshed.
+        Set the account's secret.  Sessions started with the old one end at their next refresh.
 
-        Access tokens it already has are not touched: to end them as well, end its sessions.
+        Its access tokens stay valid: to revoke them as well, end its sessions.
 
         Raises:
             UnknownAccountError: There is no such account.
-            InvalidSecretError: No account can have this secret.
+            InvalidSecretError: The secret is too short, too long or too common.
         """
         check_secret(secret, account=account, min_chars=self._min_secret_chars)
         values = {"secret_hash": self._hasher.hash(secret), "now": int(self._clock())}
@@ -256,45 +256,45 @@ class SQLAccounts(NumberedAccounts):
 
     def set_scope(self, client_type: str, account: str, scope: str) -> None:
         """
-        Give the account other scopes, from the next login or refresh on.
+        Set the account's scopes, effective at the next login or refresh.
 
-        A session never gets a scope that it did not begin with.
+        A session never gets a scope that its login did not have.
 
         Raises:
             UnknownAccountError: There is no such account.
-            InvalidAccountError: No account can have this scope.
+            InvalidAccountError: The scope is invalid.
         """
         _check_values(scope=scope, auth=DEFAULT_AUTH)
         self._update(_SET_SCOPE, client_type, account, {"scope": scope})
 
     def set_auth(self, client_type: str, account: str, auth: str) -> None:
         """
-        Give the account another claim ``auth``, from the next login or refresh on.
+        Set the account's claim ``auth``, effective at the next login or refresh.
 
         Raises:
             UnknownAccountError: There is no such account.
-            InvalidAccountError: No account can have this auth.
+            InvalidAccountError: The value is invalid.
         """
         _check_values(scope="", auth=auth)
         self._update(_SET_AUTH, client_type, account, {"auth": auth})
 
     def set_claims(self, client_type: str, account: str, claims: Mapping[str, Any]) -> None:
         """
-        Give the account other claims of one's own, from the next login or refresh on.
+        Set the account's custom claims, effective at the next login or refresh.
 
         Raises:
             UnknownAccountError: There is no such account.
-            InvalidAccountError: No token can have these claims.
+            InvalidAccountError: The claims are invalid.
         """
         self._update(_SET_CLAIMS, client_type, account, {"claims": _claims_text(claims)})
 
     def rename(self, client_type: str, account: str, new: str) -> None:
         """
-        Give the account another name.  Its uid, its secret and its sessions stay.
+        Rename the account.  Its uid, secret and sessions stay.
 
         Raises:
             UnknownAccountError: There is no such account.
-            AccountExistsError: Another one of this client type has that name.
+            AccountExistsError: Another account of this client type has that name.
         """
         check_client_type(client_type)
         name = normalise_account(new, client_type)
@@ -305,9 +305,9 @@ class SQLAccounts(NumberedAccounts):
 
     def remove(self, client_type: str, account: str) -> None:
         """
-        Remove the account.  Its sessions cannot be refreshed, and its uid is never used again.
+        Remove the account.  Its sessions cannot be refreshed, and its uid is never reused.
 
-        Access tokens it already has are not touched: to end them as well, end its sessions.
+        Its access tokens stay valid: to revoke them as well, end its sessions.
 
         Raises:
             UnknownAccountError: There is no such account.
@@ -316,23 +316,23 @@ class SQLAccounts(NumberedAccounts):
 
     def verify(self, client_type: str, account: str, secret: str) -> Identity:
         """
-        Return the identity of the account, if that is its secret.
+        Verify an account's secret and return its identity.
 
-        An unknown account, a disabled one, a name that none can have and a wrong secret cost one
-        query and one Argon2 verification each, and raise the same error with the same text.  The
-        verification costs what the stored hash's parameters say: after they were changed, it
-        differs for accounts that have not logged in since.
+        An unknown account, a disabled one, an invalid name and a wrong secret each take one query
+        and one Argon2 verification, and raise the same error with the same text.  The time depends
+        on the stored hash's parameters: after a change of parameters it differs for accounts that
+        have not logged in since.
 
-        Such an account is rehashed when it logs in.  If that fails the login does not.
+        Such an account is rehashed at its login.  A failed rehash does not fail the login.
 
         Raises:
-            BadCredentialsError: It is not, or there is no such account, or it is disabled.
+            BadCredentialsError: The secret is wrong, or the account is unknown or disabled.
         """
         check_client_type(client_type)
         try:
             name = normalise_account(account, client_type)
         except InvalidAccountError:
-            name = ""  # no account has it, but the lookup takes as long
+            name = ""  # matches no account, but takes the same time
         with self._database.reading() as connection:
             row = connection.run(_FIND_NAMED, {"client_type": client_type, "name": name}).fetchone()
         secret_hash = self._hasher.decoy if row is None else row[SECRET_HASH]
@@ -346,21 +346,21 @@ class SQLAccounts(NumberedAccounts):
 
     @property
     def waiting(self) -> int:
-        """How many logins of this process wait for their secret to be hashed."""
+        """How many logins of this process are waiting for secret hashing."""
         return self._hasher.waiting
 
     def verifier(self, client_type: str) -> AccountVerifier:
-        """Return :meth:`verify` for this client type, to be called with account and secret."""
+        """Return an account verifier for this client type."""
         check_client_type(client_type)
         return partial(self.verify, client_type)
 
     def lookup(self, client_type: str) -> AccountLookup:
-        """Return what knows the accounts of this client type by their uid."""
+        """Return an account lookup (by uid) for this client type."""
         check_client_type(client_type)
         return partial(self._look_up, client_type)
 
     def _look_up(self, client_type: str, uid: int | str) -> Identity | None:
-        # Not every integer fits into the column, and not every database would only say so.
+        # An integer may not fit the column, which some drivers report as an error.
         if not isinstance(uid, int) or not 0 < uid <= _MAX_UID:
             return None
         account = self.find(uid)
@@ -397,7 +397,7 @@ def _check_values(*, scope: str, auth: str) -> None:
 
 
 def _exists(client_type: str, name: str) -> AccountExistsError:
-    return AccountExistsError(f"an account {name!r} of the type {client_type} exists already")
+    return AccountExistsError(f"an account {name!r} of the type {client_type} already exists")
 
 
 def _unknown(client_type: str, name: str) -> UnknownAccountError:

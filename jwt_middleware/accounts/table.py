@@ -1,4 +1,4 @@
-"""The table of accounts, and how an account is read from it."""
+"""The accounts table, and reading its rows."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .identity import Identity
 _TABLE: Final = Table(
     "accounts",
     [
-        # Tokens name an account by its id: one that is deleted by hand must not hand its id on.
+        # Tokens name an account by its id: the id of a deleted account must not be reused.
         Statement("""
             CREATE TABLE accounts (
                 id {INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT|BIGSERIAL PRIMARY KEY},
@@ -45,18 +45,18 @@ SCHEMA: Final = Schema(
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
     """
-    An account as an operator may see it: without its secret's hash.
+    A stored account, without its secret hash.
 
     Attributes:
-        uid: Its identifier, positive, never used again.
-        client_type: The label of a client type: ``"email"``.
-        name: The one spelling of its name.
+        uid: Its identifier, positive, never reused.
+        client_type: Label of its client type: ``"email"``.
+        name: Its name in normal form.
         scope: Scopes separated by spaces.
         auth: The kind of authority, the token's ``auth`` claim.
         disabled: Whether its logins are refused.
         created_at: Seconds since the Unix epoch, UTC.
-        secret_changed_at: Seconds since the Unix epoch, UTC; a rehash is no change.
-        claims: Claims of one's own for its tokens.
+        secret_changed_at: Seconds since the Unix epoch, UTC; a rehash does not change it.
+        claims: Custom claims for its tokens.
     """
 
     uid: int
@@ -77,14 +77,14 @@ _COLUMNS: Final = (
 
 
 SECRET_HASH: Final = _COLUMNS.index("secret_hash")
-"""Where the hash of the secret is in a row."""
+"""Index of the secret hash in a row."""
 
 
 def to_account(row: Sequence[Any]) -> Account:
-    """Read an account from a row of all columns; the last is not there in a table of 0.1."""
+    """Convert a row of all columns to an account; a table of 0.1 lacks the last column."""
     members = dict(zip(_COLUMNS, row, strict=False))
     del members["secret_hash"]
-    members["disabled"] = bool(members["disabled"])  # SQLite knows no booleans
+    members["disabled"] = bool(members["disabled"])  # SQLite has no booleans
     try:
         members["claims"] = json.loads(members.get("claims") or "{}")
         return Account(**members)
@@ -93,10 +93,10 @@ def to_account(row: Sequence[Any]) -> Account:
 
 
 def to_identity(account: Account) -> Identity:
-    """Return what a login or a lookup says of an account."""
+    """Convert a stored account to an identity."""
     credential = str(account.secret_changed_at)
     try:
-        scope = valid_scopes(account.scope)  # version 0.1 has stored any text
+        scope = valid_scopes(account.scope)  # version 0.1 stored any text
         claims = account.claims
         return Identity(account.uid, scope, account.auth, credential=credential, claims=claims)
     except UNREADABLE:

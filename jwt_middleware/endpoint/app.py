@@ -1,4 +1,4 @@
-"""The token endpoint: one login, straight down, and the paths below it."""
+"""The token endpoint, a WSGI app: login, refresh, and the paths below it."""
 
 from __future__ import annotations
 
@@ -43,34 +43,35 @@ class TokenEndpoint:
     """
     Issues tokens for ``POST {account, secret, type}``, as JSON or urlencoded.
 
-    A request with a ``grant_type``, or of a client that authenticates itself, is one of OAuth 2.0
-    and is answered in its terms (RFC 6749): ``client_credentials`` for accounts of the type
-    ``service``, and with *sessions* ``refresh_token``.  With *sessions* there are also ``revoke``
-    (RFC 7009), ``introspect`` (RFC 7662), ``logout`` and ``logout-all`` below *path*.
+    A request with a ``grant_type``, or from a client that authenticates itself, is an OAuth 2.0
+    request and gets an OAuth 2.0 response (RFC 6749): ``client_credentials`` for accounts of the
+    type ``service``, and with *sessions* ``refresh_token``.  With *sessions* there are also
+    ``revoke`` (RFC 7009), ``introspect`` (RFC 7662), ``logout`` and ``logout-all`` below *path*.
 
-    A WSGI app of its own: :class:`JWTMiddleware` mounts it at all its paths, and so can anything
-    else that mounts WSGI apps, at its own path or below another.
+    It is a WSGI app: :class:`JWTMiddleware` mounts it at all its paths, and any other dispatcher of
+    WSGI apps can mount it at its own path or below another.
 
     Args:
         issuer: Issues the tokens.
         verifiers: Name of a client type to the account verifier that logs it in.
-        path: The path it answers at, with a slash at its end and without.
-        responses: Style and realm of the answers.
+        path: Path of the endpoint; it answers with and without a trailing slash.
+        responses: Style and realm of the responses.
         max_body_bytes: A longer request body is refused.
-        sessions: Record what is issued, so that it can be refreshed and revoked; of this *issuer*.
-        verifier: Verifies the tokens that are to be revoked; it asks ``sessions.revocations``.
-        lookups: Name of a client type to what finds its accounts by uid: called right after a login
-            and at each refresh.  With *sessions* each type needs one; ``None`` for one whose
-            sessions shall outlast its accounts.
+        sessions: Store the issued tokens' sessions, for refresh and revocation; of the same
+            *issuer*.
+        verifier: Verifies tokens to be revoked; made with ``is_revoked=sessions.revocations``.
+        lookups: Name of a client type to its account lookup (by uid), called after each login and
+            at each refresh.  Required for each type with *sessions*; ``None`` lets sessions outlast
+            their accounts.
         subjects: Name of a client type to the template of its subjects, ``"ldap:{uid}"``; see
             :class:`~.subjects.Subjects`.
         lifetimes: Name of a client type to its ``{"lifetime_seconds": …}`` of access tokens,
             ``{"refresh_lifetime_seconds": …}`` of refresh tokens, or both.
         forms: Name of a client type to a subclass of :class:`~.forms.ClientForm`.
-        codes: Name of a client type of one's own to the number that a form may send for it.
-        resources: What a client may ask for as *resource* (RFC 8707), to the audience that it is;
-            beside the audiences of *issuer*.
-        prefix: Path below which it answers as well: that of the issuer's URL.
+        codes: Name of a custom client type to the number that a form may send for it.
+        resources: *resource* value (RFC 8707) to its audience, in addition to the audiences of
+            *issuer*.
+        prefix: Path of the issuer's URL; the endpoint also answers below it.
         throttle: Limits login attempts; by default, with *sessions*, one in their store.
         trusted_proxies: As for :class:`~.limits.ClientAddresses`.
 
@@ -152,7 +153,7 @@ class TokenEndpoint:
 
     @property
     def paths(self) -> frozenset[str]:
-        """The exact values of ``PATH_INFO`` that it answers at."""
+        """The exact values of ``PATH_INFO`` that the endpoint answers."""
         suffixes = ["", *(f"/{name}" for name in self._below)]
         found = {base + suffix for base in self._bases for suffix in suffixes}
         return frozenset(found | {f"{path}/" for path in found})
@@ -166,7 +167,7 @@ class TokenEndpoint:
             )
             return self.responses.refuse(error, environ, start_response)
         path = environ.get("PATH_INFO", "").rstrip("/")
-        # By its end: PATH_INFO is the whole path, or what is below a mount.
+        # Compares the end: below a mount, PATH_INFO lacks the mount's prefix.
         below = None if path in self._bases else self._below.get(path.rpartition("/")[2])
         return (below or self._issue)(environ, start_response)
 
@@ -176,7 +177,7 @@ class TokenEndpoint:
         grant_types: list[str] = []
         methods = ["none"]
         members: dict[str, object] = {"token_endpoint": base + self.path}
-        with_clients = SERVICE in self.verifiers  # they alone have a secret (RFC 6749 §2.3)
+        with_clients = SERVICE in self.verifiers  # only they have a secret (RFC 6749 §2.3)
         if with_clients:
             grant_types.append("client_credentials")
             methods += _SECRET_METHODS
@@ -188,7 +189,7 @@ class TokenEndpoint:
                 members["introspection_endpoint"] = f"{url}/introspect"
                 members["introspection_endpoint_auth_methods_supported"] = _SECRET_METHODS
         members["token_endpoint_auth_methods_supported"] = methods
-        if grant_types:  # RFC 8414 §3.2 has no empty arrays
+        if grant_types:  # RFC 8414 §3.2 forbids empty arrays
             members["grant_types_supported"] = grant_types
         return members
 
@@ -201,7 +202,7 @@ class TokenEndpoint:
             if environ["REQUEST_METHOD"] != "POST":
                 raise MethodNotAllowedError(allowed=["POST"])
             read = read_octets(environ, max_bytes=self.max_body_bytes)
-            if b"grant_type" in read.octets:  # though it may not be possible to parse it
+            if b"grant_type" in read.octets:  # even if the body cannot be parsed
                 responses = self._oauth
             body = read.parse()
             if _is_of_oauth(body, is_client=is_client):
@@ -265,7 +266,7 @@ def _authenticates_client(environ: WSGIEnvironment) -> bool:
 
 
 def _is_of_oauth(body: Mapping[str, object], *, is_client: bool) -> bool:
-    """Tell whether a request is one of OAuth, even if it has forgotten its *grant_type*."""
+    """Return whether this is an OAuth request, even if *grant_type* is missing."""
     if "grant_type" in body:
         return True
     if not _LOGIN_FIELDS.isdisjoint(body):
@@ -274,7 +275,7 @@ def _is_of_oauth(body: Mapping[str, object], *, is_client: bool) -> bool:
 
 
 def _spellings(resources: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """Yield resources with a slash at the end of a URL and without, the exact ones last."""
+    """Yield each resource with and without a trailing slash, exact spellings last."""
     for resource, audience in resources.items():
         if "://" in resource:
             yield resource.rstrip("/"), audience
@@ -294,7 +295,7 @@ def _check_lifetimes(
     for client_type, members in lifetimes.items():
         where = f"lifetimes.{client_type}"
         if client_type not in verifiers:
-            raise ConfigurationError(f"{where} is of a client type that may not log in")
+            raise ConfigurationError(f"{where} names a client type without a verifier")
         for name, seconds in members.items():
             if name not in LIFETIMES:
                 raise ConfigurationError(f"{where}.{name} is none of {', '.join(LIFETIMES)}")
@@ -307,7 +308,7 @@ def _check_lifetimes(
 def _check_forms(forms: Mapping[str, type[ClientForm]], verifiers: Mapping[str, object]) -> None:
     for client_type, form in forms.items():
         if client_type not in verifiers:
-            raise ConfigurationError(f"forms.{client_type} is of a client type that may not log in")
+            raise ConfigurationError(f"forms.{client_type} names a client type without a verifier")
         if client_type == SERVICE:
             raise ConfigurationError(
                 f"forms.{SERVICE}: clients authenticate by name and secret alone (RFC 6749 §2.3)"
@@ -332,8 +333,8 @@ def _check_lookups(
     for client_type in verifiers:
         if client_type not in lookups:
             raise ConfigurationError(
-                f"lookups.{client_type} is missing: with sessions, name what finds an account by"
-                ' its uid, so that a deleted one cannot refresh, or None (in a file, "none") for'
+                f"lookups.{client_type} is missing: with sessions, give a function that"
+                ' finds accounts by uid, to refuse deleted ones, or None (in a file, "none") for'
                 " sessions that outlast their accounts"
             )
 
@@ -346,7 +347,7 @@ def _checked_verifier(
     if (
         not isinstance(verifier, TokenVerifier)
         or issuer.issuer not in verifier.trusted
-        or not verifier.checks_revocation  # a logout would be confirmed, and end nothing
+        or not verifier.checks_revocation  # otherwise a logout would succeed without effect
     ):
         raise ConfigurationError(
             "with sessions, verifier must be a TokenVerifier of the issuer's own tokens, made with"

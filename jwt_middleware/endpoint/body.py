@@ -1,4 +1,4 @@
-"""Reading a request body: bounded, strict, JSON or urlencoded."""
+"""Read a request body, JSON or urlencoded: bounded and strict."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MAX_FIELDS: Final = 64
 _JSON: Final = "application/json"
 
 _UTF8: Final = frozenset({"utf-8", "utf8"})
-# What some clients announce by default, whatever they send; ASCII reads as in UTF-8 in all of them.
+# Some clients send these charsets by default; all agree with UTF-8 on ASCII.
 _LIKE_ASCII: Final = frozenset(
     {*("us-ascii", "ascii", "iso-8859-1", "iso8859-1", "latin1", "latin-1"), "windows-1252"}
 )
@@ -35,24 +35,24 @@ def read_body(environ: WSGIEnvironment, *, max_bytes: int) -> dict[str, object]:
     Read the members of a JSON object, or the fields of an urlencoded form.
 
     Args:
-        environ: The request; its body is read once, here.
-        max_bytes: A longer body is refused; where its length is announced, unread.
+        environ: The request; its body is consumed.
+        max_bytes: A longer body is refused, unread if Content-Length says so.
 
     Raises:
-        BodyTooLargeError: It is longer than *max_bytes*.
-        UnsupportedMediaTypeError: It is neither UTF-8 JSON nor urlencoded, by its Content-Type.
-        InvalidRequestError: It cannot be read, or not as what it says it is.
+        BodyTooLargeError: The body is longer than *max_bytes*.
+        UnsupportedMediaTypeError: Content-Type is neither UTF-8 JSON nor urlencoded.
+        InvalidRequestError: The body cannot be read, or does not match its Content-Type.
     """
     return read_octets(environ, max_bytes=max_bytes).parse()
 
 
 class Body(NamedTuple):
     """
-    A body that was read, and not parsed yet.
+    A body that was read but not yet parsed.
 
     Attributes:
-        media_type: What it says it is: JSON or urlencoded.
-        octets: The body.
+        media_type: From Content-Type: JSON or urlencoded.
+        octets: The raw body.
     """
 
     media_type: str
@@ -60,13 +60,12 @@ class Body(NamedTuple):
 
     def parse(self) -> dict[str, object]:
         """
-        Return its members, or its fields.
+        Return the members of the JSON object, or the fields of the form.
 
         Raises:
-            InvalidRequestError: It is not what it says it is.
+            InvalidRequestError: The body does not match its Content-Type.
         """
-        # Raised outside the handler: an error of a parser carries the whole body, and would be
-        # chained.
+        # Raised outside the handler: a chained parser error would carry the whole body.
         if self.media_type != _JSON and self.octets.lstrip()[:1] == b"{":
             raise InvalidRequestError(
                 "the body is JSON: send it with Content-Type: application/json",
@@ -74,12 +73,12 @@ class Body(NamedTuple):
             )
         with suppress(ValueError):
             return _PARSERS[self.media_type](self.octets)
-        raise InvalidRequestError("the body is not what its Content-Type says")
+        raise InvalidRequestError("the body does not match its Content-Type")
 
 
 def read_octets(environ: WSGIEnvironment, *, max_bytes: int) -> Body:
     """
-    Read a body of a media type that can be parsed.
+    Read a body whose media type is supported.
 
     Args:
         environ: As for :func:`read_body`.
@@ -88,7 +87,7 @@ def read_octets(environ: WSGIEnvironment, *, max_bytes: int) -> Body:
     Raises:
         BodyTooLargeError: As for :func:`read_body`.
         UnsupportedMediaTypeError: As for :func:`read_body`.
-        InvalidRequestError: It cannot be read.
+        InvalidRequestError: The body cannot be read.
     """
     media_type, parameters = parse_options_header(environ.get("CONTENT_TYPE", ""))
     media_type = media_type.lower()
@@ -110,10 +109,10 @@ def _unsupported(reason: str) -> UnsupportedMediaTypeError:
 
 def parameter(body: Mapping[str, object], name: str) -> str | None:
     """
-    Return a parameter of OAuth; one without a value is as good as absent (RFC 6749 §3.2).
+    Return an OAuth parameter; an empty one counts as absent (RFC 6749 §3.2).
 
     Raises:
-        InvalidRequestError: It is no string, or holds what no database can.
+        InvalidRequestError: It is not a string, or has characters that cannot be stored.
     """
     value = body.get(name, "")
     if type(value) is not str or NOT_STORABLE.search(value):
@@ -123,10 +122,10 @@ def parameter(body: Mapping[str, object], name: str) -> str | None:
 
 def required_parameter(body: Mapping[str, object], name: str) -> str:
     """
-    Return a parameter that must be there.
+    Return a required parameter.
 
     Raises:
-        InvalidRequestError: It is not, or as for :func:`parameter`.
+        InvalidRequestError: It is missing, or as for :func:`parameter`.
     """
     value = parameter(body, name)
     if value is None:
@@ -136,7 +135,7 @@ def required_parameter(body: Mapping[str, object], name: str) -> str:
 
 def repeated_parameter(body: Mapping[str, object], name: str) -> list[str]:
     """
-    Return the values of a parameter that may be given several times: in JSON, an array.
+    Return the values of a repeatable parameter: in JSON, an array.
 
     Raises:
         InvalidRequestError: As for :func:`parameter`.
@@ -151,15 +150,15 @@ def _read_bounded(environ: WSGIEnvironment, max_bytes: int) -> bytes:
     if announced is not None and announced > max_bytes:
         raise BodyTooLargeError
     try:
-        # A chunked body announces nothing: one byte more than the limit shows that it is too long.
+        # A chunked body has no length: reading one byte past the limit detects a longer one.
         octets = get_input_stream(environ, max_content_length=max_bytes + 1).read()
     except Exception as error:
-        # Broken framing is an OSError, a ValueError or, in gunicorn, a class of the server's own.
+        # Broken framing raises OSError, ValueError or, in gunicorn, its own exception.
         raise InvalidRequestError("the body cannot be read") from error
     if len(octets) > max_bytes:
         raise BodyTooLargeError
     if announced is not None and len(octets) < announced:
-        raise InvalidRequestError("the body breaks off")
+        raise InvalidRequestError("the body is shorter than its Content-Length")
     return octets
 
 
@@ -180,7 +179,7 @@ def _parse_urlencoded(octets: bytes) -> dict[str, object]:
             fields[name] = [*cast(list[str], fields.get(name, [])), value]
         elif name in fields:  # RFC 6749 §3.2
             shown = name if _NAME.fullmatch(name) else "a parameter"
-            raise InvalidRequestError(f"{shown} is given twice", parameter=shown)
+            raise InvalidRequestError(f"{shown} is repeated", parameter=shown)
         else:
             fields[name] = value
     return fields

@@ -1,4 +1,4 @@
-"""Clients that authenticate themselves: HTTP Basic, or in the body (RFC 6749 §2.3.1)."""
+"""Client authentication: HTTP Basic or parameters in the body (RFC 6749 §2.3.1)."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 # credentials = "Basic" 1*SP token68                                        RFC 7617 §2
 # token68     = 1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/" ) *"="  RFC 9110 §11.2
 _BASIC: Final = re.compile(r"basic +([A-Za-z0-9+/]+=*)", re.IGNORECASE)
-# Name and secret of the longest, each octet of their UTF-8 as a %-triplet, in base64.
+# The longest name and secret, each UTF-8 octet percent-encoded, in base64.
 _MAX_CHARS: Final = (255 + 1 + 1024) * 4 * 3 * 4 // 3
 
 
 class Client(NamedTuple):
-    """An OAuth client that has authenticated itself: the name of its account, and who that is."""
+    """An authenticated OAuth client: its account's name and identity."""
 
     name: str
     identity: Identity
@@ -38,10 +38,10 @@ class Client(NamedTuple):
 
 class ClientAuthentication:
     """
-    Authenticates clients, which are accounts of the type ``service``.
+    Authenticates OAuth clients, which are accounts of the type ``service``.
 
     Args:
-        logins: Verifies them, if it has a verifier for their type.
+        logins: Verifies them, if it has a verifier for ``service``.
     """
 
     def __init__(self, logins: Logins) -> None:
@@ -49,18 +49,18 @@ class ClientAuthentication:
 
     @property
     def is_possible(self) -> bool:
-        """Whether there can be such clients at all."""
+        """Whether there is a verifier for such clients."""
         return SERVICE in self._logins.verifiers
 
     def require(self, environ: WSGIEnvironment, body: Mapping[str, object]) -> Client:
         """
-        Return which client this is.
+        Return the client that authenticates the request.
 
         Raises:
-            InvalidRequestError: It authenticates in two ways, or halfway.
-            BadCredentialsError: It does not authenticate itself, or with other credentials.
+            InvalidRequestError: It uses two methods, or one of them incompletely.
+            BadCredentialsError: Its credentials are missing or wrong.
             TooManyAttemptsError: A limit is reached.
-            UnavailableError: The accounts or the store of the attempts are unavailable.
+            UnavailableError: The accounts or the attempt store are unavailable.
         """
         readings = _read_credentials(environ, body)
         if not readings or not self.is_possible:
@@ -80,7 +80,7 @@ class ClientAuthentication:
 
     def identify(self, environ: WSGIEnvironment, body: Mapping[str, object]) -> str | None:
         """
-        Return the subject of a client that authenticates itself, and ``None`` if none does.
+        Return the subject of the authenticated client; ``None`` without client credentials.
 
         Raises:
             AuthError: As :meth:`require`.
@@ -95,11 +95,11 @@ class ClientAuthentication:
 def _read_credentials(
     environ: WSGIEnvironment, body: Mapping[str, object]
 ) -> list[Credentials] | None:
-    """Return in how many ways they can be read, maybe in none; ``None`` if there are none."""
+    """Return all readings of the credentials, maybe empty; ``None`` if there are no credentials."""
     client_id, secret = parameter(body, "client_id"), parameter(body, "client_secret")
     authorization: str = environ.get("HTTP_AUTHORIZATION", "")
-    if authorization.partition(" ")[0].lower() != "basic":  # another scheme is not for clients
-        if secret is None:  # a client_id alone says who asks, and proves nothing (§3.2.1)
+    if authorization.partition(" ")[0].lower() != "basic":  # not for clients
+        if secret is None:  # a client_id alone identifies, but does not authenticate (§3.2.1)
             return None
         if client_id is None:
             raise InvalidRequestError(
@@ -108,7 +108,7 @@ def _read_credentials(
         return _acceptable([Credentials(client_id, secret)])
     if secret is not None:
         raise InvalidRequestError(
-            "client_secret is one way to authenticate too many, RFC 6749 section 2.3",
+            "client_secret and Authorization: use one method only, RFC 6749 section 2.3",
             parameter="client_secret",
         )
     readings = _acceptable(_read_basic(authorization))
@@ -119,9 +119,9 @@ def _read_basic(value: str) -> list[Credentials]:
     """
     Read the value of an ``Authorization`` header.
 
-    RFC 6749 §2.3.1 has name and secret form-urlencoded before they are joined.  Many clients,
-    those of requests and Authlib among them, join them as they are: where the two readings differ,
-    both are returned.  What is not UTF-8 is read as Latin-1, in which the same two write it.
+    RFC 6749 §2.3.1 form-urlencodes name and secret before joining them.  Many clients, requests and
+    Authlib among them, do not: where the two readings differ, both are returned.  Octets that are
+    not UTF-8 are read as Latin-1, which those two libraries send.
     """
     match = _BASIC.fullmatch(value)
     if match is None or len(value) > _MAX_CHARS:
@@ -151,10 +151,10 @@ def _text(octets: bytes) -> str:
 def _spelt(name: str) -> str:
     try:
         return normalise_account(name, SERVICE)
-    except InvalidAccountError:  # an account verifier of the app's own knows better
+    except InvalidAccountError:  # a custom account verifier may still accept it
         return name
 
 
 def _acceptable(readings: list[Credentials]) -> list[Credentials]:
-    """Return those that the login form would accept: nothing longer is hashed, or looked for."""
+    """Return the readings that the login form accepts; others are neither looked up nor hashed."""
     return [one for one in readings if is_acceptable(*one)]

@@ -1,10 +1,10 @@
 """
 The login form: WTForms over a JSON object, with nothing coerced.
 
-WTForms is made for text that a browser sends.  Given JSON it stringifies and converts, so that a
-dict passes for an account and ``true`` for a number; the fields here take exactly what they name.
+WTForms is made for browser forms. Given JSON it converts, so that a dict passes as an account and
+``true`` as a number; the fields here accept only their own type.
 
-A client type may have a form of its own, with further fields, which its account verifier gets by
+A client type may have its own form with more fields, which are passed to its account verifier by
 name::
 
     class OneTimeCodeForm(ClientForm):
@@ -37,14 +37,14 @@ _CHINESE: Final = {
 
 
 class StrictField(Field):  # type: ignore[misc]  # WTForms ships no types
-    """A field that reports what :meth:`process_data` refused, and nothing after it."""
+    """A field that stops validation with the error of :meth:`process_data`."""
 
     data: Any
 
     def pre_validate(self, form: Form) -> None:
-        """Stop at what :meth:`process_data` refused."""
+        """Stop if :meth:`process_data` reported an error."""
         if self.process_errors:
-            # With a message, or going on to the validators, the errors would be replaced.
+            # A message, or running the validators, would replace the errors.
             raise StopValidation
 
     def refuse(self, message: str) -> ValidationError:
@@ -53,12 +53,12 @@ class StrictField(Field):  # type: ignore[misc]  # WTForms ships no types
 
 
 class TextField(StrictField):
-    """A JSON string, of characters that can be stored; everything else is refused."""
+    """A JSON string whose characters can be stored."""
 
     data: Any
 
     def process_data(self, value: object) -> None:
-        """Take a string or nothing."""
+        """Accept a string or ``None``."""
         self.data = None
         if value is None:
             return
@@ -70,12 +70,12 @@ class TextField(StrictField):
 
 
 class ClientTypeField(StrictField):
-    """The name of a client type or its numeric code; its data, once validated, is the name."""
+    """The name of a client type or its numeric code; after validation ``data`` is the name."""
 
     data: Any
 
     def process_data(self, value: object) -> None:
-        """Take a string, an int or nothing."""
+        """Accept a string, an int or ``None``."""
         self.data = None
         if value is None:
             return
@@ -85,7 +85,7 @@ class ClientTypeField(StrictField):
         self.data = value
 
     def post_validate(self, form: Form, validation_stopped: bool) -> None:  # noqa: FBT001
-        """Look the name up among those of the form."""
+        """Check that the form accepts the client type."""
         if validation_stopped:
             return
         name = client_type_named(self.data, form.codes)
@@ -100,11 +100,11 @@ _CODES: Final = {member.label: int(member) for member in ClientType}
 
 def client_type_named(value: object, codes: Mapping[str, int]) -> str | None:
     """
-    Return the client type that *value* names, or is the code of, in digits too; if it is any.
+    Return the client type for a name or numeric code (int or digits); ``None`` if unknown.
 
     Args:
-        value: What a client sent.
-        codes: Client type to code, beside those of :class:`ClientType`.
+        value: As the client sent it.
+        codes: Client type to code, in addition to :class:`ClientType`.
     """
     if type(value) is str or isinstance(value, ClientType):
         digits = [name for name, code in {**codes, **_CODES}.items() if str(code) == value]
@@ -115,26 +115,26 @@ def client_type_named(value: object, codes: Mapping[str, int]) -> str | None:
 
 def check_codes(codes: Mapping[str, int], client_types: Collection[str]) -> None:
     """
-    Reject numeric codes that would not each be of one client type.
+    Reject numeric codes that are not unique to one client type.
 
     Raises:
-        ConfigurationError: They are of another type, taken, or of a type that may not log in.
+        ConfigurationError: A code is not an int, taken, or for a type that cannot log in.
     """
     for name, code in codes.items():
         if type(code) is not int or code < 0:
             raise ConfigurationError(f"codes.{name} must be a whole number, as in 300")
         if name in _LABELS or name not in client_types:
-            raise ConfigurationError(f"codes.{name} is not of a client type of your own: name one")
+            raise ConfigurationError(f"codes.{name} is not a custom client type: name one")
         if [*codes.values(), *_CODES.values()].count(code) > 1:
             raise ConfigurationError(f"codes.{name} is the code {code} of another type: choose one")
 
 
 class JSONForm(Form):  # type: ignore[misc]  # WTForms ships no types
     """
-    Base of forms that are fed with an object and not with a browser's form.
+    Base class of forms that validate a JSON object instead of a browser's form.
 
     Args:
-        body: Field name to JSON value.  What is no field has no effect.
+        body: Field name to JSON value.  Unknown names are ignored.
         language: ``"en"`` or ``"zh"``, for the messages.
     """
 
@@ -146,7 +146,7 @@ class JSONForm(Form):  # type: ignore[misc]  # WTForms ships no types
         Validate, and return the form itself.
 
         Raises:
-            InvalidFormError: With the messages of every field that does not fit.
+            InvalidFormError: A field is invalid; it has the messages of all invalid fields.
         """
         if not self.validate():
             raise InvalidFormError({name: [*errors] for name, errors in self.errors.items()})
@@ -155,14 +155,14 @@ class JSONForm(Form):  # type: ignore[misc]  # WTForms ships no types
 
 class ClientForm(JSONForm):
     """
-    ``account``, ``secret`` and ``type``: who wants a token, and by which kind of account.
+    The login form: ``account``, ``secret`` and ``type`` (the client type).
 
     Args:
-        body: Field name to JSON value.  What is no mapping has no fields.
+        body: Field name to JSON value.  A value that is not a mapping counts as empty.
         client_types: Names of the client types that may log in; by default those with a code.
-        codes: Numeric codes of one's own client types, beside those of :class:`ClientType`.
+        codes: Numeric codes of custom client types, in addition to :class:`ClientType`.
         language: ``"en"`` or ``"zh"``, for the messages.
-        data: Another name of *body*.
+        data: Alias of *body*.
     """
 
     account: TextField = TextField(validators=[DataRequired(), Length(max=MAX_ACCOUNT_CHARS)])
@@ -186,7 +186,7 @@ class ClientForm(JSONForm):
         super().__init__(members if isinstance(members, Mapping) else {}, language=language)
 
     def further(self) -> dict[str, Any]:
-        """Return the values of the fields that a subclass has beside the three."""
+        """Return the values of the fields that a subclass adds."""
         return {name: one.data for name, one in self._fields.items() if name not in _FIELDS}
 
 
@@ -194,7 +194,7 @@ _FIELDS: Final = frozenset({"account", "secret", "type"})
 
 
 class Login(NamedTuple):
-    """What a login form holds, once it is validated."""
+    """The values of a validated login form."""
 
     client_type: str
     account: str
@@ -214,21 +214,21 @@ def read_login(
     language: Callable[[], str],
 ) -> Login:
     """
-    Validate a login by the form of its client type.
+    Validate a login with the form of its client type.
 
     Args:
         body: As for :class:`ClientForm`.
-        forms: Client type to its form, if it is another than that.
+        forms: Client type to its form; the default is :class:`ClientForm`.
         client_types: As for :class:`ClientForm`.
         codes: As for :class:`ClientForm`.
-        language: Returns that of the messages.
+        language: Returns the language of the messages.
 
     Raises:
         InvalidFormError: It is not valid.
     """
     name = client_type_named(body.get("type"), codes) or ""
     account, secret = body.get("account"), body.get("secret")
-    # A form takes an eighth of a login's time, and is needed only to say what is wrong.
+    # Building a form is slow (1/8 of a login) and only needed for error messages.
     if (
         name not in forms
         and name in client_types
@@ -243,7 +243,7 @@ def read_login(
 
 
 def is_acceptable(account: object, secret: object) -> bool:
-    """Tell whether :class:`ClientForm` takes both, without making one."""
+    """Return whether :class:`ClientForm` accepts both, without building one."""
     return (
         type(account) is str
         and type(secret) is str
@@ -256,15 +256,15 @@ def is_acceptable(account: object, secret: object) -> bool:
 
 def check_form(name: str, form: object) -> None:
     """
-    Reject what is no form of a client type.
+    Check the form class of a client type.
 
     Raises:
-        ConfigurationError: It is not, or a field of it would coerce.
+        ConfigurationError: It is not a :class:`ClientForm`, or a field would coerce its value.
     """
     if not isinstance(form, type) or not issubclass(form, ClientForm):
         raise ConfigurationError(f"forms.{name} must be a subclass of ClientForm")
     for field_name, field in form({})._fields.items():
         if not isinstance(field, StrictField):
             raise ConfigurationError(
-                f"forms.{name}: its field {field_name} takes what is no text as well: use TextField"
+                f"forms.{name}: its field {field_name} accepts more than text: use TextField"
             )

@@ -1,4 +1,4 @@
-"""What a token is given for: a login, a refresh token, or a client's own credentials."""
+"""Grants: tokens for a login, a refresh token or client credentials."""
 
 from __future__ import annotations
 
@@ -37,21 +37,21 @@ _GrantType = Callable[["WSGIEnvironment", Mapping[str, object]], Grant]
 
 
 class _Start(Protocol):
-    """How a session is started: one that can be refreshed, or one that cannot."""
+    """Starts a session, with or without a refresh token."""
 
     def __call__(self, payload: JWTPayload, *, credential: str, recheck: Recheck) -> Grant: ...
 
 
 class Grants:
     """
-    Issues tokens, each of them in a session where there are sessions.
+    Issues tokens, in a session if *sessions* are configured.
 
     Args:
-        issuer: Issues them where there are none.
-        sessions: Record and issue them.
+        issuer: Issues tokens without *sessions*.
+        sessions: Store sessions and issue their tokens.
         logins: Rechecks the accounts.
         clients: Authenticates clients.
-        resources: What may be asked for as *resource* (RFC 8707), to the audience that it is.
+        resources: *resource* value (RFC 8707) to its audience.
     """
 
     def __init__(
@@ -85,13 +85,13 @@ class Grants:
 
         Args:
             identity: The account.
-            client_type: It logged in by.
-            body: *client_id* and *resource*, which a login may name as well; neither is proved.
+            client_type: The client type of the login.
+            body: May have *client_id* and *resource*; neither is authenticated.
 
         Raises:
-            InvalidRequestError: *client_id* or *resource* is malformed, or not for here.
-            BadCredentialsError: The account was disabled, or got another secret, in between.
-            UnavailableError: The session cannot be recorded, or no token can be signed.
+            InvalidRequestError: *client_id* or *resource* is malformed or not allowed.
+            BadCredentialsError: The account was disabled or its secret changed meanwhile.
+            UnavailableError: The session cannot be stored, or the token cannot be signed.
         """
         client_id = parameter(body, "client_id")
         if client_id is not None and not _CLIENT_ID.fullmatch(client_id):
@@ -107,14 +107,14 @@ class Grants:
         Issue tokens by *grant_type*.  Source: RFC 6749 §4.4 and §6.
 
         Args:
-            environ: For the client's authentication.
-            body: Its parameters.
+            environ: The request, for client authentication.
+            body: The request's parameters.
 
         Raises:
-            InvalidRequestError: A parameter is missing or malformed, the scope goes too far, or
-                there is no such grant type here.
-            BadCredentialsError: The client's credentials are wrong, or missing.
-            InvalidGrantError: The refresh token is not good.
+            InvalidRequestError: A parameter is missing or malformed, the scope is too wide, or the
+                grant type is not supported.
+            BadCredentialsError: The client's credentials are wrong or missing.
+            InvalidGrantError: The refresh token is invalid.
             TooManyAttemptsError: The client has tried too often.
             UnavailableError: Accounts, sessions or keys are unavailable.
         """
@@ -157,20 +157,20 @@ class Grants:
         return self._start(start, payload, identity)
 
     def _audience(self, body: Mapping[str, object]) -> tuple[str, ...]:
-        """Return the audiences that the request asks for.  Source: RFC 8707 §2."""
+        """Return the requested audiences.  Source: RFC 8707 §2."""
         if "resource" not in body:
             return ()
         asked = repeated_parameter(body, "resource")
         try:
             return tuple(dict.fromkeys(self._resources[one] for one in asked))
         except KeyError:
-            raise InvalidTargetError("a resource is none of those that tokens are for") from None
+            raise InvalidTargetError("resource is not an audience of this issuer") from None
 
     def _narrow(self, payload: JWTPayload, audience: tuple[str, ...]) -> JWTPayload:
         if not audience:
             return payload
         if not {*audience} <= {*(payload.audience or self._issuer.audiences)}:
-            raise InvalidTargetError("a resource is none of those that the session is for")
+            raise InvalidTargetError("resource is not an audience of the session")
         return replace(payload, audience=audience)
 
     def _start(self, start: _Start | None, payload: JWTPayload, identity: Identity) -> Grant:

@@ -1,4 +1,4 @@
-"""Login limits: drip buckets for each account and address, and addresses that an account knows."""
+"""Login limits: drip buckets for each account and address, and known addresses of an account."""
 
 # ruff: noqa: RUF009  Drip is a tuple, which does not change
 
@@ -37,8 +37,8 @@ _DAY_SECONDS: Final = 86_400
 _OLD_WINDOW_SECONDS: Final = 60
 _OLD_SETTINGS: Final = ("max_per_account", "max_per_address", "window_seconds")
 
-# RFC 4291 §2.5.1: the last 64 bits are one client's to choose; of the first, providers assign a
-# customer 48 to 64, and get 32 themselves.
+# RFC 4291 §2.5.1: a client chooses its last 64 bits; providers assign a customer a /48 to /64 and
+# hold a /32 themselves.
 _LEAF_BITS: Final = {4: 32, 6: 64}
 _NET_BITS: Final = {4: 24, 6: 48}
 _WIDE_BITS: Final = {4: 16, 6: 32}
@@ -50,26 +50,26 @@ DEFAULT_ACCOUNT_DRIP: Final = Drip(20, 120)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoginLimits:
     """
-    How many logins may fail, and how fast that is forgotten; ``None`` sets no limit.
+    How many logins may fail, and how fast failures expire; ``None`` sets no limit.
 
     A *leaf* is an IPv4 address or an IPv6 /64, a *net* a /24 or /48, a *wide* net a /16 or /32.  An
-    account is *known* at a leaf where a login has succeeded lately; such a leaf has a bucket of its
-    own and is limited by no other.  All other leaves are strangers, limited by all the others.
+    account is *known* at a leaf with a recent successful login; such a leaf has its own bucket and
+    only that limit.  All other leaves are *strangers* and subject to all other limits.
 
     Attributes:
-        known: Of an account at a known leaf.
-        account: Of an account, from all strangers together.
-        leaf: Of an account, from one strange leaf.
-        net: Of an account, from one net.
-        wide: Of an account, from one wide net.
-        address: From one strange leaf, over all accounts.
+        known: For an account at a known leaf.
+        account: For an account, from all strangers together.
+        leaf: For an account, from one stranger leaf.
+        net: For an account, from one net.
+        wide: For an account, from one wide net.
+        address: From one stranger leaf, over all accounts.
         site: From one IPv6 /48, over all accounts.
         known_days: How long a leaf stays known after a login, 0 to 365.
-        max_known: How many leaves an account is known at, 1 to 1,000; the latest.
+        max_known: How many known leaves an account keeps, the latest, 1 to 1,000.
         trusted_networks: Addresses that count as known leaves, ``"10.0.0.0/8"``.
 
     Raises:
-        ConfigurationError: One is something else.
+        ConfigurationError: A value is invalid.
     """
 
     known: Drip | None = Drip(10, 90)
@@ -95,13 +95,13 @@ class LoginLimits:
         cls, max_per_account: int | None, max_per_address: int | None, window_seconds: float | None
     ) -> LoginLimits:
         """
-        Return what the settings of version 0.1 mean now; ``None`` for one that is not given.
+        Convert the settings of version 0.1; ``None`` for one that is not given.
 
         *max_per_account* attempts at once, then one each part of the window, in each bucket of an
         account; *max_per_address* the same in the buckets of an address.  0 sets no limit.
 
         Raises:
-            ConfigurationError: One is something else.
+            ConfigurationError: A value is invalid.
         """
         window = _OLD_WINDOW_SECONDS if window_seconds is None else window_seconds
         check_seconds("window_seconds", window, 1, MAX_INTERVAL_SECONDS)
@@ -119,11 +119,11 @@ class LoginLimits:
 @dataclass(frozen=True, slots=True)
 class CountedAttempt:
     """
-    One login attempt that was let through, and counted.
+    A login attempt that was counted and let through.
 
     Attributes:
-        attempt: What it was counted by.
-        reservation: Where it was.
+        attempt: The buckets it was counted in.
+        reservation: The store's record of it.
     """
 
     attempt: Attempt = field(repr=False)
@@ -132,18 +132,18 @@ class CountedAttempt:
 
 class LoginThrottle:
     """
-    Limits the failures of logins for each account and from each address.
+    Limits failed logins for each account and from each address.
 
-    An attempt counts from before its secret is compared, so that many at the same time are not more
-    than their number.  It is taken back if it succeeds; a failure or a crash leaves it counted.
-    One that is refused does not count: a client that waits as long as it is told gets a try.
+    An attempt is counted before its secret is compared, so that concurrent attempts cannot exceed
+    the limit.  Success removes it; a failure or a crash leaves it counted.  A refused attempt does
+    not count: a client that waits for ``Retry-After`` gets a try.
 
     However many addresses guess, an account's secret is compared with at most 20 guesses and 30
     more an hour from strangers, and with 10 and 40 more an hour from each known leaf that the
-    guesser has; and no other client can lock an owner out at a known leaf.  Names of no account are
-    treated alike.
+    guesser has; and no other client can lock an owner out at a known leaf.  Unknown account names
+    are treated the same way.
 
-    The store gets no names and no addresses, only hashes of them.
+    The store holds only hashes of names and addresses.
 
     Args:
         store: Counts the attempts.
@@ -151,11 +151,11 @@ class LoginThrottle:
         max_per_account: Instead of *limits*; see :meth:`LoginLimits.of_window`.
         max_per_address: The same.
         window_seconds: The same.
-        clock: Returns seconds since the Unix epoch; a store that hosts share has its own, which
-            decides.
+        clock: Returns seconds since the Unix epoch; a store that hosts share uses its own clock
+            instead.
 
     Raises:
-        ConfigurationError: A limit is unusable.
+        ConfigurationError: A limit is invalid.
     """
 
     def __init__(
@@ -192,12 +192,12 @@ class LoginThrottle:
         Count an attempt, before any secret is compared.
 
         Args:
-            client_type: Of the account.
+            client_type: The account's client type.
             account: The account's name as the client sent it.
-            issuer: Whose account it is, where several share the store.
-            address: Where it comes from.  All that is unknown, ``None``, is one strange leaf,
-                limited for each account and not over all of them.
-            secrets: With how many the account's own will be compared.
+            issuer: The account's issuer, where several share the store.
+            address: The client's address.  ``None`` (unknown) is one stranger leaf, limited for
+                each account but not over all accounts.
+            secrets: How many secrets will be compared.
 
         Raises:
             TooManyAttemptsError: A limit is reached.
@@ -215,9 +215,9 @@ class LoginThrottle:
 
     def succeed(self, counted: CountedAttempt) -> None:
         """
-        Take an attempt back, and remember that its account is known at its address.
+        Remove a successful attempt, and mark its address as known to the account.
 
-        What others failed, even from the same address, stays counted.
+        Failures of other attempts, even from the same address, stay counted.
 
         Raises:
             UnavailableError: The store is unavailable.
@@ -226,7 +226,7 @@ class LoginThrottle:
 
     def fail(self, counted: CountedAttempt) -> None:
         """
-        Say that an attempt has failed, so that others are told how long to wait.
+        Record that an attempt has failed, so that later ones learn how long to wait.
 
         Raises:
             UnavailableError: The store is unavailable.
@@ -235,7 +235,7 @@ class LoginThrottle:
 
     def clear(self, client_type: str, account: str, *, issuer: str = "") -> None:
         """
-        Forget what was counted for an account; what was for addresses, over all accounts, stays.
+        Reset the limits of an account; those of addresses over all accounts stay.
 
         Raises:
             UnavailableError: The store is unavailable.
@@ -289,13 +289,13 @@ def _prefix(address: Address, bits: dict[int, int]) -> str:
     """Return a hash of the network of an address, as :mod:`ipaddress` writes it."""
     length = bits[address.version]
     number = int(address) >> (address.max_prefixlen - length) << (address.max_prefixlen - length)
-    if address.version == 4:  # as nearly all: ip_network() takes ten times as long
+    if address.version == 4:  # the usual case: ip_network() is ten times slower
         return _hashed(f"{'.'.join(map(str, number.to_bytes(4, 'big')))}/{length}")
     return _hashed(f"{IPv6Address(number)}/{length}")
 
 
 def _hashed(*parts: str) -> str:
-    # A separator that no part before the last can hold.
+    # A separator that only the last part can contain.
     return sha256("\n".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
@@ -328,14 +328,14 @@ def _check_drip(name: str, drip: object) -> None:
 
 class ClientAddresses:
     """
-    Tells the address that logins of a request are limited by: :func:`.client_address`.
+    Returns the client address that logins are limited by, see :func:`.client_address`.
 
     Args:
-        trusted_proxies: How many proxies every request has passed, 0 to 16.  0 ignores the header:
-            also right where the server or a middleware has replaced ``REMOTE_ADDR`` already.
+        trusted_proxies: How many proxies every request has passed, 0 to 16.  0 ignores the header;
+            also right where the server or a middleware has already replaced ``REMOTE_ADDR``.
 
     Raises:
-        ConfigurationError: *trusted_proxies* is something else.
+        ConfigurationError: *trusted_proxies* is not 0 to 16.
     """
 
     def __init__(self, trusted_proxies: int = 0) -> None:
@@ -345,7 +345,7 @@ class ClientAddresses:
         self._has_seen_proxy = False
 
     def __call__(self, environ: WSGIEnvironment) -> Address | None:
-        """Return the address, or ``None`` if there is none, as on a Unix socket without proxies."""
+        """Return the client address; ``None`` on a Unix socket without proxies."""
         address = client_address(environ, self.trusted_proxies)
         if not self.trusted_proxies and "HTTP_X_FORWARDED_FOR" in environ:
             self._warn_of_proxy()

@@ -39,11 +39,11 @@ LIFETIMES: Final = ("lifetime_seconds", "refresh_lifetime_seconds")
 
 class Credentials(NamedTuple):
     """
-    An account and the proof that a client has it.
+    An account name and its secret, as a client sent them.
 
     Attributes:
-        account: The account's name, as it was sent.
-        secret: Its secret.
+        account: The account's name.
+        secret: The secret.
     """
 
     account: str
@@ -58,12 +58,12 @@ class Logins:
     Verifies credentials, and rechecks the accounts of sessions.
 
     Args:
-        issuer: Whose accounts they are: limits count them apart from those of other issuers.
+        issuer: The accounts' issuer; limits count each issuer's accounts separately.
         verifiers: Client type to account verifier.
         lookups: Client type to account lookup; ``None`` for one that is not rechecked.
-        subjects: Makes the claim *sub* of a *uid*.
-        throttle: Limits the attempts; ``None`` does not.
-        addresses: Tells where a request comes from.
+        subjects: Makes the claim *sub* from a *uid*.
+        throttle: Limits attempts; ``None`` sets no limits.
+        addresses: Returns the client address of a request.
         lifetimes: Client type to lifetimes of its tokens, by the names in :data:`LIFETIMES`.
     """
 
@@ -96,20 +96,20 @@ class Logins:
         further: Mapping[str, Any] = MappingProxyType({}),
     ) -> Identity:
         """
-        Return the identity of the account that these credentials are of.
+        Verify credentials and return the account's identity.
 
         Args:
-            client_type: One of the verifiers'.
-            readings: The credentials; several where they can be read in several ways.  The first
-                that are good count.
+            client_type: A key of *verifiers*.
+            readings: The credentials; several where they are ambiguous.  The first valid reading
+                wins.
             environ: The request, for the client's address.
-            further: What else the form of the client type holds, validated: the verifier gets it
-                by name.
+            further: Validated values of the client type's additional form fields, passed to the
+                verifier by name.
 
         Raises:
-            BadCredentialsError: They are not good, in no reading.
-            TooManyAttemptsError: A secret was not compared.
-            UnavailableError: The accounts or the store of the attempts are unavailable.
+            BadCredentialsError: No reading is valid.
+            TooManyAttemptsError: A limit is reached; no secret was compared.
+            UnavailableError: The accounts or the attempt store are unavailable.
         """
         client = shown_client(environ, self.addresses.trusted_proxies)
         try:
@@ -126,15 +126,15 @@ class Logins:
 
     def payload(self, identity: Identity, client_type: str, **members: Any) -> JWTPayload:
         """
-        Return what a token of *identity* says.
+        Return the payload of a token for *identity*.
 
         Args:
             identity: From :meth:`verify`.
-            client_type: It logged in by.
-            **members: Further ones of :class:`JWTPayload`; a *scope* replaces the identity's.
+            client_type: The client type of the login.
+            **members: Other members of :class:`JWTPayload`; a *scope* replaces the identity's.
 
         Raises:
-            UnavailableError: Its subject would be that of an account of another client type.
+            UnavailableError: The subject could be that of another client type's account.
         """
         subject = self._subjects.subject(client_type, identity.uid)
         granted = self._granted(identity, client_type) | members
@@ -142,17 +142,17 @@ class Logins:
 
     def recheck(self, session: Session) -> JWTPayload:
         """
-        Return what a session's account may do now.
+        Look up a session's account and return its current payload.
 
         Raises:
-            InvalidGrantError: It may not log in any more, or it has another secret.
+            InvalidGrantError: The account is unknown or disabled, or its secret has changed.
             UnavailableError: The accounts are unavailable.
         """
         payload = session.payload
         if payload.ac_type not in self.verifiers:
-            raise InvalidGrantError("the session is of a client type that may not log in any more")
+            raise InvalidGrantError("the session's client type can no longer log in")
         if self._lookups.get(payload.ac_type) is None:
-            return payload  # lifetimes and all, as at the login
+            return payload  # including lifetimes, as at login
         identity = self._look_up(payload.ac_type, payload.uid)
         if identity is None:
             raise InvalidGrantError("the session's account is unknown or disabled")
@@ -161,7 +161,7 @@ class Logins:
         return replace(payload, **self._granted(identity, payload.ac_type))
 
     def _granted(self, identity: Identity, client_type: str) -> dict[str, Any]:
-        """Return the members of a payload that its account says anew with each token."""
+        """Return the payload members that come from the account with each token."""
         usual = self._lifetimes.get(client_type, {})
         members: dict[str, Any] = {
             name: getattr(identity, name) or usual.get(name) for name in LIFETIMES
@@ -216,19 +216,19 @@ class Logins:
     def _compare(
         self, client_type: str, account: str, proofs: Sequence[str], further: Mapping[str, Any]
     ) -> Identity:
-        """Return the identity that one of the secrets proves.  The attempt has been counted."""
+        """Return the identity for the first correct secret.  The attempt is already counted."""
         refused: BadCredentialsError | None = None
         for secret in proofs:
             try:
                 return self._prove(client_type, account, secret, further)
-            except BadCredentialsError as error:  # it may be the application's own class
+            except BadCredentialsError as error:  # may be an application's subclass
                 refused = error
         raise refused or BadCredentialsError
 
     def _prove(
         self, client_type: str, account: str, secret: str, further: Mapping[str, Any]
     ) -> Identity:
-        # Only services send their secret again and again, with each introspection.
+        # Only services send their secret repeatedly, with each introspection.
         is_service = client_type == SERVICE and self._lookups.get(client_type) is not None
         if is_service and (uid := self._proved.uid(client_type, account)) is not None:
             identity = self._look_up(client_type, uid)
@@ -256,20 +256,20 @@ class Logins:
         self, question: Callable[[], object], asked: str, *, hidden: str = ""
     ) -> Identity | None:
         """
-        Return the identity that an application's own code returns; any failure of it is a 503.
+        Call the application's verifier or lookup; any failure of it is a 503.
 
         Raises:
-            BadCredentialsError: As it says.
-            UnavailableError: It says so, raises anything else, or returns no identity.
+            BadCredentialsError: The callable raises it.
+            UnavailableError: The callable raises it or any other error, or returns no identity.
         """
         try:
             found = question()
             return None if found is None else Identity.of(found)
         except (BadCredentialsError, TooManyAttemptsError, UnavailableError):
             raise
-        except Exception:  # noqa: BLE001  whatever an application's code raises
+        except Exception:  # noqa: BLE001  an application may raise anything
             text = traceback.format_exc()
-        # Outside the handler: the error may quote the secret, and would be chained to this one.
+        # Raised outside the handler: the chained error may quote the secret.
         for quoted in {hidden, repr(hidden)[1:-1]} - {""}:
             text = text.replace(quoted, "…")
         logger.error("the account %s failed\n%s", asked, text)
@@ -280,7 +280,7 @@ class Logins:
         if can_tell and client_type not in self._warned:
             self._warned.add(client_type)
             logger.warning(
-                "accounts of the type %s have no credential: their sessions go on after a change of"
+                "accounts of the type %s have no credential: their sessions survive a change of"
                 " secret; let verifier and lookup return one that changes with it",
                 client_type,
             )
@@ -299,10 +299,10 @@ class _Proof:
 
 class ProvedSecrets:
     """
-    Secrets proved within five minutes: an HMAC of each, under a key that the process has drawn.
+    Cache of recently verified secrets: an HMAC of each, for five minutes, under a per-process key.
 
-    It is over the stored credential too: a changed secret is not taken for the proved one.  Without
-    an attempt counted before, it would be a quick oracle for guesses.
+    The HMAC includes the stored credential, so that a changed secret is not accepted.  Count an
+    attempt before asking: otherwise this is a fast oracle for guesses.
 
     Args:
         monotonic: Returns seconds that never go back.
@@ -314,14 +314,14 @@ class ProvedSecrets:
         self._proofs: dict[tuple[str, str], _Proof] = {}
 
     def uid(self, client_type: str, account: str) -> int | str | None:
-        """Return the uid of an account whose secret has been proved lately."""
+        """Return the uid of an account with a recently verified secret."""
         proof = self._proofs.get((client_type, account))
         if proof is None or self._monotonic() >= proof.until:
             return None
         return proof.uid
 
     def holds(self, client_type: str, account: str, secret: str, identity: Identity) -> bool:
-        """Tell whether this is the secret that was proved, and the account is what it was."""
+        """Return whether this secret was verified and the account is unchanged."""
         proof = self._proofs.get((client_type, account))
         if proof is None or proof.uid != identity.uid:
             return False
@@ -329,7 +329,7 @@ class ProvedSecrets:
         return hmac.compare_digest(proof.digest, digest)
 
     def remember(self, client_type: str, account: str, secret: str, identity: Identity) -> None:
-        """Remember a proved secret; without a credential a change could not be told."""
+        """Cache a verified secret, unless the identity has no credential to detect a change by."""
         if not identity.credential:
             return
         if len(self._proofs) >= MAX_PROVED:
@@ -340,7 +340,7 @@ class ProvedSecrets:
 
     def _digest(self, client_type: str, account: str, secret: str, identity: Identity) -> bytes:
         parts = (client_type, account, secret, identity.credential)
-        # Each with its length, so that no two lists of parts read alike.
+        # Length-prefixed, so that the encoding of the parts is unambiguous.
         octets = [one.encode("utf-8", "surrogatepass") for one in parts]
         message = b"".join(len(one).to_bytes(8, "big") + one for one in octets)
         return hmac.digest(self._key.get(), message, "sha256")

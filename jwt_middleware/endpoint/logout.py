@@ -1,4 +1,4 @@
-"""Logging out, with an access token of one's own."""
+"""Logout, authenticated by the caller's access token."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
 class LogoutPaths:
     """
-    Ends what the caller's own access token belongs to.
+    The logout paths: end one or all sessions of the caller.
 
     Args:
         sessions: As for :class:`~.token_paths.TokenPaths`.
         verifier: As for :class:`~.token_paths.TokenPaths`.
-        responses: Answers the errors.
+        responses: Renders error responses.
     """
 
     def __init__(
@@ -40,11 +40,11 @@ class LogoutPaths:
         self._responses = responses
 
     def log_out(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """End the token's session, and with it the token."""
+        """End the token's session; this revokes the token as well."""
         try:
             claims = self._authenticate(environ)
             sid = claims.get("sid")
-            # A session that the store has lost cannot be ended: then the token, at least.
+            # The store may have lost the session: revoke the token at least.
             if not (isinstance(sid, str) and self._sessions.end(sid)):
                 self._revoke(claims)
         except (AuthError, UnavailableError) as error:
@@ -54,13 +54,13 @@ class LogoutPaths:
     def log_out_all(
         self, environ: WSGIEnvironment, start_response: StartResponse
     ) -> Iterable[bytes]:
-        """End every session of the token's subject, and whatever else it has got before now."""
+        """End every session of the token's subject and revoke all its earlier tokens."""
         try:
             claims = self._authenticate(environ)
             if not isinstance(claims.get("sub"), str):  # the subject came from another claim
-                raise InvalidRequestError("the token has no sub to end sessions by")
+                raise InvalidRequestError("the token has no sub claim to end sessions by")
             self._sessions.end_all(claims["sub"])
-            # Its own session may be one that the store has lost.
+            # The store may have lost the token's own session.
             self._revoke(claims)
         except (AuthError, UnavailableError) as error:
             return self._responses.refuse(error, environ, start_response)
@@ -77,5 +77,5 @@ class LogoutPaths:
 
     def _revoke(self, claims: Mapping[str, Any]) -> None:
         if "jti" not in claims:
-            raise InvalidRequestError("the token has no jti and no session to end it by")
+            raise InvalidRequestError("the token has neither jti nor session: it cannot be revoked")
         self._sessions.revoke_token(claims)

@@ -1,4 +1,4 @@
-"""Subjects: how the uid of an account becomes the claim *sub*, unique within the issuer."""
+"""Subjects: make the claim *sub* from an account's uid, unique within the issuer."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ _UID: Final = "{uid}"
 
 class Subjects:
     """
-    Makes subjects, and no two accounts the same one (RFC 7519 §4.1.2).
+    Makes subjects, unique for each account (RFC 7519 §4.1.2).
 
-    A template is a prefix and ``{uid}``: ``"ldap:{uid}"``.  Where all accounts have one source, the
-    default is ``"{uid}"``.  Of several sources only ``SQLAccounts`` has a default: the others must
-    be named, so that what is added later changes no subject.
+    A template is a prefix and ``{uid}``: ``"ldap:{uid}"``.  With one source of accounts the default
+    is ``"{uid}"``.  With several, only ``SQLAccounts`` has a default; the others need a template,
+    so that adding a source never changes a subject.
 
     Args:
-        verifiers: Client type to account verifier.  Those of one ``SQLAccounts``, methods of one
-            object or class, and the same function are one source.
+        verifiers: Client type to account verifier.  Verifiers of one ``SQLAccounts``, methods of
+            one object or class, and the same function count as one source.
         templates: Client type to template.
 
     Raises:
-        ConfigurationError: A template is unusable or missing, or two could make the same subject.
+        ConfigurationError: A template is invalid or missing, or two could make the same subject.
     """
 
     def __init__(
@@ -54,10 +54,10 @@ class Subjects:
 
     def subject(self, client_type: str, uid: int | str) -> str:
         """
-        Return the subject of an account, and nothing if it is the uid itself.
+        Return the subject of an account; an empty string if it is the uid itself.
 
         Raises:
-            UnavailableError: It would begin like those of another client type.
+            UnavailableError: It would start with another client type's prefix.
         """
         prefix = self._prefixes.get(client_type, "")
         subject = f"{prefix}{uid}"
@@ -80,7 +80,7 @@ class Subjects:
                 return
             problem = f"and subjects.{other} are the same"
         elif prefix == "":
-            # A uid that is a number has no other characters; of a text it is checked at each login.
+            # An int uid has digits only; a str uid is checked at each login.
             if not longer.removeprefix("-").isdigit():
                 return
             problem = f"can be that of subjects.{other}"
@@ -107,7 +107,7 @@ def _check_template(client_type: str, template: object) -> None:
 
 
 def _source(verifier: AccountVerifier) -> object:
-    """Return what two verifiers share if their uids are of one namespace."""
+    """Return the object that verifiers of one uid namespace share."""
     found: object = verifier
     while isinstance(found, partial):
         found = found.func

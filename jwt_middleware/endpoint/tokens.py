@@ -1,4 +1,4 @@
-"""What clients can do with tokens: have them revoked (RFC 7009), or explained (RFC 7662)."""
+"""Token revocation (RFC 7009) and introspection (RFC 7662)."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ if TYPE_CHECKING:
 
 class TokenPaths:
     """
-    Token revocation and token introspection.
+    The revocation and introspection paths.
 
-    Only what this service's own issuer has issued is revoked, or vouched for.
+    Only tokens of this service's issuer are revoked or reported as active.
 
     Args:
-        sessions: Know the refresh tokens, and what is revoked.
-        verifier: Knows the access tokens; asks *sessions* whether they are revoked.
+        sessions: Look up refresh tokens and store revocations.
+        verifier: Verifies access tokens; made with ``is_revoked=sessions.revocations``.
         clients: Authenticates clients.
-        responses: Answers all of it.
+        responses: Renders the responses.
         max_body_bytes: A longer request body is refused.
     """
 
@@ -54,12 +54,11 @@ class TokenPaths:
 
     def revoke(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """
-        Revoke a token, for a client that has it.  Source: RFC 7009 §2.
+        Revoke a token that the client presents.  Source: RFC 7009 §2.
 
-        A refresh token ends its session, the one in force as well as any before it.  An access
-        token is revoked alone.  What belongs to a client with a secret, only that client revokes.
-        A token that is not good already is answered in the same way; one that is good and cannot
-        be revoked is refused.
+        A refresh token, the current or an earlier one, ends its session.  An access token is
+        revoked alone.  A token of a client with a secret can be revoked only by that client.  An
+        invalid token gets the same response; a valid one that cannot be revoked is refused.
         """
         try:
             body, token = self._read(environ)
@@ -68,7 +67,7 @@ class TokenPaths:
                 self._revoke_access_token(token, client)
         except (AuthError, UnavailableError) as error:
             return self._responses.refuse(error, environ, start_response)
-        # RFC 7009 §2.2: the status says it, not the body; but some clients read it as JSON.
+        # RFC 7009 §2.2: only the status counts, but some clients parse the body as JSON.
         return self._responses.say({}, environ, start_response)
 
     def _revoke_access_token(self, token: str, client: str | None) -> None:
@@ -86,10 +85,10 @@ class TokenPaths:
         self, environ: WSGIEnvironment, start_response: StartResponse
     ) -> Iterable[bytes]:
         """
-        Tell an authenticated client whether a token is good, and for what.  Source: RFC 7662 §2.
+        Tell an authenticated client whether a token is active.  Source: RFC 7662 §2.
 
-        A refresh token is only good where *token_type_hint* names it: what asks about a token that
-        it was sent takes any that is active for an access token.
+        A refresh token is active only with its *token_type_hint*: a resource server takes any
+        active token for an access token.
         """
         try:
             body, token = self._read(environ)
@@ -103,7 +102,7 @@ class TokenPaths:
         if environ["REQUEST_METHOD"] != "POST":
             raise MethodNotAllowedError(allowed=["POST"])
         body = read_body(environ, max_bytes=self._max_body_bytes)
-        parameter(body, "token_type_hint")  # of a wrong one no more than that it is a string
+        parameter(body, "token_type_hint")  # validated as a string; an unknown hint is ignored
         return body, required_parameter(body, "token")
 
     def _verify(self, token: str) -> VerifiedToken | None:
@@ -124,10 +123,10 @@ class TokenPaths:
 
 def verify_own(verifier: TokenVerifier, token: str, *, issuer: str) -> VerifiedToken:
     """
-    Verify a token that must be of this service's own issuer.
+    Verify a token of this service's own issuer.
 
     Raises:
-        InvalidTokenError: It is not, or not good.
+        InvalidTokenError: It is invalid or of another issuer.
         UnavailableError: As for :meth:`TokenVerifier.verify`.
     """
     verified = verifier.verify(token)
@@ -145,7 +144,7 @@ def _members_of(session: Session, *, issuer: str) -> dict[str, object]:
             "exp": int(session.expires_at),
             "iat": int(session.used_at),
             "sub": session.subject,
-            "aud": issuer,  # nothing else accepts it
+            "aud": issuer,  # only the issuer accepts it
             "iss": issuer,
             "client_id": payload.client_id,
             "uid": payload.uid,
@@ -157,7 +156,7 @@ def _members_of(session: Session, *, issuer: str) -> dict[str, object]:
 
 
 def _stated(members: dict[str, object]) -> dict[str, object]:
-    """Return *members* without an empty scope, which is none (RFC 6749 §3.3), and unknown ones."""
+    """Return *members* without ``None`` values and an empty scope (invalid by RFC 6749 §3.3)."""
     return {
         name: value
         for name, value in members.items()

@@ -1,7 +1,7 @@
 """
-What outlives a token: sessions with their refresh tokens, and what was revoked.
+Sessions, refresh tokens and revocation.
 
-What needs a driver, and the store in memory that few services use, stays below ``sessions.stores``.
+Stores that need a driver, and the rarely used memory store, are imported from ``sessions.stores``.
 """
 
 from typing import TYPE_CHECKING

@@ -1,7 +1,7 @@
 """
-Login attempts: buckets that empty by one each interval, and the addresses an account is known at.
+Login attempts: drip buckets, and the known addresses of an account.
 
-The memory and SQL stores compute with these functions; the Redis store does the same in Lua.
+The memory and SQL stores use these functions; the Redis store does the same in Lua.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Final, NamedTuple
 from .clock import MAX_AHEAD_SECONDS
 
 CHECKED_WITHIN_SECONDS: Final = 10.0
-"""How long an attempt may take to be checked; then its process is taken for crashed."""
+"""How long checking an attempt may take; after that its process counts as crashed."""
 
-# Of binary fractions of a second since the epoch: a whole bucket must hold exactly its burst.
+# A binary fraction of a second, so that sums are exact: a bucket holds exactly its burst.
 _ROUNDING_SECONDS: Final = 0.001
 
 _CHECKED_AHEAD_SECONDS: Final = CHECKED_WITHIN_SECONDS + MAX_AHEAD_SECONDS
@@ -23,11 +23,11 @@ _CHECKED_AHEAD_SECONDS: Final = CHECKED_WITHIN_SECONDS + MAX_AHEAD_SECONDS
 
 class Drip(NamedTuple):
     """
-    A rate: *burst* at once, then one each *interval_seconds*.
+    A rate limit: *burst* at once, then one each *interval_seconds*.
 
     Attributes:
-        burst: How many fit into an empty bucket.
-        interval_seconds: How long it takes one to drip out.
+        burst: Capacity of the bucket.
+        interval_seconds: Time for one attempt to drip out.
     """
 
     burst: int
@@ -37,19 +37,19 @@ class Drip(NamedTuple):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
     """
-    One login attempt, by which buckets it is limited.
+    A login attempt, with the buckets that limit it.
 
-    Keys are hashes; those that belong to one account begin with the account's.
+    Keys are hashes; keys of an account start with the account's key.
 
     Attributes:
         account: Key of the account.
-        leaf: Key of the address that it comes from; ``None`` if that is unknown.
-        known: Bucket for a leaf that the account is known at; ``None`` sets no limit there.
-        strangers: Buckets for any other, all of which must have space.
-        is_trusted: Whether the leaf counts as known in any case.
+        leaf: Key of the client's address; ``None`` if unknown.
+        known: Bucket for a known leaf of the account; ``None`` sets no limit.
+        strangers: Buckets for any other leaf; all of them must have space.
+        is_trusted: Whether the leaf always counts as known.
         cost: How many secrets will be compared.
         known_seconds: How long a leaf stays known after a login.
-        max_known: How many leaves an account is known at.
+        max_known: How many known leaves an account keeps.
     """
 
     account: str = field(repr=False)
@@ -63,29 +63,29 @@ class Attempt:
 
     @property
     def is_limited(self) -> bool:
-        """Whether there is any bucket that it may be counted in."""
+        """Whether any bucket limits the attempt."""
         return self.known is not None or bool(self.strangers)
 
     def buckets(self, *, is_known: bool) -> dict[str, Drip]:
-        """Return the buckets that limit it."""
+        """Return the buckets that limit the attempt."""
         if is_known:
             return {} if self.known is None else dict([self.known])
         return dict(self.strangers)
 
     @property
     def drips(self) -> dict[str, Drip]:
-        """All buckets that it may be counted in."""
+        """All buckets that the attempt may be counted in."""
         return self.buckets(is_known=True) | self.buckets(is_known=False)
 
 
 class Reservation(NamedTuple):
     """
-    What became of an attempt before its secret was compared.
+    The result of counting an attempt.
 
     Attributes:
-        wait_seconds: 0 if it was counted; else, and it is not, how long to wait.
+        wait_seconds: 0 if it was counted; otherwise how long to wait.
         keys: The buckets that it was counted in.
-        at: When.
+        at: When it was counted.
     """
 
     wait_seconds: float
@@ -95,12 +95,12 @@ class Reservation(NamedTuple):
 
 class Level(NamedTuple):
     """
-    How full a bucket is.
+    The fill level of a bucket.
 
     Attributes:
-        empty_at: When it will have dripped out; the past stands for empty.
-        checked: How many of its attempts are still being checked.
-        checked_until: Until when that is taken for true.
+        empty_at: When the bucket will be empty; a past time means empty.
+        checked: How many of its attempts are being checked.
+        checked_until: Until when *checked* is valid.
     """
 
     empty_at: float = 0.0
@@ -109,14 +109,14 @@ class Level(NamedTuple):
 
     @property
     def idle_from(self) -> float:
-        """From when it says no more than a new one."""
+        """When the level equals that of a new bucket, so that it can be pruned."""
         return max(self.empty_at, self.checked_until)
 
 
 def limiting(attempt: Attempt, leaves: Mapping[str, float], *, now: float) -> Mapping[str, Drip]:
-    """Return the buckets that limit an attempt, by the leaves that its account is known at."""
+    """Return the buckets that limit an attempt, given its account's known leaves."""
     last = leaves.get(attempt.leaf or "")
-    # A host's clock may be fast: what lies in the future is recent as well.
+    # A host's clock may be fast: a time in the future counts as recent.
     is_recent = last is not None and now < last + attempt.known_seconds
     return attempt.buckets(is_known=attempt.is_trusted or is_recent)
 
@@ -128,12 +128,12 @@ def reserve(
     Count *cost* in each bucket, if all have space.
 
     Returns:
-        The reservation, and the levels that have changed: none, if it has to wait.
+        The reservation, and the changed levels: none if the attempt has to wait.
     """
     wait, filled = 0.0, {}
     for key, (burst, interval) in drips.items():
         level, whole = levels.get(key, Level()), burst * interval
-        # No bucket is fuller than full: a clock that is ahead elsewhere closes none for longer.
+        # Capped: a host whose clock is ahead cannot close a bucket for longer.
         empty_at = min(max(level.empty_at, now), now + whole) + min(cost, burst) * interval
         excess = empty_at - whole - now
         is_checking = level.checked > 0 and 0 < level.checked_until - now <= _CHECKED_AHEAD_SECONDS
@@ -152,20 +152,20 @@ def settle(
     succeeded: bool,
     now: float,
 ) -> Mapping[str, Level]:
-    """Return the levels of an attempt's buckets once it has been checked."""
+    """Return the levels of an attempt's buckets after its check."""
     drips, settled = attempt.drips, {}
     for key in reservation.keys:
         burst, interval = drips[key]
         empty_at, checked, checked_until = levels.get(key, Level())
         checked = max(checked - 1, 0)
-        if succeeded and now - reservation.at < interval:  # later it has dripped out by itself
+        if succeeded and now - reservation.at < interval:  # later it has already dripped out
             empty_at -= min(attempt.cost, burst) * interval
         settled[key] = Level(empty_at, checked, checked_until if checked else 0.0)
     return settled
 
 
 def with_leaf(attempt: Attempt, leaves: Mapping[str, float], *, now: float) -> dict[str, float]:
-    """Return the known leaves with the attempt's, less those of the least recent logins."""
+    """Return the known leaves with the attempt's added, without the least recent ones."""
     if attempt.leaf is None:
         return dict(leaves)
     kept = {leaf: last for leaf, last in leaves.items() if now < last + attempt.known_seconds}

@@ -1,7 +1,7 @@
 """
-What time it is for all hosts that share a store: the store's.
+One clock for all hosts that share a store: the store's.
 
-Times that one host writes and another compares are of one clock, whatever the hosts' own say.
+Times that one host writes and another compares come from one clock, not from the hosts' own.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from ..events import Name, emit
 logger: logging.Logger = logging.getLogger("jwt_middleware")
 
 Clock = Callable[[], float]
-"""Returns seconds."""
+"""Returns a time in seconds."""
 
 MAX_SKEW_SECONDS: Final = 2.0
-"""How far a host's clock may be from the store's before that is logged."""
+"""A larger difference of a host's clock from the store's is logged."""
 
 MAX_AHEAD_SECONDS: Final = 60.0
-"""How far a stored time may be ahead: what is later was written by a clock that was wrong."""
+"""How far a stored time may be ahead; a later one was written by a wrong clock."""
 
 _MEASURED_EVERY_SECONDS: Final = 10.0
-_SET_SECONDS: Final = 0.25  # a clock that moves as far by itself was set
+_SET_SECONDS: Final = 0.25  # a larger change means that the clock was set
 _MAX_ERROR_SECONDS: Final = 0.5
-_GOOD_ERROR_SECONDS: Final = 0.05  # more, and it has waited for a connection or a pause
+_GOOD_ERROR_SECONDS: Final = 0.05  # more means waiting for a connection, or a pause
 _JUMP_SECONDS: Final = 60.0
 _JUMP_LASTS_SECONDS: Final = 10.0
 _MAX_DRIFT: Final = 0.0005  # as fast as the kernel lets NTP correct a clock (adjtimex)
@@ -39,13 +39,13 @@ _SETTLED_SECONDS: Final = 60.0
 
 class _Sample(NamedTuple):
     """
-    One measurement.
+    One measurement of the store's clock.
 
     Attributes:
-        offset: Of the store's clock from this machine's monotonic one.
-        error: How far that may be off.
-        taken_at: When, by the monotonic clock.
-        host_offset: Of the host's clock from the monotonic one.
+        offset: The store's clock minus this machine's monotonic clock.
+        error: Maximum error of *offset*.
+        taken_at: When it was measured, by the monotonic clock.
+        host_offset: The host's clock minus the monotonic clock.
     """
 
     offset: float
@@ -56,18 +56,17 @@ class _Sample(NamedTuple):
 
 class StoreClock:
     """
-    The clock of a store, as this process knows it.
+    The clock of a store, as measured by this process.
 
-    It is asked every ten seconds, and at once when the host's clock was set; in between, a clock
-    counts on that no one can set.  A store's clock that jumps is followed once it has stayed there
-    for ten seconds, and until then there is no time.  A host's clock that is off is logged: once,
-    and again when that changes.
+    It is measured every ten seconds, and at once when the host's clock was set; in between, a
+    monotonic clock is used.  After a jump of the store's clock there is no time for ten seconds,
+    until the clock is stable.  A wrong host clock is logged once, and again when that changes.
 
     Args:
-        ask: Returns the store's time.
+        ask: Reads the store's time.
         store: Its name, for the log.
-        clock: The host's.
-        monotonic: Seconds that never go back, the same for all processes of a machine.
+        clock: The host's clock.
+        monotonic: Returns monotonic seconds, the same for all processes of a machine.
     """
 
     def __init__(
@@ -82,11 +81,11 @@ class StoreClock:
         self._store = store
         self._clock = clock or _host_time
         self._monotonic = monotonic or _steady
-        self._quick = monotonic or time.monotonic  # stands while the machine sleeps
+        self._quick = monotonic or time.monotonic  # stops while the machine sleeps
         self._quick_offset: float | None = None
-        # May be inherited by a fork: the monotonic clock is the machine's.
+        # Valid after a fork: the monotonic clock is the machine's.
         self._sample: _Sample | None = None
-        self._jumped: _Sample | None = None  # to where, and when that was noticed
+        self._jumped: _Sample | None = None  # the sample that showed a jump
         self._logged = 0.0
 
     def __call__(self) -> float:
@@ -94,8 +93,8 @@ class StoreClock:
         Return the store's time.
 
         Raises:
-            ClockSetError: It was set just now.
-            UnavailableError: It has to be asked, and is unavailable.
+            ClockSetError: The store's clock was set within the last seconds.
+            UnavailableError: The clock must be measured, and the store is unavailable.
         """
         sample, steady = self._sample, self._monotonic()
         if sample is None or self._is_outdated(sample, steady):
@@ -105,12 +104,12 @@ class StoreClock:
 
     def following(self, ask: Callable[[], object]) -> Clock:
         """
-        Return what tells the store's time as it is known, and never asks it.
+        Return a clock that uses the last measurement and never waits for the store.
 
-        For every request: those wait in turn, as *ask* lets them, until it is known.
+        For the path of every request.  Until there is a measurement, each call waits for *ask*.
 
         Args:
-            ask: Called before it is, to have the store asked.
+            ask: Called while there is no measurement; lets the store be measured.
         """
         quick = self._quick
 
@@ -126,7 +125,7 @@ class StoreClock:
 
     def seconds_ahead(self) -> float:
         """
-        Return how far the host's clock is ahead of the store's; asks it.
+        Measure how far the host's clock is ahead of the store's.
 
         Raises:
             UnavailableError: The store is unavailable.
@@ -144,10 +143,10 @@ class StoreClock:
         if sample.error > _GOOD_ERROR_SECONDS:
             sample = min(sample, self._take_sample(), key=_error)
         if sample.error > _MAX_ERROR_SECONDS:
-            raise UnavailableError(f"{self._store} tells its time too slowly")
+            raise UnavailableError(f"{self._store} responds too slowly to read its clock")
         ahead, last = sample.host_offset - sample.offset, self._sample
         if last is not None and last.error < sample.error >= abs(last.offset - sample.offset):
-            # Nothing says that the clock was set, and the last one was measured better.
+            # No sign that the clock was set, and the last sample is more exact.
             sample = sample._replace(offset=last.offset, error=last.error)
         if last is not None:
             self._check_jump(last, sample)
@@ -172,11 +171,11 @@ class StoreClock:
         self._jumped = None
 
     def _take_sample(self) -> _Sample:
-        began = self._monotonic()
+        started_at = self._monotonic()
         seconds = self._ask()
         host, ended = self._clock(), self._monotonic()
-        offset = seconds - (began + ended) / 2
-        return _Sample(offset, (ended - began) / 2, ended, host - ended)
+        offset = seconds - (started_at + ended) / 2
+        return _Sample(offset, (ended - started_at) / 2, ended, host - ended)
 
     def _log(self, ahead: float) -> None:
         known = self._logged
@@ -191,17 +190,17 @@ class StoreClock:
             Name.CLOCK_SKEW,
             store=self._store,
             detail=f"the clock of the host {_host()} is {abs(ahead):.0f} s"
-            f" {'ahead of' if ahead > 0 else 'behind'} the store's, which decides: set it by NTP",
+            f" {'ahead of' if ahead > 0 else 'behind'} the store's, which is used: set up NTP",
         )
 
 
 @runtime_checkable
 class TimedStore(Protocol):
     """
-    A store that hosts share, and that has a clock of its own.
+    A store shared by hosts, with its own clock.
 
     Attributes:
-        store_clock: That clock.
+        store_clock: The store's clock.
     """
 
     store_clock: StoreClock
@@ -209,27 +208,27 @@ class TimedStore(Protocol):
 
 def clock_of(store: object, host_clock: Clock = time.time) -> Clock:
     """
-    Return what tells the time by which all users of *store* decide.
+    Return the clock that all users of *store* share.
 
     Args:
-        store: Where what is compared with the time is kept.
-        host_clock: For a store that has no clock, because no other host shares it.
+        store: The store that keeps the times to compare.
+        host_clock: Used for a store without a clock, which no other host shares.
     """
     return store.store_clock if isinstance(store, TimedStore) else host_clock
 
 
 class SettledTime:
     """
-    A time that a clock has told at least a minute ago, and not taken back.
+    A time that a clock returned at least a minute ago and did not go back from.
 
-    For what destroys: a clock that jumps ahead for a moment removes nothing.
+    For deletions: a clock that jumps ahead for a moment deletes nothing.
     """
 
     def __init__(self) -> None:
         self._settled, self._pending = 0.0, float("inf")
 
     def __call__(self, now: float) -> float:
-        """Return that time, now that the clock tells *now*; 0 in the first minute."""
+        """Return that time, given the clock's *now*; 0 in the first minute."""
         if now < self._pending:
             self._settled, self._pending = min(self._settled, now), now
         elif now >= self._pending + _SETTLED_SECONDS:
@@ -245,7 +244,7 @@ def _host_time() -> float:
     return time.time()
 
 
-# Seconds that never go back, and go on while the machine sleeps where the system has such a clock.
+# Monotonic seconds; where the system supports it, they include sleep.
 _steady: Final[Clock] = (
     partial(time.clock_gettime, time.CLOCK_BOOTTIME)
     if hasattr(time, "CLOCK_BOOTTIME")

@@ -1,4 +1,4 @@
-"""When a store is pruned: by its users, in small steps, as they come."""
+"""Prune expired entries of a store, in small steps, as part of its use."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from .store import SessionStore
 
 logger: logging.Logger = logging.getLogger("jwt_middleware")
 
-# Of each kind of entry, more than as many uses leave behind: an attempt fills six buckets at most.
+# More of each kind than that many uses create: an attempt fills at most six buckets.
 _PRUNE_EVERY: Final = 50
 PRUNED_AT_ONCE: Final = 400
 
 
 class Pruning:
     """
-    Prunes a store once in every 50 uses, of what has expired a minute ago or longer.
+    Prunes a store at every 50th use, of entries that expired at least a minute ago.
 
     Args:
         store: The store.
@@ -34,7 +34,7 @@ class Pruning:
         self._uses = itertools.count(1)
 
     def count_use(self) -> None:
-        """Count one use, and prune if it is time to; a failure is only logged."""
+        """Count one use, and prune at every 50th; a failure is only logged."""
         if next(self._uses) % _PRUNE_EVERY:
             return
         try:

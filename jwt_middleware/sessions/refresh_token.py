@@ -1,4 +1,4 @@
-"""Refresh tokens: opaque, of 384 random bits, known to the store by their hash alone."""
+"""Refresh tokens: opaque, 384 random bits, stored only as a hash."""
 
 from __future__ import annotations
 
@@ -19,18 +19,17 @@ _TOKEN_CHARS: Final = (_HANDLE_BYTES + _SECRET_BYTES) * 4 // 3
 
 class RefreshToken:
     """
-    A handle, which all tokens of one session share, and a secret of 256 bits, which none do.
+    A refresh token: a handle shared by all tokens of its session, and its own 256-bit secret.
 
-    The session's *sid* is a hash of the handle: a *sid*, from an access token or a log, does not
-    tell how to make a token of the session.  So a token with the right handle and any other secret
-    than the latest is a replay, however old it is, and a session is one row, however often it is
-    refreshed.
+    The session's *sid* is a hash of the handle: a *sid* from an access token or a log does not
+    reveal the handle.  So a token with the right handle and any secret but the latest is a replay,
+    however old, and a session is one row, however often it is refreshed.
 
-    The issuer is hashed with it: where two share a store, neither knows the other's tokens.
+    The hash includes the issuer, so that issuers sharing a store do not accept each other's tokens.
 
     Attributes:
         sid: The session it belongs to.
-        digest: SHA-256 of the whole token, all that is ever stored of it.
+        digest: SHA-256 of the whole token; only this is stored.
     """
 
     __slots__ = ("_handle", "_secret", "digest", "sid")
@@ -55,38 +54,38 @@ class RefreshToken:
     @classmethod
     def parse(cls, text: str, *, issuer: str) -> Self:
         """
-        Read a token that a client sent.
+        Parse a token that a client sent.
 
         Args:
-            text: The string, whatever it is.
+            text: Any string.
             issuer: As for :meth:`generate`.
 
         Raises:
-            InvalidGrantError: It is not one of ours by its form.
+            InvalidGrantError: It does not have the format of a refresh token.
         """
         if len(text) != _TOKEN_CHARS or not text.isascii():
-            raise InvalidGrantError("not of the form of a refresh token")
+            raise InvalidGrantError("not the format of a refresh token")
         try:
             octets = decode_base64url(text.encode("ascii"))
         except ValueError:
             octets = b""
         if not octets:
-            raise InvalidGrantError("not of the form of a refresh token")
+            raise InvalidGrantError("not the format of a refresh token")
         handle, secret = octets[:_HANDLE_BYTES], octets[_HANDLE_BYTES:]
         return cls(handle, secret, sid=_sid(handle, issuer))
 
     def successor(self, salt: bytes) -> Self:
         """
-        Return the token that follows this one, by the salt that was drawn when it was used.
+        Return the token that follows this one, derived with the random salt of its use.
 
-        It takes this token, and the salt, which is stored: two uses of one token come to the same
-        successor, of which no more than a hash need be kept.
+        It takes this token and the stored salt: two uses of one token derive the same successor, of
+        which only a hash is stored.
         """
         secret = hmac.digest(self._secret, salt, "sha256")
         return type(self)(self._handle, secret, sid=self.sid)
 
     def reveal(self) -> str:
-        """Return the string for the client."""
+        """Return the token's text for the client."""
         return encode_base64url(self._handle + self._secret).decode("ascii")
 
     def __repr__(self) -> str:
@@ -94,6 +93,6 @@ class RefreshToken:
 
 
 def _sid(handle: bytes, issuer: str) -> str:
-    # Another use of SHA-256 than the digest: the first bytes keep the two apart.
+    # The prefix separates this use of SHA-256 from the digest.
     named = sha256(b"sid" + handle + issuer.encode("utf-8", "surrogatepass"))
     return encode_base64url(named.digest()[:16]).decode("ascii")

@@ -1,4 +1,4 @@
-"""What a login leaves behind, and what its client gets."""
+"""Sessions, their lifetimes, and the grant that a client gets."""
 
 from __future__ import annotations
 
@@ -19,23 +19,24 @@ DEFAULT_GRACE_SECONDS: Final = 10.0
 MAX_GRACE_SECONDS: Final = 300
 
 SERVICE: Final = "service"
-"""The client type of the accounts that are OAuth clients with a secret."""
+"""The client type of accounts that are confidential OAuth clients."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lifetimes:
     """
-    Durations in seconds.
+    Lifetimes of tokens and sessions, in seconds.
 
     Attributes:
-        token_lifetime_seconds: Of an access token.
-        refresh_lifetime_seconds: Of a refresh token, and with it of the session, from each use on;
-            at least that of an access token.
-        max_lifetime_seconds: Of the session, however often it is refreshed; at least the other.
+        token_lifetime_seconds: Lifetime of an access token.
+        refresh_lifetime_seconds: Lifetime of a refresh token, and of an unused session; at least
+            that of an access token.
+        max_lifetime_seconds: Lifetime of a session, however often it is refreshed; at least that of
+            a refresh token.
         grace_seconds: 0 to :data:`MAX_GRACE_SECONDS`.
 
     Raises:
-        ConfigurationError: One is something else.
+        ConfigurationError: A value is invalid.
     """
 
     token_lifetime_seconds: int
@@ -53,7 +54,7 @@ class Lifetimes:
         check_seconds("grace_seconds", self.grace_seconds, maximum=MAX_GRACE_SECONDS)
 
     def of(self, payload: JWTPayload) -> Lifetimes:
-        """Return those of a session for *payload*, which may name others, within the longest."""
+        """Return the lifetimes for *payload*, whose own ones are capped at the maximum."""
         longest = self.max_lifetime_seconds
         refresh = min(payload.refresh_lifetime_seconds or self.refresh_lifetime_seconds, longest)
         token = min(payload.lifetime_seconds or self.token_lifetime_seconds, refresh)
@@ -62,7 +63,7 @@ class Lifetimes:
         return replace(self, token_lifetime_seconds=token, refresh_lifetime_seconds=refresh)
 
     def term(self, *, now: float, ends_at: float) -> Term:
-        """Return what an access token issued now, in a session that ends then, is good for."""
+        """Return the term of an access token issued now in a session that ends at *ends_at*."""
         expires_at = min(now + self.refresh_lifetime_seconds, ends_at)
         token_seconds = max(1, min(self.token_lifetime_seconds, int(expires_at - now)))
         return Term(token_seconds, expires_at, now + token_seconds + MAX_LEEWAY_SECONDS)
@@ -70,12 +71,12 @@ class Lifetimes:
 
 class Term(NamedTuple):
     """
-    How long what is issued at a moment is good for.
+    The lifetimes of an issued access token and its session.
 
     Attributes:
-        token_seconds: How long the access token is.
-        expires_at: When its session ends, unless it is refreshed before.
-        tokens_until: When the access token is accepted nowhere any more, leeway included.
+        token_seconds: Lifetime of the access token.
+        expires_at: When its session ends unless refreshed before.
+        tokens_until: From when the access token is no longer accepted, leeway included.
     """
 
     token_seconds: int
@@ -86,20 +87,20 @@ class Term(NamedTuple):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
     """
-    A login that goes on.  All times are seconds since the Unix epoch, UTC.
+    A session, started by a login.  All times are seconds since the Unix epoch, UTC.
 
     Attributes:
-        sid: Its identifier, the claim *sid* of its access tokens.  No secret.
-        issuer: The *iss* of its access tokens; empty in what version 0.1 has stored.
-        payload: Whom its access tokens are for, and the most that they may allow.
-        credential: What its account's verifier said beside the identity, and changes with the
-            account's secret; may be empty.
-        created_at: When the login was.
-        used_at: When an access token was issued for it last.
-        expires_at: When it ends, unless it is refreshed before.
+        sid: Its identifier, the claim *sid* of its access tokens.  Not a secret.
+        issuer: The *iss* of its access tokens; empty in sessions of version 0.1.
+        payload: Subject, client type and maximum permissions of its access tokens.
+        credential: The account's :attr:`Identity.credential` at login, which changes with its
+            secret; may be empty.
+        created_at: Time of the login.
+        used_at: When its latest access token was issued.
+        expires_at: When it ends unless refreshed before.
         ends_at: When it ends, however often it is refreshed.
-        tokens_until: When none of its access tokens is accepted any more, leeway included.
-        token_hash: SHA-256 of its refresh token in force; ``None`` if it never had one.
+        tokens_until: From when none of its access tokens is accepted, leeway included.
+        token_hash: SHA-256 of its current refresh token; ``None`` if it has none.
     """
 
     sid: str
@@ -119,29 +120,29 @@ class Session:
         return self.payload.sub
 
     def is_of(self, issuer: str | None) -> bool:
-        """Tell whether it may be of this issuer; ``None`` stands for any."""
+        """Return whether it may be of this issuer; ``None`` matches any."""
         return issuer is None or self.issuer in {"", issuer}
 
     @property
     def client(self) -> str | None:
         """
-        The subject of the client that it was started for, which alone may use its tokens.
+        The subject of the client that it was started for; only that client may use its tokens.
 
-        ``None`` if it is public (RFC 6749 §2.1): only accounts of the type ``service`` are clients
-        with a secret.
+        ``None`` for a public client (RFC 6749 §2.1): only accounts of the type ``service`` are
+        confidential clients.
         """
         return self.subject if self.payload.ac_type == SERVICE else None
 
 
 class Recheck(Protocol):
-    """Says what a session's account may still do, when it asks for another access token."""
+    """A callable that re-checks a session's account before an access token is issued."""
 
     def __call__(self, session: Session, /) -> JWTPayload:
         """
         Return the payload of the next access token.
 
         Raises:
-            InvalidGrantError: The account may not log in any more, or its secret has changed.
+            InvalidGrantError: The account is unknown or disabled, or its secret has changed.
             UnavailableError: The accounts are unavailable.
         """
         ...
@@ -149,15 +150,15 @@ class Recheck(Protocol):
 
 def check_client(owner: str | None, client: str | None) -> None:
     """
-    Check that what belongs to a client is used by that client.
+    Check that a confidential client's token or session is used by that client.
 
     Args:
-        owner: The subject of the client that it belongs to; ``None`` if it is a public client's.
-        client: The subject of the client that has authenticated itself, if one has.
+        owner: The subject of the client that it belongs to; ``None`` for a public client.
+        client: The subject of the authenticated client, if any.
 
     Raises:
-        BadCredentialsError: It is a client's, and none has authenticated itself.
-        InvalidGrantError: It is another client's (RFC 6749 §5.2).
+        BadCredentialsError: It belongs to a client, and the request has no client authentication.
+        InvalidGrantError: It belongs to another client (RFC 6749 §5.2).
     """
     if owner is None or owner == client:
         return
@@ -170,7 +171,7 @@ _PAYLOAD: Final = frozenset(one.name for one in fields(JWTPayload))
 
 
 def stored_payload(members: Mapping[str, Any]) -> JWTPayload:
-    """Return the payload of a stored session, without what only a newer version knows."""
+    """Return the payload of a stored session, without members of newer versions."""
     known = {name: one for name, one in members.items() if name in _PAYLOAD}
     return JWTPayload(**known | {"scope": valid_scopes(members["scope"])})
 
@@ -178,12 +179,12 @@ def stored_payload(members: Mapping[str, Any]) -> JWTPayload:
 @dataclass(frozen=True, slots=True)
 class Grant:
     """
-    What a client gets for a login or a refresh.
+    The tokens for a login or a refresh.
 
     Attributes:
         issued: The access token.
-        scope: What it allows.
-        refresh_token: For the next one; ``None`` if there is none.
+        scope: The scope of the access token.
+        refresh_token: The refresh token; ``None`` if there is none.
     """
 
     issued: IssuedToken

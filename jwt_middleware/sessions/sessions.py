@@ -49,7 +49,7 @@ logger: logging.Logger = logging.getLogger("jwt_middleware")
 MAX_PER_SUBJECT: Final = 1_000_000
 
 _CLEARED_AT_ONCE: Final = 100
-_CLEARING_SECONDS: Final = 0.03  # of a request that ends all; the rest is left to pruning
+_CLEARING_SECONDS: Final = 0.03  # time for removal within a request; pruning does the rest
 
 
 _EVENTS: Final = {
@@ -63,28 +63,28 @@ class Sessions:
     """
     Starts, refreshes and ends sessions.
 
-    An access token never outlives its session, so that ending a session ends all that it holds.
+    An access token never outlives its session, so that ending a session ends its tokens.
 
     Args:
-        store: Where sessions and revocations are kept.
+        store: Stores sessions and revocations.
         issuer: Issues the access tokens.
-        refresh_lifetime_seconds: How long a refresh token is good for, and with it the session: at
-            least as long as an access token.
-        max_lifetime_seconds: How long a session lasts, however often it is refreshed.
-        grace_seconds: How long after its use a refresh token still yields its successor, as long
-            as that was not used: for two requests of one client that cross, and an answer that was
-            lost.  0 to 300; with 0 a second use is a replay at once.
+        refresh_lifetime_seconds: Lifetime of a refresh token, and of an unused session; at least
+            that of an access token.
+        max_lifetime_seconds: Maximum lifetime of a session, however often it is refreshed.
+        grace_seconds: How long a used refresh token still yields its successor while that is
+            unused: for concurrent requests of a client and lost responses.  0 to 300; with 0 a
+            second use is always a replay.
         max_delay_seconds: As for :class:`Revocations`.
-        max_per_subject: How many sessions a subject has at the same time, 1 to 1,000,000; another
-            login ends the oldest.
-        clock: Returns seconds since the Unix epoch; a store that hosts share has its own, which
-            decides.
+        max_per_subject: Maximum number of sessions of a subject, 1 to 1,000,000; one more login
+            ends the oldest.
+        clock: Returns seconds since the Unix epoch; a store that hosts share uses its own clock
+            instead.
 
     Attributes:
-        revocations: What to give to a verifier as its *is_revoked*.
+        revocations: The *is_revoked* of a verifier.
 
     Raises:
-        ConfigurationError: A part is unusable.
+        ConfigurationError: An argument is invalid.
     """
 
     def __init__(
@@ -122,14 +122,14 @@ class Sessions:
         Start a session that can be refreshed.
 
         Args:
-            payload: Whom its access tokens are for, and the most they may allow.
+            payload: Subject, client type and maximum permissions of its access tokens.
             credential: As for :class:`Session`.
-            recheck: Asked once the session is recorded: a login that crosses with whatever ends
-                the sessions of its account is either seen by that, or ended here.
+            recheck: Called after the session is stored, so that a login concurrent with the end of
+                all sessions of its account does not survive it.
 
         Raises:
-            InvalidGrantError: The account may not log in any more; the session has been ended.
-            UnavailableError: It cannot be recorded, or no token can be signed.
+            InvalidGrantError: The account was disabled or changed; the session has been ended.
+            UnavailableError: The session cannot be stored, or the token cannot be signed.
         """
         token = self._new_token()
         issued = self._start(token.sid, payload, credential, recheck, token_hash=token.digest)
@@ -139,7 +139,7 @@ class Sessions:
         self, payload: JWTPayload, *, credential: str = "", recheck: Recheck | None = None
     ) -> Grant:
         """
-        Start a session of one access token, for a client that can log in again by itself.
+        Start a session with one access token and no refresh token.
 
         Args:
             payload: As for :meth:`start`.
@@ -164,29 +164,30 @@ class Sessions:
         address: str = "",
     ) -> Grant:
         """
-        Use a refresh token: get an access token and the next refresh token for it.
+        Exchange a refresh token for an access token and the next refresh token.
 
-        Whatever can fail does so before the token is used up.
+        Everything that can fail comes before the token is marked as used.
 
         Args:
             text: The refresh token.
-            scope: What the access token shall allow, at most what the session does; ``None`` for
-                all of that (RFC 6749 §6).
-            recheck: Asked what the session's account may still do; without it, what it could.
-            client: The subject of the client that has authenticated itself, if one has.
-            address: Where the request comes from, for the log.
+            scope: Scope of the access token, at most the session's; ``None`` for all of that (RFC
+                6749 §6).
+            recheck: Re-checks the session's account; ``None`` skips that.
+            client: The subject of the authenticated client, if any.
+            address: The client's address, for the log.
 
         Raises:
-            InvalidGrantError: The token is not good, or another client's.  If it was used before,
-                or its account may not log in any more, its session has been ended.
-            BadCredentialsError: The token is a client's, and none has authenticated itself.
-            InvalidScopeError: *scope* is malformed, or more than the session may have.
-            UnavailableError: The store or *recheck* is unavailable, or no token can be signed.
+            InvalidGrantError: The token is invalid, or belongs to another client.  If it was used
+                before, or its account was disabled, its session has been ended.
+            BadCredentialsError: The token belongs to a client, and the request has no client
+                authentication.
+            InvalidScopeError: *scope* is malformed, or exceeds the session's.
+            UnavailableError: The store or *recheck* is unavailable, or the token cannot be signed.
         """
         token, now = self._parse(text), self._clock()
         session = self.store.find(token.sid)
         if session is None or now >= session.expires_at:
-            raise InvalidGrantError("the session is not known, or has ended")
+            raise InvalidGrantError("the session is unknown or has ended")
         check_client(session.client, client)
         payload = self._checked(session, recheck)
         term = self.lifetimes.of(payload).term(now=now, ends_at=session.ends_at)
@@ -194,7 +195,9 @@ class Sessions:
             try:
                 payload = replace(payload, scope=narrow(scope, to=payload.scope))
             except InvalidScopeError:
-                if session.token_hash != token.digest:  # a replay, whatever it asks for, is one
+                if (
+                    session.token_hash != token.digest
+                ):  # a replay counts, whatever scope it asks for
                     self._use(token, session, term, now=now, address=address)
                 raise
         issued = self._issue(payload, token.sid, term, now=now)
@@ -203,7 +206,7 @@ class Sessions:
 
     def find(self, text: str) -> Session | None:
         """
-        Return the session in which this refresh token is the one in force; using nothing up.
+        Return the session of a current refresh token, without using the token.
 
         Raises:
             UnavailableError: The store is unavailable.
@@ -222,14 +225,14 @@ class Sessions:
         End a session: its refresh token and all its access tokens.
 
         Returns:
-            Whether it was there.
+            Whether the session existed.
 
         Raises:
             UnavailableError: The store is unavailable.
         """
         now, session = self._clock(), self.store.find(sid)
         found = self.store.end(sid, issuer=self.issuer.issuer, now=now)
-        # Not for an unknown one: any client can send that, and all requests wait for the store.
+        # Not for an unknown session: any client can send one, and each write makes requests wait.
         if found:
             self._hold_session(sid, session, now=now)
             emit(Name.SESSION_ENDED, sid=sid)
@@ -238,18 +241,19 @@ class Sessions:
 
     def end_by_refresh_token(self, text: str, *, client: str | None = None) -> bool:
         """
-        End the session of a refresh token, the one in force or any before it.
+        End the session of a refresh token, the current or an earlier one.
 
         Args:
             text: The refresh token.
             client: As for :meth:`refresh`.
 
         Returns:
-            Whether there was one.
+            Whether the session existed.
 
         Raises:
-            InvalidGrantError: It is another client's (RFC 7009 §2.1).
-            BadCredentialsError: It is a client's, and none has authenticated itself.
+            InvalidGrantError: It belongs to another client (RFC 7009 §2.1).
+            BadCredentialsError: It belongs to a client, and the request has no client
+                authentication.
             UnavailableError: The store is unavailable.
         """
         try:
@@ -264,13 +268,13 @@ class Sessions:
 
     def end_all(self, subject: str) -> int:
         """
-        End every session of a subject, and whatever other token it got before now.
+        End every session of a subject, and revoke all its other tokens issued before now.
 
-        Tokens that belong to no session, as ``jwt-middleware token issue`` makes them, are told
-        from later ones by *iat*, in whole seconds: those of this very second are ended as well.
+        Tokens without a session, such as those of ``jwt-middleware token issue``, are compared by
+        *iat* in whole seconds: those of the current second are revoked as well.
 
         Returns:
-            How many sessions have been removed already; of very many, the rest are later.
+            How many sessions have been removed so far; pruning removes the rest.
 
         Raises:
             UnavailableError: The store is unavailable.
@@ -290,13 +294,13 @@ class Sessions:
 
     def revoke_token(self, claims: Mapping[str, object]) -> None:
         """
-        Revoke one access token, and nothing else of its session.
+        Revoke one access token; its session goes on.
 
         Args:
-            claims: Its verified claims, or as many as are known: *iss*, *jti* and *exp*.
+            claims: Its verified claims, at least *iss*, *jti* and *exp*.
 
         Raises:
-            ConfigurationError: It has no *jti*: nothing could tell it from others.
+            ConfigurationError: It has no *jti* to identify it by.
             UnavailableError: The store is unavailable.
         """
         revocation = token_revocation(claims, now=self._clock())
@@ -307,7 +311,7 @@ class Sessions:
 
     def prune(self, *, limit: int = PRUNED_AT_ONCE) -> int:
         """
-        Remove some of what has expired.
+        Remove some expired entries.
 
         Returns:
             How many entries were removed.
@@ -320,7 +324,7 @@ class Sessions:
     def _use(
         self, token: RefreshToken, session: Session, term: Term, *, now: float, address: str
     ) -> RefreshToken:
-        """Use a refresh token up, and return its successor; or raise."""
+        """Mark a refresh token as used and return its successor, or raise."""
         salt = secrets.token_bytes(SALT_BYTES)
         successor = token.successor(salt)
         use = self.store.rotate(
@@ -361,13 +365,13 @@ class Sessions:
         self._hold("session", sid, now=now, seconds=seconds)
 
     def _hold(self, kind: Kind, name: str, *, now: float, seconds: float) -> None:
-        """Have this process know what it has just ended, whatever becomes of the store."""
+        """Let this process know at once what it has ended, even if the store is lost."""
         expires_at = math.ceil(now + seconds) + MAX_LEEWAY_SECONDS
         key = qualified(self.issuer.issuer, name)
         self.revocations.add(Revocation(kind, key, int(now), expires_at))
 
     def _checked(self, session: Session, recheck: Recheck | None) -> JWTPayload:
-        """Return what *recheck* says, with no scope that the session was not started with."""
+        """Return the payload of *recheck*, its scope limited to the session's."""
         if recheck is None:
             return session.payload
         try:
@@ -389,7 +393,7 @@ class Sessions:
         token_hash: bytes | None,
     ) -> IssuedToken:
         now, lifetimes = self._clock(), self.lifetimes.of(payload)
-        # Without a refresh token it ends with its access token.
+        # Without a refresh token the session ends with its access token.
         longest = (
             lifetimes.token_lifetime_seconds
             if token_hash is None
@@ -437,21 +441,21 @@ def end_subject(
     clearing_seconds: float = _CLEARING_SECONDS,
 ) -> int:
     """
-    End all sessions of a subject in one write, and remove them for as long as there is time.
+    End all sessions of a subject in one write, and remove them within a time limit.
 
     Args:
-        store: Where they are.
-        issuer: Of their tokens.
+        store: The store of the sessions.
+        issuer: The *iss* of their tokens.
         subject: The claim *sub* of their tokens.
         now: Seconds since the Unix epoch.
-        max_lifetime_seconds: How long a session lasts, however often it is refreshed.
-        clearing_seconds: How long to remove them.
+        max_lifetime_seconds: Maximum lifetime of a session, however often it is refreshed.
+        clearing_seconds: Time limit for removal.
 
     Returns:
-        How many have been removed.
+        How many sessions have been removed.
 
     Raises:
-        UnavailableError: The store is unavailable, and nothing has been ended.
+        UnavailableError: The store is unavailable; nothing was ended.
     """
     store.end_all(issuer, subject, now=now, expires_at=now + max_lifetime_seconds)
     removed, until = 0, time.monotonic() + clearing_seconds
@@ -461,5 +465,5 @@ def end_subject(
             if cleared < _CLEARED_AT_ONCE or time.monotonic() >= until:
                 break
     except UnavailableError as error:
-        logger.warning("ended sessions were not removed yet: %s", error)
+        logger.warning("removing ended sessions failed, pruning will retry: %s", error)
     return removed

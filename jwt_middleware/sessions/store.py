@@ -1,12 +1,12 @@
 """
-Where sessions, revocations and login attempts are kept: one Protocol for all stores.
+The protocol of stores for sessions, revocations and login attempts.
 
-Every method is atomic, for all processes and hosts that share the store, and ends within about
+Every method is atomic across all processes and hosts that share the store, and ends within about
 :data:`TIMEOUT_SECONDS`.  Each raises :class:`~jwt_middleware.errors.UnavailableError` while the
-store is unavailable; what was to be written may then be lost.  Times are seconds since the Unix
-epoch, UTC: the caller's *now* is by :func:`~.clock.clock_of` the store, one clock for all hosts.
+store is unavailable; a write may then be lost.  Times are seconds since the Unix epoch, UTC: the
+caller's *now* is by :func:`~.clock.clock_of` the store, one clock for all hosts.
 
-Several issuers can share a store: sessions, revocations and attempts name theirs.
+Several issuers can share a store: sessions, revocations and attempts include their issuer.
 """
 
 from __future__ import annotations
@@ -21,36 +21,36 @@ from .clock import MAX_AHEAD_SECONDS
 from .session import Session
 
 TIMEOUT_SECONDS: Final = 1.0
-"""How long a store waits for its server, or for another's lock."""
+"""How long a store waits for its server or for a lock."""
 
 NAMED_SECONDS: Final = 300
 """
-How long before the end of all sessions of a subject one was used that is revoked by *sid* as well.
+Sessions used within this time before :meth:`SessionStore.end_all` are also revoked by *sid*.
 
-The *iat* of its tokens may be of that very second, or of another host's clock that is ahead.  Of
-all others it is earlier, so that the subject's revocation covers them, however many there are.
+The *iat* of their tokens may be in the same second, or from a host's clock that is ahead.  All
+other tokens have an earlier *iat* and are covered by the subject's revocation.
 """
 
 DEFAULT_MAX_PER_SUBJECT: Final = 1_000
-"""Sessions that a subject has at the same time; a process of its own for each is still possible."""
+"""Maximum number of concurrent sessions of a subject."""
 
 ENDED_AT_ONCE: Final = 20
-"""How many sessions one login ends at most where its subject has too many."""
+"""How many sessions one login ends at most if its subject has too many."""
 
 Kind = Literal["token", "session", "subject"]
 
 
 class Revocation(NamedTuple):
     """
-    One thing that is revoked.
+    A revocation of a token, a session or a subject's tokens.
 
     Attributes:
-        kind: What *key* is: a token by its *jti*, a session by its *sid*, or all that a *sub* held
-            by then.
-        key: Its name, :func:`qualified` by the issuer.  One without an issuer, as version 0.1
-            records, counts for every issuer.
-        revoked_at: When, in whole seconds; tokens that a subject got later are not meant.
-        expires_at: From when nothing that it covers could be accepted any more.
+        kind: The kind of *key*: a token's *jti*, a session's *sid*, or a *sub* for all its tokens
+            so far.
+        key: The name, :func:`qualified` by the issuer.  One without an issuer, from version 0.1,
+            applies to every issuer.
+        revoked_at: When, in whole seconds; later tokens of a subject are not revoked.
+        expires_at: When all covered tokens have expired.
     """
 
     kind: Kind
@@ -59,7 +59,7 @@ class Revocation(NamedTuple):
     expires_at: int
 
     def joined_with(self, earlier: Revocation) -> Revocation:
-        """Return the one revocation that means both, which are of one kind and key."""
+        """Return a revocation that covers both, which have the same kind and key."""
         return self._replace(
             revoked_at=max(self.revoked_at, earlier.revoked_at),
             expires_at=max(self.expires_at, earlier.expires_at),
@@ -72,23 +72,23 @@ def qualified(issuer: str, name: str) -> str:
 
 
 POSITIONS: Final = 131_072
-"""How many numbers back a store can tell whether a cursor is of its history: a power of two."""
+"""How many numbers a store keeps tags for, to check cursors: a power of two."""
 
 
 class Cursor(NamedTuple):
     """
-    How far a reader of revocations has come, and in which history.
+    A reader's position in the revocations, and the history it belongs to.
 
-    A store that goes back in time (a copy is restored, a standby that lagged is promoted) gives
-    the numbers that it has lost to other revocations.  So each number that is given gets a random
-    tag, in the same transaction: a number and its tag are a position in one history alone.
+    A store that goes back in time (a restored backup, a promoted standby that lagged) reuses the
+    numbers of lost revocations.  So each number gets a random tag in the same transaction: a number
+    and its tag identify a position in one history.
 
     Attributes:
-        store: Identifies the store: another one after it was emptied or made anew.
-        number: Of the last revocation read.
-        head: Of the latest revocation that there was then.
-        tag: Of that one; empty before the first.  An older version records none: then what tells
-            one run of a server, or one file, from the next.
+        store: ID of the store; changes when it is emptied or recreated.
+        number: Number of the last revocation read.
+        head: Number of the store's latest revocation at that time.
+        tag: Tag of *head*; empty before the first.  For an older version without tags, an ID of the
+            server's run or of the file.
     """
 
     store: str
@@ -99,14 +99,13 @@ class Cursor(NamedTuple):
 
 class Changes(NamedTuple):
     """
-    Revocations that a reader does not know yet.
+    Revocations that a reader has not read yet.
 
     Attributes:
-        revocations: In the order in which they were recorded.
-        cursor: For the next call.
-        complete: Whether these are all that there were when the store was asked.
-        lost: Whether the reader's cursor is of a history that the store has lost: these begin with
-            its first one.
+        revocations: In the order of their numbers.
+        cursor: Cursor for the next call.
+        complete: Whether there were no more when the store was read.
+        lost: Whether the reader's cursor belongs to a lost history: these start from the beginning.
     """
 
     revocations: Sequence[Revocation]
@@ -116,17 +115,17 @@ class Changes(NamedTuple):
 
 
 UNTAGGED: Final = "-"
-"""What the tag of a cursor begins with where an older version has recorded none."""
+"""Prefix of a cursor's tag where an older version recorded no tag."""
 
 
 def place(since: Cursor | None, head: Cursor, tag_then: str) -> tuple[int, bool]:
     """
-    Return the number after which a reader goes on, and whether its history is lost.
+    Return the number after which a reader continues, and whether its history is lost.
 
     Args:
-        since: Where it was.
+        since: The reader's cursor.
         head: The latest position of the store.
-        tag_then: The tag that the store has for the number ``since.head``.
+        tag_then: The store's tag for the number ``since.head``.
     """
     if since is None:
         return 0, False
@@ -140,27 +139,27 @@ def place(since: Cursor | None, head: Cursor, tag_then: str) -> tuple[int, bool]
 
 
 class Outcome(Enum):
-    """What became of a refresh token that was used."""
+    """The result of using a refresh token."""
 
     ROTATED = "rotated"
-    """It was the latest, and now its successor is."""
+    """It was the current one; its successor is now."""
     REPEATED = "repeated"
-    """It was used a moment ago, and its successor was not: within the grace, that is no replay."""
+    """It was used within the grace, and its successor was not: not a replay."""
     REPLAYED = "replayed"
-    """It is of this session and not its latest.  The session has been ended, and revoked."""
+    """It is an earlier token of the session.  The session has been ended and revoked."""
     GONE = "gone"
-    """There is no such session, or it has expired or been ended."""
+    """The session is unknown, expired or ended."""
 
 
 class Use(NamedTuple):
     """
-    What the store answers to a :class:`Rotation`.
+    The store's response to a :class:`Rotation`.
 
     Attributes:
-        outcome: What became of the token.
-        salt: From which its successor follows: the rotation's own, or, if it is
-            :attr:`Outcome.REPEATED`, the one of the first use.  Else it is empty.
-        address: Where the last token of the session was used before; empty if that is unknown.
+        outcome: The result.
+        salt: Salt that derives the successor: the rotation's own, or for :attr:`Outcome.REPEATED`
+            that of the first use.  Otherwise empty.
+        address: Client address of the session's previous use; empty if unknown.
     """
 
     outcome: Outcome
@@ -171,19 +170,19 @@ class Use(NamedTuple):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rotation:
     """
-    One use of a refresh token.
+    A use of a refresh token.
 
     Attributes:
-        sid: Its session.
-        issuer: Of its tokens.
-        presented: Hash of the token.
-        successor: Hash of the one that shall follow.
-        salt: From which the successor was derived.
+        sid: The session.
+        issuer: The *iss* of its tokens.
+        presented: Hash of the presented token.
+        successor: Hash of the token's successor.
+        salt: Salt that the successor was derived with.
         now: The time of use.
-        grace_seconds: How long after a use another one is no replay; 0 for never.
+        grace_seconds: How long after a use a second one is not a replay; 0 disables this.
         expires_at: The session's new expiry.
-        tokens_until: As for :class:`Session`; never made earlier.
-        address: Where it comes from; empty if that is unknown.
+        tokens_until: As for :class:`Session`; never decreased.
+        address: The client's address; empty if unknown.
     """
 
     sid: str
@@ -198,33 +197,33 @@ class Rotation:
     address: str = ""
 
     def is_in_grace(self, rotated_at: float) -> bool:
-        """Tell whether a use of the token before, at *rotated_at*, was only a moment ago."""
+        """Return whether the previous token's use, at *rotated_at*, is within the grace."""
         since = self.now - rotated_at
         return self.grace_seconds > 0 and -MAX_AHEAD_SECONDS <= since < self.grace_seconds
 
 
 class SessionStore(Protocol):
-    """Keeps sessions, revocations and login attempts."""
+    """A store of sessions, revocations and login attempts."""
 
     @property
     def single_process(self) -> bool:
-        """Whether no other process sees what is in it."""
+        """Whether its content is private to this process."""
         ...
 
     def create_schema(self) -> None:
-        """Create what is missing; safe while other processes do the same."""
+        """Create missing tables; safe while other processes do the same."""
         ...
 
     def close(self) -> None:
-        """Close this process's idle connections.  The next use connects again."""
+        """Close this process's idle connections.  The next operation reconnects."""
         ...
 
     def add(self, session: Session, *, max_per_subject: int = DEFAULT_MAX_PER_SUBJECT) -> None:
-        """Record a new session, durably; of too many of its subject, end the oldest."""
+        """Store a new session durably; if its subject has too many, end the oldest."""
         ...
 
     def find(self, sid: str) -> Session | None:
-        """Return the session, unless it has been ended; one that has expired may still be there."""
+        """Return the session unless it was ended; it may have expired."""
         ...
 
     def list(self, *, issuer: str | None = None, subject: str | None = None) -> Iterator[Session]:
@@ -232,54 +231,54 @@ class SessionStore(Protocol):
         Yield all sessions, in no particular order.
 
         Args:
-            issuer: Only those of this issuer, and those that name none.
-            subject: Only those of this subject of it.
+            issuer: Only sessions of this issuer, and those without an issuer.
+            subject: Only sessions of this subject of *issuer*.
         """
         ...
 
     def rotate(self, rotation: Rotation) -> Use:
-        """Use a refresh token: in one step, whatever other processes do with it."""
+        """Use a refresh token atomically."""
         ...
 
     def end(self, sid: str, *, issuer: str, now: float) -> bool:
         """
-        Remove the session, and revoke it until its ``tokens_until``.
+        Remove the session and revoke it until its ``tokens_until``.
 
         Returns:
-            Whether it was there, and of this issuer or one that names none.
+            Whether it existed, with this issuer or without one.
         """
         ...
 
     def end_all(self, issuer: str, subject: str, *, now: float, expires_at: float) -> None:
         """
-        End every session that *subject* has, and revoke what it holds until *expires_at*.
+        End all sessions of *subject*, and revoke its tokens until *expires_at*.
 
-        One small write, however many there are: none of them is found or used from then on.
+        One small write for any number of sessions: none is found or refreshed from then on.
         """
         ...
 
     def clear_ended(self, issuer: str, subject: str, *, limit: int) -> int:
         """
-        Remove up to *limit* sessions that :meth:`end_all` has ended; :meth:`prune` does so too.
+        Remove up to *limit* sessions that :meth:`end_all` has ended, as :meth:`prune` also does.
 
-        Those used less than :data:`NAMED_SECONDS` before their end are revoked by *sid* as well.
+        Those used within :data:`NAMED_SECONDS` before their end are also revoked by *sid*.
 
         Returns:
-            How many were removed: less than *limit* if these were the last.
+            How many were removed; less than *limit* if these were the last.
         """
         ...
 
     def revoke(self, revocation: Revocation) -> None:
-        """Record a revocation; of two for one key the later times count."""
+        """Store a revocation; of two for one key the later times apply."""
         ...
 
     def changes(self, since: Cursor | None, *, limit: int) -> Changes:
         """
         Return up to *limit* revocations that were recorded after *since*.
 
-        All of them, from the first on, for ``None`` and for a cursor that is not of this history
-        of the store, or so old that this cannot be told.  A reader that goes on with the cursor it
-        gets misses none, except those that expired meanwhile.
+        All of them from the first on, for ``None`` and for a cursor that is from another history of
+        the store or too old to check.  A reader that continues with the returned cursor misses
+        none, except those that expired meanwhile.
         """
         ...
 
@@ -287,11 +286,11 @@ class SessionStore(Protocol):
         """
         Remove up to *limit* each of expired sessions, revocations and attempts, and ended sessions.
 
-        Expired is what has by *now* and by the store's own clock: no host's clock that is fast
-        removes what counts for others.
+        An entry must have expired by both *now* and the store's own clock, so that a host's fast
+        clock removes nothing that others need.
 
         Returns:
-            How many were removed.  It may be 0 where the store's server does this by itself.
+            How many were removed; 0 where the store's server expires entries itself.
         """
         ...
 
@@ -303,13 +302,13 @@ class SessionStore(Protocol):
         self, attempt: Attempt, reservation: Reservation, *, succeeded: bool, now: float
     ) -> None:
         """
-        Say how a counted attempt ended.
+        Record the result of a counted attempt.
 
-        One that succeeded is taken back from its buckets, and its account is known at its leaf.
-        Never raises for want of durability: to lose this only makes a limit stricter for a while.
+        A successful attempt is removed from its buckets, and its leaf becomes known to the account.
+        Need not be durable: losing it only makes a limit stricter for a while.
         """
         ...
 
     def clear_attempts(self, account: str) -> None:
-        """Empty all buckets of an account; the leaves that it is known at remain."""
+        """Empty all buckets of an account; its known leaves remain."""
         ...

@@ -1,1 +1,1 @@
-"""SQLite and PostgreSQL, for every package that stores something in one."""
+"""SQLite and PostgreSQL connections, used by accounts and sessions."""

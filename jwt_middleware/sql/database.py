@@ -1,4 +1,4 @@
-"""One SQL database, SQLite or PostgreSQL: its connections, lent to one operation at a time."""
+"""A SQL database, SQLite or PostgreSQL, and its connection pool."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 
 _Use = Literal["reading", "writing", "watching"]
 
-# Of those that create tables at the same time, PostgreSQL would let one fail.
+# Without a lock, PostgreSQL fails one of two concurrent CREATE TABLE.
 _LOCK_SCHEMA: Final = Statement("{|SELECT pg_advisory_xact_lock(:number)}")
-_SCHEMA_LOCK: Final = 0x6A77745F6D77  # any number that every process of ours agrees on
+_SCHEMA_LOCK: Final = 0x6A77745F6D77  # an arbitrary constant, the same in every process
 _HAS_TABLE: Final = Statement(
     "SELECT 1 FROM {sqlite_master|pg_class} WHERE {name = :name|oid = to_regclass(:name)}"
 )
@@ -45,20 +45,20 @@ _TIME: Final = Statement("""
         CAST(EXTRACT(EPOCH FROM CLOCK_TIMESTAMP()) AS DOUBLE PRECISION)}
 """)
 
-# What a file gives that was overwritten while it was open.
+# The errors of a file that was overwritten while open.
 _ANOTHER_FILE: Final = {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schema:
     """
-    What a database has to hold.
+    The tables that a database must have.
 
     Attributes:
         tables: All of them.
-        version: Of these tables.
-        fill: Called in the transaction that creates them, to write what has to be in them.
-        fix: What an operator can do where they are missing.
+        version: Their schema version.
+        fill: Called in the transaction that creates them, to write the initial rows.
+        fix: How an operator creates missing tables; part of error messages.
     """
 
     tables: Sequence[Table]
@@ -69,26 +69,24 @@ class Schema:
 
 class Database:
     """
-    A database that is connected on first use, in each process anew.
+    A database that connects on first use, in each process separately.
 
-    Other databases than these two are refused: how they compare strings (case, accents, trailing
-    spaces) would decide which account names are the same.
+    Other databases are refused: their string comparison (case, accents, trailing spaces) would
+    decide which account names are equal.
 
     Args:
         url: ``sqlite:///file`` or ``postgresql://user:password@host/database?parameter=value``,
-            the parameters those of libpq.  An SQLite file is taken relative to the working
-            directory of this moment; it has to be a file, as a database in memory would be another
-            one in every thread and worker.
-        schema: Of the tables.
-        timeout_seconds: How long each operation may last: with connecting, and waiting for the
-            locks of others.
+            with libpq's parameters.  An SQLite path is relative to the current working directory; a
+            database in memory is refused, since each thread and worker would have its own.
+        schema: The tables.
+        timeout_seconds: Limit of each operation, including connecting and waiting for locks.
         creates_tables: Whether the first use in each process creates the tables that are missing.
 
     Attributes:
-        is_file: Whether it is an SQLite file, in which a writer has locked everything.
+        is_file: Whether it is an SQLite file, where a writer locks the whole database.
 
     Raises:
-        ConfigurationError: The URL cannot be read, is of another database, or its driver is not
+        ConfigurationError: The URL is invalid or for another database, or its driver is not
             installed.
     """
 
@@ -112,26 +110,26 @@ class Database:
         self._errors = (PoolExhaustedError, OSError, self._driver.error)
 
     def __str__(self) -> str:
-        """Return the file, or the URL without what may be secret: password and query."""
+        """Return the file, or the URL without password and query, which may be secret."""
         return self._url.shown
 
     @property
     def is_missing(self) -> bool:
-        """Whether it is a file that is not there."""
+        """Whether it is a missing SQLite file."""
         try:
             return self._url.path is not None and not self._url.path.stat()
         except FileNotFoundError:
             return True
-        except OSError:  # its use says what is wrong
+        except OSError:  # the next operation reports it
             return False
 
     def reading(self) -> AbstractContextManager[Connection]:
         """
-        Lend a connection for reading; each statement sees what is committed by then.
+        Lend a connection for reading; each statement sees the latest commits.
 
         Raises:
-            UnavailableError: The database does not answer in time, or with an error; the text says
-                why and never holds a password or a parameter.
+            UnavailableError: The operation timed out or failed; the text gives the reason, without
+                password or parameters.
         """
         return self._operation("reading")
 
@@ -139,25 +137,25 @@ class Database:
         """
         Lend a connection for a transaction that is committed unless the block raises.
 
-        On SQLite it has the write lock from the beginning.
+        On SQLite it takes the write lock at its start.
 
         Args:
-            durable: Whether it shall outlast a loss of power.  SQLite then waits for the disk;
-                PostgreSQL does in either case what it is configured to.
+            durable: Whether it must survive a power failure.  SQLite then waits for the disk;
+                PostgreSQL follows its own configuration in either case.
 
         Raises:
-            DuplicateRowError: A row has the key of another one.
-            UnavailableError: As for :meth:`reading`.  What was written may be there or not.
+            DuplicateRowError: A row's key already exists.
+            UnavailableError: As for :meth:`reading`.  The transaction may or may not be committed.
         """
         return self._operation("writing", durable=durable)
 
     def time(self) -> float:
         """
-        Return the database's own time, in seconds since the Unix epoch; of a file, the host's.
+        Return the database server's time, in seconds since the Unix epoch; for a file, the host's.
 
         Raises:
-            UnavailableError: As for :meth:`reading`, and if a newer version of the package has made
-                the tables too new for this one.
+            UnavailableError: As for :meth:`reading`, and if the schema version is too new for this
+                package.
         """
         with self.reading() as connection:
             self._check_version(connection)
@@ -166,7 +164,7 @@ class Database:
 
     def schema_version(self) -> int:
         """
-        Return the version of the tables.
+        Return the schema version of the tables.
 
         Raises:
             UnavailableError: As for :meth:`reading`.
@@ -175,15 +173,15 @@ class Database:
             return stored_version(connection, self._schema.version.part).version
 
     def incarnation(self) -> str:
-        """Return what is another for an SQLite file in the place of one before; else nothing."""
+        """Return an ID that changes when an SQLite file is replaced; else an empty string."""
         return self._driver.incarnation()
 
     def version(self) -> Version | None:
         """
-        Return what is equal to an earlier one only if nothing was committed in between.
+        Return a version that is equal to an earlier one only if nothing was committed since.
 
         Returns:
-            ``None`` if this database cannot tell it for less than what it would take to look.
+            ``None`` if finding out costs as much as reading.
 
         Raises:
             UnavailableError: As for :meth:`reading`.
@@ -208,7 +206,7 @@ class Database:
             raise self._explained(error) from error
 
     def close(self) -> None:
-        """Close this process's idle connections.  The next use connects again."""
+        """Close this process's idle connections.  The next operation reconnects."""
         pools = self._pools.get()
         for pool in pools.of.values():
             pool.close()
@@ -216,7 +214,7 @@ class Database:
     def _prepared_pools(self, deadline: float) -> _Pools:
         pools = self._pools.get()
         if not pools.is_prepared:
-            # Its own lock, left at the deadline: each of many threads would wait for all before it.
+            # A lock with a deadline: otherwise each thread would wait for all before it.
             if not pools.creating.acquire(timeout=max(0, deadline - time.monotonic())):
                 raise UnavailableError(f"database {self} unavailable: its tables are being created")
             try:
@@ -240,7 +238,7 @@ class Database:
             connection.run(_LOCK_SCHEMA, {"number": _SCHEMA_LOCK})
             stored = self._check_version(connection)
             for table in (VERSIONS, *self._schema.tables):
-                # CREATE TABLE IF NOT EXISTS needs a right that a worker's user may not have.
+                # CREATE TABLE IF NOT EXISTS needs a privilege that a worker's user may lack.
                 if connection.run(_HAS_TABLE, {"name": table.name}).fetchone() is None:
                     for statement in table.statements:
                         connection.run(statement)
@@ -265,25 +263,25 @@ class Database:
 
     @contextmanager
     def _operation(self, use: _Use, *, durable: bool = False) -> Iterator[PooledConnection]:
-        """Lend a connection until the deadline; explain what fails, and tell of an outage."""
-        kind = "writing" if use == "writing" else "reading"  # to watch is to read
-        began = time.monotonic()
-        deadline = began + self._timeout_seconds
+        """Lend a connection until the deadline; translate errors and report an outage."""
+        kind = "writing" if use == "writing" else "reading"  # watching counts as reading
+        started_at = time.monotonic()
+        deadline = started_at + self._timeout_seconds
         try:
             pools = self._prepared_pools(deadline)
             with pools.lend(use, deadline, durable=durable) as connection:
                 yield connection
         except self._errors as error:
             explained = self._explained(error)
-            if not isinstance(error, PoolExhaustedError):  # which says nothing of the database
-                self._outage.lose(kind, explained, began=began)
+            if not isinstance(error, PoolExhaustedError):  # which is no failure of the database
+                self._outage.lose(kind, explained, started_at=started_at)
             raise explained from error
         except UnavailableError as error:
-            self._outage.lose(kind, error, began=began)
+            self._outage.lose(kind, error, started_at=started_at)
             raise
-        # Every operation passes here: there is nothing to call unless something was lost.
-        self._outage.good_at[kind] = time.monotonic()
-        if self._outage.told:
+        # On the path of every operation: no call unless an outage was reported.
+        self._outage.succeeded_at[kind] = time.monotonic()
+        if self._outage.reported:
             self._outage.recover(kind)
 
     def _explained(self, error: Exception) -> UnavailableError:
@@ -296,8 +294,8 @@ class Database:
             said, fix = diagnose(error, fix="make its folder", to="create")
             return UnavailableError(f"database {self} cannot be created: {said}: {fix}")
         if primary_code(error) in _ANOTHER_FILE:
-            # Another log or file may be there: none of the connections to the old one may stay, as
-            # they share its index with those to come.
+            # The file or its log may have been replaced: close all connections to the old one,
+            # since new ones would share its index.
             self.close()
         kind = DuplicateRowError if self._driver.is_duplicate(error) else UnavailableError
         return kind(f"database {self} {self._driver.explain(error, fix=self._schema.fix)}")
@@ -305,33 +303,32 @@ class Database:
 
 class Pool:
     """
-    At most *size* connections, made on demand; threads get one in the order of their arrival.
+    A pool of at most *size* connections, opened on demand and handed out first come, first served.
 
-    A connection is checked when it is taken and when it comes back; one that is broken, or was left
-    inside a transaction, is closed.  So are all that are idle then: they lead to the same server,
-    and each would cost an operation.
+    A connection is checked when taken and when put back; one that is broken, or still inside a
+    transaction, is closed.  So are all idle ones then: they lead to the same server, and each would
+    fail another operation.
 
     Args:
-        connect: Makes a connection by a deadline.
-        size: How many there may be at a time.
+        connect: Opens a connection before a deadline.
+        size: Maximum number of open connections.
     """
 
     def __init__(self, connect: Callable[[float], PooledConnection], *, size: int) -> None:
         self._connect = connect
         self._idle: list[PooledConnection] = []  # append() and pop() are atomic
         self._free = size
-        # A semaphore of the standard library serves a thread that releases it and comes back at
-        # once before one that waits has woken up: with few microseconds in between, some would wait
-        # for ever.
+        # threading.Semaphore is not fair: a thread that releases and reacquires it at once
+        # overtakes one that has not woken up yet, which may starve.
         self._lock = threading.Lock()
         self._waiting: deque[threading.Lock] = deque()
 
     def take(self, deadline: float) -> PooledConnection:
         """
-        Return a connection, to be put back.
+        Take a connection; return it with :meth:`put_back`.
 
         Raises:
-            PoolExhaustedError: None came back before the deadline.
+            PoolExhaustedError: No connection was free before the deadline.
         """
         self._enter(deadline)
         try:
@@ -349,7 +346,7 @@ class Pool:
             raise
 
     def put_back(self, connection: PooledConnection) -> None:
-        """Keep a connection for the next one that takes it, or close it if it cannot be used."""
+        """Return a connection to the pool, or close it if it is unusable."""
         try:
             if connection.is_idle():
                 self._idle.append(connection)
@@ -388,7 +385,7 @@ class Pool:
             raise PoolExhaustedError
 
     def _give_up(self, turn: threading.Lock) -> bool:
-        """Stop waiting; tell whether that was before the turn came."""
+        """Stop waiting; return whether the turn had not come yet."""
         with self._lock:
             try:
                 self._waiting.remove(turn)
@@ -408,9 +405,9 @@ class _Pools:
     """
     The connections of one process.
 
-    Its threads write to a file in turns, over one connection: those that wait for one another go
-    on at once, and those that wait for the file's lock, after a few milliseconds.  One more never
-    writes, so that every commit shows there.
+    Its threads write to a file in turns over one connection: waiting for another thread ends at
+    once, waiting for the file's lock takes milliseconds more.  One more connection never writes, so
+    that it sees every commit as a change.
     """
 
     def __init__(self, driver: Driver) -> None:

@@ -1,4 +1,4 @@
-"""A PostgreSQL server: how it is connected, and given up in time.  Needs psycopg."""
+"""PostgreSQL connections with deadlines.  Needs psycopg."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from ..lookup import look_up
 from .statement import Statement
 from .urls import DatabaseURL, bad_query
 
-_LOOK_SECONDS: Final = 0.02  # how often what waits compares the time with its deadline
+_LOOK_SECONDS: Final = 0.02  # how often a waiting call checks its deadline
 
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
 _LOCKED: Final = "is locked by another transaction"
 _REASONS: Final = {
     "53100": "disk full",
     "55P03": _LOCKED,
-    "57014": _LOCKED,  # query_canceled: what statement_timeout does
+    "57014": _LOCKED,  # query_canceled: by statement_timeout
     "42501": "permission denied to its user",
     "25006": "it is read-only: the url must lead to the primary; among several hosts,"
     " target_session_attrs=read-write finds it",
@@ -35,11 +35,11 @@ _WRONG_SERVER: Final = (
     *("26", "3F", "42P01", "42703"),
 )
 """
-What says that a statement would do better on another server, or on none.
+SQLSTATEs after which a connection is not reused.
 
-A demoted primary, one that stops, starts or has crashed, no resources, a broken disk, damaged
-files: a connection to it is not used again, since a new one may lead elsewhere.  So it is with what
-a session alone may lack: tables that its search_path does not find, statements that were prepared.
+A demoted primary, a shutdown, startup or crash, no resources, a broken disk, damaged files: a new
+connection may lead to another server.  Also errors of one session: tables not on its search_path,
+prepared statements that are gone.
 """
 
 Result = TypeVar("Result")
@@ -47,34 +47,34 @@ Result = TypeVar("Result")
 
 class PostgreSQL:
     """
-    One database on a server, as one process uses it.
+    A database on a PostgreSQL server, as used by one process.
 
     Args:
-        url: Of the database.
-        timeout_seconds: How long the server may take for a statement.
+        url: The database URL.
+        timeout_seconds: Limit of the server for a statement.
 
     Raises:
         ConfigurationError: The URL has a parameter that libpq does not know.
     """
 
     error: Final = psycopg.Error
-    # Each is held for a moment, and a server takes a hundred for all workers of all hosts.
+    # Each is held briefly, and a server's default is 100 for all workers of all hosts.
     max_connections: Final = 5
     is_file: Final = False
 
     def __init__(self, url: DatabaseURL, *, timeout_seconds: float) -> None:
         conninfo = _to_conninfo({**_libpq_defaults(timeout_seconds), **url.libpq})
-        if conninfo is None:  # raised here, chained to nothing that may quote the URL
+        if conninfo is None:  # raised here, so that no chained error quotes the URL
             raise bad_query()
         self._conninfo = conninfo
         self._latest: object = None
 
     def connect(self, deadline: float) -> BoundedConnection:
         """
-        Connect to the first address that answers; each gets its share of the time that is left.
+        Connect to the first address that answers; each gets a share of the remaining time.
 
         Raises:
-            psycopg.Error: None does.
+            psycopg.Error: No address answers.
         """
         attempts = self._attempts(deadline)
         for number, attempt in enumerate(attempts):
@@ -94,7 +94,7 @@ class PostgreSQL:
         raise failure
 
     def _attempts(self, deadline: float) -> list[dict[str, Any]]:
-        """Return what to connect to, in turn; first what could be connected to the last time."""
+        """Return the addresses to try in order; the last successful one comes first."""
         parameters = conninfo_to_dict(self._conninfo)
         try:
             found = look_up(
@@ -105,14 +105,14 @@ class PostgreSQL:
         return sorted(found, key=lambda one: _address(one) != self._latest)
 
     def create(self, deadline: float) -> None:
-        """Do nothing: the database is there, or an operator has to create it."""
+        """Do nothing: an operator creates the database."""
 
     def incarnation(self) -> str:
-        """Return nothing: the server's address tells of no replacement."""
+        """Return an empty string: a replaced server cannot be detected."""
         return ""
 
     def explain(self, error: Exception, *, fix: str) -> str:
-        """Say why an operation failed, quoting nothing of the error."""
+        """Return the reason of a failure, without quoting the error."""
         state = getattr(error, "sqlstate", None)
         if state in {"42P01", "42703"}:  # undefined_table, undefined_column
             return f"lacks the tables of this version; {fix}"
@@ -124,22 +124,20 @@ class PostgreSQL:
             return f"unavailable: {_REASONS[state]}"
         if state or not isinstance(error, psycopg.OperationalError):
             return "unavailable"
-        return (
-            "unavailable: it does not answer; check that it runs where the url says, and lets us in"
-        )
+        return "unavailable: connection failed, it does not answer; check the url and access rules"
 
     def is_duplicate(self, error: Exception) -> bool:
-        """Tell whether a row was refused because its key exists already."""
+        """Return whether a row was refused because its key already exists."""
         return isinstance(error, psycopg.errors.UniqueViolation)
 
 
 class BoundedConnection(psycopg.Connection[Any]):
     """
-    A connection that is closed, and raises, if an answer is not complete by the deadline.
+    A connection that raises, and closes, if a response is not complete by the deadline.
 
-    A server that was paused, or a network that drops everything, leaves a client waiting for ever:
-    the kernel still accepts what is sent.  ``statement_timeout`` is kept by the server, which then
-    does not run; libpq's ``tcp_user_timeout`` knows no Unix socket.
+    Without it, a paused server or a network that drops packets blocks a client for ever: the kernel
+    still accepts what is sent.  The server, which does not run then, enforces
+    ``statement_timeout``; libpq's ``tcp_user_timeout`` does not apply to Unix sockets.
     """
 
     deadline: float
@@ -149,8 +147,8 @@ class BoundedConnection(psycopg.Connection[Any]):
         """Execute a statement."""
         try:
             return self.execute(statement.postgresql, parameters)
-        except ValueError:  # a surrogate; quoted by the error
-            raise psycopg.DataError("a parameter is no text of a database") from None
+        except ValueError:  # a surrogate; the error quotes it
+            raise psycopg.DataError("a parameter cannot be stored") from None
 
     def run_many(self, statement: Statement, rows: Sequence[Mapping[str, object]], /) -> None:
         """Execute a statement once for each of *rows*."""
@@ -158,22 +156,22 @@ class BoundedConnection(psycopg.Connection[Any]):
             with self.cursor() as cursor:
                 cursor.executemany(statement.postgresql, rows)
         except ValueError:
-            raise psycopg.DataError("a parameter is no text of a database") from None
+            raise psycopg.DataError("a parameter cannot be stored") from None
 
     def begin(self, *, durable: bool) -> None:
         """Begin a transaction."""
         self.execute("BEGIN")
 
     def version(self) -> None:
-        """Return nothing: a query is the only way to notice a change."""
+        """Return ``None``: only a query can detect a change."""
 
     def is_idle(self) -> bool:
-        """Tell whether it is open, outside a transaction, and leads to the right server."""
+        """Return whether it is open, outside a transaction, and connected to the right server."""
         is_idle = self.pgconn.transaction_status == TransactionStatus.IDLE
         return is_idle and not self.is_wrong_server
 
     def is_usable(self) -> bool:
-        """Tell whether the server still answers, and takes writes: it may have been demoted."""
+        """Return whether the server responds and is not read-only: it may have been demoted."""
         try:
             found = self.execute("SHOW transaction_read_only").fetchone()
         except psycopg.Error:
@@ -181,13 +179,13 @@ class BoundedConnection(psycopg.Connection[Any]):
         return bool(found == ("off",))
 
     def wait(self, gen: Generator[Any, Any, Result], *args: Any, **kwargs: Any) -> Result:
-        """Wait as psycopg does, until the deadline at most."""
+        """Wait as psycopg does, but at most until the deadline."""
         try:
             if not args:
                 kwargs.setdefault("interval", _LOOK_SECONDS)
             return super().wait(_until(self.deadline, gen), *args, **kwargs)
         except psycopg.errors.ConnectionTimeout:
-            # A late answer would be taken for that of the next statement.
+            # A late response would be taken for that of the next statement.
             self.close()
             raise
         except psycopg.Error as error:
@@ -199,8 +197,8 @@ def _libpq_defaults(timeout_seconds: float) -> dict[str, str]:
     milliseconds = int(timeout_seconds * 1_000)
     return {
         "tcp_user_timeout": str(milliseconds),
-        # Before we give up, so that the server can say why it took so long; and a process that was
-        # stopped in a transaction must not hold its locks.
+        # Less than our timeout, so that the server reports the reason; and a process stopped inside
+        # a transaction must not hold its locks.
         "options": f"-c statement_timeout={milliseconds * 4 // 5}"
         f" -c idle_in_transaction_session_timeout={2 * milliseconds}",
     }
@@ -218,8 +216,8 @@ def _address(attempt: Mapping[str, Any]) -> tuple[object, object]:
 
 
 def _until(deadline: float, gen: Generator[Any, Any, Result]) -> Generator[Any, Any, Result]:
-    # psycopg resumes what waits now and then, if only to notice Ctrl-C; and for each piece that has
-    # come, however small: the deadline is for the whole answer.
+    # psycopg resumes the generator regularly and for each piece of data: the deadline applies to
+    # the whole response.
     try:
         wanted = next(gen)
         while time.monotonic() < deadline:

@@ -1,4 +1,4 @@
-"""An SQLite file: how it is created, opened, locked, and noticed to be another one."""
+"""SQLite files: create, open, lock, and detect a replaced file."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from ..events import Name, emit
 from ..files import obstacle
 from .statement import Statement
 
-# SQLite itself, if it is let, looks again after a tenth of a second in the end, and finds that
-# others were faster: some would wait for ever.  And it counts for each statement anew.
+# SQLite's own busy handler backs off to 0.1 s, so that some writers starve, and its timeout
+# restarts with each statement.
 _BUSY_SECONDS: Final = 0.004
 _SAVING_SECONDS: Final = 0.5
 
 Identity = tuple[int, int]
-"""What tells a file from one that takes its place: device and inode."""
+"""A file's identity: device and inode."""
 
 # https://www.sqlite.org/rescode.html
 _LOCKED: Final = "is locked by another process"
@@ -31,7 +31,7 @@ _REASONS: Final = {
     sqlite3.SQLITE_FULL: "disk full: free some space",
     sqlite3.SQLITE_IOERR: "its disk cannot be read or written; it may be full",
     sqlite3.SQLITE_READONLY: "it cannot be written; check the owner of file and folder",
-    sqlite3.SQLITE_NOTADB: "the file is no SQLite database",
+    sqlite3.SQLITE_NOTADB: "the file is not an SQLite database",
     sqlite3.SQLITE_CORRUPT: "the file is damaged",
     sqlite3.SQLITE_CONSTRAINT: "its tables refuse the row; a newer version may have changed them",
 }
@@ -44,12 +44,12 @@ _DUPLICATE: Final = {sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT
 
 class Version(NamedTuple):
     """
-    One state of a file, as one connection sees it.
+    A version of a file, as one connection sees it.
 
     Attributes:
-        opening: Another object for each connection: their numbers cannot be compared.
+        opening: An object for each connection: numbers of two connections are not comparable.
         number: ``PRAGMA data_version``.
-        written_ns: When the file itself was written to; others than SQLite may have done that.
+        written_ns: The file's mtime in ns; programs other than SQLite may have written it.
     """
 
     opening: object
@@ -62,7 +62,7 @@ class SQLite:
     One file.
 
     Args:
-        path: The file, which has to be there when it is connected.
+        path: The file, which must exist at :meth:`connect`.
     """
 
     error: Final = sqlite3.Error
@@ -80,36 +80,36 @@ class SQLite:
         return connection
 
     def create(self, deadline: float) -> None:
-        """Create the file, if it is not there."""
+        """Create the file if it is missing."""
         create_file(self._path, deadline)
 
     def incarnation(self) -> str:
-        """Return what is another for a file that takes this one's place."""
+        """Return an ID that changes when the file is replaced."""
         return str(identity(self._path))
 
     def explain(self, error: Exception, *, fix: str) -> str:
-        """Say why an operation failed, quoting nothing of the error."""
+        """Return the reason of a failure, without quoting the error."""
         if isinstance(error, sqlite3.DataError):
             return "unavailable: a parameter cannot be stored"
         code = primary_code(error)
         if code in _OF_THE_SYSTEM and (found := obstacle(self._path)):
             return f"unavailable: {found}"
         if code == sqlite3.SQLITE_CANTOPEN:
-            return f"cannot be opened; if it is not there, {fix}"
-        # SQLite has no code of its own for a missing table or column; from statements that never
-        # vary, its generic one means nothing else.
+            return f"cannot be opened; if it is missing, {fix}"
+        # SQLite has no specific code for a missing table or column; for constant statements, its
+        # generic one means that.
         if code == sqlite3.SQLITE_ERROR:
             return f"lacks the tables of this version; {fix}"
         why = _REASONS.get(code)
         return f"unavailable: {why}" if why else "unavailable"
 
     def is_duplicate(self, error: Exception) -> bool:
-        """Tell whether a row was refused because its key exists already."""
+        """Return whether a row was refused because its key already exists."""
         return getattr(error, "sqlite_errorcode", 0) in _DUPLICATE
 
 
 class FileConnection(sqlite3.Connection):
-    """A connection to a file; not to the one that took its place since."""
+    """A connection to a file, which detects that the file was replaced."""
 
     deadline: float
     path: str
@@ -134,13 +134,13 @@ class FileConnection(sqlite3.Connection):
             raise sqlite3.DataError("a parameter cannot be stored") from None
 
     def begin(self, *, durable: bool) -> None:
-        """Begin a transaction that has the write lock: taken later, it would fail at once."""
-        mode = "FULL" if durable else "NORMAL"  # FULL outlasts a loss of power
+        """Begin a transaction with the write lock: upgrading later would fail at once."""
+        mode = "FULL" if durable else "NORMAL"  # FULL survives a power failure
         if self.synchronous != mode:
             self.execute(f"PRAGMA synchronous={mode}")
             self.synchronous = mode
         self._execute("BEGIN IMMEDIATE")
-        if self._has_lost_its_log():  # which another process may have noticed, and saved
+        if self._has_lost_its_log():  # another process may have noticed and saved it
             self.rollback()
             self._save_log()
             raise sqlite3.OperationalError("the log was removed")
@@ -150,7 +150,7 @@ class FileConnection(sqlite3.Connection):
         self._execute("COMMIT")
 
     def version(self) -> Version:
-        """Return what is equal to an earlier one only if nothing was committed in between."""
+        """Return a version that is equal to an earlier one only if nothing was committed since."""
         try:
             (number,) = self._execute("PRAGMA data_version").fetchone()
         except sqlite3.Error:
@@ -159,14 +159,14 @@ class FileConnection(sqlite3.Connection):
         return Version(self.opening, number, written_ns(self.path))
 
     def is_idle(self) -> bool:
-        """Tell whether it is open, and outside a transaction."""
+        """Return whether it is open and outside a transaction."""
         if self.log is None:
             self.log = identity(self.log_path)
         self.written_ns = written_ns(self.path)
         return self.is_open and not self.in_transaction
 
     def is_usable(self) -> bool:
-        """Tell whether others that open the file now open the same one."""
+        """Return whether the path still leads to the open file."""
         if self.file != identity(self.path):
             return False
         if self._has_lost_its_log():
@@ -180,15 +180,15 @@ class FileConnection(sqlite3.Connection):
         super().close()
 
     def _has_lost_its_log(self) -> bool:
-        """Tell whether others do not find the log that this connection writes to."""
+        """Return whether the write-ahead log of this connection was removed or replaced."""
         return self.log is not None and self.log != identity(self.log_path)
 
     def _save_log(self) -> None:
         """
-        Copy what is in a log that was removed to the file, and report it.
+        Copy a removed write-ahead log into the file, and report it.
 
-        This connection has it open: what others have committed to it would be gone with the last.
-        Not to a file that was written to since: it may be another's copy, or has it already.
+        This connection has the log open; commits in it are lost when the last one closes.  Not if
+        the file was written since: it may be another copy, or already have the log's content.
         """
         self.deadline = max(self.deadline, time.monotonic() + _SAVING_SECONDS)
         saved, is_same = False, self.written_ns == written_ns(self.path)
@@ -208,29 +208,29 @@ class FileConnection(sqlite3.Connection):
         )
 
     def _execute(self, sql: str, parameters: Mapping[str, object] = {}) -> sqlite3.Cursor:
-        """Execute *sql* as soon as others release the lock it needs."""
+        """Execute *sql*, waiting for the lock until the deadline."""
         while True:
             try:
                 return self.execute(sql, parameters)
-            except (ValueError, OverflowError):  # a surrogate, quoted by the error; over 63 bits
+            except (ValueError, OverflowError):  # a surrogate, quoted by the error; or over 63 bits
                 raise sqlite3.DataError("a parameter cannot be stored") from None
             except sqlite3.OperationalError as error:
                 if primary_code(error) != sqlite3.SQLITE_BUSY or time.monotonic() >= self.deadline:
                     raise
-                time.sleep(0.001)  # under gevent other requests go on
+                time.sleep(0.001)  # under gevent this yields to other requests
 
     def __del__(self) -> None:
-        # Python closes it as well, but from 3.13 on warns of that: a store that is dropped is done.
+        # Python 3.13 closes it with a ResourceWarning, but dropping a store is fine.
         with suppress(sqlite3.Error):
             super().close()
 
 
 def create_file(path: Path, deadline: float) -> None:
-    """Create the file, for its owner only, unless it is there; and switch it to WAL."""
+    """Create the file (mode 0600) if it is missing, and switch it to WAL."""
     if not path.exists():
         _create_empty(path)
     with closing(_open(path, deadline)) as connection:
-        # SQLite does not wait for the lock this needs, whatever the busy timeout.
+        # SQLite ignores the busy timeout for the lock that this needs.
         while True:
             try:
                 connection.execute("PRAGMA journal_mode=WAL").close()
@@ -243,16 +243,16 @@ def create_file(path: Path, deadline: float) -> None:
 
 
 def identity(path: Path | str) -> Identity | None:
-    """Return what tells the file from one that takes its place; ``None`` if there is none."""
+    """Return the file's identity: device and inode; ``None`` if it is missing."""
     try:
-        status = os.stat(path)  # noqa: PTH116  several times an operation, where Path takes longer
+        status = os.stat(path)  # noqa: PTH116  several times an operation, and faster than Path
     except OSError:
         return None
     return status.st_dev, status.st_ino
 
 
 def written_ns(path: Path | str) -> int:
-    """Return when the file was written to; 0 if there is none."""
+    """Return the file's mtime in ns; 0 if it is missing."""
     try:
         return os.stat(path).st_mtime_ns  # noqa: PTH116  the same
     except OSError:
@@ -260,7 +260,7 @@ def written_ns(path: Path | str) -> int:
 
 
 def primary_code(error: object) -> int:
-    """Return SQLite's primary result code, 0 if there is none."""
+    """Return SQLite's primary result code; 0 if there is none."""
     # The low byte is the primary code (https://www.sqlite.org/rescode.html).
     code: int = getattr(error, "sqlite_errorcode", 0)
     return code & 0xFF
@@ -269,11 +269,11 @@ def primary_code(error: object) -> int:
 def _open(path: Path, deadline: float) -> FileConnection:
     file = identity(path)
     connection = sqlite3.connect(
-        # mode=rw: without it, to open a missing file makes an empty one with the umask's mode.
+        # mode=rw: otherwise opening a missing file creates an empty one with the umask's mode.
         f"{path.as_uri()}?mode=rw",
         uri=True,
         timeout=_BUSY_SECONDS,
-        isolation_level=None,  # sqlite3 itself begins no transaction
+        isolation_level=None,  # no implicit transactions
         check_same_thread=False,
         factory=FileConnection,
     )
@@ -284,9 +284,9 @@ def _open(path: Path, deadline: float) -> FileConnection:
 
 
 def _create_empty(path: Path) -> None:
-    # Under another name: closing a descriptor of a file drops all locks that the process has on it
-    # (POSIX, fcntl), and other threads may open the database as soon as it is there.  Without their
-    # locks another process removes the log that they go on writing to.
+    # Under another name: closing a descriptor drops all fcntl locks of the process on that file,
+    # and other threads may open the database as soon as it exists.  Without their locks another
+    # process could remove the log that they write to.
     new = path.with_name(f"{path.name}.{secrets.token_hex(4)}.new")
     os.close(os.open(new, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     try:

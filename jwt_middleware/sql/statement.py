@@ -1,4 +1,4 @@
-"""One text of SQL for both databases, and the connection that runs it."""
+"""SQL statements for both databases, and the connection protocol."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class Statement:
     """
     One SQL statement, written once for SQLite and PostgreSQL.
 
-    Parameters are written ``:name``.  Where the databases differ, both variants stand in braces:
-    ``{SQLite's|PostgreSQL's}``.  A statement that is empty for a database does nothing there.
+    Parameters are written ``:name``; dialect variants are written ``{SQLite|PostgreSQL}``.  A
+    statement that is empty for a database does nothing there.
     """
 
     __slots__ = ("postgresql", "sqlite")
@@ -28,12 +28,12 @@ class Statement:
 
 class Table(NamedTuple):
     """
-    A table of ours.
+    A table and its migrations.
 
     Attributes:
-        name: In every database.
-        statements: What creates it, with its indexes.
-        added: Columns that earlier versions have not created, and what adds each to their table.
+        name: The table's name.
+        statements: Create it and its indexes.
+        added: Column that an earlier version lacks to the statement that adds it.
     """
 
     name: str
@@ -42,7 +42,7 @@ class Table(NamedTuple):
 
 
 class Rows(Protocol):
-    """What a statement has returned or changed."""
+    """The result of a statement."""
 
     @property
     def rowcount(self) -> int:
@@ -50,16 +50,16 @@ class Rows(Protocol):
         ...
 
     def fetchone(self) -> Any:
-        """Return the next row as a tuple, ``None`` if there is none."""
+        """Return the next row as a tuple; ``None`` if there is none."""
         ...
 
     def fetchall(self) -> list[Any]:
-        """Return the rows that are left, each a tuple."""
+        """Return the remaining rows as tuples."""
         ...
 
 
 class Connection(Protocol):
-    """A connection that is lent for one operation."""
+    """A connection lent for one operation."""
 
     def run(self, statement: Statement, parameters: Mapping[str, object] = ..., /) -> Rows:
         """Execute a statement."""

@@ -1,4 +1,4 @@
-"""The URL of a database: what it says, and what is wrong with it."""
+"""Parse and check database URLs."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from ..files import no_file
 
 URL_FORMS: Final = "sqlite:///accounts.db or postgresql://user:password@host/database"
 
-# Of SQLAlchemy's names with a driver, those of the drivers used here.
+# SQLAlchemy's dialect+driver names for the drivers used here.
 _SQLITE: Final = {"sqlite", "sqlite+pysqlite"}
 _POSTGRESQL: Final = {"postgresql", "postgresql+psycopg"}
 
-# scheme "://" [ user [ ":" password ] "@" ] [ hosts ] [ "/" database ] [ "?" query ]
-# A password may hold anything but "@", which is written %40.
+# scheme "://" [ user [ ":" password ] "@" ] [ hosts ] [ "/" database ] [ "?" query ] A password may
+# contain anything but "@", which is written %40.
 _URL: Final = re.compile(
     r"""
     (?P<scheme>[\w+]+)://
@@ -40,11 +40,11 @@ _SESSION_ATTRS: Final = {"any", "read-write", "read-only", "primary", "standby",
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatabaseURL:
     """
-    A URL that was read.
+    A parsed database URL.
 
     Attributes:
-        shown: It without what may be secret, password and query; for SQLite the file.
-        path: The SQLite file, ``None`` for PostgreSQL.
+        shown: The URL without password and query, which may be secret; for SQLite the file.
+        path: The SQLite file; ``None`` for PostgreSQL.
         libpq: The connection parameters of PostgreSQL.
     """
 
@@ -54,10 +54,10 @@ class DatabaseURL:
 
     def beside(self, folder: Path) -> DatabaseURL:
         """
-        Return it with a relative SQLite file taken to be in *folder*.
+        Return the URL with a relative SQLite path resolved against *folder*.
 
         Raises:
-            ConfigurationError: The file is a folder or a device, or its path cannot be followed.
+            ConfigurationError: The path is not a regular file, or cannot be followed.
         """
         if self.path is None:
             return self
@@ -73,11 +73,11 @@ def sqlite_url(path: Path) -> DatabaseURL:
 
 def parse_url(url: str) -> DatabaseURL:
     """
-    Read the URL of a database.
+    Parse a database URL.
 
     Raises:
-        ConfigurationError: It cannot be read, is for another database or driver, names no file
-            (SQLite), or has a password that would show (PostgreSQL).  The text quotes none of it.
+        ConfigurationError: It is malformed, for another database or driver, without a file
+            (SQLite), or its password would show (PostgreSQL).  The text does not quote it.
     """
     found = _URL.fullmatch(url) if isinstance(url, str) else None
     if found is None or not _is_text(unquote(url)):
@@ -107,7 +107,7 @@ def _parse_postgresql(found: re.Match[str]) -> DatabaseURL:
     ports = [int(one["port"]) for one in hosts if one["port"]]
     if len(hosts) <= found["hosts"].count(",") or not all(0 < one <= _MAX_PORT for one in ports):
         raise ConfigurationError(f"the database url cannot be read; write {URL_FORMS}")
-    # The rest of a password with a bare "@" would be taken for the host, and shown.
+    # After a bare "@" in a password, its rest would be parsed as the host and shown.
     if found.string.count("@") > 1:
         raise ConfigurationError("the database url has two '@'; in the password write %40 for it")
     given = {
@@ -128,7 +128,7 @@ def _parse_postgresql(found: re.Match[str]) -> DatabaseURL:
 
 def _parse_query(query: str) -> dict[str, str]:
     pairs = parse_qsl(query)
-    # host=a:5432&host=b:5432 is SQLAlchemy's way to write several.
+    # host=a:5432&host=b:5432 is SQLAlchemy's syntax for several hosts.
     hosts = [re.fullmatch(_HOST_AND_PORT, value) for name, value in pairs if name == "host"]
     joined = _join_hosts([(one[1], one[2] or "") for one in hosts if one])
     return dict(pairs) | (joined if hosts and None not in hosts else {})
@@ -142,12 +142,12 @@ def _join_hosts(hosts: list[tuple[str, str]]) -> dict[str, str]:
 
 
 def _is_text(url: str) -> bool:
-    """Tell whether files and servers could be named so: no NUL, no surrogate."""
+    """Return whether the URL has neither NUL nor surrogates."""
     return "\0" not in url and not re.search(r"[\ud800-\udfff]", url)
 
 
 def bad_query() -> ConfigurationError:
-    """Return the error of a URL with parameters that its database does not know."""
+    """Return the error for unknown parameters in a URL."""
     return ConfigurationError(f"the database url has a bad query; write {URL_FORMS}")
 
 

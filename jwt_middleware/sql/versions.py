@@ -1,4 +1,4 @@
-"""Which version its tables are of, kept in the database, and who may use them."""
+"""The schema version of tables, stored in the database, and its check."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ..errors import UnavailableError
 from .statement import Connection, Statement, Table
 
 FIRST: Final = 1
-"""What tables are of that have no version: those of 0.1, and of the time before versions."""
+"""The schema version of tables without one, such as those of 0.1."""
 
 VERSIONS: Final = Table(
     "jwt_schema",
@@ -24,13 +24,13 @@ VERSIONS: Final = Table(
     ],
 )
 
-# A worker's user that was not granted to read them, as versions before had none, goes on.
+# A user without SELECT on the versions, which earlier releases did not have, is let through.
 _HAS_VERSIONS: Final = Statement("""
     SELECT 1 FROM {sqlite_master WHERE name = 'jwt_schema'|
         pg_class WHERE oid = to_regclass('jwt_schema') AND has_table_privilege(oid, 'SELECT')}
 """)
 _READ: Final = Statement("SELECT version, oldest, package FROM jwt_schema WHERE part = :part")
-# Never back: what a newer version has written stands.
+# Never lowered: a newer package's version stays.
 _WRITE: Final = Statement("""
     INSERT INTO jwt_schema AS known (part, version, oldest, package)
     VALUES (:part, :version, :oldest, :package)
@@ -40,11 +40,11 @@ _WRITE: Final = Statement("""
 """)
 
 UNREADABLE: Final = (ValueError, TypeError, LookupError, AttributeError, OverflowError)
-"""What Python raises where text is no JSON, or JSON not of the shape that is expected."""
+"""What Python raises for invalid JSON, or JSON of an unexpected shape."""
 
 
 def unreadable(what: str) -> UnavailableError:
-    """Return the error of stored values that this version cannot read; it quotes none of them."""
+    """Return the error for stored values that cannot be read; it does not quote them."""
     return UnavailableError(
         f"{what} cannot be read: a newer version of wsgi-jwt-middleware may have written it"
     )
@@ -52,13 +52,13 @@ def unreadable(what: str) -> UnavailableError:
 
 class SchemaVersion(NamedTuple):
     """
-    A version of the tables of one part of the package.
+    The schema version of one part of the package.
 
     Attributes:
-        part: Whose: several may share a database.
-        version: Counted from :data:`FIRST`; each adds to the one before.
-        oldest: The oldest version whose code may use these tables.
-        package: The version of the package that came with *oldest*, for those that may not.
+        part: ``"accounts"`` or ``"sessions"``: both may share a database.
+        version: Counts from :data:`FIRST`; each adds to the previous one.
+        oldest: The oldest schema version whose code can use these tables.
+        package: The package release of *oldest*, for the upgrade message.
     """
 
     part: str
@@ -68,10 +68,10 @@ class SchemaVersion(NamedTuple):
 
     def check(self, stored: SchemaVersion) -> None:
         """
-        Check that code for this version may use what is *stored*.
+        Check that code for this schema version can use the *stored* one.
 
         Raises:
-            UnavailableError: It is too old for that.
+            UnavailableError: This package is too old for the stored schema version.
         """
         if stored.oldest > self.version:
             needed = stored.package if stored.package.isprintable() else "?"
@@ -82,7 +82,7 @@ class SchemaVersion(NamedTuple):
 
 
 def stored_version(connection: Connection, part: str) -> SchemaVersion:
-    """Return the version of the tables of *part*."""
+    """Return the stored schema version of *part*."""
     if connection.run(_HAS_VERSIONS).fetchone() is not None:
         row = connection.run(_READ, {"part": part}).fetchone()
         if row is not None:
@@ -91,5 +91,5 @@ def stored_version(connection: Connection, part: str) -> SchemaVersion:
 
 
 def record_version(connection: Connection, version: SchemaVersion) -> None:
-    """Write the version, unless a later one is there."""
+    """Store the schema version, unless a later one is stored."""
     connection.run(_WRITE, version._asdict())

@@ -1,5 +1,5 @@
 """
-For the tests of apps that this package protects.
+Test helpers for apps that this package protects.
 
 ::
 
@@ -8,8 +8,8 @@ For the tests of apps that this package protects.
     assert app.as_account(42, scope="read").get("/me").json["uid"] == 42
     app.check_refuses("/me", scope="read")  # every kind of bad token
 
-``TestApp`` needs the extra ``testing``.  The fixtures of :mod:`jwt_middleware.testing.plugin` are
-there for suites that say ``pytest_plugins = ["jwt_middleware.testing.plugin"]``.
+``TestApp`` needs the extra ``testing``.  For the pytest fixtures of
+:mod:`jwt_middleware.testing.plugin` set ``pytest_plugins = ["jwt_middleware.testing.plugin"]``.
 """
 
 from importlib import import_module

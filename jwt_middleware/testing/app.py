@@ -1,4 +1,4 @@
-"""WebTest's client, acting as an account."""
+"""A WebTest client that acts as an account."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..wsgi.middleware import JWTMiddleware
 from .bad_tokens import BadToken
 from .tokens import Tokens
 
-with warnings.catch_warnings():  # of WebOb's, for suites in which warnings are errors
+with warnings.catch_warnings():  # WebOb warns, which suites may turn into errors
     warnings.filterwarnings("ignore", "'cgi' is deprecated", DeprecationWarning)
     import webtest
 
@@ -22,22 +22,22 @@ if TYPE_CHECKING:
 
 class TestApp(webtest.TestApp):  # type: ignore[misc]  # WebTest has no types
     """
-    WebTest's client for a protected app, which can act as an account.
+    A WebTest client for a protected app that can act as an account.
 
     Args:
         app: The protected app, as for :class:`Tokens`.
-        middleware: As there.
-        issuer: As there.
+        middleware: As for :class:`Tokens`.
+        issuer: As for :class:`Tokens`.
         options: As for ``webtest.TestApp``.
 
     Attributes:
-        tokens: What makes its tokens.
+        tokens: Creates its tokens.
 
     Raises:
         ConfigurationError: *app* has no middleware in it.
     """
 
-    __test__: bool = False  # for pytest: it holds no tests
+    __test__: bool = False  # for pytest: not a test class
 
     def __init__(
         self,
@@ -68,26 +68,28 @@ class TestApp(webtest.TestApp):  # type: ignore[misc]  # WebTest has no types
 
     def log_in(self, account: str, secret: str, client_type: str = "email") -> Self:
         """
-        Log in at the app's own endpoint, and return a client with the token that it answered.
+        Log in at the app's token endpoint, and return a client with the token.
 
         Raises:
-            ConfigurationError: The app has no endpoint.
-            webtest.AppError: The answer is not 200.
+            ConfigurationError: The app has no token endpoint.
+            webtest.AppError: The response is not 200.
         """
         endpoint = self.tokens.endpoint
         if endpoint is None:
             raise ConfigurationError("the app has no token endpoint to log in at: use as_account()")
         body = {"account": account, "secret": secret, "type": client_type}
         answer = self.post_json(endpoint.path, body, status=200).json
-        return self.with_token(answer.get("access_token") or answer["msg"])  # or the envelope's
+        return self.with_token(
+            answer.get("access_token") or answer["msg"]
+        )  # msg in the envelope style
 
     def with_token(self, token: str | BadToken | None, **options: Any) -> Self:
         """
-        Return a client that sends this token, and has no cookies.
+        Return a client that sends this token and has no cookies.
 
         Args:
-            token: The token, the kind of a bad one, or ``None`` to send none.
-            options: Of a bad one: *uid* and *scope*, as for :meth:`Tokens.bad`.
+            token: The token, a kind of bad token, or ``None`` to send none.
+            options: For a bad token: *uid* and *scope*, as for :meth:`Tokens.bad`.
         """
         if isinstance(token, BadToken):
             token = self.tokens.bad(token, **options)
@@ -107,18 +109,17 @@ class TestApp(webtest.TestApp):  # type: ignore[misc]  # WebTest has no types
         **options: Any,
     ) -> None:
         """
-        Check that a request needs a good token, and is refused with each kind of bad one.
+        Check that a request needs a valid token and is refused with each kind of bad one.
 
         Args:
-            path: Of the request.
-            method: Of the request.
-            uid: Of an account that gets an answer.
-            scope: What a token must allow for it; without any, ``UNDER_SCOPED`` is left out.
-            options: As for the method of that name in WebTest: ``params``, ``headers``.
+            path: The request's path.
+            method: The request's method.
+            uid: The uid of an account that may send the request.
+            scope: The scope that the request needs; without one, ``UNDER_SCOPED`` is left out.
+            options: As for WebTest's method of that name: ``params``, ``headers``.
 
         Raises:
-            AssertionError: A request was answered otherwise than it must be, or the one with a good
-                token was refused.
+            AssertionError: A bad token was not refused as expected, or the valid one was refused.
         """
 
         def send(client: Self) -> Any:
@@ -126,7 +127,7 @@ class TestApp(webtest.TestApp):  # type: ignore[misc]  # WebTest has no types
 
         good = send(self.as_account(uid, scope=scope))
         if good.status_int in (401, 403):
-            raise AssertionError(f"a good token is refused as well: {good.status}")
+            raise AssertionError(f"a valid token is refused as well: {good.status}")
         without = send(self.with_token(None))
         if without.status_int != 401:
             raise AssertionError(f"no token is needed: {without.status}")

@@ -1,4 +1,4 @@
-"""Tokens that are wrong in one way each, and the answer that each must get."""
+"""Tokens that are invalid in one way each, and the response that each must get."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ ATTACKER: Final = "https://attacker.example"
 
 
 class Draft(NamedTuple):
-    """What a good token is made of."""
+    """A valid token and its parts."""
 
     header: dict[str, Any]
     claims: dict[str, Any]
@@ -40,7 +40,7 @@ class Draft(NamedTuple):
     token: str
 
     def signed(self, key: Key | None = None, **header: Any) -> str:
-        """Return it, signed with its key or another, under a header with other members."""
+        """Return the token signed with its key or another, with header members replaced."""
         sign = (key or self.key).sign
         return serialize(encode_object(self.header | header), encode_object(self.claims), sign)
 
@@ -49,7 +49,7 @@ Spoil = Callable[[Draft], str]
 
 
 class Answer(Protocol):
-    """An answer to a request: of WebTest, Flask, Django, Werkzeug or Requests."""
+    """A response of WebTest, Flask, Django, Werkzeug or Requests."""
 
     @property
     def status_code(self) -> int:
@@ -57,11 +57,11 @@ class Answer(Protocol):
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """The headers, by any spelling of their names."""
+        """The headers; names are case-insensitive."""
 
 
 def _claims(**changes: Any) -> Spoil:
-    """Return what changes claims: a date to seconds from now, and any to nothing for ``...``."""
+    """Return a function that changes claims: dates are seconds from now, ``...`` removes one."""
 
     def spoil(draft: Draft) -> str:
         now = draft.claims["iat"]
@@ -106,7 +106,7 @@ def _unsigned(draft: Draft) -> str:
 
 
 def _confused(draft: Draft) -> str:
-    """Sign by HMAC, with what is public of the key; of a secret, by another hash than its own."""
+    """Sign by HMAC with the public key; for a secret, with another hash than its own."""
     if draft.key.is_symmetric:
         secret = decode_base64url(draft.key.private_jwk()["k"].encode())
         name = "HS256" if draft.key.alg != "HS256" else "HS384"
@@ -120,7 +120,7 @@ def _confused(draft: Draft) -> str:
 
 
 def _public_pem(key: Key) -> bytes:
-    from cryptography.hazmat.primitives.serialization import (  # noqa: PLC0415  seldom needed
+    from cryptography.hazmat.primitives.serialization import (  # noqa: PLC0415  rarely needed
         Encoding,
         PublicFormat,
     )
@@ -138,7 +138,7 @@ def _with_own_key(draft: Draft) -> str:
 
 class BadToken(Enum):
     """
-    A token that is wrong in one way, and otherwise as good as any.
+    A token that is invalid in one way and otherwise valid.
 
     ::
 
@@ -146,11 +146,11 @@ class BadToken(Enum):
         def test_me_refuses(bad):
             bad.check(client.get("/me", headers={"Authorization": f"Bearer {bad.token(issuer)}"}))
 
-    ``REVOKED`` has :meth:`Tokens.bad` make the token: the sessions have to be
-    told.  ``UNDER_SCOPED`` is refused only where a scope is needed.
+    ``REVOKED`` needs :meth:`Tokens.bad`, which revokes the token in the session store.
+    ``UNDER_SCOPED`` is refused only where a scope is needed.
 
     Attributes:
-        error: What the middleware finds wrong.
+        error: The error that the middleware raises.
     """
 
     EXPIRED = ExpiredTokenError, _claims(iat=-2 * HOUR, nbf=-2 * HOUR, exp=-HOUR)
@@ -182,12 +182,12 @@ class BadToken(Enum):
 
     def token(self, issuer: TokenIssuer, *, uid: int | str = 42, scope: str = "") -> str:
         """
-        Return such a token.
+        Return a token of this kind.
 
         Args:
-            issuer: Whose tokens the app accepts.
-            uid: Whose it says to be.
-            scope: What it says to allow.
+            issuer: An issuer whose tokens the app accepts.
+            uid: The uid in the token.
+            scope: The scope in the token.
 
         Raises:
             ConfigurationError: It is :attr:`REVOKED`.
@@ -204,7 +204,7 @@ class BadToken(Enum):
 
     @property
     def status(self) -> int:
-        """The HTTP status of the answer: 401, or 403 for a scope that is missing."""
+        """The HTTP status of the response: 401, or 403 for a missing scope."""
         return 403 if self is BadToken.UNDER_SCOPED else 401
 
     @property
@@ -214,10 +214,10 @@ class BadToken(Enum):
 
     def check(self, answer: Answer) -> None:
         """
-        Check that a request with such a token got the right answer.
+        Check that a request with such a token got the right response.
 
         Raises:
-            AssertionError: Status or challenge are others.
+            AssertionError: The status or the challenge is different.
         """
         challenge = answer.headers.get("WWW-Authenticate", "")
         sentence = self.error.sentence.removesuffix(".")  # a hint may follow

@@ -1,6 +1,6 @@
-"""A clock that stands still, for everything that takes one."""
+"""A frozen clock."""
 
-# ruff: noqa: SLF001  the clocks of this package are replaced here
+# ruff: noqa: SLF001  replaces the clocks of this package
 
 from __future__ import annotations
 
@@ -19,17 +19,16 @@ _PACKAGE: Final = __name__.partition(".")[0]
 
 class FrozenClock:
     """
-    A clock that stands still until it is moved.
+    A frozen clock that only moves when told to.
 
-    Whatever takes a *clock* takes it: ``TokenVerifier(…, clock=clock)``.  For an app that is built
-    already there is :func:`frozen`.
+    Pass it as *clock*: ``TokenVerifier(…, clock=clock)``.  For an existing app use :func:`frozen`.
 
     Args:
-        now: Where it begins: seconds since the epoch, or a datetime with a time zone; by default
-            now, in whole seconds.
+        now: The initial time: seconds since the epoch, or a datetime with a time zone; by default
+            the current time in whole seconds.
 
     Attributes:
-        now: What it tells, seconds since the epoch.
+        now: Its time, seconds since the epoch.
     """
 
     def __init__(self, now: float | datetime | None = None) -> None:
@@ -41,12 +40,12 @@ class FrozenClock:
         return self.now
 
     def shift(self, by: float | timedelta) -> None:
-        """Move it by seconds or a timedelta, which may be negative."""
+        """Move the clock by seconds or a timedelta, which may be negative."""
         self.now += by.total_seconds() if isinstance(by, timedelta) else by
 
     def move_to(self, now: float | datetime) -> None:
         """
-        Set it.
+        Set the clock.
 
         Raises:
             ValueError: A datetime has no time zone.
@@ -61,15 +60,15 @@ class FrozenClock:
 @contextmanager
 def frozen(app: object, clock: FrozenClock | None = None) -> Iterator[FrozenClock]:
     """
-    Stop the clock of the middleware that protects *app*, and let it run again at the end.
+    Freeze the clock of the middleware that protects *app*, until the end of the block.
 
-    It is replaced in the verifier, the issuer, sessions, login limits and key sources: wherever the
-    time of day is told by the host, the store of sessions, or another :class:`FrozenClock`.  The
-    intervals at which revocations and keys are looked up go on.
+    Replaces the clock of the host, of the session store, or another :class:`FrozenClock` in the
+    verifier, the issuer, sessions, login limits and key sources.  Revocations and keys are still
+    polled at their intervals.
 
     Args:
         app: The app, as for :class:`~jwt_middleware.testing.TestApp`.
-        clock: The clock to use; by default a new one that tells the time of now.
+        clock: The clock to use; by default a new one at the current time.
     """
     clock = clock or FrozenClock()
     stopped = [(part, part._clock) for part in _parts(find_middleware(app)) if _tells_time(part)]
@@ -83,7 +82,7 @@ def frozen(app: object, clock: FrozenClock | None = None) -> Iterator[FrozenCloc
 
 
 def _tells_time(part: Any) -> bool:
-    if isinstance(part, StoreClock):  # it compares the host's with the store's
+    if isinstance(part, StoreClock):  # it compares the host's clock with the store's
         return False
     clock: Callable[[], float] | None = getattr(part, "_clock", None)
     is_of_store = getattr(clock, "__module__", None) == StoreClock.__module__
@@ -91,7 +90,7 @@ def _tells_time(part: Any) -> bool:
 
 
 def _parts(whole: object) -> Iterator[Any]:
-    """Yield *whole*, and every object of this package that it consists of."""
+    """Yield *whole* and every object of this package inside it."""
     seen: dict[int, object] = {}
     waiting = [whole]
     while waiting:
@@ -110,7 +109,7 @@ def _members(part: object) -> Iterable[object]:
         return part
     if isinstance(part, partial):
         return part.func, *part.args
-    if not _is_ours(part):  # of others only what a bound method belongs to
+    if not _is_ours(part):  # of other objects only the owner of a bound method
         return (getattr(part, "__self__", None),)
     slots = (name for kind in type(part).__mro__ for name in getattr(kind, "__slots__", ()))
     return (

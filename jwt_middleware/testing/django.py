@@ -1,4 +1,4 @@
-"""Django's test client, through the middleware."""
+"""A Django test client that goes through the middleware."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from .tokens import Tokens
 
 class Client(DjangoClient):  # type: ignore[misc]  # Django has no types
     """
-    Django's test client, whose requests pass through the middleware of *application*.
+    A Django test client whose requests pass through the middleware of *application*.
 
     ::
 
         client = Client(application)
         client.as_account(user.pk, scope="read").get("/me").context["user"]
 
-    What is behind the middleware is called as ``django.test.Client`` does: a response has its
-    ``context``, and a view's exception is raised.
+    As with ``django.test.Client``, a response has its ``context``, and a view's exception is
+    raised.
 
     Args:
         application: The project's WSGI application, as for :class:`~.tokens.Tokens`.
-        issuer: As there.
+        issuer: As for :class:`~.tokens.Tokens`.
         options: As for ``django.test.Client``.
 
     Attributes:
-        tokens: What makes its tokens.
+        tokens: Creates its tokens.
 
     Raises:
         ConfigurationError: *application* has no middleware in it.
@@ -57,7 +57,7 @@ class Client(DjangoClient):  # type: ignore[misc]  # Django has no types
         return self.with_token(self.tokens.token(uid, **options))
 
     def with_token(self, token: str) -> Self:
-        """Return a client that sends this token, and has no cookies."""
+        """Return a client that sends this token and has no cookies."""
         given = {**self._made_of, "HTTP_AUTHORIZATION": f"Bearer {token}"}
         return type(self)(given.pop("application"), **given)
 
@@ -69,7 +69,7 @@ class _Handler(ClientHandler):  # type: ignore[misc]  # Django has no types
 
     def __call__(self, environ: dict[str, Any]) -> Any:
         answers: list[Any] = []
-        begun: list[Any] = []
+        started: list[Any] = []
         untouched: list[bytes] = []
 
         def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
@@ -79,14 +79,14 @@ class _Handler(ClientHandler):  # type: ignore[misc]  # Django has no types
             return untouched
 
         def start_response(*status_and_headers: Any) -> Any:
-            begun.extend(status_and_headers)
+            started.extend(status_and_headers)
 
         middleware = copy.copy(self._jwt_middleware)
         middleware.app = app
         body = middleware(environ, start_response)
         if body is untouched:
             return answers[0]
-        status, headers = begun
+        status, headers = started
         answer = HttpResponse(b"".join(body), status=int(status[:3]), headers=dict(headers))
         answer.wsgi_request = WSGIRequest(environ)
         return answer

@@ -1,4 +1,4 @@
-"""Finding the middleware in an app."""
+"""Find the middleware in an app."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final
 from ..errors import ConfigurationError
 from ..wsgi.middleware import JWTMiddleware
 
-# Where WSGI middleware and frameworks have the app behind: Flask, ProxyFix, others.
+# Attributes where WSGI middleware and frameworks (Flask, ProxyFix, others) keep the wrapped app.
 _BEHIND: Final = ("middleware", "tokens", "wsgi_app", "app", "application", "_app")
 _LOOKED_AT_MOST: Final = 100
 
@@ -18,12 +18,12 @@ def find_middleware(app: object) -> JWTMiddleware:
     Return the middleware that protects *app*.
 
     Args:
-        app: The middleware, or a WSGI app that has it as its ``wsgi_app``, ``app``,
-            ``application``, or among its ``mounts``: a Flask app, ``ProxyFix``,
-            ``DispatcherMiddleware``, or several of them.
+        app: The middleware, or a WSGI app with it as its ``wsgi_app``, ``app``, ``application`` or
+            one of its ``mounts``, at any depth: a Flask app, ``ProxyFix``,
+            ``DispatcherMiddleware``.
 
     Raises:
-        ConfigurationError: There is none.
+        ConfigurationError: No middleware was found.
     """
     for one in _apps(app):
         if isinstance(one, JWTMiddleware):
@@ -42,7 +42,7 @@ def _apps(app: object) -> Iterator[object]:
             continue
         seen.add(id(one))
         yield one
-        waiting.append(getattr(one, "__self__", None))  # of a bound method
+        waiting.append(getattr(one, "__self__", None))  # the owner of a bound method
         waiting.extend(vars(one).get(name) for name in _BEHIND if hasattr(one, "__dict__"))
         mounts = getattr(one, "mounts", None)
         waiting.extend(mounts.values() if isinstance(mounts, Mapping) else ())

@@ -1,4 +1,4 @@
-"""An identity provider on loopback, for apps that trust others."""
+"""An identity provider on loopback, for apps that trust other issuers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LIFETIME_SECONDS: Final = 3600
 
 class IssuerServer:
     """
-    An issuer that publishes its keys and metadata at a port of 127.0.0.1.
+    An issuer that publishes its keys and metadata on a port of 127.0.0.1.
 
     ::
 
@@ -41,14 +41,13 @@ class IssuerServer:
 
     Args:
         audience: The *aud* of its tokens.
-        alg: Of its keys; none with a secret.
+        alg: The algorithm of its keys, an asymmetric one.
         clock: Returns seconds since the Unix epoch.
 
     Attributes:
-        url: Its *iss*.
-        issuer: Issues tokens as this package does, and is what
-            :class:`~jwt_middleware.testing.TestApp` takes as its *issuer*.
-        requests: The paths that were asked for, in order.
+        url: Its URL, the *iss* of its tokens.
+        issuer: The token issuer, to pass to :class:`~jwt_middleware.testing.TestApp` as *issuer*.
+        requests: The requested paths, in order.
     """
 
     def __init__(
@@ -71,7 +70,7 @@ class IssuerServer:
         )
 
     def __enter__(self) -> Self:
-        """Answer requests, until the end of the block."""
+        """Answer requests until the end of the block."""
         self._thread.start()
         return self
 
@@ -81,14 +80,14 @@ class IssuerServer:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Stop, and free the port."""
+        """Stop and free the port."""
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
 
     @property
     def keys(self) -> KeySet:
-        """The keys that it publishes; the first that can sign signs."""
+        """The published keys; the first one that can sign is used."""
         return self.issuer.keys.current()
 
     @keys.setter
@@ -97,10 +96,10 @@ class IssuerServer:
 
     def rotate(self, *, keep: int = 1) -> Key:
         """
-        Sign with a new key from now on, and publish it.
+        Publish a new key and sign with it from now on.
 
         Args:
-            keep: How many of the earlier keys are still published, so that their tokens are good.
+            keep: How many earlier keys stay published, so that their tokens stay valid.
 
         Returns:
             The new key.
@@ -111,7 +110,7 @@ class IssuerServer:
 
     @contextmanager
     def outage(self) -> Iterator[None]:
-        """Answer every request with 503, until the end of the block."""
+        """Answer every request with 503 until the end of the block."""
         self._is_down = True
         try:
             yield
@@ -120,12 +119,12 @@ class IssuerServer:
 
     def token(self, sub: str, **claims: Any) -> str:
         """
-        Return a token, with claims as other providers have them.
+        Return a token with any claims.
 
         Args:
-            sub: Its subject.
-            claims: Further claims, of any name, or others than *iss*, *aud*, *iat* and *exp* are;
-                ``...`` leaves one out.
+            sub: The subject.
+            claims: Additional claims, or replacements for *iss*, *aud*, *iat* and *exp*; ``...``
+                leaves one out.
         """
         now = int(self._clock())
         members = {
@@ -152,11 +151,11 @@ class IssuerServer:
 
 
 class _Server(ThreadingHTTPServer):
-    daemon_threads = False  # closing waits for them
+    daemon_threads = False  # server_close() waits for the threads
     answer: Callable[[str], tuple[int, dict[str, object]]]
 
     def handle_error(self, *_: object) -> None:
-        """Say nothing when a client has gone."""
+        """Ignore clients that have disconnected."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -172,4 +171,4 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(octets)
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""

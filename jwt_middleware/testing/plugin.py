@@ -1,5 +1,5 @@
 """
-Fixtures for pytest, for suites that ask for them in their ``conftest.py``.
+Pytest fixtures, enabled in a ``conftest.py``.
 
 ::
 
@@ -13,17 +13,17 @@ Fixtures for pytest, for suites that ask for them in their ``conftest.py``.
 ============== =================================================================================
 fixture        value
 ============== =================================================================================
-``jwt_app``    :class:`~jwt_middleware.testing.TestApp` of the fixture ``app``, whose clock stands
-               still
+``jwt_app``    :class:`~jwt_middleware.testing.TestApp` of the fixture ``app``, with a frozen
+               clock
 ``jwt_clock``  the :class:`~jwt_middleware.testing.FrozenClock` of ``jwt_app`` and ``jwt_issuer``
-``jwt_issuer`` an :class:`~jwt_middleware.testing.IssuerServer` that is running
+``jwt_issuer`` a running :class:`~jwt_middleware.testing.IssuerServer`
 ``bad_token``  each :class:`~jwt_middleware.testing.BadToken` in turn
 ============== =================================================================================
 
-Each imports what it needs when a test asks for it.
+Each fixture imports its modules on first use.
 """
 
-# ruff: noqa: PLC0415  that is what this module is for
+# ruff: noqa: PLC0415  fixtures import on first use
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run a test that asks for ``bad_token`` with each of them."""
+    """Parametrise tests with the fixture ``bad_token`` over all kinds."""
     if "bad_token" in metafunc.fixturenames:
         from . import BadToken
 
@@ -46,7 +46,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture
 def jwt_clock() -> FrozenClock:
-    """Return a clock that tells the time of now until it is moved."""
+    """Return a clock frozen at the current time."""
     from . import FrozenClock
 
     return FrozenClock()
@@ -63,7 +63,7 @@ def jwt_issuer(jwt_clock: FrozenClock) -> Iterator[IssuerServer]:
 
 @pytest.fixture
 def jwt_app(request: pytest.FixtureRequest, jwt_clock: FrozenClock) -> Iterator[TestApp]:
-    """Return a client of the fixture ``app``, at a time that stands still."""
+    """Return a client of the fixture ``app`` with a frozen clock."""
     from . import TestApp, frozen
 
     issuer = None

@@ -1,4 +1,4 @@
-"""Tokens for the accounts of a protected app, and bad ones."""
+"""Valid and bad tokens for accounts of a protected app."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .find import find_middleware
 
 class Tokens:
     """
-    Makes the tokens that clients of a protected app send: for any client of any framework.
+    Creates tokens for a protected app, for any framework's test client.
 
     ::
 
@@ -26,9 +26,9 @@ class Tokens:
 
     Args:
         app: The protected app, as for :func:`find_middleware`.
-        middleware: The middleware in it, where it is not found.
-        issuer: Issues the tokens; by default the app's own issuer.  An app that only trusts others
-            needs one: that of an :class:`~jwt_middleware.testing.IssuerServer`.
+        middleware: The middleware, if it cannot be found in *app*.
+        issuer: Issues the tokens; by default the app's own issuer.  Required for an app that only
+            trusts other issuers: that of an :class:`~jwt_middleware.testing.IssuerServer`.
 
     Raises:
         ConfigurationError: *app* has no middleware in it.
@@ -47,10 +47,10 @@ class Tokens:
     @property
     def issuer(self) -> TokenIssuer:
         """
-        What issues the tokens.
+        The issuer of the tokens.
 
         Raises:
-            ConfigurationError: The app has no key that can sign.
+            ConfigurationError: The app has no signing key.
         """
         if self._issuer is None:
             self._issuer = _own_issuer(self.middleware)
@@ -74,15 +74,15 @@ class Tokens:
         """
         Return the token that a login of this account would get.
 
-        Its *sub* is that of the client type, and where there are sessions it has one, so that it
-        can be logged out.  No account is looked up.
+        Its *sub* follows the client type's template; with sessions configured it has one, so that
+        it can be logged out.  No account is looked up.
 
         Args:
             uid: The account's identifier.
-            scope: What the token allows, separated by spaces.
-            client_type: Of the account.
-            claims: Claims of one's own.
-            lifetime_seconds: Of the token; by default the issuer's.
+            scope: Scopes of the token, separated by spaces.
+            client_type: The account's client type.
+            claims: Custom claims.
+            lifetime_seconds: Lifetime of the token; by default the issuer's.
         """
         endpoint = self.endpoint
         payload = JWTPayload(
@@ -98,12 +98,12 @@ class Tokens:
         return endpoint.sessions.start_unrefreshable(payload).issued.token
 
     def headers(self, uid: int | str, **options: Any) -> dict[str, str]:
-        """Return the request header with what :meth:`token` returns."""
+        """Return the ``Authorization`` header with a token of :meth:`token`."""
         return {"Authorization": f"Bearer {self.token(uid, **options)}"}
 
     @property
     def bad_kinds(self) -> list[BadToken]:
-        """The kinds of bad tokens that there can be for this app; ``REVOKED`` needs sessions."""
+        """The kinds of bad tokens for this app; ``REVOKED`` needs sessions."""
         endpoint = self.endpoint
         if endpoint is not None and endpoint.sessions is not None:
             return list(BadToken)
@@ -114,9 +114,9 @@ class Tokens:
         Return a bad token of this kind.
 
         Args:
-            bad: The kind.
-            uid: Whose it says to be.
-            scope: What it says that it allows.
+            bad: The kind of bad token.
+            uid: The uid in the token.
+            scope: The scope in the token.
 
         Raises:
             ConfigurationError: It is ``REVOKED``, and the app has no sessions.
@@ -136,13 +136,13 @@ def _own_issuer(middleware: JWTMiddleware) -> TokenIssuer:
         return middleware.endpoint.issuer
     verifier = middleware.verifier
     for trusted in verifier.trusted.values():
-        # Of keys that are fetched none is asked for: they are others'.
+        # Fetched keys are skipped: they belong to other issuers.
         if not isinstance(trusted.keys, RefreshedKeys) and trusted.keys.current().signing_key:
             return TokenIssuer(
                 keys=trusted.keys,
                 issuer=trusted.issuer,
                 audience=sorted(trusted.audiences),
-                # Whichever the verifier has by then: frozen() replaces it.
+                # Late-bound: frozen() replaces the verifier's clock.
                 clock=lambda: verifier._clock(),  # noqa: PLW0108, SLF001
             )
     raise ConfigurationError(

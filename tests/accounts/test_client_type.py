@@ -98,7 +98,7 @@ def test_the_refusal_is_an_error_of_ours_too() -> None:
     with pytest.raises(JWTMiddlewareError) as raised:
         normalise_account("a\x00", "email")
     assert isinstance(raised.value, InvalidAccountError)
-    assert str(raised.value) == "an account's name cannot hold U+0000"
+    assert str(raised.value) == "an account's name cannot contain U+0000"
 
 
 @table(

@@ -73,7 +73,7 @@ def test_an_identity_stays_itself() -> None:
         pytest.param({"uid": 1, "scope": ["a"]}, "scope is of type list", id="scope-list"),
         pytest.param({"uid": 1, "scope": 1}, "scope is of type int", id="scope-int"),
         pytest.param({"uid": 1, "scope": "", "auth": 1}, "auth is of type int", id="auth-int"),
-        pytest.param({"uid": 1, "name": "x"}, "key 'name' is unknown: claims hold", id="unknown"),
+        pytest.param({"uid": 1, "name": "x"}, "key 'name' is unknown: custom claims", id="unknown"),
         pytest.param({"uid": 1, "scopes": "x"}, "did you mean scope", id="misspelt"),
         pytest.param({"uid": 1, 5: "x"}, "key '5' is unknown", id="key-int"),
         pytest.param({"uid": 1, "claims": ["a"]}, "claims must be a mapping", id="claims-list"),

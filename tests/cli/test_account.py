@@ -119,7 +119,7 @@ class TestAdd:
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
-            pytest.param(["a\nb"], "an account's name cannot hold U+000A", id="name"),
+            pytest.param(["a\nb"], "an account's name cannot contain U+000A", id="name"),
             pytest.param(["a@b.c", "--scope", "a\x00"], "scope must be scopes", id="scope"),
             pytest.param(["a@b.c", "--scope", "é"], "scope must be scopes", id="scope-of-letters"),
             pytest.param(["a@b.c", "--auth", "a\x00"], "auth must not hold", id="auth"),
@@ -139,7 +139,7 @@ class TestAdd:
         result = invoke("account", "add", "A@EXAMPLE.COM", stdin="other")
         assert result.exit_code == 1
         assert result.stderr == (
-            "Error: an account 'a@example.com' of the type email exists already\n"
+            "Error: an account 'a@example.com' of the type email already exists\n"
         )
 
     def test_takes_no_secret_as_an_argument(self, invoke: Invoke) -> None:

@@ -279,7 +279,7 @@ def test_a_resource_may_be_given_several_times_and_nothing_else() -> None:
     assert read(b"resource=a&resource=b&x=1", urlencoded) == {"resource": ["a", "b"], "x": "1"}
     with pytest.raises(InvalidRequestError) as caught:
         read(b"scope=a&scope=b", urlencoded)
-    assert (caught.value.parameter, str(caught.value)) == ("scope", "scope is given twice")
+    assert (caught.value.parameter, str(caught.value)) == ("scope", "scope is repeated")
     with pytest.raises(InvalidRequestError) as caught:
         read(b"%22=a&%22=b", urlencoded)
     assert caught.value.parameter == "a parameter"

@@ -180,12 +180,12 @@ def test_a_form_of_a_client_type_hands_its_fields_on(make_service: MakeService) 
 @pytest.mark.parametrize(
     ("settings", "text"),
     [
-        ({"forms": {"ldap": CodeForm}}, "forms.ldap is of a client type"),
+        ({"forms": {"ldap": CodeForm}}, "forms.ldap names a client type"),
         ({"forms": {"service": CodeForm}}, "name and secret alone"),
         ({"forms": {"email": dict}}, "subclass of ClientForm"),
-        ({"codes": {"ldap": 300}}, "codes.ldap is not of a client type"),
-        ({"codes": {"email": 300}}, "codes.email is not of a client type of your own"),
-        ({"lifetimes": {"ldap": {}}}, "lifetimes.ldap is of a client type"),
+        ({"codes": {"ldap": 300}}, "codes.ldap is not a custom client type"),
+        ({"codes": {"email": 300}}, "codes.email is not a custom client type"),
+        ({"lifetimes": {"ldap": {}}}, "lifetimes.ldap names a client type"),
         ({"lifetimes": {"email": {"access": 5}}}, "lifetimes.email.access is none of"),
         ({"lifetimes": {"email": {"lifetime_seconds": 0}}}, "at least 1"),
     ],
@@ -279,8 +279,8 @@ def test_a_path_is_answered_with_a_slash_and_without(path: str, make_service: Ma
         ({"body": b"refresh_token=x"}, 400, "grant_type is missing"),
         ({"body": b"grant_type="}, 400, "grant_type is missing"),
         ({"body": b"grant_type=refresh_token"}, 400, "refresh_token is missing"),
-        ({"body": b"grant_type=a&grant_type=b"}, 400, "grant_type is given twice"),
-        ({"body": b"grant_type=refresh_token&scope=a&scope=b"}, 400, "scope is given twice"),
+        ({"body": b"grant_type=a&grant_type=b"}, 400, "grant_type is repeated"),
+        ({"body": b"grant_type=refresh_token&scope=a&scope=b"}, 400, "scope is repeated"),
         ({"body": b"grant_type=client_credentials&client_secret=x"}, 400, "client_id is missing"),
     ],
 )

@@ -141,7 +141,7 @@ def test_of_several_answers_the_fastest_counts(machines: Machines) -> None:
 
 def test_answers_that_take_too_long_tell_no_time(machines: Machines) -> None:
     machines.delays = [1.5]
-    with pytest.raises(UnavailableError, match="the store tells its time too slowly"):
+    with pytest.raises(UnavailableError, match="the store responds too slowly"):
         machines.clock()
 
 

@@ -88,7 +88,7 @@ def file_accounts(file: Path, hasher: SecretHasher) -> Iterator[SQLAccounts]:
 
 def test_nothing_is_created_before_it_is_asked_for(file_accounts: SQLAccounts, file: Path) -> None:
     file.parent.mkdir()
-    with pytest.raises(UnavailableError, match="cannot be opened; if it is not there, call"):
+    with pytest.raises(UnavailableError, match="cannot be opened; if it is missing, call"):
         file_accounts.verify("email", "ann@x", "hunter2")
     assert not file.exists()
 

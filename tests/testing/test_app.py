@@ -128,7 +128,7 @@ def test_the_check_fails_for_an_app_that_is_not_protected(app: JWTMiddleware) ->
     for path in ("/open", "/left"):
         with pytest.raises(AssertionError, match="no token is needed"):
             client.check_refuses(path)
-    with pytest.raises(AssertionError, match="a good token is refused"):
+    with pytest.raises(AssertionError, match="a valid token is refused"):
         client.check_refuses("/reports")
 
 

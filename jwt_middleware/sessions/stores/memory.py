@@ -1,4 +1,4 @@
-"""Sessions in the memory of one process: for tests, and for servers of a single process."""
+"""Memory store, for tests and single-process servers."""
 
 from __future__ import annotations
 
@@ -49,10 +49,10 @@ class _Leaves:
 
 class MemorySessions:
     """
-    A store that no other process sees, and that ends with its own.
+    A store in the memory of one process.
 
-    It refuses to work in a forked child of the process that made it: each worker would have
-    sessions of its own, and a token revoked in one would stay good in the others.
+    It raises in a forked child: each worker would have its own sessions, and a token revoked in one
+    would stay valid in the others.
     """
 
     single_process: Final = True
@@ -62,9 +62,9 @@ class MemorySessions:
         self._lock = threading.Lock()
         self._id = secrets.token_hex(8)
         self._sessions: dict[str, _Entry] = {}
-        self._sids: dict[str, dict[str, None]] = {}  # of each subject, the oldest first
+        self._sids: dict[str, dict[str, None]] = {}  # by subject, the oldest first
         self._to_clear: dict[str, None] = {}  # subjects whose sessions have been ended
-        # Each revocation has one number, of its latest change.
+        # A revocation's number is that of its latest change.
         self._log: dict[int, Revocation] = {}
         self._numbers: dict[tuple[str, str], int] = {}
         self._number = 0
@@ -75,13 +75,13 @@ class MemorySessions:
         return f"{type(self).__name__}()"
 
     def create_schema(self) -> None:
-        """Do nothing: there is none."""
+        """Do nothing: there is no schema."""
 
     def close(self) -> None:
         """Do nothing: there is no connection."""
 
     def add(self, session: Session, *, max_per_subject: int = DEFAULT_MAX_PER_SUBJECT) -> None:
-        """Record a new session."""
+        """Store a new session."""
         with self._mine():
             self._sessions[session.sid] = _Entry(session, self._number)
             sids = self._sids.setdefault(qualified(session.issuer, session.subject), {})
@@ -129,7 +129,7 @@ class MemorySessions:
             return Use(Outcome.REPLAYED, b"", before)
 
     def end(self, sid: str, *, issuer: str, now: float) -> bool:
-        """Remove the session, and revoke it."""
+        """Remove the session and revoke it."""
         with self._mine():
             entry = self._live_entry(sid)
             if entry is None or not entry.session.is_of(issuer):
@@ -138,26 +138,28 @@ class MemorySessions:
         return True
 
     def end_all(self, issuer: str, subject: str, *, now: float, expires_at: float) -> None:
-        """End every session of *subject*, and revoke what it holds."""
+        """End all sessions of *subject* and revoke its tokens."""
         key = qualified(issuer, subject)
         with self._mine():
             self._revoke(Revocation("subject", key, int(now), math.ceil(expires_at)))
             self._to_clear[key] = None
 
     def clear_ended(self, issuer: str, subject: str, *, limit: int) -> int:
-        """Remove sessions that have been ended with all of their subject."""
+        """Remove sessions that :meth:`end_all` has ended."""
         with self._mine():
             return self._clear(qualified(issuer, subject), limit=limit)
 
     def revoke(self, revocation: Revocation) -> None:
-        """Record a revocation."""
+        """Store a revocation."""
         with self._mine():
             self._revoke(revocation)
 
     def changes(self, since: Cursor | None, *, limit: int) -> Changes:
         """Return revocations that were recorded after *since*."""
         with self._mine():
-            head = Cursor(self._id, self._number, self._number, self._id)  # of one history alone
+            head = Cursor(
+                self._id, self._number, self._number, self._id
+            )  # there is only one history
             last, lost = place(since, head, self._id)
             later = filter(self._log.__contains__, range(last + 1, self._number + 1))
             numbers = [*islice(later, limit)]
@@ -167,7 +169,7 @@ class MemorySessions:
         return Changes(revocations, cursor, complete, lost)
 
     def prune(self, *, now: float, limit: int) -> int:
-        """Remove some of what has expired or been ended."""
+        """Remove some expired or ended entries."""
         with self._mine():
             ended = sum(self._clear(key, limit=limit) for key in [*islice(self._to_clear, 1)])
             sessions = [
@@ -203,7 +205,7 @@ class MemorySessions:
     def settle(
         self, attempt: Attempt, reservation: Reservation, *, succeeded: bool, now: float
     ) -> None:
-        """Say how a counted attempt ended."""
+        """Record the result of a counted attempt."""
         with self._mine():
             self._levels |= settle(attempt, reservation, self._levels, succeeded=succeeded, now=now)
             if succeeded and attempt.leaf is not None:
@@ -224,7 +226,7 @@ class MemorySessions:
         return entry
 
     def _ended_by(self, entry: _Entry) -> Revocation | None:
-        """Return what has ended all sessions of the entry's subject after it was added."""
+        """Return the revocation that ended the subject's sessions after the entry was added."""
         session = entry.session
         for key in (qualified(session.issuer, session.subject), session.subject):
             number = self._numbers.get(("subject", key), 0)

@@ -75,7 +75,7 @@ def test_a_file_that_was_removed_is_not_made_anew_by_the_way(
         lambda: sqlite_store.changes(None, limit=9),
         lambda: sqlite_store.revoke(a_revocation("a")),
     ):
-        with pytest.raises(UnavailableError, match="cannot be opened; if it is not there, restart"):
+        with pytest.raises(UnavailableError, match="cannot be opened; if it is missing, restart"):
             use()
     assert not file.exists()
     sqlite_store.create_schema()

@@ -1,1 +1,1 @@
-"""Sessions in SQLite or PostgreSQL."""
+"""Session store in SQLite or PostgreSQL."""

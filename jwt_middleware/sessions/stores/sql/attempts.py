@@ -1,4 +1,4 @@
-"""Login attempts in a table: one row a bucket, and one for the leaves an account is known at."""
+"""Login attempts in a table: a row for each bucket, and one for an account's known leaves."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from ....sql.versions import UNREADABLE, unreadable
 from ...attempts import Attempt, Level, Reservation, limiting, reserve, settle, with_leaf
 from .tables import name_hash
 
-# PostgreSQL cannot lock a row that is not there, but a number: of two that lock several, both do it
-# in the same order.
+# PostgreSQL cannot lock a missing row, so that numbers are locked instead, in one order for all
+# transactions.
 _LOCK: Final = Statement("{|SELECT pg_advisory_xact_lock(unnest(CAST(:numbers AS BIGINT[])))}")
 _WRITE: Final = Statement("""
     INSERT INTO jwt_attempts (name_hash, times, idle_from) VALUES (:key, :times, :idle_from)
@@ -28,10 +28,10 @@ _WHAT: Final = "the state of login attempts"
 
 class AttemptTable:
     """
-    Counts login attempts.  Nothing of it has to outlast a loss of power.
+    Counts login attempts.  They need not survive a power failure.
 
     Args:
-        database: Where the table is.
+        database: The database with the table.
     """
 
     def __init__(self, database: Database) -> None:
@@ -51,7 +51,7 @@ class AttemptTable:
     def settle(
         self, attempt: Attempt, reservation: Reservation, *, succeeded: bool, now: float
     ) -> None:
-        """Say how a counted attempt ended."""
+        """Record the result of a counted attempt."""
         with self._database.writing(durable=False) as connection:
             found = self._lock_and_read(connection, attempt, reservation.keys)
             levels, leaves = _levels(found, reservation.keys), _leaves(found, attempt)
@@ -72,7 +72,7 @@ class AttemptTable:
     def _lock_and_read(
         self, connection: Connection, attempt: Attempt, keys: Iterable[str]
     ) -> Mapping[str, str]:
-        """Return what is stored of the leaves and these buckets; nothing else changes it then."""
+        """Lock and return the stored leaves and buckets."""
         hashed = {_hash(key): key for key in (_leaves_key(attempt), *keys)}
         if not self._database.is_file:
             connection.run(_LOCK, {"numbers": sorted({*map(_lock_number, hashed)})})
@@ -82,7 +82,7 @@ class AttemptTable:
 
 
 def _leaves(found: Mapping[str, str], attempt: Attempt) -> dict[str, float]:
-    """Return where an account is known; only to a number can another be added."""
+    """Return the known leaves of an account; adding 0.0 rejects values that are not numbers."""
     try:
         times = json.loads(found.get(_leaves_key(attempt), "{}"))
         return {leaf: last + 0.0 for leaf, last in times.items()}
@@ -91,7 +91,7 @@ def _leaves(found: Mapping[str, str], attempt: Attempt) -> dict[str, float]:
 
 
 def _levels(found: Mapping[str, str], keys: Iterable[str]) -> dict[str, Level]:
-    """Return what is stored of these levels, to which a newer version may have added."""
+    """Return the stored levels, without values that a newer version may have added."""
     levels = {}
     try:
         for key in keys:
@@ -107,9 +107,9 @@ def _leaves_key(attempt: Attempt) -> str:
     return f"leaves:{attempt.account}"
 
 
-@lru_cache(maxsize=1_000)  # each is used several times in a login
+@lru_cache(maxsize=1_000)  # used several times in a login
 def _hash(key: str) -> bytes:
-    """Return two hashes in one, so that all keys of one account have a prefix."""
+    """Return two hashes in one, so that all keys of an account share a prefix."""
     account, _, rest = key.partition(":")
     return name_hash(account) + name_hash(rest)
 

@@ -16,14 +16,14 @@ from ....sql.statement import Connection, Statement
 from ...store import POSITIONS, UNTAGGED, Changes, Cursor, Revocation, place
 from .tables import escape, fill, name_hash, unescape
 
-_PAGE_SIZE: Final = 10_000  # what can be read in a fraction of the time that an operation has
-_ABSENT_SECONDS: Final = 10.0  # a file that was moved away may come back until then
+_PAGE_SIZE: Final = 10_000  # read in a fraction of an operation's timeout
+_ABSENT_SECONDS: Final = 10.0  # how long a moved file may take to come back
 
-# Of a million rows, a second less than the constructor takes.
+# A second faster than the constructor for a million rows.
 _revocation: Final = partial(tuple.__new__, Revocation)
 _NO_TABLE: Final = "42P01"  # undefined_table
 
-# A standby may be behind its primary by any time: it cannot say what is all.
+# A standby may lag behind its primary: its answer may be incomplete.
 _HEAD: Final = "SELECT identity, latest.number, {0|pg_is_in_recovery()}"
 _LATEST: Final = Statement(f"""
     {_HEAD}, now.tag, then_.tag FROM jwt_store AS latest
@@ -58,9 +58,9 @@ _RECORD: Final = Statement("""
 
 def record(connection: Connection, found: Sequence[Revocation]) -> None:
     """
-    Record revocations in the transaction of *connection*.
+    Store revocations in the transaction of *connection*.
 
-    It comes after whatever locks sessions: in that order no two transactions wait for each other.
+    Call it after locking sessions: this order prevents deadlocks.
     """
     if not found:
         return
@@ -87,11 +87,11 @@ def record(connection: Connection, found: Sequence[Revocation]) -> None:
 
 class Follower:
     """
-    Reads what is new, and nothing if nothing was written.
+    Reads new revocations, and skips the query if nothing was written.
 
     Args:
-        database: Where the tables are.
-        creates_tables: Whether it may create those that are gone.
+        database: The database with the tables.
+        creates_tables: Whether it may create missing tables.
     """
 
     def __init__(self, database: Database, *, creates_tables: bool) -> None:
@@ -99,7 +99,7 @@ class Follower:
         self._creates_tables = creates_tables
         self._absent_since: float | None = None
         self._written_ns = 0
-        # The last cursor that was the store's latest, and when.  One assignment sets both.
+        # The last cursor that was up to date, and its version.  Set by one assignment.
         self._latest: tuple[Version | None, Cursor] | None = None
 
     def changes(self, since: Cursor | None, *, limit: int) -> Changes:
@@ -109,7 +109,7 @@ class Follower:
         except UnavailableError as error:
             if not self._creates_tables or not self._is_emptied(error):
                 raise
-            # Processes go on with what they know; a restart would forget that.
+            # Processes keep the revocations they have read; a restart would lose them.
             self._database.create()
             changes = self._changes(since, limit=limit)
         self._absent_since = None
@@ -117,14 +117,15 @@ class Follower:
 
     def _changes(self, since: Cursor | None, *, limit: int) -> Changes:
         limit = min(limit, _PAGE_SIZE)
-        # Before the latest number is read: what is committed in between shows next time.
+        # Before reading the latest number: a commit in between shows up next time.
         version = self._database.version()
         if version is not None and since is not None and self._latest == (version, since):
             return Changes((), since, complete=True)
         if version is not None and version.written_ns != self._written_ns:
-            # By SQLite, or by one who copied another file over it: connections would not notice.
+            # By SQLite, or because another file was copied over it, which connections do not
+            # notice.
             self._database.close()
-            version = self._database.version() or version  # another connection counts anew
+            version = self._database.version() or version  # a new connection has its own count
             self._written_ns = version.written_ns
         with self._database.reading() as connection:
             latest, tag_then = self._head(connection, since)
@@ -148,7 +149,7 @@ class Follower:
         """Return the latest position, and the tag of the one that *since* names."""
         head = 0 if since is None else since.head
         statement = _LATEST
-        # An issuer of the last version has not created it for those that only follow.
+        # Only issuers create it; one of an earlier version did not.
         if not self._creates_tables and not connection.run(_HAS_POSITIONS).fetchone()[0]:
             statement = _UNTAGGED_LATEST
         row = connection.run(statement, {"slot": head % POSITIONS, "head": head}).fetchone()
@@ -164,7 +165,7 @@ class Follower:
         return Cursor(identity, number, number, tag), tag_then or untagged
 
     def _is_emptied(self, error: UnavailableError) -> bool:
-        """Tell whether to create what is missing: a file only after it had time to return."""
+        """Return whether to create missing tables: for a missing file only after a delay."""
         cause = error.__cause__
         if isinstance(error, EmptiedError) or getattr(cause, "sqlstate", None) == _NO_TABLE:
             return True

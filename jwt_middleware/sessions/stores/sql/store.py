@@ -1,4 +1,4 @@
-"""Sessions in tables: an SQLite file by default, PostgreSQL by URL."""
+"""Session store in an SQLite file or a PostgreSQL database."""
 
 # ruff: noqa: S608  every statement is made of constants
 
@@ -71,7 +71,7 @@ _COUNT_OF: Final = Statement("""
         SELECT 1 FROM jwt_sessions WHERE subject_hash = :subject LIMIT :most
     ) AS counted
 """)
-# Of very many, as earlier versions have let pile up, the oldest of a part: a sid is a hash.
+# Of very many (earlier versions had no limit), the oldest of a random part: a sid is a hash.
 _OLDEST_OF: Final = Statement("""
     SELECT sid, tokens_until FROM (
         SELECT sid, tokens_until, created_at FROM jwt_sessions
@@ -108,7 +108,7 @@ _ROTATE: Final = Statement("""
         address = :address
     WHERE sid = :sid
 """)
-# A session of version 0.1 gets what it lacks when it is refreshed.
+# A session of version 0.1 gets the missing columns when it is refreshed.
 _ADOPT: Final = Statement("""
     UPDATE jwt_sessions SET
         issuer = :issuer,
@@ -127,7 +127,7 @@ _FORGET_ENDED: Final = Statement(
     "DELETE FROM jwt_ended_subjects WHERE subject_hash = :subject AND number <= :number"
 )
 _ANY_ENDED: Final = Statement("SELECT issuer, subject FROM jwt_ended_subjects LIMIT 1")
-# Locked in an order, so that two that clear the same ones do not wait for each other.
+# Locked in order, so that two that clear the same rows do not deadlock.
 _CLEARABLE: Final = Statement("""
     SELECT sid, used_at, tokens_until FROM jwt_sessions
     WHERE subject_hash = :subject AND born < :number ORDER BY sid LIMIT :most {|FOR UPDATE}
@@ -139,7 +139,7 @@ _OLD_CLEARABLE: Final = Statement("""
 """)
 
 
-# By the earlier of two clocks: a host whose own is fast must not remove what counts for others.
+# By the earlier of two clocks: a host's fast clock must not remove entries that others need.
 _PRUNING_TIME: Final = (
     "{MIN(:now, (JULIANDAY('now') - 2440587.5) * 86400.0)"
     "|LEAST(CAST(:now AS DOUBLE PRECISION), EXTRACT(EPOCH FROM CLOCK_TIMESTAMP()))}"
@@ -147,7 +147,7 @@ _PRUNING_TIME: Final = (
 
 
 def _prune(table: str, *, key: str, expiry: str, margin_seconds: int = 0) -> Statement:
-    # What is in use at this moment can wait for the next time.
+    # Rows in use are left to the next run.
     return Statement(f"""
         DELETE FROM {table} WHERE {key} IN (
             SELECT {key} FROM {table} WHERE {expiry} <= {_PRUNING_TIME} - {margin_seconds}
@@ -165,22 +165,22 @@ _PRUNE_ATTEMPTS: Final = _prune("jwt_attempts", key="name_hash", expiry="idle_fr
 
 class SQLSessions(AttemptTable):
     """
-    A store in a SQL database, for all processes and hosts that share it.
+    A store in a SQL database, shared by processes and hosts.
 
-    Nothing is connected before the first use, and nothing connected survives a fork.  The tables
-    are created by the first use in each process, if they are missing; that is safe while other
-    processes do the same.  Where the database's user may not create tables, an operator calls
-    :meth:`create_schema` before.  An application that only follows another one's revocations must
-    not create them, or a mistyped URL would mean that nothing is ever revoked.
+    It connects on first use and again after a fork.  The first use in each process creates missing
+    tables; that is safe while other processes do the same.  Where the database's user lacks the
+    privilege, an operator calls :meth:`create_schema` first.  An application that only follows
+    another one's revocations must not create tables: with a mistyped URL nothing would ever be
+    revoked.
 
-    Each operation ends within :data:`~.store.TIMEOUT_SECONDS`, whatever the database does.
+    Each operation ends within :data:`~.store.TIMEOUT_SECONDS`.
 
     Args:
         url: ``sqlite:///sessions.db`` (a file), ``postgresql://user:password@host/database``.
-        creates_tables: Whether the first use creates the tables.
+        creates_tables: Whether the first use creates missing tables.
 
     Raises:
-        ConfigurationError: The URL cannot be used, or its driver is not installed.
+        ConfigurationError: The URL is invalid, or its driver is not installed.
     """
 
     single_process: Final = False
@@ -205,27 +205,27 @@ class SQLSessions(AttemptTable):
 
     @property
     def is_missing(self) -> bool:
-        """Whether it is a file that is not there."""
+        """Whether it is a missing SQLite file."""
         return self._database.is_missing
 
     def create_schema(self) -> None:
-        """Create what is missing; safe while other processes do the same."""
+        """Create missing tables; safe while other processes do the same."""
         self._database.create()
 
     def close(self) -> None:
-        """Close this process's idle connections.  The next use connects again."""
+        """Close this process's idle connections.  The next operation reconnects."""
         self._database.close()
 
     def seconds_ahead(self) -> float:
-        """Return how far this host's clock is ahead of the database's; asks it."""
+        """Measure how far this host's clock is ahead of the database's."""
         return self.store_clock.seconds_ahead()
 
     def schema_version(self) -> int:
-        """Return the version of the tables."""
+        """Return the schema version of the tables."""
         return self._database.schema_version()
 
     def add(self, session: Session, *, max_per_subject: int = DEFAULT_MAX_PER_SUBJECT) -> None:
-        """Record a new session, durably."""
+        """Store a new session durably."""
         row = to_row(session)
         with self._database.writing() as connection:
             connection.run(_INSERT, row)
@@ -244,8 +244,8 @@ class SQLSessions(AttemptTable):
                 )
         if self._database.is_file:
             return
-        # All of the subject may have been ended between number and commit.  The login counts
-        # as later then, and its account is rechecked after this.
+        # All sessions of the subject may have been ended between number and commit.  Then the login
+        # counts as later, and its account is re-checked after this.
         with self._database.writing(durable=False) as connection:
             hashes = revocation_hashes(session.issuer, session.subject)
             connection.run(_REBIRTH, {"sid": row["sid"], **hashes})
@@ -260,7 +260,7 @@ class SQLSessions(AttemptTable):
             return None if _has_ended(connection, session, born, session.issuer) else session
 
     def list(self, *, issuer: str | None = None, subject: str | None = None) -> Iterator[Session]:
-        """Yield all sessions, or some; nothing is locked between pages of 500."""
+        """Yield sessions in pages of 500, each its own query."""
         statement, sought = _LIST, dict[str, object](after="")
         if issuer is not None and subject is not None:
             statement = _LIST_OF
@@ -314,7 +314,7 @@ class SQLSessions(AttemptTable):
         return Use(Outcome.REPLAYED, b"", before)
 
     def end(self, sid: str, *, issuer: str, now: float) -> bool:
-        """Remove the session, and revoke it."""
+        """Remove the session and revoke it."""
         with self._database.writing() as connection:
             row = connection.run(_LOCK, {"sid": escape(sid)}).fetchone()
             if row is None:
@@ -326,7 +326,7 @@ class SQLSessions(AttemptTable):
         return True
 
     def end_all(self, issuer: str, subject: str, *, now: float, expires_at: float) -> None:
-        """End every session of *subject*, and revoke what it holds."""
+        """End all sessions of *subject* and revoke its tokens."""
         key = qualified(issuer, subject)
         noted = {
             "subject_hash": subject_hash(issuer, subject),
@@ -338,12 +338,12 @@ class SQLSessions(AttemptTable):
             connection.run(_NOTE_ENDED, noted)
 
     def clear_ended(self, issuer: str, subject: str, *, limit: int) -> int:
-        """Remove sessions that have been ended with all of their subject."""
+        """Remove sessions that :meth:`end_all` has ended."""
         with self._database.writing() as connection:
             return _clear(connection, issuer, subject, limit=limit)
 
     def revoke(self, revocation: Revocation) -> None:
-        """Record a revocation."""
+        """Store a revocation."""
         with self._database.writing() as connection:
             record(connection, [revocation])
 
@@ -352,7 +352,7 @@ class SQLSessions(AttemptTable):
         return self._follower.changes(since, limit=limit)
 
     def prune(self, *, now: float, limit: int) -> int:
-        """Remove some of what has expired or been ended."""
+        """Remove some expired or ended entries."""
         with self._database.writing(durable=False) as connection:
             removed = sum(
                 connection.run(statement, {"now": now, "most": limit}).rowcount
@@ -366,7 +366,7 @@ class SQLSessions(AttemptTable):
 
 
 def _has_ended(connection: Connection, session: Session, born: int | None, issuer: str) -> bool:
-    """Tell whether all sessions of its subject have been ended since it was added."""
+    """Return whether all sessions of its subject were ended after it was added."""
     sought = revocation_hashes(issuer, session.subject)
     return any(
         _is_ended(session, born, number, revoked_at)
@@ -375,7 +375,7 @@ def _has_ended(connection: Connection, session: Session, born: int | None, issue
 
 
 def _ended_sids(connection: Connection, sessions: Sequence[tuple[Session, int | None]]) -> set[str]:
-    """Return which of a page of sessions have ended with all of their subject."""
+    """Return the *sid* of each session in a page that :meth:`end_all` has ended."""
     hashes: dict[bytes, list[tuple[Session, int | None]]] = {}
     for session, born in sessions:
         for one in revocation_hashes(session.issuer, session.subject).values():
@@ -396,8 +396,8 @@ def _ended_sids(connection: Connection, sessions: Sequence[tuple[Session, int | 
 
 
 def _is_ended(session: Session, born: int | None, number: int, revoked_at: int) -> bool:
-    """Tell whether a revocation of all that its subject has came after it was added."""
-    if born is None:  # of version 0.1, which has removed those that were ended before
+    """Return whether the subject's revocation came after the session was added."""
+    if born is None:  # of version 0.1, which removed ended sessions at once
         return math.floor(session.created_at) <= revoked_at
     return number > born
 
@@ -405,7 +405,7 @@ def _is_ended(session: Session, born: int | None, number: int, revoked_at: int) 
 def _clear(connection: Connection, issuer: str, subject: str, *, limit: int) -> int:
     hashes = session_hashes(issuer, subject)
     found = connection.run(_ENDED, revocation_hashes(issuer, subject)).fetchall()
-    if not found:  # it has expired, and so have they
+    if not found:  # it has expired, and so have the sessions
         connection.run(_FORGET_ENDED, {"subject": hashes["subject"], "number": _ANY_NUMBER})
         return 0
     number, revoked_at = max(found)
@@ -422,13 +422,13 @@ def _clear(connection: Connection, issuer: str, subject: str, *, limit: int) -> 
             if used_at > revoked_at - NAMED_SECONDS
         ],
     )
-    if len(rows) < limit:  # not if they have been ended again meanwhile
+    if len(rows) < limit:  # unless they were ended again meanwhile
         connection.run(_FORGET_ENDED, {"subject": hashes["subject"], "number": number})
     return len(rows)
 
 
 def _end(connection: Connection, session: Session, issuer: str, *, now: float) -> None:
-    """End the session of a locked row, and revoke it."""
+    """End the session of a locked row and revoke it."""
     connection.run(_DELETE, {"sid": escape(session.sid)})
     record(connection, [_ended(issuer, session.sid, session.tokens_until, now=now)])
 

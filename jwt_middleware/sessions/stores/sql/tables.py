@@ -1,4 +1,4 @@
-"""The tables of sessions, revocations and login attempts, and how a session is written to them."""
+"""Tables of sessions, revocations and login attempts, and the rows of sessions."""
 
 from __future__ import annotations
 
@@ -14,11 +14,10 @@ from ...session import Session, stored_payload
 
 VERSION: Final = SchemaVersion("sessions", 2, oldest=FIRST, package="0.1.0")
 
-# Names that no application has for its own tables in the same database.
+# Prefixed, so that they do not collide with an application's tables.
 TABLES: Final = [
-    # There is one row.  Its number is that of the latest revocation: a writer of one holds the
-    # lock of this row until it is committed, so that they become visible in the order of their
-    # numbers.  A sequence could not promise that.
+    # One row with the number of the latest revocation.  A writer locks it until its commit, so that
+    # revocations become visible in the order of their numbers; a sequence does not ensure that.
     Table(
         "jwt_store",
         [
@@ -31,10 +30,10 @@ TABLES: Final = [
             """)
         ],
     ),
-    # Four columns are of the last rotation: hash of the latest token, of the token that was used,
-    # the salt from which its successor follows, and when.  Version 0.1 has not the columns after
-    # these: its rows have no issuer, their subject is the uid in the payload, and alone is hashed.
-    # A session was born at the number of the latest revocation: a later one of its subject ends it.
+    # Four columns describe the last rotation: hash of the current token, hash of the used token,
+    # salt of the successor, and time.  Version 0.1 lacks the columns after these: its rows have no
+    # issuer, their subject is the uid in the payload and is hashed alone.  "born" is the number of
+    # the latest revocation when the session was added: a later one of its subject ends it.
     Table(
         "jwt_sessions",
         [
@@ -57,7 +56,7 @@ TABLES: Final = [
                     born BIGINT,
                     address TEXT
                 ) {WITHOUT ROWID|}
-            """),  # without: one tree less to write to
+            """),  # without: one B-tree less to write
             Statement("CREATE INDEX ix_jwt_sessions_expires_at ON jwt_sessions (expires_at)"),
             Statement("CREATE INDEX ix_jwt_sessions_subject ON jwt_sessions (subject_hash, sid)"),
         ],
@@ -71,7 +70,7 @@ TABLES: Final = [
             )
         },
     ),
-    # Subjects whose sessions have been ended and may still be there, with the number of that.
+    # Subjects with ended sessions that may not be removed yet, and the revocation's number.
     Table(
         "jwt_ended_subjects",
         [
@@ -85,7 +84,7 @@ TABLES: Final = [
             """)
         ],
     ),
-    # The number is the key, so that SQLite stores the table in the order in which it is read.
+    # The number is the key, so that SQLite stores rows in reading order.
     Table(
         "jwt_revocations",
         [
@@ -102,7 +101,7 @@ TABLES: Final = [
             Statement("CREATE INDEX ix_jwt_revocations_expires_at ON jwt_revocations (expires_at)"),
         ],
     ),
-    # The tag of each number that was given out lately, by the number's last bits: see Cursor.
+    # The tags of recent numbers, by the number's low bits: see Cursor.
     Table(
         "jwt_positions",
         [
@@ -115,7 +114,7 @@ TABLES: Final = [
             """)
         ],
     ),
-    # The times are JSON: of a bucket its level, of an account the leaves that it is known at.
+    # The times are JSON: a bucket's level, or an account's known leaves.
     Table(
         "jwt_attempts",
         [
@@ -141,42 +140,42 @@ _FILL: Final = Statement("""
 
 
 def fill(connection: Connection) -> None:
-    """Give a store that is new, or has been emptied, an identity."""
+    """Give a new or emptied store an ID."""
     if connection.run(_IS_FILLED).fetchone() is None:
         connection.run(_FILL, {"identity": secrets.token_hex(8)})
 
 
 def name_hash(*names: str) -> bytes:
     """
-    Return what stands for names in an index.
+    Return the hash of names for an index.
 
-    An index of PostgreSQL takes no text above 2,704 bytes, and its texts no NUL: a subject may be
-    longer, and the *jti* of another issuer may be anything.
+    A PostgreSQL index accepts at most 2,704 bytes, and its text no NUL: a subject may be longer,
+    and another issuer's *jti* may be any text.
     """
     text = "\n".join(names).encode("utf-8", "surrogatepass")
     return sha256(text).digest()[:_HASH_BYTES]
 
 
 def subject_hash(issuer: str, subject: str) -> bytes:
-    """Return what stands for a subject: the *name_hash* of the revocation that ends all it has."""
-    return name_hash("subject", issuer, subject)  # as record() has it: qualified, in two lines
+    """Return the hash of a subject: the *name_hash* of the revocation of all its tokens."""
+    return name_hash("subject", issuer, subject)  # as in record(): qualified, two lines
 
 
 def session_hashes(issuer: str, subject: str) -> dict[str, bytes]:
-    """Return by what a subject's sessions are found, and what version 0.1 has for them."""
+    """Return the hashes of a subject's sessions: current, and of version 0.1."""
     return {"subject": subject_hash(issuer, subject), "old": name_hash(subject)}
 
 
 def revocation_hashes(issuer: str, subject: str) -> dict[str, bytes]:
-    """Return by what the end of all its sessions is found, and what version 0.1 has for that."""
+    """Return the hashes of a subject's revocation: current, and of version 0.1."""
     return {"subject": subject_hash(issuer, subject), "old": name_hash("subject", subject)}
 
 
 def escape(text: str) -> str:
     """
-    Return printable ASCII, which reads as *text* itself in most cases, and always for a *sid*.
+    Escape *text* to printable ASCII; most text, and every *sid* of ours, stays unchanged.
 
-    A *sid* in a token that others signed with our key may be any text.
+    A *sid* in a token that another program signed with our key may be any text.
     """
     return text.encode("unicode_escape").decode("ascii")
 
@@ -185,7 +184,7 @@ def unescape(text: str) -> str:
     """Undo :func:`escape`."""
     if "\\" not in text:
         return text
-    # As nearly all are: an issuer and a name, with a line break between them.
+    # The usual case: issuer, line break, name.
     if "\\n" in text and text.count("\\") == 1:
         return text.replace("\\n", "\n")
     return text.encode("ascii").decode("unicode_escape")
@@ -196,11 +195,11 @@ COLUMNS: Final = (
     " issuer, subject, born"
 )
 BORN: Final = 10
-"""Where the column *born* is in a row of :data:`COLUMNS`."""
+"""Index of the column *born* in a row of :data:`COLUMNS`."""
 
 
 def names(issuer: str, session: Session) -> dict[str, object]:
-    """Return the columns by which a session is found."""
+    """Return the index columns of a session."""
     payload = session.payload
     return {
         "sid": escape(session.sid),
@@ -211,7 +210,7 @@ def names(issuer: str, session: Session) -> dict[str, object]:
 
 
 def to_row(session: Session) -> dict[str, object]:
-    """Return the row of a session that was never refreshed."""
+    """Convert a session that was never refreshed to a row."""
     payload = session.payload.to_json()
     payload.pop("subject", None)  # has a column
     return {
@@ -228,10 +227,10 @@ def to_row(session: Session) -> dict[str, object]:
 
 def to_session(row: Sequence[Any]) -> Session:
     """
-    Undo :func:`to_row`, for a row of :data:`COLUMNS`.
+    Convert a row of :data:`COLUMNS` to a session.
 
     Raises:
-        UnavailableError: It cannot be read.
+        UnavailableError: The row cannot be read.
     """
     sid, text, created_at, used_at, expires_at, ends_at, tokens_until, token_hash = row[:8]
     issuer, subject, _ = row[8:]
