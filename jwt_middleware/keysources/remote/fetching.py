@@ -80,6 +80,9 @@ class KeyURL(NamedTuple):
             )
         return parsed
 
+    def __repr__(self) -> str:
+        return f"KeyURL({str(self)!r})"
+
     def __str__(self) -> str:
         port = "" if self.port == _PORTS[self.scheme] else f":{self.port}"
         return f"{self.scheme}://{self.bracketed_host}{port}{self.path}"
