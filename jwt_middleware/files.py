@@ -50,7 +50,7 @@ def diagnose(error: Exception, *, fix: str, to: str = "read") -> tuple[str, str]
 
 
 def may_be_secret(name: str) -> bool:
-    """Tell whether *name* of no file looks like what the file is to hold: it is not to be shown."""
+    """Return whether a missing file's *name* looks like the secret itself, not to be shown."""
     return _SECRET.fullmatch(name) is not None
 
 

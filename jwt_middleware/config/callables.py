@@ -1,4 +1,4 @@
-"""Callables by name: ``"module:attr"``."""
+"""Import callables by name: ``"module:attr"``."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def find_app(name: str) -> Any:
 
 
 def takes(function: Any, *arguments: object) -> bool:
-    """Tell whether *function* can be called with *arguments*, as far as its signature says."""
+    """Return whether *function* accepts *arguments*, by its signature."""
     try:
         inspect.signature(function).bind(*arguments)
     except TypeError:

@@ -1,4 +1,4 @@
-"""A running service: ``[logging]``, ``[metrics]``, ``[health]`` and ``[serve]``."""
+"""Settings of operation: ``[logging]``, ``[metrics]``, ``[health]`` and ``[serve]``."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class LoggingSettings(Section):
 
     Attributes:
         format: A line, or an object, for each event.
-        level: The lowest that is logged.
+        level: Lowest logged level.
         max_per_second: Lines of each event, 1 to 10,000; the rest is counted.
         on_event: Called with each event, ``"myapp.audit:record"``.
     """
@@ -88,8 +88,8 @@ class MetricsSettings(Section):
 
     Attributes:
         path: Where they are exported; by default that is left to the application's registry.
-        access: Whether ``path`` needs a token.
-        scopes: Scopes that ``path`` asks for.
+        access: Whether ``path`` requires a token.
+        scopes: Scopes that ``path`` requires.
         directory: A folder for the counts of several processes, by default what
             ``PROMETHEUS_MULTIPROC_DIR`` names; ``jwt-middleware serve`` makes one.
     """
@@ -263,7 +263,7 @@ class ServeSettings(Section):
         threads: Of each worker, up to 1,024.
         access_log: A line for each request, with the subject of its token.
         preload: Build the app once, before the workers are forked: less memory, quicker starts.
-        gunicorn: Further settings, by gunicorn's names, ``{ timeout = 30 }``.
+        gunicorn: Additional gunicorn settings, ``{ timeout = 30 }``.
     """
 
     bind: str = setting(text, "127.0.0.1:8000")

@@ -337,7 +337,7 @@ class TestChanges:
         assert ann.verify("email", "eve@x", "right").uid == 1
         invoke("account", "add", "ann@x", stdin="another")
         result = invoke("account", "rename", "ann@x", "EVE@x")
-        assert (result.exit_code, "exists already" in result.stderr) == (1, True)
+        assert (result.exit_code, "already exists" in result.stderr) == (1, True)
         assert invoke("account", "rename", "bob@x", "zoe@x").exit_code == 1
 
     def test_an_account_is_removed_and_its_uid_never_used_again(

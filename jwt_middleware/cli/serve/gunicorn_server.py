@@ -1,4 +1,4 @@
-"""gunicorn, in this process.  The only module that needs it."""
+"""Run gunicorn in this process.  The only module that imports it."""
 
 from __future__ import annotations
 
@@ -145,14 +145,14 @@ class _AccessLog(Logger):  # type: ignore[misc]  # gunicorn ships no types
 
 
 def access_log(*, is_json: bool, trusted_proxies: int) -> type[Logger]:
-    """Return a class of loggers, which gunicorn makes itself."""
+    """Return a logger class for gunicorn."""
     return type(
         "AccessLog", (_AccessLog,), {"is_json": is_json, "trusted_proxies": trusted_proxies}
     )
 
 
 def _owner(environ: WSGIEnvironment) -> dict[str, object]:
-    """Return the subject of a request, and which token said so, where it was verified."""
+    """Return the subject and token of a request if verified."""
     owner: dict[str, object] = {"sub": environ.get("REMOTE_USER") or "-"}
     claims = get_claims(environ)
     if claims is not None:
@@ -188,12 +188,12 @@ def parse_options(arguments: Sequence[str]) -> dict[str, Any]:
     return {name: value for name, value in given.items() if value is not None}
 
 
-def _heed_signals(arbiter: Any, _worker: Any) -> None:
+def _restore_signals(arbiter: Any, _worker: Any) -> None:
     """
-    Have a worker end that is told to before it has handlers of its own.
+    Let a new worker end on a signal before it has its own handlers.
 
-    Until then it has its master's.  They note the signal, for a loop that runs in the master only:
-    it would be lost, and the master would wait for the worker for half a minute.
+    Until then it has its master's handlers, which queue signals for the master's loop: the signal
+    would be lost, and the master would wait 30 s for the worker.
     """
     for number in _ENDING:
         signal.signal(number, signal.SIG_DFL)
@@ -204,7 +204,7 @@ def _heed_signals(arbiter: Any, _worker: Any) -> None:
 
 
 def end_on_hangup(_arbiter: Any) -> None:
-    """Have SIGHUP, which a closed terminal sends, end the server: for ``when_ready``."""
+    """Let SIGHUP, sent by a closed terminal, end the server: for ``when_ready``."""
     signal.signal(signal.SIGHUP, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
 
 
@@ -238,7 +238,7 @@ def run(
             {
                 "control_socket_disable": True,
                 "forwarder_headers": "",  # no client's header becomes SCRIPT_NAME
-                "post_fork": _heed_signals,
+                "post_fork": _restore_signals,
                 "logger_class": logger,
                 **settings,
             },
