@@ -41,7 +41,7 @@ _COMMONEST = frozenset([
 
 def check_secret(secret: str, *, account: str, min_chars: int) -> None:
     """
-    Reject a new secret that is too short or too common.
+    Reject a new secret that is too short, too common, or holds a NUL.
 
     Args:
         secret: The new secret.
@@ -49,8 +49,10 @@ def check_secret(secret: str, *, account: str, min_chars: int) -> None:
         min_chars: Minimum length in characters.
 
     Raises:
-        InvalidSecretError: It is too short, too common, or the account's name.
+        InvalidSecretError: It is too short, too common, the account's name, or holds a NUL.
     """
+    if "\0" in secret:  # a login with it would be refused unread
+        raise InvalidSecretError("a secret cannot hold U+0000")
     if len(secret) < min_chars:
         raise InvalidSecretError(f"a secret has at least {min_chars} characters, not {len(secret)}")
     folded = secret.casefold()

@@ -37,7 +37,7 @@ def wrap(config: str | os.PathLike[str], app: WSGIApplication | str) -> JWTMiddl
     Raises:
         ConfigurationError: One line that names the file, the setting and the fix, or the app.
     """
-    return start(config, app)
+    return start(load(config), app)
 
 
 def from_environment(environ: Mapping[str, str] = os.environ) -> JWTMiddleware:
@@ -49,21 +49,20 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> JWTMiddleware:
     """
     config = _variable(environ, "JWT_MIDDLEWARE_CONFIG", "the path of the TOML file", "jwt.toml")
     app = _variable(environ, "JWT_MIDDLEWARE_APP", 'the app as "module:attr"', "myapp:app")
-    return start(config, app, environ)
+    return start(load(config), app, environ)
 
 
 def start(
-    config: str | os.PathLike[str],
+    settings: Settings,
     app: WSGIApplication | str,
     environ: Mapping[str, str] = os.environ,
 ) -> JWTMiddleware:
     """
-    Do what :func:`wrap` does, with the environment variables given.
+    Do what :func:`wrap` does, with what was read of the file and the environment variables given.
 
     Raises:
         ConfigurationError: As for :func:`wrap`.
     """
-    settings = load(config)
     found = find_app(app) if isinstance(app, str) else app
     settings.logging.start()  # after the app, which may configure it as it is imported
     return settings.protect(found, environ, prepares=True)

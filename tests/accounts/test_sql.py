@@ -146,6 +146,7 @@ def test_a_refused_account_leaves_nothing_behind(accounts: SQLAccounts) -> None:
         ("ann", "", "", InvalidSecretError),
         ("ann", "x" * 1025, "", InvalidSecretError),
         ("ann", "\ud800", "", InvalidSecretError),
+        ("ann", "nul\0 in it", "", InvalidSecretError),
         ("ann", "x", "a\x00", InvalidAccountError),
         ("ann", "x", "\ud800", InvalidAccountError),
     ]:

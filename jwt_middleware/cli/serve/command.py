@@ -23,6 +23,7 @@ from ...config.loading import start
 from ...config.service import MAX_WORKERS, METRICS_DIRECTORY, ServeSettings, check_bind
 from ...errors import ConfigurationError
 from ...events import logger
+from ...wsgi.middleware import JWTMiddleware
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
@@ -68,12 +69,24 @@ def serve(
     check_settings(options)
     if proxies := settings.trusted_proxies():
         options["trusted_proxies"] = proxies
-    if reload:
-        options |= {"reload": True, "preload_app": False}
+    if reload or options.get("reload"):
+        watched = [*options.get("reload_extra_files", ()), str(config)]
+        options |= {"reload": True, "preload_app": False, "reload_extra_files": watched}
     with _environ(settings, options["workers"]) as environ:
         _try(settings, environ)
         add_working_directory()
-        run(lambda: start(config, app, environ), log_format=settings.logging.format, **options)
+        current = [settings]  # that a worker which is started later has as well
+
+        def reread() -> None:
+            read = load(config)
+            if not options["preload_app"]:
+                _try(read, environ)
+            current[:] = [read]
+
+        def make() -> JWTMiddleware:
+            return start(load(config) if options.get("reload") else current[0], app, environ)
+
+        run(make, reread=reread, log_format=settings.logging.format, **options)
 
 
 def _check_given(options: Mapping[str, Any]) -> None:

@@ -9,6 +9,7 @@ import queue
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -36,12 +37,19 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
 
 
+_DEFAULT_FORMAT: Final = Config().access_log_format
 _ENDING: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 
 
 class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
-    def __init__(self, load: Callable[[], WSGIApplication], settings: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        load: Callable[[], WSGIApplication],
+        settings: dict[str, Any],
+        reread: Callable[[], object] = lambda: None,
+    ) -> None:
         self._load = load
+        self._reread = reread
         self._settings = settings
         self._started_at = time.time()
         self.callable: Any = None
@@ -55,9 +63,14 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
     def load(self) -> WSGIApplication:
         try:
             return self._load()
-        except ConfigurationError as error:
-            # Of all errors this is the one that gunicorn prints without a traceback.
-            raise AppImportError(f"Error: {error}") from error
+        except (Exception, SystemExit) as error:
+            if self.cfg.reload and not isinstance(error, SyntaxError):
+                # Of all errors this is the one after which gunicorn waits for the file to change.
+                raise SyntaxError(str(error), (_own_file(error), None, None, None)) from error
+            if isinstance(error, ConfigurationError):
+                # And this is the one that it prints without a traceback.
+                raise AppImportError(f"Error: {error}") from error
+            raise
 
     def reload(self) -> None:
         """
@@ -69,11 +82,12 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
         """
         super().reload()
         before: Any = self.callable
-        if not self.cfg.preload_app or before is None:
-            return
         try:
-            self.callable = self.load()
-        except Exception as error:  # noqa: BLE001  of a module of the app, any
+            self._reread()
+            if not self.cfg.preload_app or before is None:
+                return
+            self.callable = self._load()
+        except (Exception, SystemExit) as error:  # noqa: BLE001  of a module of the app, any
             print(f"not reloaded: {error}", file=sys.stderr, flush=True)  # noqa: T201
             return
         if isinstance(before, JWTMiddleware) and before.metrics is not None:
@@ -85,6 +99,13 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
                 file=sys.stderr,
                 flush=True,
             )
+
+
+def _own_file(error: BaseException) -> str | None:
+    """Return the file below the working directory in which *error* came up, if it is one."""
+    frames = (frame.f_code.co_filename for frame, _ in traceback.walk_tb(error.__traceback__))
+    own = [name for name in frames if Path(name).is_relative_to(Path.cwd())]
+    return own[-1] if own else None
 
 
 def _changed_modules(since: float, *, most: int = 3) -> list[str]:
@@ -112,7 +133,7 @@ class _AccessLog(Logger):  # type: ignore[misc]  # gunicorn ships no types
         self, resp: Any, req: Any, environ: WSGIEnvironment, request_time: timedelta
     ) -> None:
         """Log one request."""
-        if self.cfg.access_log_format != Config().access_log_format:
+        if self.cfg.access_log_format != _DEFAULT_FORMAT:
             super().access(resp, req, environ, request_time)
             return
         if not (self.cfg.accesslog or self.cfg.logconfig or self.cfg.logconfig_dict):
@@ -211,6 +232,7 @@ def end_on_hangup(_arbiter: Any) -> None:
 def run(
     load: Callable[[], WSGIApplication],
     *,
+    reread: Callable[[], object] = lambda: None,
     log_format: str = "line",
     trusted_proxies: int = 0,
     **settings: Any,
@@ -220,6 +242,7 @@ def run(
 
     Args:
         load: Makes the app, in each worker or before they are forked.
+        reread: Reads the configuration again, at SIGHUP; a mistake keeps the one before.
         log_format: Of the access log: ``"line"`` or ``"json"``.
         trusted_proxies: As for :func:`.client_address`, for the access log.
         settings: gunicorn's.
@@ -242,6 +265,7 @@ def run(
                 "logger_class": logger,
                 **settings,
             },
+            reread,
         ).run()
     except AppImportError as error:  # of an app that is preloaded, gunicorn lets it out
         print(error, file=sys.stderr, flush=True)  # noqa: T201

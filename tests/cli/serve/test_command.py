@@ -176,7 +176,34 @@ class TestService:
         assert "reloaded, but not myapp, changed since the start: restart" in (
             running.log.read_text()
         )
-        assert "not reloaded: Error: jwt.toml: isuer: " in running.log.read_text()
+        assert "not reloaded: jwt.toml: isuer: " in running.log.read_text()
+
+    @pytest.mark.slow
+    def test_a_mistake_ends_no_server_whose_workers_load_the_app(
+        self, folder: Path, serving: Serving
+    ) -> None:
+        configure(folder, "[serve]\npreload = false\n")
+        with serving([*COMMAND, "--workers", "1", "myapp:app"], cwd=folder) as running:
+            assert fetch(running.url)[0] == 401
+            (folder / "jwt.toml").write_text("isuer = 1\n")
+            hang_up(running)  # the worker after it has what was read before
+            assert fetch(running.url)[0] == 401
+        assert "not reloaded: jwt.toml: isuer: " in running.log.read_text()
+
+    @pytest.mark.slow
+    @pytest.mark.parametrize(
+        ("name", "mistake"), [("jwt.toml", "isuer = 1\n"), ("myapp.py", "1 / 0\n")]
+    )
+    def test_a_mistake_is_waited_out_while_developing(
+        self, folder: Path, serving: Serving, name: str, mistake: str
+    ) -> None:
+        good = (folder / name).read_text()
+        with serving([*COMMAND, "--workers", "1", "--reload", "myapp:app"], cwd=folder) as running:
+            for text, status in ((mistake, 500), (good, 401)):
+                while fetch(running.url)[0] != status:
+                    # Again and again: a change before the first look of the worker is none to it.
+                    (folder / name).write_text(text)
+                    assert running.process.poll() is None, running.log.read_text()
 
 
 def configure(folder: Path, text: str) -> None:
@@ -203,7 +230,7 @@ class TestOptions:
     def given(self, monkeypatch: pytest.MonkeyPatch, folder: Path) -> dict[str, Any]:
         given: dict[str, Any] = {}
         monkeypatch.setattr(sys, "path", sys.path.copy())
-        monkeypatch.setattr(server, "run", lambda load, **settings: given.update(settings))
+        monkeypatch.setattr(server, "run", lambda load, reread, **settings: given.update(settings))
         return given
 
     def test_come_from_the_file(self, invoke: Invoke, folder: Path, given: dict[str, Any]) -> None:
@@ -334,6 +361,7 @@ class TestCommand:
         options = ["--bind", "unix:socket", "--workers", "3"]
         assert invoke("serve", "served_app:app", *options).exit_code == 0
         assert given.pop("app").app is sys.modules["served_app"].app
+        given.pop("reread")()
         assert given == {
             "bind": "unix:socket",
             "workers": 3,
@@ -481,6 +509,10 @@ class TestAccessLog:
     def test_a_path_with_quotes_adds_no_field(self) -> None:
         line = logged({"PATH_INFO": '/x" 200 7B 0.1ms sub=admin "'})
         assert '"GET /x\\" 200 7B 0.1ms sub=admin \\"" 200 5B 10.0ms sub=-' in line
+
+    def test_makes_no_configuration_for_a_line(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(server, "Config", lambda: pytest.fail("takes milliseconds"))
+        assert logged({}).endswith("sub=-")
 
     def test_names_the_client_behind_proxies(self) -> None:
         forwarded = {"HTTP_X_FORWARDED_FOR": "198.51.100.7, 192.0.2.1"}
