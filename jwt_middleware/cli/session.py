@@ -114,4 +114,4 @@ def _issuer(config: Path) -> str:
 
 
 def _unknown(sid: str) -> click.ClickException:
-    return click.ClickException(f"there is no session {sid!r}: it has ended, or never was")
+    return click.ClickException(f"there is no session {sid!r}: it is unknown or has ended")

@@ -340,7 +340,7 @@ class EndpointSettings(Section):
         return lookups | self._by_name("lookups")
 
     def _by_name(self, setting_name: str) -> dict[str, Any]:
-        """Import what a table of client types and names stands for."""
+        """Import the callables of a table of client types and names."""
         found: dict[str, Any] = {}
         for label, name in (getattr(self, setting_name) or {}).items():
             place = self.place.member(setting_name).member(label)

@@ -123,7 +123,7 @@ class MetricsSettings(Section):
         Return what *path* asks for.
 
         Raises:
-            ConfigurationError: It is no path, or public with scopes.
+            ConfigurationError: It is not a path, or public with scopes.
         """
         with self.place.named():
             policy = Policy([Rule(self.path or "", access=self.access, scopes=self.scopes)])
@@ -243,7 +243,7 @@ def check_bind(bind: str) -> None:
     Check what a server is to listen on; several are separated by commas.
 
     Raises:
-        ConfigurationError: It is no such address.
+        ConfigurationError: It is not such an address.
     """
     for one in bind.split(","):
         found = re.fullmatch(_BIND, one.strip(), re.ASCII)

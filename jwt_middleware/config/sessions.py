@@ -113,7 +113,7 @@ class SessionSettings(Section):
         refresh_lifetime_seconds = endpoint.refresh_lifetime_seconds
         if refresh_lifetime_seconds is None:
             refresh_lifetime_seconds = DEFAULT_REFRESH_LIFETIME_SECONDS
-        with endpoint.place.named_by_member():  # first alone, as it stands in another table
+        with endpoint.place.named_by_member():  # separately, since it is in another table
             Lifetimes(
                 token_lifetime_seconds=issuer.lifetime_seconds,
                 refresh_lifetime_seconds=refresh_lifetime_seconds,
@@ -174,11 +174,11 @@ def build_store(
     url: str, place: Place, *, creates_tables: bool = True, key_prefix: str | None = None
 ) -> SessionStore:
     """
-    Make the store that *url*, which stands at *place*, is for.  Connects nothing, creates nothing.
+    Build the store for *url*, without connecting or creating anything.
 
     Args:
         url: Of the store.
-        place: Where it stands.
+        place: The place of the setting, for errors.
         creates_tables: Whether its first use creates what is missing.
         key_prefix: What all keys in Redis begin with; ``None`` for the default.
 

@@ -358,7 +358,7 @@ class TokenVerifier:
 
     def _verify_afresh(self, token: str) -> VerifiedToken:
         observe = self.observe
-        begun = 0.0 if observe is None else perf_counter()
+        started_at = 0.0 if observe is None else perf_counter()
         segment, payload, signature, signed = cut(token)
         trusted = self._sole
         known = found = None if trusted is None else trusted.known_keys(segment)
@@ -393,7 +393,7 @@ class TokenVerifier:
             trusted.remember_header(segment, found)
         self._cache.put(token, verified)
         if observe is not None:
-            observe(perf_counter() - begun)
+            observe(perf_counter() - started_at)
         return verified
 
     def _find_keys(self, segment: bytes, payload: bytes) -> tuple[TrustedIssuer, Found]:

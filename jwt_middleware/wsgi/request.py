@@ -6,7 +6,7 @@ client override the method, move the path, or name a second resource, in headers
 Whether the app uses them is unknown here, so each is treated as if it did:
 
 ======================================= =======================================================
-a method in a header or the query       counts beside that of the request line
+a method in a header or the query       counts like that of the request line
 a prefix (``X-Script-Name``)            the path may lose it, gain it, or be replaced by it
 a path (``X-Original-URL``)             the same, unless it only says the path again
 ``SCRIPT_NAME`` as a header             400, unless it is the declared prefix

@@ -123,7 +123,8 @@ class _AccessLog(Logger):  # type: ignore[misc]  # gunicorn ships no types
     """
     Gunicorn's log, with a line of our own for each request: it ends in whose token it was.
 
-    Everything in it that a client sent is escaped.  There is no query in it: some hold tokens.
+    Everything in it that a client sent is escaped.  Queries are left out, since some contain
+    tokens.
     """
 
     is_json = False

@@ -39,16 +39,16 @@ class DiscoveredJWKS(RefreshedKeys):
         issuer: The *iss* of its tokens: a URL without query, unless there is a *discovery_url*.
         discovery_url: Where its metadata are, if not below *issuer*.
         algorithms: As for :class:`~jwt_middleware.keysources.remote.remote.RemoteJWKS`.
-        allow_http: As there.
-        ca_file: As there.
-        bearer_token_file: As there; sent to the origin of the metadata alone.
-        fetch: As there.
-        clock: As there.
-        spawn: As there.
-        timing: As there.
+        allow_http: As for ``RemoteJWKS``.
+        ca_file: As for ``RemoteJWKS``.
+        bearer_token_file: As for ``RemoteJWKS``; only sent to the origin of the metadata.
+        fetch: As for ``RemoteJWKS``.
+        clock: As for ``RemoteJWKS``.
+        spawn: As for ``RemoteJWKS``.
+        timing: As for ``RemoteJWKS``.
 
     Raises:
-        ConfigurationError: A part is unusable, or urllib3 is not installed.
+        ConfigurationError: An argument is invalid, or urllib3 is not installed.
     """
 
     def __init__(

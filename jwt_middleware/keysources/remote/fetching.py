@@ -56,8 +56,8 @@ class KeyURL(NamedTuple):
                 path can then replace the keys.
 
         Raises:
-            ConfigurationError: It is no such URL, or it names a user or a fragment.  The text
-                quotes nothing of it.
+            ConfigurationError: It is not such a URL, or it has a user or a fragment.  The text does
+                not quote it.
         """
         if not isinstance(url, str) or not _URL.fullmatch(url):
             raise ConfigurationError("a URL must be https:// and printable ASCII, as in RFC 3986")
@@ -86,7 +86,7 @@ class KeyURL(NamedTuple):
 
     @property
     def bracketed_host(self) -> str:
-        """The host as it stands in a URL, an IPv6 address in brackets."""
+        """The host as in a URL, an IPv6 address in brackets."""
         return f"[{self.host}]" if ":" in self.host else self.host
 
     @property

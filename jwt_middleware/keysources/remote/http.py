@@ -362,7 +362,7 @@ def max_age_seconds(cache_control: str | None, age: str | None = None) -> int | 
     Return how long a response stays fresh.  Source: RFC 9111 §4.2.1.
 
     *max-age* less the time that the answer has spent in caches; 0 for *no-store*, *no-cache* and a
-    *max-age* that is no number.  *s-maxage* is for shared caches.
+    *max-age* that is not a number.  *s-maxage* is for shared caches.
 
     Args:
         cache_control: The header's value; several joined by commas.

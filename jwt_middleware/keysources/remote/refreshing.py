@@ -308,7 +308,7 @@ class Flights:
         cooldown_seconds: Between two looks.
 
     Attributes:
-        reason: Why there is no result of a fetch; that of the last one that failed.
+        reason: Reason of the last failure; initially that nothing was fetched yet.
         retry_at: No refresh starts before; in the past if the last fetch succeeded.
     """
 

@@ -34,7 +34,7 @@ class RemoteJWKS(RefreshedKeys):
             seconds.
 
     Raises:
-        ConfigurationError: A part is unusable, or urllib3 is not installed.
+        ConfigurationError: An argument is invalid, or urllib3 is not installed.
     """
 
     def __init__(

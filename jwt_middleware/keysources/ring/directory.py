@@ -4,9 +4,10 @@ The files of a key ring.
 ::
 
     keys/                0700
-      ring.json          0600  the manifest, only ever replaced by a rename ring.json.last     0600
-      a copy, for workers that find the manifest damaged <kid>.jwk          0600  one private JWK,
-      never changed once it is written .lock              0600  held while the ring is changed
+      ring.json          0600  the manifest, only ever replaced by a rename
+      ring.json.last     0600  a copy, for workers that find the manifest damaged
+      <kid>.jwk          0600  one private JWK, never changed once it is written
+      .lock              0600  held while the ring is changed
 
 A key's file is on the disk before a manifest names it, and is deleted after the manifest says that
 the key is retired.  A process killed between two steps leaves a ring that works, and at most a

@@ -207,12 +207,12 @@ class Revocations(RevocationSource):
         Raises:
             UnavailableError: The store does not answer.
         """
-        begun = self._monotonic()
-        if begun < self._retry_at:
+        started_at = self._monotonic()
+        if started_at < self._retry_at:
             raise UnavailableError(self._down)
         try:
             try:
-                asked_at = self._read_on(until=begun + seconds)
+                asked_at = self._read_on(until=started_at + seconds)
             except UNREADABLE:
                 raise unreadable("revocations") from None
             with suppress(ClockSetError):
