@@ -50,7 +50,7 @@ def diagnose(error: Exception, *, fix: str, to: str = "read") -> tuple[str, str]
 
 
 def may_be_secret(name: str, error: Exception) -> bool:
-    """Tell whether *name*, of a file that is not there, may be what the file is to hold."""
+    """Return whether a missing file's *name* looks like the secret itself, not to be shown."""
     is_there = isinstance(error, PermissionError | IsADirectoryError)
     return not is_there and _SECRET.fullmatch(name) is not None
 

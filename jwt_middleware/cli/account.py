@@ -1,4 +1,4 @@
-"""``jwt-middleware account``: who may log in."""
+"""``jwt-middleware account``: manage accounts."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def _read_claims(_context: click.Context, _: click.Parameter, text: str) -> Mapp
     except ValueError as error:
         raise click.BadParameter(f"is not JSON: {error}") from None
     if not isinstance(found, dict):
-        raise click.BadParameter('is no JSON object, as in \'{"tenant": "acme"}\'')
+        raise click.BadParameter('is not a JSON object, as in \'{"tenant": "acme"}\'')
     return found
 
 
@@ -158,7 +158,7 @@ def set_scope(config: Path, name: str, client_type: str, scopes: tuple[str, ...]
 @_type
 @click.pass_obj
 def set_auth(config: Path, name: str, auth: str, client_type: str) -> None:
-    """Give ACCOUNT another claim AUTH, from the next login or refresh on."""
+    """Set the claim AUTH of ACCOUNT, effective at the next login or refresh."""
     with _accounts(config) as accounts:
         accounts.set_auth(client_type, name, auth)
     click.echo(f"changed the auth of {client_type} account {name!r}")
@@ -187,7 +187,7 @@ def set_claims(config: Path, name: str, claims: Mapping[str, object], client_typ
 @_type
 @click.pass_obj
 def rename(config: Path, name: str, new: str, client_type: str) -> None:
-    """Give ACCOUNT the name NEW; its uid, its secret and its sessions stay."""
+    """Rename ACCOUNT to NEW; its uid, secret and sessions stay."""
     with _accounts(config) as accounts:
         accounts.rename(client_type, name, new)
     click.echo(f"renamed {client_type} account {name!r} to {new!r}")
@@ -258,7 +258,7 @@ def set_secret(config: Path, name: str, client_type: str) -> None:
 @_type
 @click.pass_obj
 def clear_attempts(config: Path, name: str, client_type: str) -> None:
-    """Forget the failed logins of ACCOUNT, also of one that is not in [accounts]."""
+    """Reset the failed logins of ACCOUNT, which need not be in [accounts]."""
     settings = load(config)
     sessions = settings.require_sessions()
     with closing(sessions.build_shared_store()) as store:
@@ -318,7 +318,7 @@ def _subject(settings: Settings, account: Account) -> str:
 
 
 def _end_sessions(config: Path, account: Account, *, by_name: bool = True) -> None:
-    """End what the account holds, if sessions are configured; it was changed before."""
+    """End the account's sessions, if configured, after the account was changed."""
     settings = load(config)
     if settings.sessions is None:
         return

@@ -45,7 +45,7 @@ class OneLineErrors(click.Group):
 
 @contextmanager
 def _without_events() -> Iterator[None]:
-    """Keep events out of the output of a command, which says what it finds itself."""
+    """Keep events out of a command's output, which reports its own findings."""
 
     def is_no_event(record: logging.LogRecord) -> bool:
         return not hasattr(record, "event")

@@ -1,4 +1,4 @@
-"""``jwt-middleware keys``: the key ring, and what would be accepted of others' keys."""
+"""``jwt-middleware keys``: manage the key ring, and check other issuers' keys."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
 def _configured(ctx: click.Context, _: click.Parameter, directory: Path | None) -> Path:
-    """Take the directory that the configuration names, unless another is given."""
+    """Return the configured directory, unless another is given."""
     if directory is not None:
         return directory
     keys = load(ctx.obj).keys
@@ -54,20 +54,20 @@ def _duration(_: click.Context, __: click.Parameter, value: str | None) -> int |
         return None
     match = re.fullmatch(r"([0-9]{1,9})([smhd])", value)
     if match is None:
-        raise click.BadParameter(f"{value!r} is no duration such as 90d, 12h, 30m or 45s")
+        raise click.BadParameter(f"{value!r} is not a duration such as 90d, 12h, 30m or 45s")
     return int(match[1]) * _SECONDS[match[2]]
 
 
 @click.group()
 def keys() -> None:
-    """Make, rotate and publish the keys that sign, and check those of others."""
+    """Create, rotate and publish signing keys, and check other issuers' keys."""
 
 
 @keys.command()
 @_directory
 @click.option("--alg", type=click.Choice(_ALGS), required=True, help="What the keys are for.")
 def create(directory: Path, alg: str) -> None:
-    """Begin a key ring: one key to sign with, and one announced."""
+    """Create a key ring with an active and an announced key."""
     _print_ring(rotation.create(directory, alg=alg, now=time.time()))
 
 

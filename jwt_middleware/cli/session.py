@@ -23,14 +23,14 @@ _sid = click.argument("sid")
 
 @click.group("session")
 def session() -> None:
-    """List, show and end sessions; the group is called sessions as well."""
+    """List, show and end sessions; also available as ``sessions``."""
 
 
 @session.command("list")
 @click.option("--uid", help="Only those of this subject, the claim sub of its tokens.")
 @click.pass_obj
 def list_(config: Path, uid: str | None) -> None:
-    """List the sessions that go on, tab-separated, in no order; times are UTC."""
+    """List live sessions, tab-separated and unordered; times are UTC."""
     issuer = _issuer(config)
     with _store(config) as store:
         now = clock_of(store)()
@@ -101,7 +101,7 @@ def create_schema(config: Path) -> None:
     """Create the tables of a new store where they are missing; Redis needs none."""
     with _store(config) as store:
         store.create_schema()
-    click.echo("the store of sessions is ready")
+    click.echo("the session store is ready")
 
 
 def _store(config: Path) -> closing[SessionStore]:
@@ -114,4 +114,4 @@ def _issuer(config: Path) -> str:
 
 
 def _unknown(sid: str) -> click.ClickException:
-    return click.ClickException(f"there is no session {sid!r}: it has ended, or never was")
+    return click.ClickException(f"there is no session {sid!r}: it is unknown or has ended")

@@ -61,7 +61,7 @@ def _read() -> str:
 
 
 def shown(seconds: float | None) -> str:
-    """Return seconds since the Unix epoch as ``2026-11-25T03:00:00Z``, ``None`` as nothing."""
+    """Format seconds since the Unix epoch as ``2026-11-25T03:00:00Z``; ``None`` as empty."""
     if seconds is None:
         return ""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

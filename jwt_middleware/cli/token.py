@@ -112,7 +112,7 @@ def revoke(
 
 
 def _shared_time(settings: Settings) -> float | None:
-    """Return the time of the sessions' store, which tells tokens from later ones."""
+    """Return the session store's time, for comparison with *iat*."""
     if settings.sessions is None:
         return None
     with closing(settings.sessions.build_store(creates_tables=False)) as store:
@@ -131,7 +131,7 @@ def _sid_of_refresh_token(text: str, issuer: str) -> str | None:
 
 def _end(store: SessionStore, sid: str, *, issuer: str, now: float) -> None:
     if not store.end(sid, issuer=issuer, now=now):
-        raise click.ClickException("the session of this refresh token has ended, or never was")
+        raise click.ClickException("the session of this refresh token is unknown or has ended")
     click.echo(f"ended session {sid}")
 
 

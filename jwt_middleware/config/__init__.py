@@ -1,5 +1,5 @@
 """
-A TOML file -> the same objects that Python code builds.
+Build the middleware and its parts from a TOML file.
 
 ``reading`` turns tables into objects with an attribute for each setting, ``settings`` and the
 modules that it names say which there are and build the parts, ``loading`` finds the file and the

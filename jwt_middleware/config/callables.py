@@ -1,4 +1,4 @@
-"""Callables by name: ``"module:attr"``."""
+"""Import callables by name: ``"module:attr"``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NAME: Final = r"(\w+(?:\.\w+)*):(\w+(?:\.\w+)*)"
 
 def find(what: str, name: str) -> Any:
     """
-    Import the callable that *name* (``"module:attr"``) stands for.
+    Import the callable at *name*, ``"module:attr"``.
 
     What the module itself raises while it is imported is not caught.
 
@@ -47,7 +47,7 @@ def find(what: str, name: str) -> Any:
 
 def find_app(name: str) -> Any:
     """
-    Import the app that *name* stands for, as gunicorn does.
+    Import the app at *name*, as gunicorn does.
 
     Args:
         name: ``"module:attr"``, or a call with literal arguments, ``"module:create_app('x')"``.
@@ -80,7 +80,7 @@ def find_app(name: str) -> Any:
 
 
 def takes(function: Any, *arguments: object) -> bool:
-    """Tell whether *function* can be called with *arguments*, as far as its signature says."""
+    """Return whether *function* accepts *arguments*, by its signature."""
     try:
         inspect.signature(function).bind(*arguments)
     except TypeError:

@@ -1,4 +1,4 @@
-"""``wrap()``: a configuration file and an app in, the protected app out."""
+"""``wrap()``: protect an app by a configuration file."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def wrap(config: str | os.PathLike[str], app: WSGIApplication | str) -> JWTMiddl
 
 def from_environment(environ: Mapping[str, str] = os.environ) -> JWTMiddleware:
     """
-    Do what :func:`wrap` does with ``JWT_MIDDLEWARE_CONFIG`` and ``JWT_MIDDLEWARE_APP``.
+    Like :func:`wrap`, with ``JWT_MIDDLEWARE_CONFIG`` and ``JWT_MIDDLEWARE_APP``.
 
     Raises:
         ConfigurationError: One of them is not set, or as for :func:`wrap`.
@@ -73,7 +73,7 @@ def load(config: str | os.PathLike[str]) -> Settings:
     Read a configuration file.  The files and environment variables it names are not read yet.
 
     Raises:
-        ConfigurationError: It cannot be read, or holds something that is no setting.
+        ConfigurationError: It cannot be read, or has an unknown setting.
     """
     file = Path(config)
     return read_table(Settings, parse(file), Place(file))

@@ -52,9 +52,9 @@ class HasherSettings(Section):
     Attributes:
         time_cost: Passes over the memory, 1 to 1,000.
         memory_cost_kib: Memory of one hash in KiB, at least 8 for each lane, up to 4 GiB.
-        parallelism: Lanes, each computed by a thread of its own, 1 to 64.
+        parallelism: Lanes, one thread each, 1 to 64.
         max_concurrent: Hashes computed at the same time in each process, 1 to 1,024.
-        max_waiting: Logins that wait for their turn in each process, up to 1,024; one more is
+        max_waiting: Logins that wait for a free slot in each process, up to 1,024; one more is
             answered 503.
         max_wait_seconds: How long each waits before it is answered 503, up to 60.
     """
@@ -88,12 +88,12 @@ class HasherSettings(Section):
 
 class AccountSettings(Section):
     """
-    ``[accounts]``: who may log in; needs the extra ``sql``.
+    ``[accounts]``: the database of accounts; needs the extra ``sql``.
 
     Attributes:
         url: An SQLite file, or ``postgresql://user@host/database`` with the password in
             ``~/.pgpass``.
-        min_secret_chars: The fewest characters of a new secret, 1 to 1,024; the commonest secrets
+        min_secret_chars: Minimum length of a new secret, 1 to 1,024 characters; common passwords
             are refused at any length.
     """
 
@@ -128,11 +128,11 @@ class LoginSettings(Section):
     ``[burst, seconds]`` are the attempts at once, and the seconds until one more.
 
     Attributes:
-        known: Of an account, from an address where it has logged in.
-        account: Of an account, from all other addresses together.
-        leaf: Of an account, from one other address (IPv4, or IPv6 /64).
-        net: Of an account, from one /24 (IPv6: /48).
-        wide: Of an account, from one /16 (IPv6: /32).
+        known: For an account, from an address where it has logged in.
+        account: For an account, from all other addresses together.
+        leaf: For an account, from one other address (IPv4, or IPv6 /64).
+        net: For an account, from one /24 (IPv6: /48).
+        wide: For an account, from one /16 (IPv6: /32).
         address: From one address, over all accounts.
         site: From one IPv6 /48, over all accounts.
         known_days: How long an address stays known after a login, up to 365.
@@ -207,7 +207,7 @@ class EndpointSettings(Section):
     or names of your own.
 
     Attributes:
-        path: Where logins are posted to; answered with a slash at its end and without.
+        path: Path for logins; answered with and without a trailing slash.
         lifetime_seconds: Of an access token.
         refresh_lifetime_seconds: Of a refresh token, from each use on; needs ``[sessions]``.
         client_types: The client types of ``[accounts]`` that may log in.
@@ -215,10 +215,10 @@ class EndpointSettings(Section):
             ``{ ldap = "myapp.users:verify" }``.
         lookups: Client type to the function that finds such an account by its ``uid`` at each
             refresh, ``{ ldap = "myapp.users:lookup" }``; ``"none"`` accepts it as it was.
-        subjects: Client type to what ``sub`` is, ``{ ldap = "ldap:{uid}" }``; needed where accounts
-            come from several sources.  By default ``"{uid}"``.
-        lifetimes: Client type to lifetimes of its own,
-            ``{ service = { lifetime_seconds = 600, refresh_lifetime_seconds = 86400 } }``.
+        subjects: Client type to the template of ``sub``, ``{ ldap = "ldap:{uid}" }``; needed where
+            accounts come from several sources.  By default ``"{uid}"``.
+        lifetimes: Client type to its own lifetimes, ``{ service = { lifetime_seconds = 600,
+            refresh_lifetime_seconds = 86400 } }``.
         forms: Client type to a subclass of ``ClientForm``, ``{ ldap = "myapp.forms:LDAPForm" }``.
         codes: Client type of your own to the number that a form may send for it,
             ``{ ldap = 300 }``.
@@ -226,9 +226,9 @@ class EndpointSettings(Section):
             their tokens is ``JWT``.
         audience: ``aud`` of every token that is issued; by default the first ``audience`` of the
             file.
-        nbf_early_seconds: How long before its issue a token is good, for verifiers whose clock is
-            behind, up to 60.
-        max_body_bytes: A longer body of a request is answered 413.
+        nbf_early_seconds: How far ``nbf`` is before ``iat``, for verifiers with a slow clock, up to
+            60.
+        max_body_bytes: A longer request body is answered 413.
     """
 
     path: str = setting(text, "/token")
@@ -340,7 +340,7 @@ class EndpointSettings(Section):
         return lookups | self._by_name("lookups")
 
     def _by_name(self, setting_name: str) -> dict[str, Any]:
-        """Import what a table of client types and names stands for."""
+        """Import the callables of a table of client types and names."""
         found: dict[str, Any] = {}
         for label, name in (getattr(self, setting_name) or {}).items():
             place = self.place.member(setting_name).member(label)

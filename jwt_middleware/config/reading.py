@@ -1,5 +1,5 @@
 """
-TOML tables into objects: one reader a setting, and a place for each error.
+Read TOML tables into objects, with a reader for each setting and a place for each error.
 
 A reader takes a TOML value and its place, and returns what the object holds or raises
 :class:`ConfigurationError`.
@@ -48,7 +48,7 @@ _UNQUOTED: Final = re.compile(r"[A-Za-z0-9_-]+")
 
 class Place(NamedTuple):
     """
-    Where a setting stands: what every error about it begins with.
+    The place of a setting, with which errors about it start.
 
     Attributes:
         file: The configuration file, as it was named.
@@ -59,12 +59,12 @@ class Place(NamedTuple):
     name: str = ""
 
     def member(self, key: str) -> Place:
-        """Return the place of *key* in the table that stands here."""
+        """Return the place of *key* in the table at this place."""
         shown = key if _UNQUOTED.fullmatch(key) else json.dumps(key)
         return Place(self.file, f"{self.name}.{shown}" if self.name else shown)
 
     def item(self, number: int) -> Place:
-        """Return the place of the table that is *number*, counted from 1, in the array here."""
+        """Return the place of item *number*, counted from 1, of the array at this place."""
         return Place(self.file, f"{self.name}[{number}]")
 
     def error(self, text: str) -> ConfigurationError:
@@ -72,7 +72,7 @@ class Place(NamedTuple):
         return ConfigurationError(f"{self.file}: {self.name}: {text}")
 
     def missing(self, error: ModuleNotFoundError, *, extra: str) -> ConfigurationError:
-        """Return the error of what a setting here needs and the *extra* would install."""
+        """Return the error for a missing package, which *extra* installs."""
         return self.error(f"{error.name} is missing: pip install 'wsgi-jwt-middleware[{extra}]'")
 
     @contextmanager
@@ -85,7 +85,7 @@ class Place(NamedTuple):
 
     @contextmanager
     def named_by_member(self) -> Iterator[None]:
-        """Do the same for errors that begin with the name of a setting of this table."""
+        """Like :meth:`named`, for errors that start with a setting's name."""
         try:
             yield
         except ConfigurationError as error:
@@ -232,8 +232,8 @@ def read_table(section: type[S], members: object, place: Place) -> S:
     Read the table at *place*.
 
     Raises:
-        ConfigurationError: It is no table, has a setting that is not known or of a wrong type, or
-            lacks one.
+        ConfigurationError: It is not a table, has an unknown setting or a wrong type, or lacks a
+            required setting.
     """
     if not isinstance(members, dict):
         raise place.error("must be a table")

@@ -1,4 +1,4 @@
-"""What every request meets: rules, ``[request]``, ``[responses]``, ``[cors]``, ``[metadata]``."""
+"""Settings of requests: rules, ``[request]``, ``[responses]``, ``[cors]``, ``[metadata]``."""
 
 from __future__ import annotations
 
@@ -37,22 +37,22 @@ class RuleSettings(Section):
     A path that no rule names needs a token.
 
     Attributes:
-        path: Exact; ``*`` is one segment, ``/admin/*`` is ``/admin`` and all below, ``/admin*`` all
-            that begins so.
+        path: Exact; ``*`` is one segment, ``/admin/*`` is ``/admin`` and all below, ``/admin*`` is
+            every path with that prefix.
         methods: By default all; ``GET`` covers ``HEAD``.
         access: Whether a token is needed, possible, or not looked for; ``"passthrough"`` leaves the
             ``Authorization`` header to the app.
         scopes: Scopes that the token must have, all of them.  Roles are scopes where
             ``scopes_from`` names them.
         scopes_any: Scopes of which the token must have one.
-        claims: Claim to the value, or list of values, that fits; a table descends into an object:
-            ``{ realm_access.roles = "admin" }``.
-        claims_all: The same, and all of a list must fit.
-        claims_prefix: Claim to the prefix, or list of prefixes, that it begins with.
+        claims: Claim to the value, or list of values, that matches; a table descends into an
+            object:  ``{ realm_access.roles = "admin" }``.
+        claims_all: The same, and all values of a list must match.
+        claims_prefix: Claim to the prefix, or list of prefixes, that it starts with.
         claims_absent: Claims that the token must not have, ``["act", ["realm_access", "roles"]]``.
         preflight: Answer real CORS preflights without a token: as ``[cors]`` says, or else by the
             CORS headers of the app's answer.
-        basic: Accept a token as the password of HTTP Basic as well.
+        basic: Also accept a token as the HTTP Basic password.
         mode: ``"report"`` refuses nothing on this path; see docs/events.md#report-only.
     """
 
@@ -111,10 +111,10 @@ class RuleSettings(Section):
 
 class RequestSettings(Section):
     """
-    ``[request]``: what the app behind may act on besides method and path.
+    ``[request]``: how the app may interpret a request beyond method and path.
 
     Attributes:
-        prefix: What your own proxy cuts off each path and says in a header, ``"/api"``.
+        prefix: Prefix that your own proxy strips from each path and sends in a header, ``"/api"``.
         form_method_override: The app takes a method from a form field (Pecan, method-override
             wrappers): a form counts as every method.
         recursive_methods: DELETE, COPY, MOVE, LOCK, PROPFIND and unknown methods act on all below a
@@ -186,14 +186,14 @@ class ResponseSettings(Section):
 
 class CORSSettings(Section):
     """
-    ``[cors]``: which pages of other origins may read the endpoint, the metadata and refusals.
+    ``[cors]``: which other origins may read the endpoint, the metadata and refusals.
 
     Attributes:
         origins: ``"https://app.example.com"``, or all below a domain, ``"https://*.example.com"``.
-        methods: What a preflight may ask for.
-        headers: What it may ask for besides ``Authorization`` and ``Content-Type``.
-        exposed_headers: Headers of an answer that scripts may read.
-        max_age_seconds: How long a browser may remember the answer to a preflight, up to 86400.
+        methods: Methods that a preflight may request.
+        headers: Headers it may request in addition to ``Authorization`` and ``Content-Type``.
+        exposed_headers: Response headers that scripts may read.
+        max_age_seconds: How long a browser may cache the response to a preflight, up to 86400.
         credentials: Let scripts send cookies of this site; not with ``"*"`` and ``"null"``.
     """
 
@@ -206,7 +206,7 @@ class CORSSettings(Section):
 
     def build(self) -> CORS:
         """
-        Make what answers preflights, and says who may read.
+        Build the CORS policy.
 
         Raises:
             ConfigurationError: A setting is unusable.
@@ -229,8 +229,8 @@ class MetadataSettings(Section):
     Attributes:
         jwks: Publish the public keys.
         authorization_server: Publish RFC 8414 metadata; ``issuer`` must be a URL.
-        openid_configuration: Have them at the path of OpenID Connect Discovery as well, for clients
-            that know no other.
+        openid_configuration: Also serve them at the path of OpenID Connect Discovery, for clients
+            that know only that.
         resource: URL of this resource; with it, RFC 9728 metadata are published.
         max_age_seconds: How long clients may cache what is published.
     """
@@ -261,7 +261,7 @@ class MetadataSettings(Section):
         responses: Responses,
     ) -> metadata.WellKnown:
         """
-        Make what publishes them.
+        Build the app that serves them.
 
         Args:
             own: The issuer and keys of this service, if it has any.

@@ -1,4 +1,4 @@
-"""A running service: ``[logging]``, ``[metrics]``, ``[health]`` and ``[serve]``."""
+"""Settings of operation: ``[logging]``, ``[metrics]``, ``[health]`` and ``[serve]``."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class LoggingSettings(Section):
 
     Attributes:
         format: A line, or an object, for each event.
-        level: The lowest that is logged.
+        level: Lowest logged level.
         max_per_second: Lines of each event, 1 to 10,000; the rest is counted.
         on_event: Called with each event, ``"myapp.audit:record"``.
     """
@@ -88,8 +88,8 @@ class MetricsSettings(Section):
 
     Attributes:
         path: Where they are exported; by default that is left to the application's registry.
-        access: Whether ``path`` needs a token.
-        scopes: Scopes that ``path`` asks for.
+        access: Whether ``path`` requires a token.
+        scopes: Scopes that ``path`` requires.
         directory: A folder for the counts of several processes, by default what
             ``PROMETHEUS_MULTIPROC_DIR`` names; ``jwt-middleware serve`` makes one.
     """
@@ -123,7 +123,7 @@ class MetricsSettings(Section):
         Return what *path* asks for.
 
         Raises:
-            ConfigurationError: It is no path, or public with scopes.
+            ConfigurationError: It is not a path, or public with scopes.
         """
         with self.place.named():
             policy = Policy([Rule(self.path or "", access=self.access, scopes=self.scopes)])
@@ -243,7 +243,7 @@ def check_bind(bind: str) -> None:
     Check what a server is to listen on; several are separated by commas.
 
     Raises:
-        ConfigurationError: It is no such address.
+        ConfigurationError: It is not such an address.
     """
     for one in bind.split(","):
         found = re.fullmatch(_BIND, one.strip(), re.ASCII)
@@ -263,7 +263,7 @@ class ServeSettings(Section):
         threads: Of each worker, up to 1,024.
         access_log: A line for each request, with the subject of its token.
         preload: Build the app once, before the workers are forked: less memory, quicker starts.
-        gunicorn: Further settings, by gunicorn's names, ``{ timeout = 30 }``.
+        gunicorn: Additional gunicorn settings, ``{ timeout = 30 }``.
     """
 
     bind: str = setting(text, "127.0.0.1:8000")

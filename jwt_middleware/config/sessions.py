@@ -1,4 +1,4 @@
-"""``[sessions]``: what outlives a token, and the store that it is in."""
+"""``[sessions]``: refresh tokens, revocation, and their store."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ class SessionSettings(Section):
         url: Picks the store: ``sqlite:///sessions.db``, ``postgresql://user@host/database``,
             ``redis://host:6379/0`` (also ``rediss://``, ``unix://`` and
             ``redis+sentinel://host1:26379,host2:26379/service/0``) or ``memory://``.
-        issuer: Whose sessions they are; by default the ``issuer`` of the file.
-        max_lifetime_seconds: Of a session, however often it is refreshed.
+        issuer: Issuer of the sessions; by default the ``issuer`` of the file.
+        max_lifetime_seconds: Maximum lifetime of a session, however often it is refreshed.
         grace_seconds: How long a refresh token may be used twice; 0 for never.
         max_delay_seconds: How late a process may learn of a revocation, up to 60; 0 reads the store
             for each request.
-        max_per_subject: Sessions of one subject; another login ends the oldest.
-        key_prefix: What all keys in Redis begin with.
+        max_per_subject: Maximum sessions of one subject; one more login ends the oldest.
+        key_prefix: Prefix of all keys in Redis.
     """
 
     url: str = setting(text, example='url = "sqlite:///sessions.db"')
@@ -113,7 +113,7 @@ class SessionSettings(Section):
         refresh_lifetime_seconds = endpoint.refresh_lifetime_seconds
         if refresh_lifetime_seconds is None:
             refresh_lifetime_seconds = DEFAULT_REFRESH_LIFETIME_SECONDS
-        with endpoint.place.named_by_member():  # first alone, as it stands in another table
+        with endpoint.place.named_by_member():  # separately, since it is in another table
             Lifetimes(
                 token_lifetime_seconds=issuer.lifetime_seconds,
                 refresh_lifetime_seconds=refresh_lifetime_seconds,
@@ -174,11 +174,11 @@ def build_store(
     url: str, place: Place, *, creates_tables: bool = True, key_prefix: str | None = None
 ) -> SessionStore:
     """
-    Make the store that *url*, which stands at *place*, is for.  Connects nothing, creates nothing.
+    Build the store for *url*, without connecting or creating anything.
 
     Args:
         url: Of the store.
-        place: Where it stands.
+        place: The place of the setting, for errors.
         creates_tables: Whether its first use creates what is missing.
         key_prefix: What all keys in Redis begin with; ``None`` for the default.
 

@@ -1,4 +1,4 @@
-"""The whole file, and the protected app that it builds."""
+"""The top-level settings, and building the protected app."""
 
 from __future__ import annotations
 
@@ -65,11 +65,11 @@ class Settings(TermSettings):
             ``[endpoint]``.
         audience: ``aud``; of a list all are accepted, and the first is issued; required as
             ``issuer`` is.
-        leeway_seconds: Clock skew forgiven, up to 300.
+        leeway_seconds: Clock-skew allowance, up to 300.
         token_type: ``"at+jwt"`` accepts no other ``typ``; by default ``JWT``, ``at+jwt`` and none
             are.
-        cache_size: Verified tokens remembered in each process; 0 for none.
-        cache_bytes: Memory that remembered tokens may take in each process, estimated; 0 for none.
+        cache_size: Verified tokens cached in each process; 0 disables the cache.
+        cache_bytes: Estimated memory of cached tokens in each process; 0 disables the cache.
         mode: ``"report"`` refuses nothing and logs what it would; see docs/events.md#report-only.
         environ: Claims as keys of the environ, ``HTTP_X_FORWARDED_EMAIL = "email"``, for
             tokens of ``issuer``; each is removed from what comes in.
@@ -360,7 +360,7 @@ class Settings(TermSettings):
         prepares: bool = False,
     ) -> JWTMiddleware:
         """
-        Put the middleware before *app*.
+        Wrap *app* in the middleware.
 
         Nothing stays connected: a database of accounts that is down stops logins, not the app.
 

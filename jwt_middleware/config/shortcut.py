@@ -32,16 +32,16 @@ def generate_token(
     Issue a token, as :func:`jwt_middleware.core.shortcut.generate_token` does.
 
     Args:
-        payload: As there.
-        expiry: As there.
-        secret: As there; ``None`` for the key of the configuration.
-        issuer: As there; ``None`` for that of the configuration, if there is one.
+        payload: As for the core function.
+        expiry: As for the core function.
+        secret: As for the core function; ``None`` for the configured key.
+        issuer: As for the core function; ``None`` for the configured one, if any.
         audience: As *issuer*.
-        claims: As there.
+        claims: As for the core function.
 
     Raises:
-        ValueError: As there.
-        ConfigurationError: As there; or there is no secret and no configuration, or it is unusable.
+        ValueError: As for the core function.
+        ConfigurationError: As for the core function; or neither secret nor configuration is given.
     """
     own = _own(needed=secret is None)
     key = _signing_key(own) if secret is None and own is not None else secret
@@ -69,15 +69,15 @@ def verify_token(
     any issuer that it trusts, and unless it is revoked.  With *secret* no store is asked.
 
     Args:
-        token: As there.
-        secret: As there; ``None`` for the keys of the configuration.
-        issuer: As there; ``None`` for that of the configuration, if there is one.
+        token: As for the core function.
+        secret: As for the core function; ``None`` for the configured keys.
+        issuer: As for the core function; ``None`` for the configured one, if any.
         audience: As *issuer*.
 
     Raises:
-        ExpiredTokenError: As there.
-        InvalidTokenError: As there.
-        ConfigurationError: As there; or there is no secret and no configuration, or it is unusable.
+        ExpiredTokenError: As for the core function.
+        InvalidTokenError: As for the core function.
+        ConfigurationError: As for the core function; or neither secret nor configuration is given.
         UnavailableError: The keys or the revocations of the configuration are unavailable.
     """
     own = _own(needed=secret is None)

@@ -46,7 +46,7 @@ class TermSettings(Section):
 
     Attributes:
         kind: Which of access and ID tokens are accepted.
-        audience_claim: The claim that stands in for ``aud``, which is then not read.
+        audience_claim: The claim that replaces ``aud``, which is then ignored.
         subject_from: Where the subject is; the first that is there counts.  Another claim than
             ``sub`` gets a prefix: ``["sub", { claim = "client_id", prefix = "client:" }]``.
         scopes_from: Where scopes are, all of these together:

@@ -22,7 +22,7 @@ def test_accounts_have_claims_that_can_be_changed(invoke: Invoke) -> None:
 
 @pytest.mark.parametrize(
     ("claims", "text"),
-    [("x", "is not JSON"), ("[]", "is no JSON object"), ('{"a": 1, "a": 2}', "is not JSON"),
+    [("x", "is not JSON"), ("[]", "is not a JSON object"), ('{"a": 1, "a": 2}', "is not JSON"),
      ('{"exp": 1}', "'exp': the name is reserved")],
 )  # fmt: skip
 def test_other_claims_are_refused(claims: str, text: str, invoke: Invoke) -> None:

@@ -158,7 +158,7 @@ def test_rotate_takes_the_lifetime_of_tokens(
 def test_an_age_has_a_unit(run: Run, ring: RingDirectory, age: str) -> None:
     result = run("rotate", "--directory", "ring", f"--if-older-than={age}")
     assert result.exit_code == 2
-    assert "no duration such as 90d" in result.stderr
+    assert "not a duration such as 90d" in result.stderr
 
 
 def test_retire_deletes_the_key(run: Run, ring: RingDirectory) -> None:

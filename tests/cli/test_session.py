@@ -94,7 +94,7 @@ class TestShow:
     def test_of_none_fails(self, invoke: Invoke, sessions: Sessions, sid: str) -> None:
         result = invoke("session", "show", sid)
         assert (result.exit_code, result.stdout) == (1, "")
-        assert result.stderr == f"Error: there is no session {sid!r}: it has ended, or never was\n"
+        assert result.stderr == f"Error: there is no session {sid!r}: it is unknown or has ended\n"
 
     def test_of_one_that_has_expired_fails(self, invoke: Invoke, sessions: Sessions) -> None:
         found = sessions.store.find(sid_of(sessions.start(ANN)))

@@ -1,1 +1,1 @@
-"""``check`` and ``explain``: what a configuration does, and what is wrong with it."""
+"""``check`` and ``explain``: validate a configuration, and explain its decisions."""

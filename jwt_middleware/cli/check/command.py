@@ -1,4 +1,4 @@
-"""``jwt-middleware check``: the whole configuration, before a server does it."""
+"""``jwt-middleware check``: validate the whole configuration without a server."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def _show_issuers(protected: JWTMiddleware) -> bool:
 
 
 def _notable(settings: Settings, protected: JWTMiddleware) -> Iterator[str]:
-    """Yield what rules let through unread, and what they ask for that tokens hardly have."""
+    """Yield warnings about rules that skip checks, or require claims that tokens rarely have."""
     for rule in settings.rules:
         for condition in rule.build().claim_conditions():
             for doubt in _doubts(condition, protected.verifier.trusted):
@@ -115,7 +115,7 @@ def _metadata_paths(protected: JWTMiddleware) -> Iterable[str]:
 
 
 def _check_returns(protected: JWTMiddleware) -> None:
-    """Reject account verifiers and lookups that say that they return an unknown key."""
+    """Reject account verifiers and lookups whose annotations have an unknown key."""
     endpoint = protected.endpoint
     if not isinstance(endpoint, TokenEndpoint):
         return
@@ -138,7 +138,7 @@ def _described(trusted: TrustedIssuer) -> str:
 
 
 def _doubts(condition: ClaimCondition, issuers: Collection[str]) -> Iterator[str]:
-    """Yield why a condition can hardly be met, where only a token could tell for sure."""
+    """Yield why a condition is unlikely to be met."""
     name = condition.path[-1]
     values = getattr(condition, "values", ())
     if "." in name and not {"/", ":"}.intersection(name) and len(condition.path) == 1:
@@ -170,7 +170,7 @@ def _ask_store(settings: Settings) -> None:
 
 
 def _ask_accounts(settings: Settings) -> None:
-    """Print that the accounts answer; that they do not is a warning."""
+    """Print that the account database responds; if not, yield a warning."""
     if settings.accounts is None:
         return
     with closing(settings.build_accounts()) as accounts, suppress(UnavailableError):

@@ -1,4 +1,4 @@
-"""``jwt-middleware explain``: what would be decided about a request, and why."""
+"""``jwt-middleware explain``: show the decision on a request, and its reasons."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def explain(
 
 
 def uncounted(settings: Settings) -> Settings:
-    """Return *settings* without the folder of metrics: a command is no part of the service."""
+    """Return *settings* without the metrics folder, which a command must not use."""
     if settings.metrics is None:
         return settings
     return settings.replaced(metrics=settings.metrics.replaced(directory=None))
@@ -151,7 +151,7 @@ def _app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[by
 
 @dataclass(kw_only=True)
 class _Explanation:
-    """What decides one request, in order."""
+    """The steps that decide a request, in order."""
 
     request: str
     answered_by: str = "the middleware"

@@ -1,4 +1,4 @@
-"""What goes wrong in practice, though a configuration is valid: one line each, with its fix."""
+"""Warnings about valid configurations: one line each, with the fix."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ from ...wsgi.rule import Rule
 
 @runtime_checkable
 class DoubtfulStore(Protocol):
-    """A store whose server may be configured to lose what is in it."""
+    """A store whose server configuration may lose data."""
 
     def doubts(self) -> Iterator[str]:
-        """Yield what is wrong with it."""
+        """Yield warnings."""
 
 
 EXAMPLE_ISSUERS: Final = ("https://auth.example.com", "https://login.example.org")
 MAX_ACCOUNTS: Final = 1000
-"""How many are read to compare their claims with the rules."""
+"""How many accounts are read to compare their claims with the rules."""
 MIN_DISTINCT_BYTES: Final = 10
 # Of documentation, tutorials and generators: in every list that is tried first.
 PUBLISHED_SECRETS: Final = (
@@ -98,7 +98,7 @@ _COVERS_HEAD: Final = {"GET": {"GET", "HEAD"}}
 def findings(
     settings: Settings, protected: JWTMiddleware, environ: Mapping[str, str] = os.environ
 ) -> Iterator[str]:
-    """Yield what to look at; nothing here keeps the app from starting."""
+    """Yield warnings, which do not keep the app from starting."""
     yield from _of_openness(settings)
     yield from _of_rules(settings, protected)
     yield from _of_texts(settings)
@@ -175,14 +175,14 @@ def _of_earlier(name: str, rule: Rule, earlier: Iterable[Rule]) -> Iterator[str]
 
 
 def _methods(rule: Rule) -> set[str] | None:
-    """Return the methods that *rule* matches, ``None`` for all."""
+    """Return the methods that *rule* matches; ``None`` for all."""
     if rule.methods is None:
         return None
     return {method for name in rule.methods for method in _COVERS_HEAD.get(name, {name})}
 
 
 def _covers(one: str, other: str) -> bool:
-    """Tell whether the path *one* of a rule names all that *other* names."""
+    """Return whether the path *one* of a rule names all that *other* names."""
     ours, others = one.split("/"), other.split("/")
     if ours[-1] == "*":
         return _matches(ours[:-1], others)
@@ -194,7 +194,7 @@ def _covers(one: str, other: str) -> bool:
 
 
 def _matches(pattern: list[str], path: list[str]) -> bool:
-    """Tell whether *pattern* names the first segments of *path*."""
+    """Return whether *pattern* names the first segments of *path*."""
     if len(path) < len(pattern):
         return False
     return all(one in {"*", other} for one, other in zip(pattern, path, strict=False))
@@ -240,7 +240,7 @@ def _of_secrets(settings: Settings, environ: Mapping[str, str]) -> Iterator[str]
 
 
 def weakness(secret: bytes) -> str:
-    """Return why *secret* would be guessed; empty if nothing is known against it."""
+    """Return why *secret* is weak; empty if it is not."""
     if len(set(secret)) < MIN_DISTINCT_BYTES:
         return f"has {len(set(secret))} different bytes"
     if _PLACEHOLDER.fullmatch(secret.decode("utf-8", "replace").strip()):
@@ -249,7 +249,7 @@ def weakness(secret: bytes) -> str:
 
 
 def _meanings(secret: bytes) -> Iterator[bytes]:
-    """Yield what a secret stands for: itself, and what base64 or hexadecimal digits encode."""
+    """Yield the secret, and its decodings from base64 and hexadecimal."""
     yield secret
     with suppress(ValueError):
         yield bytes.fromhex(secret.decode())
@@ -273,7 +273,7 @@ def _weakness(octets: bytes) -> str:
 
 
 def _is_of_words(text: str) -> bool:
-    """Tell whether half of a text is letters, and three quarters of these are known words."""
+    """Return whether half of a text is letters, and three quarters of these are known words."""
     letters = _NO_LETTER.sub(" ", text)
     known = len(letters.replace(" ", ""))
     unknown = len(_WORDS.sub("", letters).replace(" ", ""))

@@ -1,4 +1,4 @@
-"""``jwt-middleware init``: a configuration that works, and a secret of its own."""
+"""``jwt-middleware init``: write a working configuration with a new secret."""
 
 from __future__ import annotations
 

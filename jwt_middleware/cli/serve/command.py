@@ -90,7 +90,7 @@ def serve(
 
 
 def _check_given(options: Mapping[str, Any]) -> None:
-    """Check what may come from the command line as what may come from the file."""
+    """Check options like the settings in the file."""
     binds = options["bind"]
     try:
         for bind in binds if isinstance(binds, list) else [binds]:
@@ -106,7 +106,7 @@ def _check_given(options: Mapping[str, Any]) -> None:
 
 
 def _try(settings: Settings, environ: Mapping[str, str]) -> None:
-    """Build all of it once before any worker starts, without the app, and log nothing yet."""
+    """Build everything except the app once before workers start, without logging."""
     silent = logging.NullHandler()
     logger.addHandler(silent)
     try:
@@ -118,7 +118,7 @@ def _try(settings: Settings, environ: Mapping[str, str]) -> None:
 
 
 def add_working_directory() -> None:
-    """Have modules of the working directory found, as ``python`` itself does."""
+    """Add the working directory to the import path, as ``python`` does."""
     if "" not in sys.path and str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
 

@@ -1,4 +1,4 @@
-"""gunicorn, in this process.  The only module that needs it."""
+"""Run gunicorn in this process.  The only module that imports it."""
 
 from __future__ import annotations
 
@@ -123,7 +123,8 @@ class _AccessLog(Logger):  # type: ignore[misc]  # gunicorn ships no types
     """
     Gunicorn's log, with a line of our own for each request: it ends in whose token it was.
 
-    Everything in it that a client sent is escaped.  There is no query in it: some hold tokens.
+    Everything in it that a client sent is escaped.  Queries are left out, since some contain
+    tokens.
     """
 
     is_json = False
@@ -167,14 +168,14 @@ class _AccessLog(Logger):  # type: ignore[misc]  # gunicorn ships no types
 
 
 def access_log(*, is_json: bool, trusted_proxies: int) -> type[Logger]:
-    """Return a class of loggers, which gunicorn makes itself."""
+    """Return a logger class for gunicorn."""
     return type(
         "AccessLog", (_AccessLog,), {"is_json": is_json, "trusted_proxies": trusted_proxies}
     )
 
 
 def _owner(environ: WSGIEnvironment) -> dict[str, object]:
-    """Return the subject of a request, and which token said so, where it was verified."""
+    """Return the subject and token of a request if verified."""
     owner: dict[str, object] = {"sub": environ.get("REMOTE_USER") or "-"}
     claims = get_claims(environ)
     if claims is not None:
@@ -210,12 +211,12 @@ def parse_options(arguments: Sequence[str]) -> dict[str, Any]:
     return {name: value for name, value in given.items() if value is not None}
 
 
-def _heed_signals(arbiter: Any, _worker: Any) -> None:
+def _restore_signals(arbiter: Any, _worker: Any) -> None:
     """
-    Have a worker end that is told to before it has handlers of its own.
+    Let a new worker end on a signal before it has its own handlers.
 
-    Until then it has its master's.  They note the signal, for a loop that runs in the master only:
-    it would be lost, and the master would wait for the worker for half a minute.
+    Until then it has its master's handlers, which queue signals for the master's loop: the signal
+    would be lost, and the master would wait 30 s for the worker.
     """
     for number in _ENDING:
         signal.signal(number, signal.SIG_DFL)
@@ -226,7 +227,7 @@ def _heed_signals(arbiter: Any, _worker: Any) -> None:
 
 
 def end_on_hangup(_arbiter: Any) -> None:
-    """Have SIGHUP, which a closed terminal sends, end the server: for ``when_ready``."""
+    """Let SIGHUP, sent by a closed terminal, end the server: for ``when_ready``."""
     signal.signal(signal.SIGHUP, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
 
 
@@ -262,7 +263,7 @@ def run(
             {
                 "control_socket_disable": True,
                 "forwarder_headers": "",  # no client's header becomes SCRIPT_NAME
-                "post_fork": _heed_signals,
+                "post_fork": _restore_signals,
                 "logger_class": logger,
                 **settings,
             },
