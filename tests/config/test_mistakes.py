@@ -266,7 +266,7 @@ MISTAKES = [
     ),
     pytest.param(
         f"[keys]\nsecret_file = '{'5ecret' * 6}'",
-        ["keys.secret_file: must be the name of a file", "not what it is to hold"],
+        ["keys.secret_file: must be the name of a file", "not its content"],
         id="secret for a file",
     ),
     pytest.param(

@@ -163,7 +163,8 @@ class _AccessLog(Logger):  # type: ignore[misc]  # gunicorn ships no types
 
     def exception(self, msg: str, *args: object, **kwargs: Any) -> None:
         """Log an error with its traceback; of a URI in *args* without the query."""
-        super().exception(msg, *(str(one).partition("?")[0] for one in args), **kwargs)
+        cut = (one.partition("?")[0] if isinstance(one, str) else one for one in args)
+        super().exception(msg, *cut, **kwargs)
 
 
 def access_log(*, is_json: bool, trusted_proxies: int) -> type[Logger]:

@@ -80,6 +80,9 @@ class KeyURL(NamedTuple):
             )
         return parsed
 
+    def __repr__(self) -> str:
+        return f"KeyURL({str(self)!r})"
+
     def __str__(self) -> str:
         port = "" if self.port == _PORTS[self.scheme] else f":{self.port}"
         return f"{self.scheme}://{self.bracketed_host}{port}{self.path}"
@@ -215,9 +218,9 @@ def read_bearer_token(file: str | os.PathLike[str]) -> str:
     try:
         text = read_regular(file)[1][:MAX_BEARER_BYTES].decode("ascii", "replace").strip()
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        if may_be_secret(Path(file).name):
+        if may_be_secret(Path(file).name, error):
             raise ConfigurationError(
-                "bearer_token_file must be the name of a file, not what it is to hold"
+                "bearer_token_file must be the name of a file that is there, not its content"
             ) from None
         said, fix = diagnose(error, fix="name a file that is there")
         raise ConfigurationError(
