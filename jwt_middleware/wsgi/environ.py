@@ -8,11 +8,11 @@ key                          value
                              the request carries no token
 ``jwt_middleware.scopes``    ``list`` of the token's scopes, sorted; only where its issuer has
                              them in other claims than ``scope`` and ``scp``
-``jwt_middleware.error``     the code of why no claims are there, on ``optional`` rules, and of
-                             what the answer would have been where refusals are only reported
-``jwt_middleware.responses`` what :func:`jwt_middleware.views.refusal` answers by; always there
-``REMOTE_USER``              *sub*, or what the configuration makes of it; absent for an issuer
-                             beside others that the configuration does not map
+``jwt_middleware.error``     the error code if there are no claims, on ``optional`` rules and in
+                             report mode
+``jwt_middleware.responses`` used by :func:`jwt_middleware.views.refusal`; always present
+``REMOTE_USER``              *sub*, or the result of ``remote_user``; absent for a foreign
+                             issuer without it, if several issuers are trusted
 ``AUTH_TYPE``                ``"Bearer"``
 ============================ ================================================================
 
