@@ -18,7 +18,7 @@ _NAMED: Final = frozenset({"token", "session"})
 _PARTS_AT_ONCE: Final = 256
 _SUBJECTS_AT_ONCE: Final = 1000
 
-# 9999-12-31T23:59:59Z: every store has room for it, and every clock can show it.
+# 9999-12-31T23:59:59Z: every store can hold it, and every clock can show it.
 _LATEST: Final = 253_402_300_799
 
 
