@@ -1,22 +1,30 @@
 """
 The exceptions of this package.
 
-JWTMiddlewareError                      each can be copied and pickled ├─
-ConfigurationError(ValueError)       at construction only; names the setting and the fix ├─
-UnavailableError                     revocation, keys or accounts are unavailable │  └─
-PoolExhaustedError, DuplicateRowError, EmptiedError, ClockSetError │ of stores; caught inside the
-package ├─ FetchError .status                   a document could not be fetched; only logged ├─
-AccountExistsError, UnknownAccountError          only operators see these four ├─
-InvalidAccountError(ValueError)      an invalid name, scope or auth ├─
-InvalidSecretError(ValueError)       an invalid secret └─ AuthError
-   ├─ MissingTokenError                 the request has no bearer token ├─ BadCredentialsError the
-   account or the secret is wrong ├─ CrossSiteError                    Basic credentials in a
-   cross-site request ├─ TooManyAttemptsError .retry_after_seconds ├─ InvalidGrantError the refresh
-   token is not accepted ├─ InvalidRequestError               the request is malformed │ ├─
-   InvalidFormError .fields │  ├─ InvalidScopeError, InvalidTargetError, UnsupportedGrantTypeError,
-   UnsupportedTokenTypeError │  ├─ NotFoundError │  ├─ MethodNotAllowedError .allowed │  ├─
-   BodyTooLargeError │  └─ UnsupportedMediaTypeError ├─ InsufficientScopeError .scope     a valid
-   token without a required scope or claim value └─ InvalidTokenError
+JWTMiddlewareError                      each can be copied and pickled
+├─ ConfigurationError(ValueError)       at construction only; names the setting and the fix
+├─ UnavailableError                     revocation, keys or accounts are unavailable
+│  └─ PoolExhaustedError, DuplicateRowError, EmptiedError, ClockSetError
+│                                       of stores; caught inside the package
+├─ FetchError .status                   a document could not be fetched; only logged
+├─ AccountExistsError, UnknownAccountError          only operators see these four
+├─ InvalidAccountError(ValueError)      an invalid name, scope or auth
+├─ InvalidSecretError(ValueError)       an invalid secret
+└─ AuthError
+   ├─ MissingTokenError                 the request has no bearer token
+   ├─ BadCredentialsError               the account or the secret is wrong
+   ├─ CrossSiteError                    Basic credentials in a cross-site request
+   ├─ TooManyAttemptsError .retry_after_seconds
+   ├─ InvalidGrantError                 the refresh token is not accepted
+   ├─ InvalidRequestError               the request is malformed
+   │  ├─ InvalidFormError .fields
+   │  ├─ InvalidScopeError, InvalidTargetError, UnsupportedGrantTypeError, UnsupportedTokenTypeError
+   │  ├─ NotFoundError
+   │  ├─ MethodNotAllowedError .allowed
+   │  ├─ BodyTooLargeError
+   │  └─ UnsupportedMediaTypeError
+   ├─ InsufficientScopeError .scope     a valid token without a required scope or claim value
+   └─ InvalidTokenError
       ├─ MalformedTokenError, AlgorithmNotAllowedError, UnknownKeyError .kid
       ├─ InvalidSignatureError, RevokedTokenError
       └─ InvalidClaimError .claim

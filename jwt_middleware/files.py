@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 MAX_FILE_BYTES: Final = 1024 * 1024
 """Maximum size of a configuration, secret or key file."""
 
-# Hex, base64, or a JWT; no file is likely to be called so.
+# Hex, base64, or a JWT: few files are called so.
 _SECRET: Final = re.compile(r"[\w+=-][\w+/=-]{31,}|eyJ[\w-]+\.[\w-]+\.[\w-]*", re.ASCII)
 
 _FIXES: Final = {
@@ -49,9 +49,10 @@ def diagnose(error: Exception, *, fix: str, to: str = "read") -> tuple[str, str]
     return error.strerror or type(error).__name__, _FIXES.get(error.errno or 0, fix)
 
 
-def may_be_secret(name: str) -> bool:
-    """Tell whether *name* of no file looks like what the file is to hold: it is not to be shown."""
-    return _SECRET.fullmatch(name) is not None
+def may_be_secret(name: str, error: Exception) -> bool:
+    """Return whether a missing file's *name* looks like the secret itself, not to be shown."""
+    is_there = isinstance(error, PermissionError | IsADirectoryError)
+    return not is_there and _SECRET.fullmatch(name) is not None
 
 
 def read_regular(path: str | os.PathLike[str]) -> tuple[os.stat_result, bytes]:

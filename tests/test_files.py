@@ -183,5 +183,8 @@ def test_a_folder_that_is_closed_to_this_process_ends_no_start(open_folder: Path
     settings = load(file)
     for name in ("prometheus_client", "jwt_middleware.wsgi.metrics"):
         importlib.import_module(name)  # for the same reason
-    with as_nobody(), pytest.raises(ConfigurationError, match=r"metrics\.directory .*no folder"):
+    with (
+        as_nobody(),
+        pytest.raises(ConfigurationError, match=r"metrics\.directory .*writable folder"),
+    ):
         settings.protect(lambda *_: [])

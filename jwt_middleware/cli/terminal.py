@@ -16,7 +16,7 @@ def read_secret() -> str:
     Prompt twice for a new secret, or read it from standard input, without the final line break.
 
     Raises:
-        click.ClickException: Standard input is empty, too long or not UTF-8.
+        click.ClickException: Standard input is empty, too long, not UTF-8, or more than a line.
     """
     if _is_terminal():
         secret: str = click.prompt("Secret", hide_input=True, confirmation_prompt=True, err=True)
@@ -24,6 +24,10 @@ def read_secret() -> str:
     secret = _read().removesuffix("\n").removesuffix("\r")
     if not secret:
         raise click.ClickException("standard input is empty: write the secret to it")
+    if "\n" in secret or secret.startswith("\ufeff"):  # no login could send it
+        raise click.ClickException(
+            "standard input has more than one line, or a byte order mark: write only the secret"
+        )
     return secret
 
 

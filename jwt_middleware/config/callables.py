@@ -1,4 +1,4 @@
-"""Callables by name: ``"module:attr"``."""
+"""Import callables by name: ``"module:attr"``."""
 
 from __future__ import annotations
 

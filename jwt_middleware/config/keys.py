@@ -199,8 +199,8 @@ def _read_file(name: str, place: Place) -> bytes:
         return read_regular(path)[1]
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         said, fix = diagnose(error, fix="paths are relative to the configuration file")
-        if may_be_secret(name):
-            raise place.error("must be the name of a file, not its content") from None
+        if may_be_secret(name, error):
+            raise place.error("must be the name of an existing file, not its content") from None
         raise place.error(f"{str(path)!r} cannot be read ({said}): {fix}") from error
 
 

@@ -87,7 +87,7 @@ class HasherSettings(Section):
 
 class AccountSettings(Section):
     """
-    ``[accounts]``: who may log in; needs the extra ``sql``.
+    ``[accounts]``: the database of accounts; needs the extra ``sql``.
 
     Attributes:
         url: An SQLite file, or ``postgresql://user@host/database`` with the password in

@@ -37,11 +37,11 @@ def generate_token(
         secret: As there; ``None`` for the configured key.
         issuer: As there; ``None`` for that of the configuration, if there is one.
         audience: As *issuer*.
-        claims: As there.
+        claims: As for the core function.
 
     Raises:
-        ValueError: As there.
-        ConfigurationError: As there; or there is no secret and no configuration, or it is unusable.
+        ValueError: As for the core function.
+        ConfigurationError: As for the core function; or neither secret nor configuration is given.
     """
     own = _own(needed=secret is None)
     key = _signing_key(own) if secret is None and own is not None else secret
@@ -75,9 +75,9 @@ def verify_token(
         audience: As *issuer*.
 
     Raises:
-        ExpiredTokenError: As there.
-        InvalidTokenError: As there.
-        ConfigurationError: As there; or there is no secret and no configuration, or it is unusable.
+        ExpiredTokenError: As for the core function.
+        InvalidTokenError: As for the core function.
+        ConfigurationError: As for the core function; or neither secret nor configuration is given.
         UnavailableError: The keys or the revocations of the configuration are unavailable.
     """
     own = _own(needed=secret is None)

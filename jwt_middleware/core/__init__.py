@@ -1,1 +1,1 @@
-"""Tokens: pure, no environ, no HTTP status, no I/O."""
+"""Tokens, keys and claims: no environ, no HTTP, no I/O."""

@@ -1,4 +1,4 @@
-"""Claims by path: where a token's scopes are, and what rules ask of its claims."""
+"""Claim paths: find scopes, and check the claim conditions of rules."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from ..errors import ConfigurationError
 from .scope import split
 
 ClaimPath: TypeAlias = tuple[str, ...]
-"""The names that lead to a claim, one for each object.  A name can hold dots, as URLs do."""
+"""The names that lead to a claim, one for each object.  A name can contain dots, like a URL."""
 
 ClaimName: TypeAlias = str | Sequence[str]
-"""A claim as settings name it: its name, or the names that lead to it."""
+"""A claim in settings: its name, or the list of names that lead to it."""
 
 Claims: TypeAlias = Mapping[str, object]
 
 MISSING: Final = object()
-"""What :func:`find_claim` returns for a claim that is not there; a ``null`` is."""
+"""Returned by :func:`find_claim` for an absent claim; ``null`` is not absent."""
 
-# Always present, whatever an issuer is configured for; and what RFC 7519 §4.1 has them be.
+# Claims that every accepted token has, and their types (RFC 7519 §4.1).
 _REQUIRED: Final = frozenset({"iss", "exp"})
 _STRINGS: Final = frozenset({"iss", "sub", "jti"})
 _NUMBERS: Final = frozenset({"exp", "nbf", "iat"})
@@ -29,10 +29,10 @@ _NUMBERS: Final = frozenset({"exp", "nbf", "iat"})
 
 def parse_path(value: object, setting: str) -> ClaimPath:
     """
-    Return the path that a setting names: a string is one name, a list of strings descends.
+    Parse a claim path: a string is one name, a list of strings descends.
 
     Raises:
-        ConfigurationError: It is something else, or empty.
+        ConfigurationError: It is of another type, or empty.
     """
     names = [value] if isinstance(value, str) else value
     if not isinstance(names, list | tuple) or not names:
@@ -46,10 +46,10 @@ def parse_path(value: object, setting: str) -> ClaimPath:
 
 def parse_paths(value: object, setting: str) -> tuple[ClaimPath, ...]:
     """
-    Return the paths that a setting lists, each as for :func:`parse_path`.
+    Parse a list of claim paths, each as for :func:`parse_path`.
 
     Raises:
-        ConfigurationError: It is no list of paths, or empty.
+        ConfigurationError: It is not a list of paths, or empty.
     """
     if not isinstance(value, list | tuple) or not value:
         raise ConfigurationError(f'{setting} must be a list of claims, as in ["scp", ["a", "b"]]')
@@ -57,7 +57,7 @@ def parse_paths(value: object, setting: str) -> tuple[ClaimPath, ...]:
 
 
 def find_claim(claims: Claims, path: ClaimPath) -> object:
-    """Return the value at *path*, or :data:`MISSING`.  Only objects are descended into."""
+    """Return the value at *path*, or :data:`MISSING`.  It only descends into objects."""
     value = claims.get(path[0], MISSING)
     if len(path) == 1:
         return value
@@ -70,11 +70,11 @@ def find_claim(claims: Claims, path: ClaimPath) -> object:
 
 class ScopePlace(NamedTuple):
     """
-    Where scopes are.
+    The location of scopes in the claims.
 
     Attributes:
-        path: Of the claim.
-        keys: Whether it is an object whose keys are the scopes, as roles of Zitadel.
+        path: Path of the claim.
+        keys: Whether the scopes are the keys of an object, like Zitadel's roles.
     """
 
     path: ClaimPath
@@ -83,10 +83,10 @@ class ScopePlace(NamedTuple):
 
 def parse_scopes_from(value: object) -> tuple[ScopePlace, ...]:
     """
-    Read the setting *scopes_from*: paths, or mappings with ``claim`` and ``keys``.
+    Parse the setting *scopes_from*: paths, or mappings with ``claim`` and ``keys``.
 
     Raises:
-        ConfigurationError: It is something else, or empty.
+        ConfigurationError: It is of another type, or empty.
     """
     if not isinstance(value, list | tuple) or not value:
         raise ConfigurationError(
@@ -107,13 +107,13 @@ def scopes_of(claims: Claims, places: Iterable[ScopePlace] | None = None) -> fro
     """
     Return the scopes of a token.
 
-    A string is split at spaces (RFC 8693 §4.2).  The members of an array are scopes as they are:
-    they are never split, so that ``["read", "x admin"]`` does not grant ``admin``.  An object
-    grants its keys where :attr:`ScopePlace.keys` says so.  Anything else grants nothing.
+    A string is split at spaces (RFC 8693 §4.2).  Members of an array are not split, so that
+    ``["read", "x admin"]`` does not grant ``admin``.  An object grants its keys if
+    :attr:`ScopePlace.keys` is set.  Anything else grants nothing.
 
     Args:
         claims: Verified claim set.
-        places: All are read; ``None`` is the first of *scope* and *scp* that is present.
+        places: All of them are read; ``None`` reads the first present one of *scope* and *scp*.
     """
     if places is None:
         value = claims.get("scope", MISSING)
@@ -137,25 +137,25 @@ def _granted(value: object) -> Iterable[str]:
 
 
 class ClaimCondition(Protocol):
-    """What a rule asks of one claim."""
+    """A rule's condition on one claim."""
 
     @property
     def path(self) -> ClaimPath:
-        """Which claim."""
+        """The path of the claim."""
 
     def holds(self, claims: Claims) -> bool:
-        """Tell whether a token with these claims satisfies it."""
+        """Return whether the claims satisfy the condition."""
 
 
 @dataclass(frozen=True, slots=True)
 class AnyOf:
-    """The claim is one of *values*, or an array that has one of them."""
+    """The claim is one of *values*, or an array with one of them."""
 
     path: ClaimPath
     values: tuple[object, ...]
 
     def holds(self, claims: Claims) -> bool:
-        """Tell whether a token with these claims satisfies it."""
+        """Return whether the claims satisfy the condition."""
         claim = find_claim(claims, self.path)
         members = claim if isinstance(claim, list) else (claim,)
         return any(_same(member, value) for member in members for value in self.values)
@@ -163,13 +163,13 @@ class AnyOf:
 
 @dataclass(frozen=True, slots=True)
 class AllOf:
-    """The claim is an array that has all of *values*, or the only one of them."""
+    """The claim is an array with all of *values*, or equals the only one."""
 
     path: ClaimPath
     values: tuple[object, ...]
 
     def holds(self, claims: Claims) -> bool:
-        """Tell whether a token with these claims satisfies it."""
+        """Return whether the claims satisfy the condition."""
         claim = find_claim(claims, self.path)
         members = claim if isinstance(claim, list) else (claim,)
         return all(any(_same(member, value) for member in members) for value in self.values)
@@ -177,13 +177,13 @@ class AllOf:
 
 @dataclass(frozen=True, slots=True)
 class BeginsWith:
-    """The claim is a string that begins with one of *prefixes*, or an array that has one."""
+    """The claim is a string that starts with one of *prefixes*, or an array with such a string."""
 
     path: ClaimPath
     prefixes: tuple[str, ...]
 
     def holds(self, claims: Claims) -> bool:
-        """Tell whether a token with these claims satisfies it."""
+        """Return whether the claims satisfy the condition."""
         claim = find_claim(claims, self.path)
         members = claim if isinstance(claim, list) else (claim,)
         return any(isinstance(one, str) and one.startswith(self.prefixes) for one in members)
@@ -191,12 +191,12 @@ class BeginsWith:
 
 @dataclass(frozen=True, slots=True)
 class Absent:
-    """The claim is not there.  A ``null`` is there."""
+    """The claim is absent.  ``null`` is not absent."""
 
     path: ClaimPath
 
     def holds(self, claims: Claims) -> bool:
-        """Tell whether a token with these claims satisfies it."""
+        """Return whether the claims satisfy the condition."""
         return find_claim(claims, self.path) is MISSING
 
 
@@ -208,18 +208,18 @@ def claim_conditions(
     claims_absent: object = None,
 ) -> tuple[ClaimCondition, ...]:
     """
-    Read what a rule asks of claims; all of it must hold.
+    Parse the claim conditions of a rule, all of which must hold.
 
-    In each of the three mappings a nested mapping descends into the object of that name.
+    In the mappings, a nested mapping descends into the object of that name.
 
     Args:
-        claims: Claim to a value, or a collection of which one must fit.
-        claims_all: Claim to a collection of which all must fit.
-        claims_prefix: Claim to a prefix, or a collection of which one must fit.
+        claims: Claim to a value, or a collection of which one must match.
+        claims_all: Claim to a collection of which all must match.
+        claims_prefix: Claim to a prefix, or a collection of which one must match.
         claims_absent: List of paths.
 
     Raises:
-        ConfigurationError: Something is misspelled, contradicts itself or can never match.
+        ConfigurationError: A setting is invalid, contradictory or can never match.
     """
     wanted: list[ClaimCondition] = [
         *(AnyOf(path, values) for path, values in _leaves("claims", claims)),
@@ -244,7 +244,7 @@ def claim_conditions(
 
 
 def shown_path(path: ClaimPath) -> str:
-    """Return a path as errors and ``check`` show it."""
+    """Format a path for errors and ``check``."""
     return ".".join(name if "." not in name else f'"{name}"' for name in path)
 
 
@@ -291,7 +291,7 @@ def _prefixes(path: ClaimPath, values: tuple[object, ...]) -> tuple[str, ...]:
 
 
 def _check_registered(condition: ClaimCondition) -> None:
-    """Check that a registered claim, which has one type, can have what is asked of it."""
+    """Reject conditions that a registered claim can never satisfy, because of its type."""
     name = condition.path[0]
     if name not in _STRINGS | _NUMBERS:
         return

@@ -1,8 +1,8 @@
 """
-One small check per registered claim (RFC 7519 §4.1).
+Checks of registered claims (RFC 7519 §4.1), one function each.
 
-Each takes the claim set, name to JSON value, raises a subclass of
-:class:`~jwt_middleware.errors.InvalidClaimError` or returns what it read.
+Each takes the claim set, name to JSON value, and raises a subclass of
+:class:`~jwt_middleware.errors.InvalidClaimError` or returns the value.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ T = TypeVar("T")
 NBF_ALLOWANCE_SECONDS: Final = 60
 
 _LARGEST: Final = float_info.max
-_LAST_DATE: Final = 253_402_300_799  # of the year 9999
+_LAST_DATE: Final = 253_402_300_799  # end of the year 9999
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
-# Claims by which issuers say what a token is for, and the values, in lower case, of each kind.
+# Claims with which issuers state a token's purpose, and their lower-case values for each kind.
 # Registered nowhere; seen with Keycloak (typ), Cognito (token_use), simplejwt and
 # Flask-JWT-Extended (token_type, type).
 _ACCESS_VALUES: Final = {
@@ -43,21 +43,21 @@ _ACCESS_TYPES: Final = frozenset({"access", "access_token"})
 _OF_ID_TOKENS: Final = ("at_hash", "c_hash")
 # Scopes of OAuth; idtyp, appidacr and azpacr of Entra ID, gty of Auth0.
 _OF_ACCESS_TOKENS: Final = ("scope", "scp", "idtyp", "appidacr", "azpacr", "gty")
-# What check_use and check_bearer look at.
+# Claims that check_use and check_bearer read.
 _NOTABLE: Final = frozenset({*_ACCESS_VALUES, "type", "nonce", "events", "cnf", *_OF_ID_TOKENS})
 
 
 def check_times(claims: Claims, now: float, leeway_seconds: float) -> tuple[float, float]:
     """
-    Reject a token before or after its time; return from when, and until when, it is good.
+    Reject a token before or after its time; return its period of validity.
 
-    Does what :func:`check_expiry` and :func:`check_not_before` do, which are called for what is not
-    in order, or not in whole seconds.  It may be good earlier than is said, by what the latter
-    allows for.
+    A fast path for :func:`check_expiry` and :func:`check_not_before`, which are called if a check
+    fails or a time is not in whole seconds.  The token may be valid earlier than returned, by the
+    tolerance of the latter.
     """
     expires, not_before, issued = claims.get("exp"), claims.get("nbf", 0), claims.get("iat", 0)
     if type(expires) is type(not_before) is type(issued) is int:
-        # Not max(), which takes longer than all the rest.
+        # max() takes longer than all the rest.
         begins = not_before if not_before > issued else issued  # noqa: FURB136
         if 0 <= begins <= expires <= _LAST_DATE:
             valid_from, valid_until = begins - leeway_seconds, expires + leeway_seconds
@@ -93,11 +93,11 @@ def check_expiry(claims: Claims, *, now: float, leeway_seconds: float) -> float:
 
 def check_not_before(claims: Claims, *, now: float, leeway_seconds: float) -> float:
     """
-    Reject a token before its *nbf* or *iat*, if it has them; return the earliest time it is good.
+    Reject a token before its *nbf* or *iat*, if present; return from when it is valid.
 
     Passes if ``nbf - leeway_seconds <= now`` and ``iat - leeway_seconds <= now``.  After an *nbf*
-    up to 60 seconds before *iat*, the issuer's allowance for clocks that are behind, *iat* does not
-    count.  Source: RFC 7519 §4.1.5 and §4.1.6; that a token may not come from the future is ours.
+    up to 60 seconds before *iat* (the issuer's tolerance for slow clocks) *iat* is ignored.
+    Source: RFC 7519 §4.1.5 and §4.1.6; refusing an *iat* in the future is our own rule.
 
     Raises:
         InvalidClaimError: *nbf* or *iat* is not a finite JSON number.
@@ -121,19 +121,19 @@ def check_not_before(claims: Claims, *, now: float, leeway_seconds: float) -> fl
 
 def check_issuer(claims: Claims, issuers: Mapping[str, T]) -> T:
     """
-    Reject a token of an issuer that is not known; return what is known of it.
+    Reject a token of an unknown issuer; return the issuer's entry.
 
-    Passes if *iss* is one of *issuers*, character by character.  Source: RFC 7519 §4.1.1.
+    Passes if *iss* equals one of *issuers* exactly.  Source: RFC 7519 §4.1.1.
 
     Raises:
         MissingClaimError: *iss* is absent.
-        InvalidClaimError: It is another one, or not a string.
+        InvalidClaimError: It is unknown or not a string.
     """
     issuer = claims.get("iss")
     if isinstance(issuer, str) and issuer in issuers:
         return issuers[issuer]
     _required(claims, "iss")
-    raise InvalidClaimError("iss is not an issuer that is trusted", claim="iss")
+    raise InvalidClaimError("iss is not a trusted issuer", claim="iss")
 
 
 def check_tenant(claims: Claims, tenants: Mapping[str, str]) -> None:
@@ -145,7 +145,7 @@ def check_tenant(claims: Claims, tenants: Mapping[str, str]) -> None:
 
     Raises:
         MissingClaimError: *tid* is absent.
-        InvalidClaimError: It is another one.
+        InvalidClaimError: It is another tenant.
     """
     if _required(claims, "tid") != tenants.get(str(claims.get("iss"))):
         raise InvalidClaimError("tid is not the tenant of iss", claim="tid")
@@ -153,19 +153,19 @@ def check_tenant(claims: Claims, tenants: Mapping[str, str]) -> None:
 
 def check_audience(claims: Claims, audiences: Collection[str], path: ClaimPath = ("aud",)) -> None:
     """
-    Reject a token that is not meant for us.
+    Reject a token for another audience.
 
     Passes if the claim at *path*, a string or an array of strings, has a member in *audiences*.
     Source: RFC 7519 §4.1.3.
 
     Args:
         claims: Claim set, name to JSON value.
-        audiences: One of them must be named.
-        path: *aud*, or its substitute where an issuer sends none.
+        audiences: Accepted audiences.
+        path: *aud*, or the claim that replaces it for this issuer.
 
     Raises:
         MissingClaimError: The claim is absent.
-        InvalidClaimError: It names none of *audiences*, or is no string or array of strings.
+        InvalidClaimError: It names none of *audiences*, or is not a string or array of strings.
     """
     value = claims.get(path[0], MISSING) if len(path) == 1 else find_claim(claims, path)
     if isinstance(value, str):
@@ -187,8 +187,8 @@ class SubjectSource(NamedTuple):
     A claim that names the subject.
 
     Attributes:
-        path: Of the claim.
-        prefix: Put before its value; empty only for *sub*.
+        path: Path of the claim.
+        prefix: Prepended to its value; empty only for *sub*.
     """
 
     path: ClaimPath
@@ -197,14 +197,14 @@ class SubjectSource(NamedTuple):
 
 def check_subject(claims: Claims) -> str:
     """
-    Reject a token without a usable subject; return that.
+    Reject a token without a valid subject; return the subject.
 
     Passes if *sub* is a non-empty string without control characters: it becomes ``REMOTE_USER``,
-    which servers write to their logs as it stands.  Source: RFC 7519 §4.1.2, RFC 9068 §2.2.
+    which servers log unescaped.  Source: RFC 7519 §4.1.2, RFC 9068 §2.2.
 
     Raises:
         MissingClaimError: *sub* is absent.
-        InvalidClaimError: It is something else.
+        InvalidClaimError: It is empty, not a string, or has control characters.
     """
     subject = claims.get("sub")
     if (
@@ -219,14 +219,14 @@ def check_subject(claims: Claims) -> str:
 
 def check_subject_from(claims: Claims, sources: Iterable[SubjectSource]) -> str:
     """
-    Reject a token in which none of *sources* names a subject; return the first that one names.
+    Return the subject from the first of *sources* that has one, or reject the token.
 
-    Passes if one is a non-empty string without control characters, and *sub* begins with none of
-    their prefixes: else one issuer's user could be named like another claim's client.
+    Passes if one is a non-empty string without control characters, and *sub* starts with none of
+    their prefixes: otherwise a user could have the same name as a client.
 
     Raises:
-        MissingClaimError: None names one.
-        InvalidClaimError: It is not printable, or *sub* begins with a prefix.
+        MissingClaimError: None has a subject.
+        InvalidClaimError: It is not printable, or *sub* starts with a prefix.
     """
     named, prefixes = None, []
     for path, prefix in sources:
@@ -237,7 +237,7 @@ def check_subject_from(claims: Claims, sources: Iterable[SubjectSource]) -> str:
             prefixes.append(prefix)
     subject = claims.get("sub")
     if isinstance(subject, str) and subject.startswith(tuple(prefixes)):
-        raise InvalidClaimError("sub begins with a prefix of subject_from", claim="sub")
+        raise InvalidClaimError("sub starts with a prefix of subject_from", claim="sub")
     if named is None:
         raise MissingClaimError("no claim of subject_from is a non-empty string", claim="sub")
     if has_control_characters(named):
@@ -247,10 +247,10 @@ def check_subject_from(claims: Claims, sources: Iterable[SubjectSource]) -> str:
 
 def usual_subject(claims: Claims, audiences: Collection[str]) -> str | None:
     """
-    Return the subject of an access token that is like most, or ``None`` if it takes a closer look.
+    Return the subject of a typical access token; ``None`` if it needs the full checks.
 
-    For one that passes :func:`check_audience`, :func:`check_subject` and :func:`check_token_id`,
-    and of which :func:`check_use` and :func:`check_bearer` have nothing to look at.
+    A fast path: such a token passes :func:`check_audience`, :func:`check_subject` and
+    :func:`check_token_id`, and has no claims that :func:`check_use` and :func:`check_bearer` read.
     """
     audience, subject = claims.get("aud"), claims.get("sub")
     if (
@@ -265,10 +265,10 @@ def usual_subject(claims: Claims, audiences: Collection[str]) -> str | None:
 
 def check_token_id(claims: Claims) -> None:
     """
-    Reject a *jti* that is not a string, since nothing could revoke it.  Source: RFC 7519 §4.1.7.
+    Reject a *jti* that is not a string: it could not be revoked.  Source: RFC 7519 §4.1.7.
 
     Raises:
-        InvalidClaimError: *jti* is there and not a string.
+        InvalidClaimError: *jti* is present and not a string.
     """
     if not isinstance(claims.get("jti", ""), str):
         raise InvalidClaimError("jti is not a string", claim="jti")
@@ -276,39 +276,39 @@ def check_token_id(claims: Claims) -> None:
 
 def check_use(claims: Claims) -> None:
     """
-    Reject a token whose claims say that it is a refresh, an ID or an event token.
+    Reject refresh, ID and event tokens, by their claims.
 
-    Passes if no claim says so, or says *access*.  A *nonce* without *scope* or *scp* says that it
-    is an ID token (OpenID Connect Core §2).  Source: RFC 8725 §3.12; where an issuer sets
+    Passes if no such claim is present, or it states *access*.  A *nonce* without *scope* or *scp*
+    indicates an ID token (OpenID Connect Core §2).  Source: RFC 8725 §3.12; where an issuer sets
     ``typ: at+jwt`` (RFC 9068), narrowing the verifier to it is stronger.
 
     Raises:
-        InvalidClaimError: One of the claims says something else.
+        InvalidClaimError: A claim states another kind of token.
     """
     _check_kind(claims, _ACCESS_VALUES, _REFRESH_TYPES | _ID_TYPES, "access")
     for name in _OF_ID_TOKENS:
         if name in claims:
-            raise InvalidClaimError(f"{name} is not of an access token", claim=name)
+            raise InvalidClaimError(f"{name} does not belong in an access token", claim=name)
     if "nonce" in claims and not any(
         isinstance(claims.get(name), str | list) for name in ("scope", "scp")
     ):
-        raise InvalidClaimError("a nonce without scope is of an ID token", claim="nonce")
+        raise InvalidClaimError("a nonce without scope indicates an ID token", claim="nonce")
 
 
 def check_id_token(claims: Claims) -> None:
     """
-    Reject a token whose claims say that it is anything but an ID token.
+    Reject tokens other than ID tokens, by their claims.
 
-    Passes if no claim says so.  Scopes, and what Entra ID and Auth0 put into access tokens alone,
-    say that it is one of those.  Source: OpenID Connect Core §2.
+    Scopes, and claims that Entra ID and Auth0 put only into access tokens, indicate an access
+    token. Source: OpenID Connect Core §2.
 
     Raises:
-        InvalidClaimError: One of the claims says something else.
+        InvalidClaimError: A claim states another kind of token.
     """
     _check_kind(claims, _ID_VALUES, _REFRESH_TYPES | _ACCESS_TYPES, "ID")
     for name in _OF_ACCESS_TOKENS:
         if name in claims:
-            raise InvalidClaimError(f"{name} is not of an ID token", claim=name)
+            raise InvalidClaimError(f"{name} does not belong in an ID token", claim=name)
 
 
 def _check_kind(
@@ -321,22 +321,22 @@ def _check_kind(
         if name in claims:
             value = claims[name]
             if not isinstance(value, str) or value.lower() not in accepted:
-                raise InvalidClaimError(f"{name} says that this is no {kind} token", claim=name)
+                raise InvalidClaimError(f"{name} is not that of an {kind} token", claim=name)
     type_ = claims.get("type")
     if isinstance(type_, str) and type_.lower() in other_types:
-        raise InvalidClaimError(f"type says that this is no {kind} token", claim="type")
-    if "events" in claims:  # RFC 8417, of which logout tokens are one kind
-        raise InvalidClaimError(f"events is not of an {kind} token", claim="events")
+        raise InvalidClaimError(f"type is not that of an {kind} token", claim="type")
+    if "events" in claims:  # RFC 8417; logout tokens are one kind
+        raise InvalidClaimError(f"events does not belong in an {kind} token", claim="events")
 
 
 def check_any_of(claims: Claims, paths: Iterable[ClaimPath]) -> None:
     """
-    Reject a token that has none of several claims.
+    Reject a token without any of several claims.
 
     Passes if one of *paths* leads to a value that is not ``null`` or empty.
 
     Raises:
-        MissingClaimError: None does.
+        MissingClaimError: All are absent or empty.
     """
     path: ClaimPath = ()
     for path in paths:
@@ -345,12 +345,12 @@ def check_any_of(claims: Claims, paths: Iterable[ClaimPath]) -> None:
             value = value.strip()
         if value is not MISSING and value is not None and value not in ("", [], {}):
             return
-    raise MissingClaimError("none of require_any is there", claim=path[-1])
+    raise MissingClaimError("all claims of require_any are missing", claim=path[-1])
 
 
 def check_lifetime(claims: Claims, *, max_seconds: float) -> None:
     """
-    Reject a token that was issued for too long, or does not say when.
+    Reject a token with too long a lifetime, or without *iat*.
 
     Passes if ``exp - iat <= max_seconds``.
 
@@ -367,7 +367,7 @@ def check_lifetime(claims: Claims, *, max_seconds: float) -> None:
 
 def check_bearer(claims: Claims) -> None:
     """
-    Reject a token that is bound to a key of its client: as a plain bearer token it proves nothing.
+    Reject a sender-constrained token, which must not be used as a plain bearer token.
 
     Source: RFC 7800 §3, RFC 8705 §3.1, RFC 9449 §6.1.
 
@@ -376,22 +376,22 @@ def check_bearer(claims: Claims) -> None:
     """
     if "cnf" in claims:
         raise InvalidClaimError(
-            "cnf binds the token to its client, which was not checked: set"
-            " accept_sender_constrained where something before this checks it",
+            "cnf: the token is sender-constrained and its binding was not checked: set"
+            " accept_sender_constrained if something in front of the app checks it",
             claim="cnf",
         )
 
 
 def check_access_token_profile(claims: Claims) -> None:
     """
-    Reject a token that lacks what RFC 9068 requires beyond the claims that are always checked.
+    Reject a token without the claims that RFC 9068 requires in addition.
 
     Passes if *client_id* and *jti* are non-empty strings and *iat* is a number.
     Source: RFC 9068 §2.2.
 
     Raises:
-        MissingClaimError: One of the three is absent.
-        InvalidClaimError: One has another type.
+        MissingClaimError: A claim is absent.
+        InvalidClaimError: A claim has another type.
     """
     for name in ("client_id", "jti"):
         value = _required(claims, name)
@@ -401,7 +401,7 @@ def check_access_token_profile(claims: Claims) -> None:
 
 
 def has_control_characters(text: str) -> bool:
-    """Tell whether *text* holds controls, line separators or lone surrogates."""
+    """Return whether *text* has control characters, line separators or lone surrogates."""
     return not text.isprintable() and _CONTROL.search(text) is not None
 
 

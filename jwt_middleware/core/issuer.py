@@ -1,4 +1,4 @@
-"""Issuing access tokens."""
+"""Issue access tokens."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ DEFAULT_NBF_EARLY_SECONDS: Final = MAX_NBF_EARLY_SECONDS
 @dataclass(frozen=True, slots=True)
 class IssuedToken:
     """
-    A token just issued.
+    An issued token.
 
     Attributes:
-        token: The compact string; left out of the ``repr``.
+        token: The compact serialization; left out of the ``repr``.
         expires_in: Seconds until it expires.
-        jti: Its identifier, unique.
+        jti: Its unique identifier.
     """
 
     token: str = field(repr=False)
@@ -42,22 +42,22 @@ class TokenIssuer:
     """
     Issues tokens with the claims ``iss aud sub iat nbf exp jti uid auth scope ac_type``.
 
-    A token for an OAuth client also has ``client_id``, and is of the type ``at+jwt`` (RFC 9068);
-    any other is of the type ``JWT``.
+    A token for an OAuth client also has ``client_id`` and the type ``at+jwt`` (RFC 9068); others
+    have the type ``JWT``.
 
     Args:
         keys: A :class:`KeySet` or a key source, read for each token.  The first key that can sign
-            signs.  May be replaced by assignment.
+            is used.  Can be replaced by assignment.
         issuer: The *iss* of every token.
-        audience: The *aud* of every token whose payload names none; of several, an array.
+        audience: The *aud* of tokens whose payload has none; several become an array.
         lifetime_seconds: Whole seconds from issue to expiry, at least 1.
-        client_id: Of tokens whose payload names none.
-        nbf_early_seconds: How long before its issue a token is good, 0 to
-            :data:`MAX_NBF_EARLY_SECONDS`: for verifiers whose clock is behind.
+        client_id: The *client_id* of tokens whose payload has none.
+        nbf_early_seconds: How far *nbf* is before *iat*, 0 to :data:`MAX_NBF_EARLY_SECONDS`, for
+            verifiers with a slow clock.
         clock: Returns seconds since the Unix epoch.
 
     Raises:
-        ConfigurationError: A part is missing or unusable.
+        ConfigurationError: An argument is missing or invalid.
     """
 
     def __init__(
@@ -96,12 +96,12 @@ class TokenIssuer:
 
     @property
     def audience(self) -> str:
-        """The first of the audiences."""
+        """The first audience."""
         return self.audiences[0]
 
     @property
     def keys(self) -> KeySource:
-        """The keys in use; assign others to rotate."""
+        """The keys; assign others to rotate."""
         return self._keys
 
     @keys.setter
@@ -124,21 +124,21 @@ class TokenIssuer:
         now: float | None = None,
     ) -> IssuedToken:
         """
-        Issue one token.
+        Issue a token.
 
         Args:
-            payload: Its subject and own claims.
-            lifetime_seconds: Another lifetime for this one.  With zero or less the token has
-                expired already, for tests.
-            session_id: The claim *sid*: ending this session revokes the token.
-            claims: Claims of one's own, beside those of the payload and before them.
-            now: When, by a clock that hosts share, in seconds since the Unix epoch; by default by
-                the clock of the issuer.
+            payload: Its subject and custom claims.
+            lifetime_seconds: Lifetime of this token.  Zero or less makes an expired token, for
+                tests.
+            session_id: The claim *sid*; ending the session revokes the token.
+            claims: Additional custom claims, which override those of the payload.
+            now: Time of issue in seconds since the Unix epoch, by a clock that hosts share; by
+                default the issuer's clock.
 
         Raises:
             ConfigurationError: *lifetime_seconds* is not a whole number.
-            ValueError: *claims* are not as :class:`JWTPayload` has them.
-            UnavailableError: The source has no key that can sign.
+            ValueError: *claims* are invalid, see :class:`JWTPayload`.
+            UnavailableError: The key source has no key that can sign.
         """
         if not isinstance(payload, JWTPayload):
             raise ConfigurationError("issue() takes a JWTPayload, as in JWTPayload(uid=42)")
@@ -192,7 +192,7 @@ def _check_whole(lifetime_seconds: int) -> None:
 
 
 class _Signer:
-    """A key and its header segments in one, so that a rotation between two tokens swaps both."""
+    """A key with its header segments, so that a rotation replaces both at once."""
 
     def __init__(self, keys: KeySet) -> None:
         key = keys.signing_key
@@ -204,6 +204,6 @@ class _Signer:
         self._profiled = encode_object({"typ": "at+jwt", "alg": key.alg, "kid": key.kid})
 
     def sign(self, claims: dict[str, object]) -> str:
-        # RFC 9068 §2: the type at+jwt promises a client_id.
+        # RFC 9068 §2: the type at+jwt requires a client_id.
         header = self._profiled if "client_id" in claims else self._plain
         return serialize(header, encode_object(claims), self._key.sign)

@@ -1,4 +1,4 @@
-"""The claims of our own tokens beside the registered ones."""
+"""The payload of issued tokens: subject, scope and custom claims."""
 
 from __future__ import annotations
 
@@ -14,40 +14,40 @@ from .claims import check_use, has_control_characters
 from .scope import is_scope
 
 MAX_CLAIMS_BYTES: Final = 4096
-"""Of the own claims of one token, as JSON: servers cut header lines at 8 KiB."""
+"""Maximum size of a token's custom claims as JSON: servers limit header lines to 8 KiB."""
 MAX_CLAIMS_DEPTH: Final = 8
 
 RESERVED_CLAIMS: Final = frozenset(
     {
         *("iss", "sub", "aud", "exp", "nbf", "iat", "jti"),  # RFC 7519 §4.1
-        *("uid", "auth", "scope", "ac_type", "sid", "client_id"),  # our own
-        *("scp", "cnf", "act", "may_act"),  # what verifiers decide by: RFC 7800, RFC 8693
+        *("uid", "auth", "scope", "ac_type", "sid", "client_id"),  # of this package
+        *("scp", "cnf", "act", "may_act"),  # used by verifiers: RFC 7800, RFC 8693
         *("typ", "token_type", "token_use", "at_hash", "c_hash", "events"),  # see check_use
         "active",  # RFC 7662 §2.2
     }
 )
-"""Names that no own claim may have: a verifier decides by them."""
+"""Names that custom claims cannot have: verifiers use them."""
 
 
 class ClientType(str, Enum):  # noqa: UP042  the value of a StrEnum is its text
     """
-    The kinds of client a login form knows by number.
+    The client types with a numeric code in login forms.
 
-    A member is its name, as tokens have it in ``ac_type`` and an endpoint's ``verifiers`` in their
-    keys; its value is the number that a form may send as ``type``.
+    A member equals its name, which is used in ``ac_type`` and in the keys of ``verifiers``; its
+    value is the number that a form may send as ``type``.
     """
 
     EMAIL = "email", 100
     MOBILE = "mobile", 101
     USERNAME = "username", 102
     SERVICE = "service", 200
-    USER_EMAIL = "email", 100  # noqa: PIE796  other names of the same
+    USER_EMAIL = "email", 100  # noqa: PIE796  aliases
     USER_MOBILE = "mobile", 101  # noqa: PIE796
 
     _value_: int
 
     def __new__(cls, label: str | int, code: int = 0) -> Self:
-        """Make the member of *code*, which equals *label*; or, called with one of them, find it."""
+        """Create the member of *code*, which equals *label*; called with one of them, find it."""
         member = str.__new__(cls, label)
         member._value_ = code
         return member
@@ -72,10 +72,10 @@ class ClientType(str, Enum):  # noqa: UP042  the value of a StrEnum is its text
     @classmethod
     def named(cls, label: str) -> ClientType:
         """
-        Return the member of this label.
+        Return the member with this label.
 
         Raises:
-            ValueError: There is none.
+            ValueError: The label is unknown.
         """
         for member in cls:
             if member.label == label:
@@ -84,32 +84,32 @@ class ClientType(str, Enum):  # noqa: UP042  the value of a StrEnum is its text
 
 
 ClientTypeEnum = ClientType
-"""The same, by the name that it has in the recipe."""
+"""Alias, the name in the well-known recipe."""
 
 
 @dataclass(frozen=True, slots=True)
 class JWTPayload:
     """
-    The subject of a token, what it allows, and for how long.
+    The subject, scope and lifetimes of a token.
 
-    ``None`` stands for the default.  A scope may be an int, whose digits it then is, and *ac_type*
-    the code of a :class:`ClientType`, whose name it then is.
+    ``None`` means the default.  An int as *scope* becomes its digits; a code of a
+    :class:`ClientType` as *ac_type* becomes its name.
 
     Attributes:
         uid: The account's identifier.
         auth: Free text on how the account was authenticated.
         scope: Scopes, separated by single spaces (RFC 8693 §4.2); empty for none.
-        ac_type: Name of the client type of the account.
-        subject: The claim *sub*, if it is another than ``str(uid)``.
-        claims: Claims of one's own: name to JSON value, at most 4096 bytes and 8 levels of it,
-            with none of :data:`RESERVED_CLAIMS`.
-        client_id: The OAuth client that the token is issued to (RFC 9068 §2.2), if there is one.
+        ac_type: Name of the account's client type.
+        subject: The claim *sub*, if it is not ``str(uid)``.
+        claims: Custom claims: name to JSON value, at most 4096 bytes of JSON and 8 levels, without
+            :data:`RESERVED_CLAIMS`.
+        client_id: The OAuth client that the token is issued to (RFC 9068 §2.2), if any.
         audience: The *aud* of the token; empty for the issuer's.
-        lifetime_seconds: Of an access token; ``None`` for the issuer's.
-        refresh_lifetime_seconds: Of a refresh token; ``None`` for the sessions'.
+        lifetime_seconds: Lifetime of an access token; ``None`` for the issuer's.
+        refresh_lifetime_seconds: Lifetime of a refresh token; ``None`` for the sessions'.
 
     Raises:
-        ConfigurationError: A member is none that a token can have; see :func:`check_account`.
+        ConfigurationError: A member is invalid; see :func:`check_account`.
     """
 
     uid: int | str
@@ -147,10 +147,10 @@ class JWTPayload:
     @classmethod
     def of(cls, value: JWTPayload | Mapping[str, Any]) -> JWTPayload:
         """
-        Return *value*, or what a mapping of its members says; further members are own claims.
+        Return *value*, or convert a mapping; its unknown members become custom claims.
 
         Raises:
-            ConfigurationError: It is neither, or as for the class.
+            ConfigurationError: It is neither, or invalid as for the class.
         """
         if isinstance(value, JWTPayload):
             return value
@@ -162,10 +162,10 @@ class JWTPayload:
 
     def to_json(self) -> dict[str, Any]:
         """
-        Return members for ``JWTPayload(**members)``, as JSON values.
+        Return JSON values for ``JWTPayload(**members)``.
 
-        Those that came later than the first four are left out where they say nothing, so that what
-        is stored stays as small as it was, and readable by what knows no others.
+        Newer members are left out if empty, so that stored payloads stay small and readable by
+        older versions.
         """
         members: dict[str, Any] = {name: getattr(self, name) for name in _MEMBERS[:4]}
         return members | {name: value for name in _LATER if (value := getattr(self, name))}
@@ -177,10 +177,11 @@ _LATER: Final = tuple(one.name for one in fields(JWTPayload)[4:])
 
 def checked_claims(claims: Mapping[str, Any] | None) -> dict[str, Any]:
     """
-    Return a copy of own claims, as plain JSON values; nothing for ``None``.
+    Check and copy custom claims as plain JSON values; ``None`` becomes empty.
 
     Raises:
-        ConfigurationError: A name is reserved or none, a value is not JSON, or they are too long.
+        ConfigurationError: A name is reserved or invalid, a value is not JSON, or they are too
+            long.
     """
     if claims is None or claims == {}:
         return {}
@@ -197,7 +198,7 @@ def checked_claims(claims: Mapping[str, Any] | None) -> dict[str, Any]:
     try:
         octets = json.dumps(copied, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
         check_use(copied)
-    except UnicodeEncodeError:  # its repr holds the claims
+    except UnicodeEncodeError:  # the error's repr contains the claims
         raise ConfigurationError("claims must not hold lone surrogates") from None
     except InvalidClaimError as error:
         raise ConfigurationError(
@@ -212,10 +213,10 @@ def checked_claims(claims: Mapping[str, Any] | None) -> dict[str, Any]:
 
 def check_lifetime(name: str, seconds: object) -> None:
     """
-    Reject what is no lifetime, and not ``None``.
+    Check a lifetime, which may be ``None``.
 
     Raises:
-        ConfigurationError: It is not.
+        ConfigurationError: It is not a whole number of at least 1.
     """
     if seconds is not None and (type(seconds) is not int or not 0 < seconds <= _MAX_SECONDS):
         raise ConfigurationError(f"{name} must be a whole number, at least 1")
@@ -265,12 +266,12 @@ def _label(ac_type: object) -> object:
     for member in ClientType:
         if int(member) == ac_type:
             return member.label
-    raise ConfigurationError(f"ac_type {ac_type} is no client type's code: write its name")
+    raise ConfigurationError(f"ac_type {ac_type} is not a client type's code: write its name")
 
 
 def check_account(uid: object, *, scope: object, auth: object) -> None:
     """
-    Check what an account says of itself, wherever it comes from.
+    Check the uid, scope and auth of an account.
 
     Raises:
         ConfigurationError: *uid* is not an int or a non-empty string, *scope* is not scopes

@@ -1,4 +1,4 @@
-"""How a verifier learns that a good token was revoked."""
+"""The interface between verifiers and revocation."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from typing import Protocol
 
 
 class RevocationCheck(Protocol):
-    """Tells whether a token that is good in every other way has been revoked."""
+    """A callable that returns whether an otherwise valid token is revoked."""
 
     def __call__(self, claims: Mapping[str, object], /) -> bool:
         """
         Return whether the token with these read-only *claims* is revoked.
 
-        Called for every request: it must be quick, and safe in several threads.  Any exception
-        means that revocation is unavailable, and the token is refused.
+        Called for every request: it must be fast and thread-safe.  Any exception means that
+        revocation is unavailable, and the request is refused.
         """
 
 
 class RevocationSource(ABC):
     """
-    A check that can say cheaply that nothing was revoked since it was last called.
+    A revocation check that can cheaply report that nothing was revoked since its last call.
 
-    A base class, so that a check is never taken for one because of an attribute of its own.
+    A base class, so that an unrelated attribute does not make a check look like one.
     """
 
     @abstractmethod
@@ -33,7 +33,7 @@ class RevocationSource(ABC):
     @abstractmethod
     def current(self) -> object:
         """
-        Return what stands for all revocations: the same object while none is added.
+        Return an object that stays the same until a revocation is added.
 
         Called for every request.
 
@@ -43,13 +43,13 @@ class RevocationSource(ABC):
 
     def token_clock(self, host_clock: Callable[[], float]) -> Callable[[], float]:
         """
-        Return what tells the time for the tokens that it is asked about; never waits for long.
+        Return the clock for checking tokens; it never blocks for long.
 
         Args:
-            host_clock: By default that; a source that hosts share may know better.
+            host_clock: The default; a source that hosts share may have a better clock.
         """
         return host_clock
 
     def covers(self, claims: Mapping[str, object], /) -> bool:
-        """Return what a call does, by what :meth:`current` has just found; never waits."""
+        """Like a call, but with the state that :meth:`current` just returned; never blocks."""
         return self(claims)

@@ -1,4 +1,4 @@
-"""The scope string (RFC 6749 §3.3): split, narrowed, joined."""
+"""Split, narrow and join scope strings (RFC 6749 §3.3)."""
 
 from __future__ import annotations
 
@@ -13,40 +13,40 @@ from ..errors import InvalidScopeError
 _MEMBER: Final = r"[\x21\x23-\x5B\x5D-\x7E]+"
 
 is_scope: Final = re.compile(f"{_MEMBER}(?: {_MEMBER})*").fullmatch
-"""Return a match if a text is scopes separated by single spaces, else ``None``."""
+"""Return a match if a text is scopes separated by single spaces; else ``None``."""
 
 
 def valid_scopes(text: str) -> str:
-    """Return *text* without what is no scope by its form; version 0.1 has stored any text."""
+    """Return *text* without invalid scopes, which version 0.1 could store."""
     return text if is_scope(text) else " ".join(filter(is_scope, text.split(" ")))
 
 
 def split(scope: str) -> list[str]:
-    """Return the members of *scope* in order, each once."""
+    """Return the scopes in *scope* in order, without duplicates."""
     return [one for one in dict.fromkeys(scope.split(" ")) if one]
 
 
 def join(scopes: Iterable[str]) -> str:
-    """Return *scopes* as one string, each once."""
+    """Return *scopes* as one string, without duplicates."""
     return " ".join(dict.fromkeys(scopes))
 
 
 def common(scope: str, granted: str) -> str:
-    """Return the members of *scope* that are in *granted* as well, in order."""
+    """Return the scopes of *scope* that are also in *granted*, in order."""
     allowed = set(split(granted))
     return join(one for one in split(scope) if one in allowed)
 
 
 def narrow(requested: str | None, *, to: str) -> str:
     """
-    Return *requested*, if *to* has all of it; *to* itself if nothing is requested.
+    Return *requested* if *to* includes it; *to* if nothing is requested.
 
     Args:
         requested: Scopes separated by single spaces, or ``None`` or empty.
         to: The scopes that may be granted.
 
     Raises:
-        InvalidScopeError: It is malformed, or goes beyond *to*.
+        InvalidScopeError: It is malformed or exceeds *to*.
     """
     if not requested:
         return to
@@ -54,5 +54,5 @@ def narrow(requested: str | None, *, to: str) -> str:
         raise InvalidScopeError("scope is not scopes separated by single spaces")
     wanted = split(requested)
     if not set(wanted) <= set(split(to)):
-        raise InvalidScopeError("scope goes beyond what was granted")
+        raise InvalidScopeError("scope exceeds what was granted")
     return join(wanted)

@@ -1,8 +1,8 @@
 """
-The one-secret shortcut: three functions over the same core, for scripts and small apps.
+Three functions with one secret, for scripts and small apps.
 
-Without *issuer* and *audience* the tokens are of and for this shortcut alone: a
-:class:`TokenVerifier` does not accept them, unless it is made for the same two.
+Without *issuer* and *audience* the tokens are only valid for these functions: a
+:class:`TokenVerifier` accepts them only with the same issuer and audience.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from .trust import KeySource
 from .verifier import TokenVerifier
 
 PARTY: Final = "urn:jwt-middleware:shortcut"
-"""The usual *iss* and *aud* of these tokens."""
+"""The default *iss* and *aud* of these tokens."""
 
 
 def generate_payload(
@@ -36,12 +36,12 @@ def generate_payload(
     Args:
         uid: The account's identifier.
         auth: Free text on how the account was authenticated; by default ``"blue"``.
-        scope: Scopes, as one string with spaces between or one by one; an int is its digits.
+        scope: Scopes, as one string with spaces or as several strings; an int becomes its digits.
         ac_type: Name or code of the client type; by default ``"email"``.
-        claims: Claims of one's own.
+        claims: Custom claims.
 
     Raises:
-        ConfigurationError: A part has the wrong type or holds control characters.
+        ConfigurationError: An argument has the wrong type or contains control characters.
     """
     try:
         scopes = scope if scope is None or isinstance(scope, str | int) else join(scope)
@@ -64,16 +64,16 @@ def generate_token(
     Issue a token.
 
     Args:
-        payload: From :func:`generate_payload`, or a mapping of the same members; further members
-            are claims of one's own.
-        expiry: Seconds until it expires; zero or less gives one that has expired.
+        payload: From :func:`generate_payload`, or a mapping of the same members; other members are
+            custom claims.
+        expiry: Seconds until it expires; zero or less makes an expired token.
         secret: At least 32 bytes; or a key.
         issuer: Its *iss*.
         audience: Its *aud*.
-        claims: Further claims of one's own.
+        claims: Additional custom claims.
 
     Raises:
-        ConfigurationError: The payload or a claim is unusable.
+        ConfigurationError: The payload or a claim is invalid.
         ConfigurationError: The secret is missing or too short.
     """
     whose = TokenIssuer(keys=_keys(secret), issuer=issuer, audience=audience)
@@ -92,13 +92,13 @@ def verify_token(
 
     Args:
         token: The compact string.
-        secret: At least 32 bytes; whatever *kid* the token gives it.  Or a key.
-        issuer: What its *iss* must be.
-        audience: What its *aud* must name.
+        secret: At least 32 bytes, whatever the token's *kid*; or a key.
+        issuer: The required *iss*.
+        audience: The required *aud*.
 
     Raises:
         ExpiredTokenError: It has expired; the text is 当前jwt已经过期了.
-        InvalidTokenError: It is not acceptable for another reason.
+        InvalidTokenError: It is invalid for another reason.
         ConfigurationError: The secret is too short.
     """
     keys = _keys(secret, token=token)
@@ -113,7 +113,7 @@ def claims_of(verifier: TokenVerifier, token: str) -> dict[str, Any]:
 
     Raises:
         ExpiredTokenError: As for :func:`verify_token`.
-        InvalidTokenError: As there.
+        InvalidTokenError: As for :func:`verify_token`.
     """
     try:
         return verifier.verify(token).claims
@@ -127,11 +127,11 @@ def _keys(secret: str | bytes | Key, *, token: str | None = None) -> KeySource:
     key = Key.from_secret(secret)
     if token is None:
         return KeySet([key])
-    # There is one secret, so that a kid chooses nothing: the issuer may have named it otherwise.
+    # With one secret the kid does not matter: the issuer may use another name.
     kid = parse_header(split(token).header).kid
     if kid is None or kid == key.kid:
         return KeySet([key])
     try:
         return KeySet([Key.from_secret(secret, kid=kid)])
     except ConfigurationError:
-        raise UnknownKeyError("the kid is none that a key can have", kid=kid) from None
+        raise UnknownKeyError("the kid is not valid for a key", kid=kid) from None

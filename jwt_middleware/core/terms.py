@@ -1,4 +1,4 @@
-"""How the settings of an issuer are read; each reader raises ConfigurationError for a mistake."""
+"""Parse the settings of an issuer; each function raises ConfigurationError if invalid."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from .claims import SubjectSource, has_control_characters
 Profile = Literal["at+jwt"]
 Kind = Literal["access", "id"]
 
-# A typ in lower case, without "application/"; None where the header has none.
+# A typ in lower case, without "application/"; None if the header has none.
 _ANY_TYPE: Final = frozenset({None, "jwt", "at+jwt"})
 RFC9068_TYPE: Final = frozenset({"at+jwt"})
 _ID_TYPE: Final = frozenset({None, "jwt"})
 
 _HEADER_NAME: Final = re.compile("[A-Za-z][A-Za-z0-9]*(-[A-Za-z0-9]+)*")
-# What other parts of a request are in; Remote-User is removed from every request.
+# Headers with other meanings; Remote-User is removed from every request.
 _OTHER_HEADERS: Final = frozenset(
     {"connection", "content-length", "content-type", "cookie", "host", "remote-user"}
 )
 
 
 class Terms(TypedDict, total=False):
-    """Parameters of :class:`TrustedIssuer` that say how the tokens of an issuer are read."""
+    """Optional parameters of :class:`TrustedIssuer` on the format of its tokens."""
 
     kind: Kind
     audience_claim: ClaimName | None
@@ -40,7 +40,7 @@ class Terms(TypedDict, total=False):
 
 
 def read_audiences(audience: object) -> frozenset[str]:
-    """Return the audiences, given as one or as several."""
+    """Parse one or several audiences."""
     named = [audience] if isinstance(audience, str) else audience
     audiences = tuple(named) if isinstance(named, Iterable) else ()
     if not audiences or not all(isinstance(one, str) and one for one in audiences):
@@ -49,7 +49,7 @@ def read_audiences(audience: object) -> frozenset[str]:
 
 
 def read_tenants(issuer: object, tenants: object) -> Mapping[str, str]:
-    """Return which tenant each *iss* is of; empty for an issuer without tenants."""
+    """Return the tenant of each *iss*; empty for an issuer without tenants."""
     if not isinstance(issuer, str) or not issuer:
         raise ConfigurationError("issuer must be a non-empty string, the iss of accepted tokens")
     if tenants is None:
@@ -59,7 +59,7 @@ def read_tenants(issuer: object, tenants: object) -> Mapping[str, str]:
             )
         return MappingProxyType({})
     if issuer.count("{tid}") != 1 or issuer.count("{") != 1:
-        raise ConfigurationError("tenants: issuer must hold {tid} once, in place of the tenant")
+        raise ConfigurationError("tenants: issuer must contain {tid} once, in place of the tenant")
     named = tuple(tenants) if isinstance(tenants, Iterable) and not isinstance(tenants, str) else ()
     if not named or not all(isinstance(one, str) and one for one in named):
         raise ConfigurationError("tenants must be a list of one or more tenant ids")
@@ -69,7 +69,7 @@ def read_tenants(issuer: object, tenants: object) -> Mapping[str, str]:
 def read_accepted_types(
     kind: object, token_type: Profile | None, profile: Profile | None
 ) -> frozenset[str | None]:
-    """Return each *typ* that is accepted, in lower case."""
+    """Return the accepted *typ* values, in lower case."""
     for name, value in (("token_type", token_type), ("profile", profile)):
         if value is not None and value != "at+jwt":
             raise ConfigurationError(f'{name} must be None or "at+jwt"')
@@ -85,7 +85,7 @@ def read_accepted_types(
 
 
 def read_subject_sources(value: object) -> tuple[SubjectSource, ...]:
-    """Return the claims that may name the subject, in order."""
+    """Parse the claims that may name the subject, in order."""
     if not isinstance(value, list | tuple) or not value:
         raise ConfigurationError(
             'subject_from must be a list, as in ["sub", { claim = "azp", prefix = "client:" }]'
@@ -116,7 +116,7 @@ def _subject_source(value: object) -> SubjectSource:
 
 
 def read_header(name: object) -> str | None:
-    """Return the name of the request header; ``None`` is ``Authorization``."""
+    """Check the name of the request header; ``None`` means ``Authorization``."""
     if name is None or (isinstance(name, str) and name.lower() == "authorization"):
         return None
     if not isinstance(name, str) or not _HEADER_NAME.fullmatch(name):
@@ -124,16 +124,16 @@ def read_header(name: object) -> str | None:
             'header must be the name of a request header, as in "X-Forwarded-Access-Token"'
         )
     if name.lower() in _OTHER_HEADERS:
-        raise ConfigurationError(f"header must not be {name}: it is for something else")
+        raise ConfigurationError(f"header must not be {name}: it has another meaning")
     return name
 
 
 def read_remote_user(template: str | None) -> str | None:
-    """Return the template of ``REMOTE_USER``, if there is one."""
+    """Check the template of ``REMOTE_USER``, if any."""
     if template is not None and (
         not isinstance(template, str)
         or template.count("{sub}") != 1
         or has_control_characters(template)
     ):
-        raise ConfigurationError('remote_user must hold {sub} once, as in "partner:{sub}"')
+        raise ConfigurationError('remote_user must contain {sub} once, as in "partner:{sub}"')
     return template

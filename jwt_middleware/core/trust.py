@@ -1,4 +1,4 @@
-"""A trusted issuer: its keys, what its tokens must say, and where they say it."""
+"""Trusted issuers: their keys, and the checks of their tokens."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ logger: logging.Logger = logging.getLogger("jwt_middleware")
 
 MAX_LEEWAY_SECONDS: Final = 300
 DEFAULT_LEEWAY_SECONDS: Final = 30
-"""For issuers of other services, whose clocks are not ours."""
+"""Default leeway for other services' issuers, whose clocks may differ."""
 MAX_LIFETIME_SECONDS: Final = 100 * 366 * 86_400
 MAX_KNOWN_HEADERS: Final = 256
 
 Found: TypeAlias = tuple[KeySet, Header, tuple[Key, ...]]
-"""Keys in force, a header, and those of the keys that may have signed under it."""
+"""Current keys, a header, and the keys that may have signed under it."""
 
-# What of one tenant Entra ID calls itself in tokens of version 2 and 1, by cloud.
+# Entra ID's issuers of a tenant, for tokens of version 2 and 1, by cloud.
 _ENTRA_ISSUERS: Final = (
     ("https://login.microsoftonline.com/{}/v2.0", "https://sts.windows.net/{}/"),
     ("https://login.microsoftonline.us/{}/v2.0", "https://sts.windows.net/{}/"),
@@ -59,25 +59,25 @@ _ENTRA_ISSUERS: Final = (
 
 
 class KeySource(Protocol):
-    """Where the keys of one issuer come from.  A :class:`KeySet` is one that never changes."""
+    """A source of an issuer's keys.  A :class:`KeySet` is a constant one."""
 
     def current(self) -> KeySet:
         """
-        Return the keys in force: the same object for as long as nothing has changed.
+        Return the current keys: the same object until they change.
 
-        Called for every request.  It may wait for the network only while there are no keys yet.
+        Called for every request.  It may block only while there are no keys yet.
 
         Raises:
-            UnavailableError: There are no keys, or they are older than they may be.
+            UnavailableError: There are no keys, or they are too old.
         """
         ...
 
     def refreshed(self, kid: str | None) -> KeySet:
         """
-        Return the keys after another look, for a token that none of the current keys fits.
+        Refresh and return the keys, for a token that matches none of the current keys.
 
         Args:
-            kid: What the token asks for.  Unverified.
+            kid: The token's *kid*, unverified.
 
         Raises:
             UnavailableError: As :meth:`current`.
@@ -90,37 +90,37 @@ class TrustedIssuer:
     An issuer whose tokens are accepted.
 
     A claim is given by its name, or by the list of names that lead to it, one for each object.  A
-    string is always one name: names contain dots.
+    string is always one name, since names may contain dots.
 
     Args:
-        issuer: Its *iss*, compared character by character.  With *tenants* it holds ``{tid}``.
-        audience: One *aud* or several, one of which a token must name.
-        keys: Its keys: a :class:`KeySet`, or a source that keeps up with them.
-        tenants: The tenants of Entra ID that are trusted: *iss* must be *issuer* with the token's
-            *tid* in it, and that one of these.
-        algorithms: The algs accepted of it; ``None`` leaves that to the keys.
-        leeway_seconds: Clock skew forgiven with *exp*, *nbf* and *iat*, up to
+        issuer: Its *iss*, compared exactly.  With *tenants* it contains ``{tid}``.
+        audience: One *aud* or several; a token must name one of them.
+        keys: Its keys: a :class:`KeySet` or a key source.
+        tenants: Trusted Entra ID tenants: *iss* must be *issuer* with the token's *tid*, which must
+            be one of these.
+        algorithms: Accepted algs; ``None`` accepts those of its keys.
+        leeway_seconds: Clock-skew allowance for *exp*, *nbf* and *iat*, up to
             :data:`MAX_LEEWAY_SECONDS`.
         token_type: ``None`` accepts the *typ* ``JWT``, ``at+jwt`` or none; ``"at+jwt"`` only this
-            one (RFC 9068 §4).  Case and a leading ``application/`` do not count.
-        remote_user: What ``REMOTE_USER`` is for its tokens: ``"partner:{sub}"``.  ``None`` stands
-            for *sub*, where no other issuer is trusted, and else for none.
-        profile: ``"at+jwt"`` asks for all of RFC 9068: this *typ*, *client_id*, *iat* and *jti*.
+            one (RFC 9068 §4).  Case and a leading ``application/`` are ignored.
+        remote_user: Template of ``REMOTE_USER`` for its tokens: ``"partner:{sub}"``.  ``None``
+            means *sub* if no other issuer is trusted, and otherwise no ``REMOTE_USER``.
+        profile: ``"at+jwt"`` requires RFC 9068: this *typ*, *client_id*, *iat* and *jti*.
         kind: ``"access"`` refuses ID tokens, ``"id"`` access tokens.
-        audience_claim: The claim that stands in for *aud*, which is then not looked at.
-        subject_from: Where the subject is: ``"sub"``, or mappings with ``claim`` and ``prefix``.
-            The first that is a non-empty string counts; a *sub* that begins with one of the
-            prefixes is refused.
-        scopes_from: Where scopes are, all of these together: claims, or mappings with ``claim``
-            and ``keys=True`` for the keys of an object.  ``None`` is *scope*, or else *scp*.
-        require_any: Claims one of which must be there and not empty.
-        max_token_lifetime_seconds: The longest time from *iat* to *exp*.
-        header: The request header that its tokens come in, and nowhere else, instead of
+        audience_claim: The claim that replaces *aud*, which is then ignored.
+        subject_from: Claims with the subject: ``"sub"``, or mappings with ``claim`` and ``prefix``.
+            The first non-empty string is used; a *sub* that starts with one of the prefixes is
+            refused.
+        scopes_from: Claims with scopes, which are combined: claims, or mappings with ``claim`` and
+            ``keys=True`` for the keys of an object.  ``None`` means *scope*, or else *scp*.
+        require_any: Claims of which one must be present and not empty.
+        max_token_lifetime_seconds: Maximum time from *iat* to *exp*.
+        header: The only request header that its tokens are accepted in, instead of
             ``Authorization``.
         accept_sender_constrained: Whether a token with *cnf* is accepted as a bearer token.
 
     Raises:
-        ConfigurationError: A part is missing or unusable.
+        ConfigurationError: An argument is missing or invalid.
     """
 
     def __init__(  # noqa: PLR0913  one parameter for each thing that providers do differently
@@ -191,26 +191,26 @@ class TrustedIssuer:
 
     @property
     def issuers(self) -> tuple[str, ...]:
-        """Each *iss* of its tokens: one, or one for each tenant."""
+        """The *iss* values of its tokens: one, or one for each tenant."""
         return tuple(self.tenants) or (self.issuer,)
 
     def known_keys(self, segment: bytes) -> Found | None:
-        """Return what a header segment led to before, if the same keys are still in force."""
+        """Return the cached result of :meth:`find_keys` if the keys have not changed."""
         known = self._known_headers.get(segment)
         return known if known is not None and known[0] is self.keys.current() else None
 
     def find_keys(self, segment: bytes) -> Found:
         """
-        Read a header segment and return the keys that may have signed under it.
+        Parse a header segment and return the keys that may have signed under it.
 
         Returns:
-            The key set in force, the header, and at least one of the set's keys.
+            The current key set, the header, and at least one of the set's keys.
 
         Raises:
-            MalformedTokenError: The header is not that of a token of this kind.
-            AlgorithmNotAllowedError: Its alg is not accepted, or not its key's.
-            UnknownKeyError: Its kid is not known, even after another look.
-            UnavailableError: There are no keys to look at.
+            MalformedTokenError: The header is invalid, or of another kind of token.
+            AlgorithmNotAllowedError: Its alg is not accepted, or not the key's.
+            UnknownKeyError: Its kid is unknown, even after a refresh.
+            UnavailableError: There are no keys.
         """
         known = self.known_keys(segment)
         if known is not None:
@@ -219,7 +219,7 @@ class TrustedIssuer:
         header = parse_header(segment)
         self._check_type(header)
         if self.algorithms is not None and header.alg not in self.algorithms:
-            raise AlgorithmNotAllowedError("alg is not accepted of this issuer")
+            raise AlgorithmNotAllowedError("alg is not accepted for this issuer")
         try:
             return keys, header, keys.candidates(header)
         except (UnknownKeyError, AlgorithmNotAllowedError):
@@ -228,20 +228,20 @@ class TrustedIssuer:
 
     def find_newer_keys(self, found: Found) -> Found | None:
         """
-        Return what :meth:`find_keys` would after another look, or ``None`` if that found nothing.
+        Refresh the keys and repeat :meth:`find_keys`; ``None`` if they have not changed.
 
-        For a signature that is none of the keys' in *found*: keys are replaced under the same kid.
+        For a signature that no key in *found* made: keys are replaced under the same kid.
 
         Raises:
             InvalidTokenError: As :meth:`find_keys`.
-            UnavailableError: As there.
+            UnavailableError: As :meth:`find_keys`.
         """
         keys, header, _ = found
         newer = self.keys.refreshed(header.kid)
         return None if newer is keys else (newer, header, newer.candidates(header))
 
     def remember_header(self, segment: bytes, found: Found) -> None:
-        """Remember what :meth:`find_keys` returned, once a signature has proved it."""
+        """Cache a result of :meth:`find_keys` after a valid signature."""
         if self._known_headers.get(segment) is found:
             return
         if len(self._known_headers) >= MAX_KNOWN_HEADERS:
@@ -252,12 +252,12 @@ class TrustedIssuer:
         self, signers: Iterable[Key], claims: Claims, *, keys: KeySet, now: float
     ) -> Key:
         """
-        Return the key, of those that made a signature, that may: by its dates and its issuer.
+        Return the first of *signers* that is permitted by its dates and issuer.
 
         Raises:
-            UnknownKeyError: The certificate of each has expired, or is not valid yet.
-            UnavailableError: So have those of all *keys*.
-            InvalidClaimError: Their JWKs name other issuers.
+            UnknownKeyError: The certificates have expired or are not valid yet.
+            UnavailableError: No certificate in *keys* is valid now.
+            InvalidClaimError: The keys' JWKs name other issuers.
         """
         valid = [key for key in signers if key.valid_from <= now < key.valid_until]
         if not valid:
@@ -272,13 +272,13 @@ class TrustedIssuer:
 
     def check_claims(self, claims: Claims, now: float) -> tuple[str, float, float]:
         """
-        Check the claims of a token whose issuer and signature are known to be this one's.
+        Check the claims of a token of this issuer, after its signature.
 
         Returns:
-            The subject; from when, and until when, the token is good, seconds since the epoch.
+            The subject, and the token's period of validity in seconds since the epoch.
 
         Raises:
-            InvalidClaimError: One of its subclasses says which claim does not hold.
+            InvalidClaimError: A claim is invalid; see the subclasses.
         """
         valid_from, valid_until = check.check_times(claims, now, self.leeway_seconds)
         subject = check.usual_subject(claims, self.audiences) if self._is_usual else None
@@ -310,7 +310,7 @@ class TrustedIssuer:
         return subject
 
     def _check_type(self, header: Header) -> None:
-        """Reject a token that is typed as something else.  Source: RFC 8725 §3.11, RFC 9068 §4."""
+        """Reject a token with another *typ*.  Source: RFC 8725 §3.11, RFC 9068 §4."""
         typ = None if header.typ is None else header.typ.lower().removeprefix("application/")
         if typ not in self._types:
             raise MalformedTokenError(f"typ is not that of an {self.kind} token")
@@ -318,9 +318,10 @@ class TrustedIssuer:
 
 def _is_issuer(named: str, claims: Claims) -> bool:
     """
-    Tell whether the *issuer* of a JWK fits the *iss* of a token.
+    Return whether the *issuer* of a JWK matches the *iss* of a token.
 
-    ``{tenantid}`` in it stands for the token's *tid*; of one tenant of Entra ID both versions fit.
+    ``{tenantid}`` is replaced by the token's *tid*; both issuer versions of an Entra ID tenant
+    match.
     """
     issuer, tenant = claims.get("iss"), claims.get("tid")
     if isinstance(tenant, str):
@@ -334,10 +335,10 @@ def _is_issuer(named: str, claims: Claims) -> bool:
 
 def checked_keys(keys: KeySource | None) -> KeySource:
     """
-    Return *keys*, if they can verify anything.
+    Check that *keys* can verify, and return them.
 
     Raises:
-        ConfigurationError: They are no key source, or a set of keys that only sign.
+        ConfigurationError: They are not a key source, or a set of keys that only sign.
     """
     can_verify = any(key.can_verify for key in keys) if isinstance(keys, KeySet) else True
     if keys is None or not can_verify or not is_key_source(keys):
@@ -348,9 +349,9 @@ def checked_keys(keys: KeySource | None) -> KeySource:
 
 
 def is_key_source(keys: object) -> bool:
-    """Tell whether the class of *keys* has the methods of :class:`KeySource`."""
-    # Looked up on the class: an instance may answer to any name, as a Mock does, and a class given
-    # in place of an instance has the names as well.
+    """Return whether the class of *keys* has the methods of :class:`KeySource`."""
+    # Checked on the class: an instance may have any attribute, like a Mock, and a class passed
+    # instead of an instance has the methods, too.
     methods = (getattr(type(keys), name, None) for name in ("current", "refreshed"))
     return all(map(callable, methods))
 
@@ -360,7 +361,7 @@ def by_issuer(trusted: Iterable[TrustedIssuer]) -> Mapping[str, TrustedIssuer]:
     Index issuers by their *iss*.
 
     Raises:
-        ConfigurationError: There is none, or one twice, or something else among them.
+        ConfigurationError: It is empty, has duplicates, or other objects.
     """
     issuers = list(trusted)
     if not all(isinstance(one, TrustedIssuer) for one in issuers):

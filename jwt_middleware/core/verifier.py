@@ -1,4 +1,4 @@
-"""Verifying access tokens: issuer, signature, registered claims, revocation."""
+"""Verify access tokens: issuer, signature, registered claims, revocation."""
 
 from __future__ import annotations
 
@@ -36,27 +36,26 @@ from .trust import Found, KeySource, TrustedIssuer, by_issuer, checked_keys
 DEFAULT_CACHE_SIZE: Final = 10_000
 DEFAULT_CACHE_BYTES: Final = 64 * 1024 * 1024
 
-_BARE_TOKEN_BYTES: Final = 1_000  # in the cache, without its string and its claims
+_BARE_TOKEN_BYTES: Final = 1_000  # memory in the cache, without string and claims
 
 _CONTAINERS: Final = frozenset({dict, list})
 
 
 class VerifiedToken:
     """
-    A verified token.  Shared between requests; what it says never changes.
+    A verified token.  Shared between requests and immutable for them.
 
     Attributes:
-        header: The members of its JOSE header that decided.
+        header: The used members of its JOSE header.
         trusted: Its issuer.
         keys: The key set that it was verified under.
-        subject: The claim *sub*, or what its issuer has instead.
-        remote_user: What ``REMOTE_USER`` is for it; ``None`` for none.
+        subject: The claim *sub*, or the issuer's replacement.
+        remote_user: The value of ``REMOTE_USER``; ``None`` for none.
         valid_from: Seconds since the epoch; before it the token must be verified again.
-        valid_until: Seconds since the epoch; from then on the token has expired.
-        revocation_state: What stood for all revocations when the token was last found not to be
-            among them.
-        used: Whether it was presented again since the cache last looked at it.
-        size: Bytes of memory it takes in the cache, estimated.
+        valid_until: Seconds since the epoch; from then on it has expired.
+        revocation_state: The state of revocations when the token was last found not revoked.
+        used: Whether it was presented again since the cache last checked.
+        size: Estimated memory in the cache, in bytes.
     """
 
     __slots__ = (
@@ -68,7 +67,7 @@ class VerifiedToken:
         self,
         header: Header,
         claims: dict[str, Any],
-        # Not keyword-only: that would take a third of the time that it takes to make one.
+        # Not keyword-only: that would make the constructor slower by a third.
         trusted: TrustedIssuer,
         keys: KeySet,
         valid_from: float,
@@ -93,19 +92,19 @@ class VerifiedToken:
 
     @property
     def claims(self) -> dict[str, Any]:
-        """The claims, name to JSON value: a new copy each time, the caller's own to change."""
+        """The claims, name to JSON value: a new copy each time."""
         if self._copy is None:
             self._copy = _copier(self._claims)
         return self._copy()
 
     @property
     def read_only_claims(self) -> Mapping[str, Any]:
-        """The claims without a copy; nested values must not be changed."""
+        """The claims without copying; nested values must not be changed."""
         return MappingProxyType(self._claims)
 
     @property
     def scopes(self) -> frozenset[str]:
-        """The scopes, from where its issuer has them."""
+        """The scopes, from the claims that its issuer uses."""
         if self._scopes is None:
             self._scopes = scopes_of(self._claims, self.trusted.scopes_from)
         return self._scopes
@@ -115,7 +114,7 @@ class VerifiedToken:
 
 
 def _copier(value: Any) -> Callable[[], Any]:
-    """Return a function that copies a dict or list: one call for what holds no other."""
+    """Return a function that copies a dict or list; one call if it is flat."""
     members = value.items() if type(value) is dict else enumerate(value)
     nested = [(key, _copier(inner)) for key, inner in members if type(inner) in _CONTAINERS]
     if not nested:
@@ -133,15 +132,14 @@ def _copier(value: Any) -> Callable[[], Any]:
 
 class TokenCache:
     """
-    Remembers verified tokens by their whole string, up to a number and a size in memory.
+    A cache of verified tokens by their string, bounded by number and memory.
 
-    A full cache drops the token that has waited longest without being presented again (the clock,
-    or second-chance, algorithm): the hit ratio of LRU, at the price of one assignment a hit.
-    A hit takes no lock, and no thread waits for one.
+    A full cache evicts by the clock (second-chance) algorithm: the hit ratio of LRU for one
+    assignment per hit.  A hit takes no lock, and no thread waits for one.
 
     Args:
-        size: Tokens kept at most; 0 keeps none.
-        max_bytes: Sum of :attr:`VerifiedToken.size` at most.
+        size: Maximum number of tokens; 0 disables the cache.
+        max_bytes: Maximum sum of :attr:`VerifiedToken.size`.
     """
 
     def __init__(self, size: int, max_bytes: int) -> None:
@@ -150,7 +148,7 @@ class TokenCache:
         self._bytes = 0
         self._entries: dict[str, VerifiedToken] = {}
         self._queue: deque[str] = deque()
-        # A lock that is never waited for; a Lock would take five times as long.
+        # A try-lock; a threading.Lock would take five times as long.
         self._turn = [None]
         self.get: Final[Callable[[str], VerifiedToken | None]] = self._entries.get
 
@@ -158,16 +156,16 @@ class TokenCache:
         return len(self._entries)
 
     def put(self, token: str, verified: VerifiedToken) -> None:
-        """Remember *verified* under *token*, unless another thread is putting one just now."""
+        """Cache *verified* under *token*, unless another thread is adding a token right now."""
         if not self._size or verified.size > self._max_bytes:
             return
         try:
             self._turn.pop()
-        except IndexError:  # another thread has it: this token is verified again
+        except IndexError:  # another thread has the lock: this token is not cached
             return
         try:
             entries, most_bytes = self._entries, self._max_bytes - verified.size
-            if token in entries:  # verified again: of the same size
+            if token in entries:  # verified again, with the same size
                 entries[token] = verified
                 return
             while len(entries) >= self._size or self._bytes > most_bytes:
@@ -192,31 +190,31 @@ class TokenCache:
 
 class TokenVerifier:
     """
-    Verifies tokens, and remembers the good ones.
+    Verifies tokens, and caches the valid ones.
 
-    For any string, :meth:`verify` returns or raises one of this package's errors.  Each call checks
-    a remembered token's time, keys and revocation again.
+    For any string, :meth:`verify` returns or raises one of this package's errors.  Time, keys and
+    revocation of a cached token are checked on each call.
 
-    Its own issuer is given by *keys*, *issuer* and *audience*, others by *trusted*; a token is
-    checked with the keys of the one that its *iss* names.
+    *keys*, *issuer* and *audience* define its own issuer, *trusted* others; a token is verified
+    with the keys of the issuer in its *iss*.
 
     Args:
-        keys: The keys of its own issuer: a :class:`KeySet` or a key source.  May be replaced by
+        keys: The keys of its own issuer: a :class:`KeySet` or a key source.  Can be replaced by
             assignment.
-        issuer: The *iss* of tokens under these keys.
-        audience: One *aud* or several, one of which such a token must name.
+        issuer: The *iss* of tokens signed with these keys.
+        audience: One *aud* or several; such a token must name one of them.
         leeway_seconds: As for :class:`TrustedIssuer`.
         token_type: As for :class:`TrustedIssuer`.
-        trusted: Further issuers, or all of them.
-        is_revoked: The last check.  A plain callable is called for each token presented; a
-            :class:`~.revocation.RevocationSource` once a token while nothing is revoked.
-        cache_size: Verified tokens remembered at most; 0 remembers none.
-        cache_bytes: Memory that they may take, as estimated; 0 remembers none.
-        clock: Returns seconds since the Unix epoch; a source of revocations may have a better one.
-        terms: Further parameters of :class:`TrustedIssuer`, for its own issuer.
+        trusted: Other issuers, or all of them.
+        is_revoked: The revocation check, done last.  A plain callable is called for each request; a
+            :class:`~.revocation.RevocationSource` once per token until something is revoked.
+        cache_size: Maximum number of cached tokens; 0 disables the cache.
+        cache_bytes: Maximum estimated memory of cached tokens; 0 disables the cache.
+        clock: Returns seconds since the Unix epoch; a revocation source may replace it.
+        terms: Other parameters of :class:`TrustedIssuer`, for its own issuer.
 
     Raises:
-        ConfigurationError: A part is missing or unusable.
+        ConfigurationError: An argument is missing or invalid.
     """
 
     _covers: RevocationCheck
@@ -255,8 +253,8 @@ class TokenVerifier:
             )
         own = () if self._own is None else (self._own,)
         self._trusted = by_issuer((*own, *trusted))
-        # With a single issuer its keys are known without reading the payload: a token with a bad
-        # signature then costs no more than its hash.
+        # With a single issuer the payload is not read before the signature check, so that a token
+        # with a bad signature costs only its hash.
         issuers = set(self._trusted.values())
         self._sole = issuers.pop() if len(issuers) == 1 else None
         if is_revoked is not None and not callable(is_revoked):
@@ -268,7 +266,7 @@ class TokenVerifier:
             self._clock = is_revoked.token_clock(clock)
             self._covers, self._revocation_state = is_revoked.covers, is_revoked.current
         elif is_revoked is not None:
-            # Each object() is another one than the last: a plain check is called every time.
+            # A new object() never equals an earlier state: a plain check is called every time.
             self._covers, self._revocation_state = is_revoked, object
         self._cache = TokenCache(cache_size, cache_bytes)
         self._remembered = self._cache.get
@@ -292,12 +290,12 @@ class TokenVerifier:
 
     @property
     def trusted(self) -> Mapping[str, TrustedIssuer]:
-        """All its issuers, by their *iss*."""
+        """All issuers, by their *iss*."""
         return self._trusted
 
     @property
     def is_revoked(self) -> RevocationCheck | None:
-        """The check by which tokens are found to be revoked, if any."""
+        """The revocation check, if any."""
         return self._is_revoked
 
     @property
@@ -307,10 +305,10 @@ class TokenVerifier:
 
     def remote_user(self, trusted: TrustedIssuer, subject: str) -> str | None:
         """
-        Return what ``REMOTE_USER`` is for a subject: unique over all issuers, or ``None``.
+        Return ``REMOTE_USER`` for a subject: unique across issuers, or ``None``.
 
-        It is the subject itself for its own issuer, and where only one is trusted; for any other
-        only what its *remote_user* makes of it.
+        It is the subject for its own issuer, or if only one is trusted; for any other issuer the
+        template *remote_user* is required.
         """
         if trusted.remote_user is not None:
             return trusted.remote_user.replace("{sub}", subject)
@@ -318,11 +316,11 @@ class TokenVerifier:
 
     def verify(self, token: str) -> VerifiedToken:
         """
-        Verify one token.
+        Verify a token.
 
         Raises:
-            InvalidTokenError: One of its subclasses says what is wrong.
-            UnavailableError: Keys or revocation could not be consulted.
+            InvalidTokenError: The token is invalid; see the subclasses.
+            UnavailableError: Keys or revocation are unavailable.
         """
         if not isinstance(token, str):
             raise MalformedTokenError("not a string")
@@ -338,7 +336,7 @@ class TokenVerifier:
         if self._revocation_state is not None:
             revoked = False
             try:
-                # Read before the check: what is revoked during it is another state.
+                # Read before the check: a revocation during the check changes the state.
                 state = self._revocation_state()
                 if verified.revocation_state is not state:
                     revoked = self._finds_revoked(verified.read_only_claims)
@@ -354,13 +352,13 @@ class TokenVerifier:
     def _finds_revoked(self, claims: Mapping[str, object]) -> bool:
         answer: object = self._covers(claims)
         revoked = bool(answer)
-        if answer is None:  # a check that forgot to answer has not said that the token is good
+        if answer is None:  # None may be a missing return: fail closed
             raise UnavailableError("the revocation check returned None")
         return revoked
 
     def _verify_afresh(self, token: str) -> VerifiedToken:
         observe = self.observe
-        begun = 0.0 if observe is None else perf_counter()
+        started_at = 0.0 if observe is None else perf_counter()
         segment, payload, signature, signed = cut(token)
         trusted = self._sole
         known = found = None if trusted is None else trusted.known_keys(segment)
@@ -377,7 +375,7 @@ class TokenVerifier:
         issuer = claims.get("iss")
         if type(issuer) is not str or self._trusted.get(issuer) is not trusted:
             check.check_issuer(claims, self._trusted)
-            raise InvalidSignatureError  # whose keys made it was told by another claim than iss
+            raise InvalidSignatureError  # the peeked iss was not the token's own claim
         keys, header, _ = found
         now = self._clock()
         subject, valid_from, valid_until = trusted.check_claims(claims, now)
@@ -390,32 +388,34 @@ class TokenVerifier:
         verified = VerifiedToken(
             header, claims, trusted, keys, valid_from, valid_until, subject, user, size
         )
-        # Only signed tokens are remembered: others cannot fill the memory.
+        # Only valid tokens are cached, so that others cannot fill the memory.
         if found is not known:
             trusted.remember_header(segment, found)
         self._cache.put(token, verified)
         if observe is not None:
-            observe(perf_counter() - begun)
+            observe(perf_counter() - started_at)
         return verified
 
     def _find_keys(self, segment: bytes, payload: bytes) -> tuple[TrustedIssuer, Found]:
-        """Return whose keys must have made the signature, and those that may have."""
+        """Return the issuer, and its keys that may have made the signature."""
         trusted = self._sole
         if trusted is None or not isinstance(trusted.keys, KeySet):
-            trusted = self._named_issuer(payload)  # only a token that names one has keys fetched
+            trusted = self._named_issuer(
+                payload
+            )  # keys are only fetched for a token with a known iss
         return trusted, trusted.find_keys(segment)
 
     def _named_issuer(self, payload: bytes) -> TrustedIssuer:
-        """Return whose keys must have made the signature, which has not been checked yet."""
-        # Where it only says that the token may be good, a long payload is read as well.
+        """Return the issuer in *iss* of an unverified payload."""
+        # With one issuer this only permits a refresh, so that a long payload is read, too.
         longest = MAX_UNSIGNED_CHARS if self._sole is None else MAX_TOKEN_CHARS
         return check.check_issuer(peek_claims(payload, longest), self._trusted)
 
     def _newer_keys(self, payload: bytes, trusted: TrustedIssuer, found: Found) -> Found:
-        """Look for keys again: they are replaced under the same kid."""
+        """Refresh the keys, since they may be replaced under the same kid."""
         if isinstance(trusted.keys, KeySet):
             raise InvalidSignatureError
-        self._named_issuer(payload)  # only a token that names an issuer has keys fetched
+        self._named_issuer(payload)  # keys are only fetched for a token with a known iss
         newer = trusted.find_newer_keys(found)
         if newer is None:
             raise InvalidSignatureError
@@ -423,7 +423,7 @@ class TokenVerifier:
 
 
 def _signers(signed: bytes, signature: bytes, found: Found) -> list[Key]:
-    """Return the keys that made the signature: more than one where one key has several entries."""
+    """Return the keys that made the signature: several if a key has several entries."""
     signers: list[Key] = []
     for key in found[2]:
         if key.verify(signed, signature):

@@ -1,1 +1,1 @@
-"""Where keys come from: files, the own key ring, remote sets, discovery."""
+"""Key sources: files, the key ring, remote JWK sets, discovery."""

@@ -1,4 +1,4 @@
-"""Published keys (RFC 7517 §5): reading what of them can verify, and publishing one's own."""
+"""JWK sets (RFC 7517 §5): read another issuer's, and publish your own."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MAX_KEYS: Final = 100
 """A longer set is refused: providers publish two to ten."""
 
 DEFAULT_ALGORITHMS: Final = ("RS256", "ES256", "ES384", "ES512", "EdDSA")
-"""What a key that names no alg may be for where its issuer is not limited to some."""
+"""Algs of a key without alg if the issuer has no list of algorithms."""
 
 # preeb = "-----BEGIN " label "-----"                                            RFC 7468 §3
 _PEM_BEGINS: Final = b"-----BEGIN "
@@ -33,10 +33,10 @@ def read_jwks(document: bytes, *, algorithms: Collection[str] | None) -> KeySet:
     """
     Read the keys of an issuer: a JWK set, a JWK, a map of kids to PEM (Firebase, Google), or PEM.
 
-    One entry that is not usable never spoils the others.  It is left out, with one log line that
-    names its *kid* and the reason: a key for encryption, a secret, which is none once it is
-    published, an expired certificate, a degenerate key.  Of a private key only the public half is
-    read, with a warning.  All keys returned only verify.
+    An unusable entry does not affect the others.  It is left out, with one log line with its *kid*
+    and the reason: a key for encryption, a (no longer secret) secret, an expired certificate, a
+    degenerate key.  Of a private key only the public half is read, with a warning.  All keys
+    returned only verify.
 
     Several keys may have the same *kid*, :data:`~jwt_middleware.core.keys.key.MAX_CANDIDATES` for
     each alg; the same key twice is one.  A key that names no *alg* is for the one that its curve
@@ -79,10 +79,10 @@ def read_jwks(document: bytes, *, algorithms: Collection[str] | None) -> KeySet:
 
 def public_jwks(keys: Iterable[Key]) -> dict[str, list[dict[str, str]]]:
     """
-    Return the JWK set (RFC 7517 §5) by which others verify what *keys* sign.
+    Return the public JWK set (RFC 7517 §5) of *keys*.
 
-    Announced keys are in it, so that they are known before their first token.  Secrets are not, nor
-    private halves.
+    It includes announced keys, so that verifiers know them before their first token, and neither
+    secrets nor private halves.
 
     Args:
         keys: A :class:`~jwt_middleware.core.keys.KeySet`, or any keys, in the order to show.
@@ -92,7 +92,7 @@ def public_jwks(keys: Iterable[Key]) -> dict[str, list[dict[str, str]]]:
 
 
 def is_pem(document: bytes) -> bool:
-    """Tell whether *document* is PEM, which may have text before it, and not JSON."""
+    """Return whether *document* is PEM, possibly after other text, and not JSON."""
     return _PEM_BEGINS in document and document.lstrip()[:1] != b"{"
 
 
@@ -180,10 +180,10 @@ def _rsa_algs(algorithms: Collection[str] | None) -> list[str]:
 
 
 def ordered_algorithms(algorithms: Collection[str] | None) -> Sequence[str]:
-    """Return the algs that a key without one may be for, in order."""
+    """Return the algs for a key without alg, in order."""
     if algorithms is None:
         return DEFAULT_ALGORITHMS
-    # The order of a set of strings differs from one process to the next.
+    # The order of a set of strings differs between processes.
     if isinstance(algorithms, Sequence):
         return algorithms
     return [alg for alg in ALGORITHMS if alg in algorithms]

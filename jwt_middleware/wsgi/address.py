@@ -1,4 +1,4 @@
-"""The address of a request's client, behind proxies."""
+"""Client addresses behind proxies."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ Address = IPv4Address | IPv6Address
 
 MAX_TRUSTED_PROXIES: Final = 16
 
-# Longer is no address, with port, brackets and zone.
+# The longest address with port, brackets and zone.
 _MAX_CHARS: Final = 80
 _WITH_PORT: Final = re.compile(r"\[([^]]*)\](?::[0-9]+)?|([^:]*):[0-9]+")
 
 
 def client_address(environ: WSGIEnvironment, trusted_proxies: int) -> Address | None:
     """
-    Return the address of a request's client, ``None`` if it is unknown.
+    Return the address of a request's client; ``None`` if it is unknown.
 
     Behind *n* proxies that each append the address of their own peer to ``X-Forwarded-For``, the
     client is the *n*-th value from the right; values left of it are the client's own.  A value that
@@ -31,14 +31,14 @@ def client_address(environ: WSGIEnvironment, trusted_proxies: int) -> Address | 
 
 
 def shown_client(environ: WSGIEnvironment, trusted_proxies: int) -> str:
-    """Return the same for a log, where a peer is named as the server does."""
+    """Return the client address for logs; without one, ``REMOTE_ADDR`` as the server has it."""
     address = client_address(environ, trusted_proxies) if trusted_proxies else None
     return str(environ.get("REMOTE_ADDR") or "") if address is None else str(address)
 
 
 def parse_address(text: str) -> Address | None:
     """
-    Read an address as servers and proxies write it: alone, in brackets, with a port or a zone.
+    Parse an address as written by servers and proxies: plain, in brackets, with port or zone.
 
     IPv4-mapped IPv6 addresses (RFC 4291 §2.5.5.2) are returned as IPv4.
     """

@@ -1,8 +1,8 @@
 """
-A token as the password of HTTP Basic (RFC 7617), for clients that can send nothing else.
+Tokens as HTTP Basic passwords (RFC 7617), for clients that support only Basic.
 
-Browsers send Basic credentials again by themselves, whichever page makes them.  So they only count
-in a request that no page of another origin made.
+Browsers resend Basic credentials automatically, whichever page causes the request.  So they are
+refused in cross-site requests.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ _DEFAULT_PORTS: Final = {"http": ":80", "https": ":443"}
 
 def find_password(environ: WSGIEnvironment) -> str | None:
     """
-    Return the password of Basic credentials, or ``None`` if there are none.
+    Return the password of Basic credentials; ``None`` if there are none.
 
     Raises:
-        CrossSiteError: Another site's page made the request.
-        InvalidRequestError: They are malformed.
+        CrossSiteError: The request is cross-site.
+        InvalidRequestError: The credentials are malformed.
     """
     value = environ.get(AUTHORIZATION, "").strip(" \t")
     if value.split(" ", 1)[0].lower() != "basic":
@@ -46,9 +46,9 @@ def find_password(environ: WSGIEnvironment) -> str | None:
 
 def parse_basic(value: str) -> str:
     """
-    Return the password in the value of a header.
+    Return the password in the header's value.
 
-    The user name ends at the first colon, and names nothing here.
+    The user name, up to the first colon, is ignored.
 
     Raises:
         InvalidRequestError: It is not strict base64 of UTF-8, has no colon or a control character.
@@ -58,7 +58,7 @@ def parse_basic(value: str) -> str:
         octets = b64decode(match[1], validate=True) if match else b""
         text = octets.decode()
     except ValueError:  # binascii.Error and UnicodeDecodeError are
-        raise _malformed() from None  # their texts quote what was sent
+        raise _malformed() from None  # their texts quote the value
     _, colon, password = text.partition(":")
     exact = match is not None and b64encode(octets).decode("ascii") == match[1]  # no spare bits
     if not exact or not colon or _CONTROLS.search(text):
@@ -68,7 +68,7 @@ def parse_basic(value: str) -> str:
 
 def _malformed() -> InvalidRequestError:
     return InvalidRequestError(
-        "Authorization does not hold Basic credentials", parameter="Authorization"
+        "Authorization is not valid Basic credentials", parameter="Authorization"
     )
 
 
@@ -79,10 +79,10 @@ def challenge_basic(realm: str) -> str:
 
 def is_cross_site(environ: WSGIEnvironment) -> bool:
     """
-    Tell whether a page of another origin made the browser send the request.
+    Return whether a page of another origin caused the request.
 
-    Browsers say so in ``Sec-Fetch-Site`` (not over plain HTTP), and in the ``Origin`` of all but
-    GET and HEAD; other clients send neither.  ``none`` is an address that the user typed.
+    Browsers send ``Sec-Fetch-Site`` (except over plain HTTP), and ``Origin`` with all methods but
+    GET and HEAD; other clients send neither.  ``none`` means that the user typed the address.
     """
     if environ.get("HTTP_SEC_FETCH_SITE", "none") not in {"none", "same-origin"}:
         return True
@@ -93,7 +93,7 @@ def is_cross_site(environ: WSGIEnvironment) -> bool:
 def _is_own(origin: str, environ: WSGIEnvironment) -> bool:
     scheme, _, authority = origin.partition("://")
     if scheme not in _DEFAULT_PORTS or (scheme, environ["wsgi.url_scheme"]) == ("http", "https"):
-        return False  # a proxy may have ended TLS, but never adds it
+        return False  # a proxy may terminate TLS, but never adds it
     host = environ.get("HTTP_HOST") or f"{environ['SERVER_NAME']}:{environ['SERVER_PORT']}"
     port = _DEFAULT_PORTS[scheme]
     return _with_port(authority, port) == _with_port(host.lower(), port)

@@ -1,4 +1,4 @@
-"""Tokens in: ``Authorization``, or another header; challenges out (RFC 6750)."""
+"""Read bearer tokens from headers, and build challenges (RFC 6750)."""
 
 from __future__ import annotations
 
@@ -13,35 +13,34 @@ if TYPE_CHECKING:
 
 AUTHORIZATION: Final = "HTTP_AUTHORIZATION"
 
-# credentials = "Bearer" 1*SP b64token                                RFC 6750 §2.1
-# Only what makes it more or less than one token is refused here, as invalid_request.  A character
-# outside b64token is the verifier's to refuse, as invalid_token: it knows a narrower alphabet.
+# credentials = "Bearer" 1*SP b64token                                RFC 6750 §2.1 Only a missing
+# or second token is refused here, as invalid_request.  The verifier refuses characters outside
+# b64token as invalid_token.
 _CREDENTIALS: Final = re.compile(r"bearer +([^ \t,]+)", re.IGNORECASE)
 _SECOND_BEARER: Final = re.compile(r",[ \t]*bearer[ \t]", re.IGNORECASE)
 
 
 def parse_authorization(value: str | None) -> str | None:
     """
-    Return the token of an ``Authorization`` header, or ``None`` if it offers no bearer token.
+    Return the token of an ``Authorization`` header; ``None`` if it has no bearer token.
 
-    White space around the value is not part of it.  Another scheme is not ours to judge.  A server
-    joins two headers with a comma: where one of them is a bearer token, that is an error, whichever
-    comes first.
+    White space around the value is stripped.  Other schemes are ignored.  Servers join repeated
+    headers with a comma: if one of them is a bearer token, that is an error in either order.
 
     Args:
         value: The header's value; ``None`` if it was not sent.
 
     Raises:
-        InvalidRequestError: It is empty, or bearer credentials that are not exactly one token.
+        InvalidRequestError: It is empty, or has bearer credentials with other than one token.
     """
     if value is None:
         return None
-    # What nearly every request has, without a regular expression.
+    # The usual case, without a regular expression.
     if value[:7] == "Bearer ":
         token = value[7:]
         if token and not (" " in token or "," in token or "\t" in token):
             return token
-    value = value.strip(" \t")  # RFC 9110 §5.5: some servers leave it to us
+    value = value.strip(" \t")  # RFC 9110 §5.5: some servers do not strip it
     match = _CREDENTIALS.fullmatch(value)
     if match:
         return match[1]
@@ -50,16 +49,16 @@ def parse_authorization(value: str | None) -> str | None:
     return None
 
 
-# What clients send in place of a token, and what their developers are told: nothing of theirs, and
-# of the alphabet of error_description, printable ASCII without quote and backslash (RFC 6750 §3).
+# What clients send instead of a token, and the hint for their developers.  A hint quotes nothing of
+# the value, and is printable ASCII without quote and backslash (error_description, RFC 6750 §3).
 _MISTAKES: Final = tuple(
     (re.compile(pattern, re.IGNORECASE), told)
     for pattern, told in (
-        (r"\Abearer[ :=]", "Bearer is there once too often"),
+        (r"\Abearer[ :=]", "Bearer is repeated"),
         (r"""\A["'`]|["'`]\Z|\xe2\x80[\x98-\x9f]""", "the token is in quotes"),
         (r"\A(?:null|undefined|none|nil|nan|true|false)\Z|\A\[object", "the token is a null value"),
         (r"\A[<$]|\A\{\{", "the token is a placeholder that was not replaced"),
-        (r"\A[\[{]", "a whole JSON answer is no token: send its access_token"),
+        (r"\A[\[{]", "a JSON response is not a token: send its access_token"),
         (r"(?:[\r\n]|\\[rn]|%0[ad])\Z", "the token ends in a line break"),
         (r"%[0-9a-f]{2}", "the token is percent-encoded: send it as it was issued"),
         (r"[,;]\Z", "the token ends in a comma or semicolon"),
@@ -74,12 +73,12 @@ _COMPACT: Final = re.compile(r"ey[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*"
 
 
 def mistake_in(token: str) -> str:
-    """Return what is wrong with a string that is no token; empty if nothing is known of it."""
+    """Return the known mistake in a string that is not a token; empty if unknown."""
     return next((told for pattern, told in _MISTAKES if pattern.search(token)), "")
 
 
 def hint_of(key: str, token: str) -> str:
-    """Return what is wrong with a string that is no JWT, and in which header, else nothing."""
+    """Return the header's name and the mistake in a string that is not a JWT; else empty."""
     dots = token.count(".")
     if dots == 2 and _ALPHABET.fullmatch(token):
         return ""
@@ -91,7 +90,7 @@ def hint_of(key: str, token: str) -> str:
 
 
 def missing_token(environ: WSGIEnvironment, headers: TokenHeaders | None) -> MissingTokenError:
-    """Return the error of a request without a token, which says what it has instead of one."""
+    """Return the error for a request without a token, with a hint on what it has instead."""
     error, value = MissingTokenError(), environ.get(AUTHORIZATION)
     if value is None or (headers is not None and not headers.reads_authorization):
         return error
@@ -105,7 +104,7 @@ def missing_token(environ: WSGIEnvironment, headers: TokenHeaders | None) -> Mis
 
 
 def _mistake_in(value: str) -> str:
-    """Return what is wrong with bearer credentials, and quote nothing of them."""
+    """Return the mistake in bearer credentials, without quoting them."""
     rest = value[6:].strip(" \t")
     if not rest:
         told = "the token is missing"
@@ -126,13 +125,13 @@ def _invalid(told: str) -> InvalidRequestError:
 
 class TokenHeaders:
     """
-    The headers that the tokens of several issuers come in.
+    The request headers that carry tokens of several issuers.
 
     Args:
-        names: The header of each issuer; ``None`` is ``Authorization``.
+        names: The header of each issuer; ``None`` means ``Authorization``.
 
     Attributes:
-        reads_authorization: Whether that is one of them.
+        reads_authorization: Whether ``Authorization`` is one of them.
     """
 
     def __init__(self, names: Iterable[str | None]) -> None:
@@ -142,10 +141,10 @@ class TokenHeaders:
 
     def find(self, environ: WSGIEnvironment) -> tuple[str, str] | None:
         """
-        Return the environ key of the header that carries a token, and the token.
+        Return the environ key of the header with a token, and the token.
 
         Raises:
-            InvalidRequestError: Two headers carry tokens, or one is doubled: a server joins the
+            InvalidRequestError: Two headers carry tokens, or one is repeated: servers join the
                 values with a comma, which no token has.  Or as for :func:`parse_authorization`.
         """
         found: list[tuple[str, str]] = []
@@ -156,7 +155,7 @@ class TokenHeaders:
         for key in self._others:
             value = environ.get(key, "").strip(" \t")
             if "," in value:
-                raise _invalid("a header with a token is doubled")
+                raise _invalid("a header with a token is repeated")
             if value:
                 found.append((key, value))
         if len(found) > 1:
@@ -165,7 +164,7 @@ class TokenHeaders:
 
 
 def environ_key(header: str | None) -> str:
-    """Return where the environ has a header; ``None`` is ``Authorization``."""
+    """Return the environ key of a header; ``None`` means ``Authorization``."""
     return AUTHORIZATION if header is None else f"HTTP_{header.upper().replace('-', '_')}"
 
 
@@ -181,10 +180,10 @@ def challenge(
     Return a ``WWW-Authenticate`` value.  Source: RFC 6750 §3.
 
     Args:
-        realm: Quotable as it is: printable ASCII without quote or backslash, as all the others.
-        error: RFC 6750 §3.1 code; left out where no token was presented.
-        description: English, for the developer of the client.
-        scope: What the token would have to allow.
+        realm: Printable ASCII without quote or backslash, like all other arguments.
+        error: RFC 6750 §3.1 code; left out if the request has no token.
+        description: English text for the client's developer.
+        scope: The scopes that the request requires.
         resource_metadata: URL of the metadata of this resource (RFC 9728 §5.1).
     """
     parts = [f'Bearer realm="{realm}"']

@@ -1,9 +1,9 @@
 """
-CORS: which pages of other origins may read the answers of this middleware.
+CORS: which other origins may read the responses of this middleware.
 
-Those are the answers of the token endpoint, the metadata and every refusal.  What the app answers
-passes as it is: its CORS headers are its own, and all that passes of its answer to a preflight
-without a token.  Source: https://fetch.spec.whatwg.org/#http-cors-protocol
+It applies to the token endpoint, the metadata and every refusal.  The app's responses are not
+changed: it sets its own CORS headers, and of its response to a preflight without a token only they
+pass.  Source: https://fetch.spec.whatwg.org/#http-cors-protocol
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ DEFAULT_METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 REQUIRED_HEADERS: Final = ("Authorization", "Content-Type")
 DEFAULT_EXPOSED: Final = ("WWW-Authenticate", "Retry-After")
 DEFAULT_MAX_AGE_SECONDS: Final = 600
-MAX_AGE_SECONDS: Final = 86_400  # no browser keeps a preflight for longer
+MAX_AGE_SECONDS: Final = 86_400  # no browser caches a preflight for longer
 MAX_ORIGIN_CHARS: Final = 300  # a scheme, a host name of 253 and a port
 
-# What browsers send: lower case, punycode, no default port, no path.  Compiled when a CORS is made,
-# for most services have none.
+# As sent by browsers: lower case, punycode, no default port, no path.  Compiled when a CORS is
+# created, since most services have none.
 _LABEL: Final = "[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _PORT: Final = "(?::(?P<port>[1-9][0-9]{0,4}))?"
 _EXACT: Final = (
     rf"(?P<scheme>[a-z][a-z0-9+.-]*)://(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9a-f:]+\]){_PORT}"
 )
-# With two labels at least, and not an address: the last is no number.
+# At least two labels, and not an IP address: the last label is not a number.
 _PATTERN: Final = (
     rf"(?P<scheme>https?)://\*(?P<domain>(?:\.{_LABEL})+\.(?![0-9]+(?::|\Z)){_LABEL}){_PORT}"
 )
@@ -44,7 +44,7 @@ _DEFAULT_PORTS: Final = {"http": "80", "https": "443"}
 _WORD: Final = r"[A-Za-z0-9!#$%&'+.^_`|~-]+"  # a token of RFC 9110 §5.6.2, but for "*"
 _UNSENDABLE: Final = frozenset({"CONNECT", "TRACE", "TRACK"})
 
-# Of an app's answer to a preflight without a token.
+# Headers that pass of an app's response to a preflight without a token.
 _PASSING: Final = ("access-control-", "vary")
 _WITHOUT_BODY: Final = frozenset({204, 304})
 
@@ -53,7 +53,7 @@ _Headers = list[tuple[str, str]]
 
 def requested_method(environ: WSGIEnvironment) -> str | None:
     """
-    Return the method that a CORS preflight asks for, or ``None`` if the request is none.
+    Return the method that a CORS preflight asks for; ``None`` if it is not a preflight.
 
     Source: https://fetch.spec.whatwg.org/#cors-preflight-fetch
     """
@@ -64,20 +64,20 @@ def requested_method(environ: WSGIEnvironment) -> str | None:
 
 class CORS:
     """
-    Which origins may read, and what their preflights are answered.
+    A CORS policy: allowed origins, and the response to their preflights.
 
     Args:
-        origins: Exact, ``https://app.example.com``, or all below a domain of one's own,
+        origins: Exact, ``https://app.example.com``, or all subdomains of your own domain,
             ``https://*.example.com``: one label or more, scheme and port as written.  ``null``
-            (sandboxed frames and any local file) only if it is named; ``*`` alone is every origin.
-        methods: What a preflight may ask for.
-        headers: What it may ask for besides ``Authorization`` and ``Content-Type``.
-        exposed_headers: Headers of an answer that scripts may read.
-        max_age_seconds: How long a browser may remember the answer to a preflight.
-        credentials: Let scripts send cookies of this site; not with ``*`` and ``null``.
+            (sandboxed frames and any local file) only if listed; ``*`` alone is every origin.
+        methods: Methods that a preflight may request.
+        headers: Headers it may request in addition to ``Authorization`` and ``Content-Type``.
+        exposed_headers: Response headers that scripts may read.
+        max_age_seconds: How long a browser may cache the response to a preflight.
+        credentials: Whether scripts may send cookies of this site; not with ``*`` and ``null``.
 
     Raises:
-        ConfigurationError: One of them is something else.
+        ConfigurationError: A value is invalid.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class CORS:
         _check_names("methods", methods)
         for method in methods:
             if method != method.upper() or method in _UNSENDABLE:
-                raise ConfigurationError(f"methods: {method!r} is none that a browser sends")
+                raise ConfigurationError(f"methods: {method!r} is not a method that browsers send")
         _check_names("headers", headers)
         _check_names("exposed_headers", exposed_headers)
         check_whole("max_age_seconds", max_age_seconds, 0, MAX_AGE_SECONDS)
@@ -118,7 +118,7 @@ class CORS:
         ]
 
     def allows(self, origin: str | None) -> bool:
-        """Tell whether an ``Origin`` header, as it was sent, is one of :attr:`origins`."""
+        """Return whether the value of an ``Origin`` header is one of :attr:`origins`."""
         if self._every_origin or origin in self._exact:
             return True
         return (
@@ -129,7 +129,7 @@ class CORS:
         )
 
     def wrap(self, app: WSGIApplication) -> WSGIApplication:
-        """Return *app*, a :class:`TokenEndpoint` of its own for instance, as one to be read."""
+        """Wrap *app*, such as a separate :class:`TokenEndpoint`, with these CORS headers."""
 
         def readable_app(
             environ: WSGIEnvironment, start_response: StartResponse
@@ -141,7 +141,7 @@ class CORS:
         return readable_app
 
     def readable(self, environ: WSGIEnvironment, start_response: StartResponse) -> StartResponse:
-        """Return *start_response* for an answer that the origins may read."""
+        """Return a *start_response* that adds the CORS headers."""
         added = self._named(environ)
         if added:
             added += self._exposed
@@ -156,7 +156,7 @@ class CORS:
     def answer_preflight(
         self, environ: WSGIEnvironment, start_response: StartResponse
     ) -> Iterable[bytes]:
-        """Answer a CORS preflight: 204, and for the origins what they may send."""
+        """Answer a CORS preflight: 204, with the allowed methods and headers for the origins."""
         headers = self._varying([("Vary", "Access-Control-Request-Method")])
         named = self._named(environ)
         if named:
@@ -176,7 +176,7 @@ class CORS:
         return [("Access-Control-Allow-Origin", str(origin)), *self._credentials]
 
     def _varying(self, headers: _Headers) -> _Headers:
-        """Return *headers* with ``Origin`` in one ``Vary``: also where no origin was sent."""
+        """Return *headers* with ``Origin`` in ``Vary``, even if the request has no origin."""
         if self._every_origin:
             return headers
         values = ", ".join(value for name, value in headers if name.lower() == "vary")
@@ -200,7 +200,7 @@ def _check_origins(origins: Collection[str], *, credentials: bool) -> None:
         if one in {"*", "null"}:
             if credentials:
                 raise ConfigurationError(
-                    f"origins: {one!r} is any page: name the origins, or leave credentials out"
+                    f"origins: {one!r} allows any page: list the origins, or leave credentials out"
                 )
         elif not _is_origin(one):
             raise ConfigurationError(f"origins: {one!r} {_ADVICE}")
@@ -240,13 +240,13 @@ def answer_preflight(
     app: WSGIApplication, environ: WSGIEnvironment, start_response: StartResponse
 ) -> Iterable[bytes]:
     """
-    Call *app* and answer with its status and CORS headers.
+    Call *app* and return only its status and CORS headers.
 
-    A function that answers every method alike would give its body to any client that sends two
-    headers.
+    Otherwise an app that ignores the method would return its body to any client that sends the two
+    preflight headers.
 
     Raises:
-        RuntimeError: The app ended without having called *start_response*.
+        RuntimeError: The app did not call *start_response*.
     """
     started: list[tuple[int, list[tuple[str, str]]]] = []
 
@@ -258,7 +258,7 @@ def answer_preflight(
 
     answer = app(environ, start)
     try:
-        if not started:  # it waits until its body is read
+        if not started:  # a generator starts when its body is read
             next(iter(answer), None)
     finally:
         if hasattr(answer, "close"):

@@ -1,8 +1,8 @@
 """
-Integers that the processes of a server share, each in a file of its own; nothing locks.
+Integers shared by the processes of a server, without locks: each process has its own file.
 
-Any process adds up all files.  Those of processes that ended are joined in one, so that no counter
-goes back and the folder does not grow.
+Any process can add up all files.  Files of ended processes are merged into one, so that counters
+never decrease and the folder does not grow.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ logger: logging.Logger = logging.getLogger("jwt_middleware")
 _SLOT_BYTES: Final = 8
 _LOCKED_SECONDS: Final = 1.0
 _ENDED: Final = "jwt_middleware_ended.json"
-# A link in a folder that others may write to would lead to a file that they may not.
+# O_NOFOLLOW: a link in a folder writable by others could lead to any file of ours.
 _NO_LINK: Final = getattr(os, "O_NOFOLLOW", 0)
 _FILE: Final = re.compile(r"jwt_middleware_([0-9]+)\.counts")
 
 
 class Series(NamedTuple):
     """
-    One integer.
+    One integer, with the metric's name and labels.
 
     Attributes:
-        name: Of the metric.
-        labels: Names and values.
-        kind: ``counter`` is added up over processes; ``gauge`` too, of those that live; of an
-            ``oldest`` the smallest that is not 0 counts, a time in milliseconds.
+        name: The metric's name.
+        labels: Label names and values.
+        kind: ``counter`` is summed over all processes, ``gauge`` over live ones; ``oldest`` is a
+            time in milliseconds, of which the smallest non-zero one is used.
     """
 
     name: str
@@ -52,11 +52,11 @@ class Series(NamedTuple):
 
 class Counts:
     """
-    Integers of one process, by their place.
+    The integers of one process, by position.
 
     Args:
-        series: What they are.
-        directory: Where to keep them for other processes; ``None`` keeps them in memory.
+        series: Their names and labels.
+        directory: Folder to share them with other processes; ``None`` keeps them in memory.
 
     Attributes:
         slots: One integer for each of *series*.
@@ -73,7 +73,7 @@ class Counts:
             os.register_at_fork(after_in_child=lambda: (again := reopen()) and again())
 
     def add(self, series: Series, amount: int = 1) -> None:
-        """Add to the integer of *series*, if it is one of ours."""
+        """Add to the integer of *series*, if it is known."""
         place = self._places.get(series)
         if place is not None:
             self.slots[place] += amount
@@ -83,35 +83,35 @@ class Counts:
         self.slots[self._places[series]] = value
 
     def read_all(self) -> dict[Series, int]:
-        """Return the integers of all processes, joined as their kinds say."""
+        """Return the integers of all processes, merged by kind."""
         if self.directory is not None:
             try:
                 return self._read_folder(self.directory)
-            except OSError as error:  # it is gone, or its mode was changed
+            except OSError as error:  # deleted, or its mode was changed
                 logger.error("counts of other processes are left out: %s", error)  # noqa: TRY400  one line
         return _joined(zip(self.series, self.slots, strict=True))
 
     def _read_folder(self, directory: Path) -> dict[Series, int]:
         with _alone_in(directory) as is_alone:
             if is_alone:
-                with contextlib.suppress(OSError):  # of a full disk; then they stay as they are
+                with contextlib.suppress(OSError):  # disk full: the files stay as they are
                     _join_ended(directory)
             ended = _Ended.read(directory)
             files = (file for file in _files(directory) if file.name not in ended.files)
             return _joined(chain(ended.counters.items(), *map(_read, files)))
 
     def _open(self) -> None:
-        """Begin at 0, or where an earlier process of the same number ended."""
+        """Start at 0, or at the values of an earlier process with the same pid."""
         self.slots = [0] * len(self.series)
         if self.directory is None:
             return
         try:
             with writing(self.directory), _alone_in(self.directory) as is_alone:
                 if is_alone:
-                    with contextlib.suppress(OSError):  # of a full disk; then they stay as they are
+                    with contextlib.suppress(OSError):  # disk full: the files stay as they are
                         _join_ended(self.directory)
                 self.slots = self._mapped(self.directory)
-        except ConfigurationError as error:  # counts are not worth a service that does not start
+        except ConfigurationError as error:  # metrics must not keep the service from starting
             logger.error("this process is not counted: %s", error)  # noqa: TRY400  one line
 
     def _mapped(self, directory: Path) -> MutableSequence[int]:
@@ -123,7 +123,7 @@ class Counts:
         try:
             if os.pread(descriptor, len(head), 0) != head:
                 os.ftruncate(descriptor, 0)
-                # All of it: to write where a file has a hole, on a full disk, is a SIGBUS.
+                # All of it: on a full disk, writing to a hole of a mapped file raises SIGBUS.
                 if os.pwrite(descriptor, head.ljust(size, b"\0"), 0) < size:
                     os.ftruncate(descriptor, 0)
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -139,9 +139,9 @@ class Counts:
 
 @contextlib.contextmanager
 def _alone_in(directory: Path) -> Iterator[bool]:
-    """Lock a folder against other processes and threads; yield whether that succeeded in time."""
+    """Lock a folder against other processes and threads; yield whether the lock was acquired."""
     try:
-        import fcntl  # noqa: PLC0415  POSIX alone
+        import fcntl  # noqa: PLC0415  POSIX only
     except ImportError:
         yield False
         return
@@ -158,18 +158,18 @@ def _alone_in(directory: Path) -> Iterator[bool]:
             yield False
             return
         yield True
-        fcntl.flock(descriptor, fcntl.LOCK_UN)  # a process forked meanwhile has it open as well
+        fcntl.flock(descriptor, fcntl.LOCK_UN)  # a process forked meanwhile also has it open
     finally:
         os.close(descriptor)
 
 
 class _Ended(NamedTuple):
     """
-    What processes that ended have counted, in one file.
+    The merged counts of ended processes.
 
     Attributes:
-        counters: Their sums.
-        files: Those that are counted here: one that is still there is to be removed.
+        counters: The sums.
+        files: Files included in the sums; those that still exist are to be removed.
     """
 
     counters: Mapping[Series, int]
@@ -181,7 +181,7 @@ class _Ended(NamedTuple):
             members = json.loads(read_regular(directory / _ENDED)[1])
             counters = {_series(*named): value for *named, value in members["counters"]}
             return cls(counters, frozenset(members["files"]))
-        except (OSError, ValueError, TypeError, LookupError):  # there is none yet
+        except (OSError, ValueError, TypeError, LookupError):  # none yet
             return cls({}, frozenset())
 
     def write(self, directory: Path) -> None:
@@ -198,12 +198,12 @@ class _Ended(NamedTuple):
 
 def _join_ended(directory: Path) -> None:
     """
-    Add the files of processes that ended up in one.
+    Merge the files of ended processes into one.
 
-    If a process is killed in between, no count is lost, and none is added twice.
+    If a process is killed meanwhile, no count is lost or added twice.
     """
     ended = _Ended.read(directory)
-    if ended.files:  # a process was killed in between
+    if ended.files:  # a process was killed before removing them
         ended = _remove(ended, directory)
     gone = [file for file in _files(directory) if not _lives(_pid_of(file))]
     if not gone:
@@ -220,7 +220,7 @@ def _join_ended(directory: Path) -> None:
 def _remove(ended: _Ended, directory: Path) -> _Ended:
     for name in ended.files:
         (directory / name).unlink(missing_ok=True)
-    # Another process may get the number of one of them.
+    # A new process may get the pid of one of them.
     ended = ended._replace(files=frozenset())
     ended.write(directory)
     return ended
@@ -250,7 +250,7 @@ def _pid_of(file: Path) -> int:
 
 
 def _read(file: Path) -> list[tuple[Series, int]]:
-    """Return what a process has counted: nothing, if it ended before it could."""
+    """Return the counts of a process; empty if it ended before writing any."""
     try:
         head, _, rest = read_regular(file)[1].partition(b"\n")
         values = memoryview(rest).cast("Q")
@@ -268,6 +268,6 @@ def _lives(pid: int) -> bool:
         os.kill(pid, 0)
     except (ProcessLookupError, OverflowError):
         return False
-    except OSError:  # of another user
+    except OSError:  # another user's process
         return True
     return True

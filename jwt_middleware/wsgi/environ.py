@@ -1,5 +1,5 @@
 """
-The environ contract: what the app finds there, and how it may read it.
+The environ keys that the app gets, and functions to read them.
 
 ============================ ================================================================
 key                          value
@@ -8,16 +8,16 @@ key                          value
                              the request carries no token
 ``jwt_middleware.scopes``    ``list`` of the token's scopes, sorted; only where its issuer has
                              them in other claims than ``scope`` and ``scp``
-``jwt_middleware.error``     the code of why no claims are there, on ``optional`` rules, and of
-                             what the answer would have been where refusals are only reported
-``jwt_middleware.responses`` what :func:`jwt_middleware.views.refusal` answers by; always there
-``REMOTE_USER``              *sub*, or what the configuration makes of it; absent for an issuer
-                             beside others that the configuration does not map
+``jwt_middleware.error``     the error code if there are no claims, on ``optional`` rules and in
+                             report mode
+``jwt_middleware.responses`` used by :func:`jwt_middleware.views.refusal`; always present
+``REMOTE_USER``              *sub*, or the result of ``remote_user``; absent for a foreign
+                             issuer without it, if several issuers are trusted
 ``AUTH_TYPE``                ``"Bearer"``
 ============================ ================================================================
 
-All of them are removed from the environ that comes in, on every path, and with them
-``HTTP_REMOTE_USER``: behind this middleware a client's ``Remote-User`` header is always forged.
+On every path, all of them are removed from the incoming environ, and also ``HTTP_REMOTE_USER``:
+behind this middleware a client's ``Remote-User`` header is always forged.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ IDENTITY_KEYS: Final = (CLAIMS, ERROR, SCOPES, "REMOTE_USER", "AUTH_TYPE", "HTTP
 
 
 def clear_identity(environ: WSGIEnvironment, keys: Iterable[str] = IDENTITY_KEYS) -> None:
-    """Remove every identity that the client or an outer layer left in *environ*."""
+    """Remove every identity that the client or an outer layer put into *environ*."""
     for key in keys:
         environ.pop(key, None)
 
@@ -64,26 +64,26 @@ def publish(environ: WSGIEnvironment, verified: VerifiedToken) -> None:
 
 def get_claims(environ: WSGIEnvironment) -> dict[str, Any] | None:
     """
-    Return the verified claims of a request, or ``None`` if it carries no token.
+    Return the verified claims of a request; ``None`` if it has no token.
 
-    For apps and frameworks: whatever hands out the WSGI environ (``request.environ`` in Flask,
-    Bottle and Pyramid, ``request.META`` in Django, ``req.env`` in Falcon) can be given here.
+    Pass the WSGI environ: ``request.environ`` in Flask, Bottle and Pyramid, ``request.META`` in
+    Django, ``req.env`` in Falcon.
     """
     return environ.get(CLAIMS)
 
 
 def get_scopes(environ: WSGIEnvironment) -> frozenset[str]:
     """
-    Return the scopes of a request's token, from where its issuer has them; empty if there is none.
+    Return the scopes of a request's token, the same that rules check; empty without a token.
 
-    They are those that rules ask for.
+    They come from the claims that the token's issuer is configured for.
     """
     scopes = environ.get(SCOPES)
     return scopes_of(get_claims(environ) or {}) if scopes is None else frozenset(scopes)
 
 
 def describe(environ: WSGIEnvironment, trusted_proxies: int = 0) -> Fields:
-    """Return what an event says of a request: no query, and no header."""
+    """Return the event fields of a request, without query and headers."""
     return {
         "method": environ["REQUEST_METHOD"],
         "path": environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", ""),
@@ -92,7 +92,7 @@ def describe(environ: WSGIEnvironment, trusted_proxies: int = 0) -> Fields:
 
 
 _KEY: Final = re.compile(r"HTTP_X_[A-Z0-9_]+")
-# Apps and servers take the scheme, the host or the client's address of a request from them.
+# Apps and servers read scheme, host or client address of a request from these.
 _PROXY_KEYS: Final = frozenset(
     f"HTTP_X_{name}"
     for name in (
@@ -105,7 +105,7 @@ _PROXY_KEYS: Final = frozenset(
 )  # fmt: skip
 _RESERVED: Final = WATCHED_KEYS | _PROXY_KEYS
 
-# C0 and C1, and the two separators that end a line for some readers
+# C0, C1, and the two Unicode separators that some readers treat as line ends
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 ClaimName = str | Sequence[str]
@@ -113,22 +113,22 @@ ClaimName = str | Sequence[str]
 
 class ClaimKeys:
     """
-    Environ keys that hold claims, as headers of a proxy would: for apps that cannot be edited.
+    Environ keys set to claims, like headers of a proxy, for apps that cannot be edited.
 
-    Each key is removed from what comes in, on every path.  It is set where the token has the claim;
-    a text with control characters is not passed on.
+    Each key is removed from incoming requests, on every path.  It is set if the token has the
+    claim; values with control characters are left out.
 
     Args:
-        own: Key, as in ``HTTP_X_FORWARDED_EMAIL``, to the name of a claim with one value, or to
-            the path of a claim, ``["realm_access", "roles"]``: of an array the members are joined
-            by commas, without those that have a comma themselves.  For tokens of *issuer*.
-        issuer: Its *iss*.
-        trusted: The same for other issuers, by their *iss*.
-        keeps_authorization: Whether the app gets the header with a token that was accepted.
+        own: Key, such as ``HTTP_X_FORWARDED_EMAIL``, to the name or path of a claim,
+            ``["realm_access", "roles"]``: members of an array are joined by commas, without members
+            that contain a comma.  For tokens of *issuer*.
+        issuer: The *iss* of the tokens for *own*.
+        trusted: *iss* of another issuer to its keys, like *own*.
+        keeps_authorization: Whether the app gets the header with an accepted token.
 
     Raises:
-        ConfigurationError: A key is not of the form ``HTTP_X_…``, or says where a request comes
-            from or goes to.
+        ConfigurationError: A key is not of the form ``HTTP_X_…``, or is one that apps read scheme,
+            host or client address from.
     """
 
     def __init__(
@@ -158,7 +158,7 @@ class ClaimKeys:
 
     def check_headers(self, headers: Iterable[str | None]) -> None:
         """
-        Check that tokens come in other headers than these.
+        Check that no token header is one of these keys.
 
         Raises:
             ConfigurationError: One of *headers* is a key.
@@ -167,7 +167,7 @@ class ClaimKeys:
             raise ConfigurationError(f"{taken}: tokens come in it: choose another")
 
     def publish(self, environ: WSGIEnvironment, verified: VerifiedToken) -> None:
-        """Set the keys for the issuer of *verified*, and take its token away if that is wanted."""
+        """Set the keys for the issuer of *verified*; remove the token unless it is kept."""
         claims = verified.read_only_claims
         for key, path, is_single in self._by_issuer.get(verified.trusted.issuer, ()):
             value = find_claim(claims, path)
@@ -183,7 +183,7 @@ def _joined(members: Iterable[object]) -> str:
 
 
 def _text(value: object) -> str:
-    """Return a value as the environ has headers: the octets of its UTF-8, as characters."""
+    """Return a value in the environ's form: UTF-8 octets as Latin-1 characters."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int | float):

@@ -1,4 +1,4 @@
-"""Health: whether a worker can serve, for the probes of proxies and orchestrators."""
+"""Health checks: readiness and liveness probes for proxies and orchestrators."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 logger: logging.Logger = logging.getLogger("jwt_middleware")
 
 REMEMBERED_SECONDS: Final = 1.0
-"""How long an answer is given again: probes, of any number, load no store more than that."""
+"""How long a report is cached, which bounds the load of probes on stores."""
 OVERDUE_SECONDS: Final = 10.0
-"""After which a check that has not ended counts as failed."""
+"""A check that takes longer counts as failed."""
 
 Check = Callable[[], object]
 
@@ -39,12 +39,12 @@ _MEMBERS: Final = frozenset({"status", "revocations_age_seconds"})
 
 class _Report(NamedTuple):
     """
-    What a check has found.
+    The result of a check.
 
     Attributes:
-        reasons: Of each part, why it is unavailable; empty if it is not.
-        age_seconds: Since the revocations were read; ``None`` before that.
-        is_checked: Whether there was a check at all.
+        reasons: Part to the reason why it is unavailable; empty if it is available.
+        age_seconds: Time since the revocations were read; ``None`` before that.
+        is_checked: Whether there was a check yet.
     """
 
     reasons: Mapping[str, str]
@@ -53,7 +53,7 @@ class _Report(NamedTuple):
 
 
 class _Last:
-    """The last report of a process, and until when it is given again."""
+    """The last report of a process, and until when it is cached."""
 
     def __init__(self, report: _Report) -> None:
         self.report = report
@@ -63,29 +63,28 @@ class _Last:
 
 class Health:
     """
-    Answers probes at two paths of its own, without a token.
+    Answers probes at two paths, without a token.
 
-    *path* is readiness: 200 if requests and logins can be decided now, else 503; its JSON says
-    which part is unavailable, and nothing more: why is in the log.  *live_path* is liveness: 200
-    for as long as the worker answers.  It checks nothing, as no restart brings a store back.
+    *path* is readiness: 200 if requests and logins can be decided, else 503; its JSON only names
+    the unavailable parts, the log has the reasons.  *live_path* is liveness: 200 while the worker
+    responds.  It checks no parts, since a restart does not repair a store.
 
-    A worker checks once a second at most, one request at a time.  Each part ends within its own
-    deadline, and none is begun a second after the first.
+    A worker checks at most once a second, in one request at a time.  Each part has its own
+    deadline, and none is started more than a second after the first.
 
     Args:
-        verifier: Whose issuers must have keys.
-        sessions: Whose store must answer what changes it, and tell its revocations.  That its disk
-            is full shows with the first login alone.
-        revocations: What follows the store of another service instead.
-        parts: Further parts by name; each is called without arguments, and raises if it is
-            unavailable.
-        path: Of readiness.
-        live_path: Of liveness; by default *path* and ``/live``.
-        responses: Style of the answers to other methods than GET and HEAD.
+        verifier: Its issuers must have keys.
+        sessions: Their store must accept a write transaction and return its revocations.  A full
+            disk shows only at the next login.
+        revocations: Followed instead, for the store of another service.
+        parts: Additional parts by name; each is called without arguments and raises if unavailable.
+        path: Path of readiness.
+        live_path: Path of liveness; by default *path* and ``/live``.
+        responses: Style of the responses to methods other than GET and HEAD.
         monotonic: Returns seconds that never go back.
 
     Raises:
-        ConfigurationError: A path is unusable, or a part no callable.
+        ConfigurationError: A path is invalid, or a part is not callable.
     """
 
     def __init__(
@@ -114,11 +113,11 @@ class Health:
         if self._revocations is not None:
             self._checks["revocations"] = self._revocations.current
         if sessions is not None:
-            # What would end a session, of which there is none: nothing is written.
+            # Ends a session that does not exist: a write transaction without changes.
             self._checks["sessions"] = partial(_write_nothing, sessions)
         for name, check in parts.items():
             if not callable(check) or name in {*self._checks, *_MEMBERS}:
-                raise ConfigurationError(f"parts.{name} must be callable, and of a name of its own")
+                raise ConfigurationError(f"parts.{name} must be callable, with a unique name")
             self._checks[name] = check
         self._responses = responses if responses is not None else Responses()
         self._monotonic = monotonic
@@ -127,7 +126,7 @@ class Health:
 
     @property
     def paths(self) -> Iterable[str]:
-        """The exact values of ``PATH_INFO`` that it answers at."""
+        """The exact values of ``PATH_INFO`` that it answers."""
         return self.path, self.live_path
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -154,7 +153,7 @@ class Health:
         return send_json(environ, start_response, 200 if is_ready else 503, headers, members)
 
     def _report(self) -> _Report:
-        """Return the last report, or a new one if that is over and no other request makes it."""
+        """Return the last report, or a new one if it expired and no other request is checking."""
         last, now = self._last.get(), self._monotonic()
         if now >= last.until and last.lock.acquire(blocking=False):
             try:
@@ -169,7 +168,7 @@ class Health:
         reasons = {**self._unknown.reasons}
         deadline = self._monotonic() + TIMEOUT_SECONDS
         for part, check in self._checks.items():
-            if self._monotonic() < deadline:  # else what is left is not checked
+            if self._monotonic() < deadline:  # otherwise the rest is not checked
                 reasons[part] = _reason_of(check)
         age = math.inf if self._revocations is None else self._revocations.seconds_behind()
         return _Report(reasons, None if age == math.inf else int(age))
@@ -177,7 +176,7 @@ class Health:
     def _check_keys(self) -> None:
         for trusted in self._verifier.trusted.values():
             keys = trusted.keys
-            # The first fetch may take longer than a probe: the next one finds what it brought.
+            # The first fetch may outlast a probe: the next probe sees its result.
             keys.peek() if isinstance(keys, RefreshedKeys) else keys.current()
 
 
@@ -196,8 +195,8 @@ def _reason_of(check: Check) -> str:
         check()
     except UnavailableError as error:
         return str(error)
-    except Exception as error:  # noqa: BLE001  of the application's own parts, any
-        return type(error).__name__  # its text may hold a secret
+    except Exception as error:  # noqa: BLE001  the application's parts may raise anything
+        return type(error).__name__  # its text may contain a secret
     return ""
 
 

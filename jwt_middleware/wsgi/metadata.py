@@ -1,9 +1,8 @@
 """
-What others may read: public keys and metadata, at the paths that RFC 8615 sets aside.
+Public keys and metadata at well-known paths (RFC 8615).
 
-Whatever is announced is served: a document names no other that :class:`WellKnown` lacks, and one
-below the issuer's URL is served below that path as well as at the root, for apps that are mounted
-there and for those that are not.
+A document only links to documents that :class:`WellKnown` serves.  For an issuer URL with a path,
+documents are served below that path and at the root, whether the app is mounted there or not.
 """
 
 from __future__ import annotations
@@ -41,20 +40,20 @@ PROTECTED_RESOURCE_PATH: Final = "/.well-known/oauth-protected-resource"
 
 
 class Described(Protocol):
-    """An endpoint that says what RFC 8414 §2 has a server say of it."""
+    """An endpoint with metadata of RFC 8414 §2."""
 
     def metadata(self, base: str) -> Mapping[str, object]:
-        """Return its members, with URLs that begin with *base*."""
+        """Return its metadata members, with URLs that start with *base*."""
 
 
 class Document(NamedTuple):
     """
-    One public JSON document.
+    A public JSON document.
 
     Attributes:
-        paths: Exact paths it is found at.
-        read: Returns its members, as they are now.
-        media_type: What it is served as.
+        paths: Exact paths that it is served at.
+        read: Returns its current members.
+        media_type: Its media type.
     """
 
     paths: Sequence[str]
@@ -64,11 +63,11 @@ class Document(NamedTuple):
 
 def jwks_document(keys: KeySource, *, issuer: str = "") -> Document:
     """
-    Return the public keys of *keys*, never a secret.  Source: RFC 7517 §5, §8.5.2.
+    Return a document with the public keys of *keys*, never a secret.  Source: RFC 7517 §5, §8.5.2.
 
     Args:
         keys: The keys.
-        issuer: Whose they are; where that is a URL with a path, they are found below it as well.
+        issuer: Their issuer; if it is a URL with a path, the document is also served below that.
     """
     paths = dict.fromkeys([JWKS_PATH, issuer_path(issuer) + JWKS_PATH])
     return Document([*paths], lambda: public_jwks(keys.current()), "application/jwk-set+json")
@@ -82,18 +81,17 @@ def authorization_server_document(
     openid: bool = False,
 ) -> Document:
     """
-    Return what clients and other services need to know of this issuer.  Source: RFC 8414.
+    Return the authorization server metadata of this issuer.  Source: RFC 8414.
 
     Args:
-        issuer: The *iss* of the tokens; an http or https URL without query, to which the paths of
-            the other documents belong.
-        endpoint: Where tokens are issued, if they are.
+        issuer: The *iss* of the tokens, an http or https URL without query; base of the other URLs.
+        endpoint: The token endpoint, if any.
         jwks: Whether the keys are published.
-        openid: Whether it is to be found at the path of OpenID Connect Discovery as well, though
-            this is no OpenID provider.
+        openid: Whether it is also served at the path of OpenID Connect Discovery, though this is
+            not an OpenID provider.
 
     Raises:
-        ConfigurationError: *issuer* is no such URL.
+        ConfigurationError: *issuer* is not such a URL.
     """
     base = _checked_url("issuer", issuer).rstrip("/")
     members: dict[str, object] = {"issuer": issuer}
@@ -110,7 +108,7 @@ def authorization_server_document(
 
 def no_openid_document(*, issuer: str) -> Document:
     """
-    Return that there is no OpenID provider, so that clients go on to RFC 8414.
+    Return a 404 for OpenID Connect Discovery, so that clients try RFC 8414.
 
     Args:
         issuer: As for :func:`authorization_server_document`.
@@ -127,7 +125,7 @@ def _not_found() -> Mapping[str, object]:
 
 
 def issuer_path(issuer: str) -> str:
-    """Return the path of the issuer's URL without a slash at its end; empty if it has none."""
+    """Return the path of the issuer's URL without trailing slash; empty if it has none."""
     return urlsplit(issuer).path.rstrip("/") if _is_url(issuer) else ""
 
 
@@ -135,15 +133,15 @@ def protected_resource_document(
     *, resource: str, issuers: Iterable[str], scopes: Iterable[str] = ()
 ) -> Document:
     """
-    Return which issuers' tokens this resource accepts.  Source: RFC 9728 §2.
+    Return the protected resource metadata: the accepted issuers.  Source: RFC 9728 §2.
 
     Args:
-        resource: URL of the resource, as its clients know it.
+        resource: URL of the resource as seen by clients.
         issuers: The issuers it trusts.
-        scopes: Scopes that its rules ask for.
+        scopes: Scopes that its rules require.
 
     Raises:
-        ConfigurationError: *resource* is no URL.
+        ConfigurationError: *resource* is not a URL.
     """
     members: dict[str, object] = {"resource": _checked_url("resource", resource)}
     if servers := list(issuers):
@@ -157,15 +155,15 @@ def protected_resource_document(
 
 class WellKnown:
     """
-    Serves documents at their paths, to any client.
+    Serves documents at their paths to any client.
 
     Args:
-        documents: Leave one out, and it is not served.
-        responses: Style of the answers that are none of the documents.
-        max_age_seconds: How long a reader may keep one, at least 0.
+        documents: The documents to serve.
+        responses: Style of error responses.
+        max_age_seconds: How long clients may cache a document, at least 0.
 
     Raises:
-        ConfigurationError: *max_age_seconds* is something else.
+        ConfigurationError: *max_age_seconds* is invalid.
     """
 
     def __init__(
@@ -203,7 +201,7 @@ class WellKnown:
         response.cache_control.public = True
         response.cache_control.max_age = self.max_age_seconds
         response.set_etag(sha256(body).hexdigest()[:32])
-        # There is an ETag and no Last-Modified; and of a year like 10**20 no date can be made.
+        # ETag is set, Last-Modified is not: a date in year 10**20 would raise.
         request.environ.pop("HTTP_IF_MODIFIED_SINCE", None)
         response.make_conditional(request)
         del response.headers["Date"]  # the server adds its own
@@ -211,14 +209,14 @@ class WellKnown:
 
 
 def resource_metadata_url(resource: str) -> str:
-    """Return where :func:`protected_resource_document` is found.  Source: RFC 9728 §3.1."""
+    """Return the URL of :func:`protected_resource_document`.  Source: RFC 9728 §3.1."""
     parts = urlsplit(_checked_url("resource", resource))
     path = "" if parts.path == "/" else parts.path
     return f"{parts.scheme}://{parts.netloc}{PROTECTED_RESOURCE_PATH}{path}"
 
 
 def _is_url(url: str) -> bool:
-    # What a challenge cannot quote is no part of a URL anyway (RFC 3986 §2).
+    # A challenge cannot quote these; a URL cannot contain them either (RFC 3986 §2).
     if not url.isascii() or not url.isprintable() or not set(' "\\?#').isdisjoint(url):
         return False
     try:

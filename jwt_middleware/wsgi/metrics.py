@@ -1,8 +1,8 @@
 """
-Metrics: plain integers in each process, exported for Prometheus.
+Prometheus metrics, kept as plain integers in each process.
 
 The middleware counts each request; everything else is counted from :mod:`~jwt_middleware.events`.
-prometheus-client is needed only to export.  No label has a value that a client chose.
+prometheus-client is needed only for export.  No label value comes from a client.
 """
 
 from __future__ import annotations
@@ -82,18 +82,18 @@ def _requests(outcome: str, code: str, token: str) -> Series:
 
 class Metrics:
     """
-    Counts what the middleware does, from now on.
+    Counts the middleware's decisions and events.
 
     Args:
-        directory: A folder for the integers of several processes, emptied before the server starts;
+        directory: A folder shared by the server's processes, to be emptied before it starts;
             ``None`` counts one process.
-        issuers: The *iss* of each issuer whose keys have an age.
+        issuers: The *iss* of each issuer with fetched keys, for their age.
 
     Attributes:
         counts: The integers.
 
     Raises:
-        ConfigurationError: *directory* is no folder that can be written to.
+        ConfigurationError: *directory* is not a writable folder.
     """
 
     def __init__(
@@ -101,21 +101,23 @@ class Metrics:
     ) -> None:
         folder = None if directory is None else Path(directory)
         if folder is not None and not os.access(f"{folder}/", os.W_OK):
-            raise ConfigurationError(f"directory {str(folder)!r} is no folder to write to: make it")
+            raise ConfigurationError(
+                f"directory {str(folder)!r} is not a writable folder: create it"
+            )
         self._ages = {
             issuer: Series("keys_age_seconds", (("issuer", issuer[:_MAX_LABEL_CHARS]),), "oldest")
             for issuer in issuers
         }
         self.counts: Counts = Counts((*_fixed_series(), *self._ages.values()), folder)
         self._sample: Callable[[], Iterable[tuple[Series, int]]] = tuple
-        self._end = events.count(self._heed)
+        self._end = events.count(self._count_event)
 
     def close(self) -> None:
-        """Count no more events."""
+        """Stop counting events."""
         self._end()
 
     def observe(self, seconds: float) -> None:
-        """Count the verification of a token that was not remembered."""
+        """Record the duration of verifying a token that was not cached."""
         place = bisect_left(BUCKETS_SECONDS, seconds)
         self.counts.add(_BUCKETS[place])
         self.counts.add(_SUM, int(seconds * 1e9))
@@ -129,11 +131,11 @@ class Metrics:
         waiting: Callable[[], int] | None = None,
     ) -> None:
         """
-        Take the gauges of *verifier* with each event, and when they are exported.
+        Sample the gauges of *verifier* with each event and at each export.
 
         Args:
-            verifier: Whose keys have an age.
-            lag: Returns the seconds since the store of revocations answered.
+            verifier: Its key sources have an age.
+            lag: Returns the seconds since the revocation store responded.
             held: Returns how many revocations are held.
             waiting: Returns how many logins wait for a hash.
         """
@@ -155,7 +157,7 @@ class Metrics:
         self._sample = sample
         verifier.observe = self.observe
 
-    def _heed(self, name: Name, fields: Fields) -> None:
+    def _count_event(self, name: Name, fields: Fields) -> None:
         code = fields.get("reason", "")
         if name in _OUTCOMES:
             self.counts.add(_requests(_OUTCOMES[name], code, ""))
@@ -176,7 +178,7 @@ class Metrics:
             self.counts.set(series, value)
 
     def collect(self) -> Iterator[Metric]:
-        """Yield the metrics, as a collector of prometheus-client does: register this with one."""
+        """Yield the metrics: the collector protocol of prometheus-client."""
         from prometheus_client.metrics_core import (  # noqa: PLC0415  an extra
             CounterMetricFamily,
             GaugeMetricFamily,
@@ -208,7 +210,7 @@ class Metrics:
             yield family
 
     def register(self, registry: CollectorRegistry) -> None:
-        """Export to a registry of the application."""
+        """Register as a collector of *registry*."""
         registry.register(self)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -218,7 +220,7 @@ class Metrics:
         registry = CollectorRegistry()
         registry.register(self)
         app = make_wsgi_app(registry, disable_compression=True)
-        if environ["REQUEST_METHOD"] == "HEAD":  # which that app refuses
+        if environ["REQUEST_METHOD"] == "HEAD":  # the app of prometheus-client refuses HEAD
             app({**environ, "REQUEST_METHOD": "GET"}, start_response)
             return skip_body(environ, [])
         return skip_body(environ, app(environ, start_response))
@@ -234,7 +236,7 @@ _WAITING: Final = Series("hasher_waiting", kind="gauge")
 
 
 def _fixed_series() -> Iterator[Series]:
-    # The first three are counted by their place: REMEMBERED, FIRST_SEEN and WITHOUT_TOKEN.
+    # The first three are counted by index: REMEMBERED, FIRST_SEEN and WITHOUT_TOKEN.
     for token in ("remembered", "first seen", "none"):
         yield _requests("allowed", "", token)
     for outcome in ("refused", "reported"):

@@ -1,4 +1,4 @@
-"""The middleware: one request, straight down."""
+"""The WSGI middleware that authenticates each request."""
 
 from __future__ import annotations
 
@@ -46,18 +46,18 @@ logger: logging.Logger = logging.getLogger("jwt_middleware")
 
 NOTABLE_KEYS: Final = WATCHED_KEYS.union(IDENTITY_KEYS)
 
-# Where metrics have the integers of requests that are let through, by how the token was verified.
+# Metrics indexes of allowed requests, by how the token was verified.
 REMEMBERED: Final = 0
 FIRST_SEEN: Final = 1
 WITHOUT_TOKEN: Final = 2
 
 
 class Endpoint(Protocol):
-    """A WSGI app that is mounted at paths of its own, and needs no token there."""
+    """A WSGI app mounted at its own paths, without a token."""
 
     @property
     def paths(self) -> Iterable[str]:
-        """The exact values of ``PATH_INFO`` that it answers at."""
+        """The exact values of ``PATH_INFO`` that it answers."""
 
     def __call__(
         self, environ: WSGIEnvironment, start_response: StartResponse, /
@@ -67,28 +67,28 @@ class Endpoint(Protocol):
 
 class JWTMiddleware:
     """
-    Decide who is calling before *app* sees the request.
+    Authenticate requests before they reach *app*.
 
     A request that the policy lets through reaches *app* with the claims in its environ (see
-    :mod:`jwt_middleware.wsgi.environ`); any other is answered here, in RFC 6750 terms.
+    :mod:`jwt_middleware.wsgi.environ`); any other is refused here, as in RFC 6750.
 
     Args:
-        app: Any WSGI app.  Its iterable is returned untouched.
+        app: Any WSGI app.  Its iterable is returned unchanged.
         verifier: Verifies the tokens.
         policy: Which requests need a token, and which scopes; by default every request needs one.
-        endpoint: Answers at its own paths, without a token.
-        well_known: Publishes keys and metadata at their paths, without a token.
-        responses: Style and realm of the answers given here.
-        cors: Which origins may read *endpoint*, *well_known* and every refusal, and what
-            preflights are answered there and on rules with ``preflight=True``.
-        claim_keys: Further keys of the environ that hold claims.
-        mode: ``"report"`` refuses nothing at all: the app is called without an identity, and an
-            event says what the answer would have been.
+        endpoint: The token endpoint, served at its own paths without a token.
+        well_known: Serves keys and metadata at their paths without a token.
+        responses: Style and realm of the middleware's responses.
+        cors: Which origins may read *endpoint*, *well_known* and every refusal; answers preflights
+            there and on rules with ``preflight=True``.
+        claim_keys: Additional environ keys set to claims.
+        mode: ``"report"`` refuses nothing: the app is called without an identity, and an event
+            reports the refusal.
         metrics: Counts the decisions.
-        health: Answers probes at its own paths, without a token.
+        health: Answers probes at its own paths without a token.
 
     Raises:
-        ConfigurationError: *app* is no WSGI callable, or a part is of another kind.
+        ConfigurationError: *app* is not a WSGI callable, or an argument has the wrong type.
     """
 
     def __init__(  # noqa: PLR0913  one for each part
@@ -114,7 +114,7 @@ class JWTMiddleware:
         self.app = app
         self.verifier = verifier
         headers = {one.header for one in verifier.trusted.values()}
-        # Nearly always tokens come in Authorization alone.
+        # Usually tokens come only in Authorization.
         self._headers = None if headers == {None} else TokenHeaders(headers)
         self.policy: Policy = policy if policy is not None else Policy()
         self.endpoint = endpoint
@@ -149,7 +149,7 @@ class JWTMiddleware:
 
     @property
     def app(self) -> WSGIApplication:
-        """The app behind; another can be assigned."""
+        """The wrapped app; can be replaced."""
         return self._app
 
     @app.setter
@@ -159,10 +159,10 @@ class JWTMiddleware:
 
     def mount(self, path: str, app: WSGIApplication) -> None:
         """
-        Have *app* answer at *path* alone, without a token; no other origin may read it.
+        Serve *app* at exactly *path* without a token or CORS.
 
         Raises:
-            ConfigurationError: Something else answers there.
+            ConfigurationError: The path is already taken.
         """
         if path in self._mounted:
             is_document = self.well_known is not None and path in self.well_known.paths
@@ -172,15 +172,15 @@ class JWTMiddleware:
 
     @property
     def mounted(self) -> Collection[str]:
-        """The paths that are not the app's."""
+        """The paths that the app does not get."""
         return self._mounted.keys()
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Answer one request, or have *app* answer it."""
-        plain = self._notable_keys.isdisjoint(environ)  # as nearly every request is
+        """Answer one request, or pass it to *app*."""
+        plain = self._notable_keys.isdisjoint(environ)  # the usual case
         if not plain:
             clear_identity(environ, self._identity_keys)
-        # Before the token: a client with an expired one must still be able to get a new one.
+        # Before the token: a client with an expired token must be able to get a new one.
         mounted = self._mounted.get(environ.get("PATH_INFO", ""))
         if mounted is not None:
             return mounted(environ, start_response)
@@ -215,7 +215,7 @@ class JWTMiddleware:
     def _call_app_first(
         self, environ: WSGIEnvironment, start_response: StartResponse
     ) -> Iterable[bytes]:
-        """Call the app until it has answered once: only then is it known to be no factory."""
+        """Call the app, and check on its first response that it is not a factory."""
         answer = self._app(environ, start_response)
         if callable(answer) and not hasattr(answer, "__iter__"):
             error = UnavailableError(
@@ -236,7 +236,7 @@ class JWTMiddleware:
             requirement is not None
             and requirement.basic
             and self.policy.takes_basic(environ)
-            and not is_cross_site(environ)  # no password prompt for another site's page
+            and not is_cross_site(environ)  # no password prompt in cross-site requests
         )
         if self.cors is not None:
             start_response = self.cors.readable(environ, start_response)
@@ -250,7 +250,7 @@ class JWTMiddleware:
         return app if self.cors is None else self.cors.wrap(app)
 
     def only_reports(self, requirement: Requirement | None) -> bool:
-        """Tell whether a request with this requirement is let through, whatever it brings."""
+        """Return whether a request with this requirement is never refused."""
         return self.mode == "report" or (requirement is not None and requirement.report_only)
 
     def _authenticate(
@@ -266,7 +266,7 @@ class JWTMiddleware:
         else:
             verified = self._verify_by_header(environ, requirement, self._headers)
         if verified is not None:
-            # Before the check: who lacks a scope is known to the server's access log, too.
+            # Before the check, so that the server's access log has the user of a 403.
             publish(environ, verified)
             if self.claim_keys is not None:
                 self.claim_keys.publish(environ, verified)
@@ -303,13 +303,13 @@ class JWTMiddleware:
             error.hint = hint_of(key, token)
             raise
         if environ_key(verified.trusted.header) != key:
-            raise InvalidTokenError("tokens of its issuer come in another header")
+            raise InvalidTokenError("the token's issuer uses another header")
         return verified
 
     def _verify_password(
         self, environ: WSGIEnvironment, requirement: Requirement
     ) -> VerifiedToken | None:
-        """Verify the token in Basic credentials, and leave it to the app as a bearer token."""
+        """Verify the token in Basic credentials, and pass it to the app as a bearer token."""
         if not requirement.basic or not self.policy.takes_basic(environ):
             return None
         token = find_password(environ)
@@ -318,10 +318,10 @@ class JWTMiddleware:
         try:
             verified = self.verifier.verify(token)
         except InvalidTokenError as error:
-            error.hint = hint_of("HTTP_BASIC_PASSWORD", token)  # that of no header
+            error.hint = hint_of("HTTP_BASIC_PASSWORD", token)  # not a request header
             raise
         if environ_key(verified.trusted.header) != AUTHORIZATION:
-            raise InvalidTokenError("tokens of its issuer come in another header")
+            raise InvalidTokenError("the token's issuer uses another header")
         environ[AUTHORIZATION] = f"Bearer {token}"
         return verified
 
@@ -347,7 +347,7 @@ def _check_app(app: object) -> None:
     Check that *app* can be called as a WSGI app.
 
     Raises:
-        ConfigurationError: It cannot, or is an ASGI app.
+        ConfigurationError: It is not callable that way, or is an ASGI app.
     """
     if not callable(app):
         raise ConfigurationError("app must be a WSGI callable")
@@ -356,7 +356,7 @@ def _check_app(app: object) -> None:
             raise ConfigurationError("app must be a WSGI callable, and this is an ASGI app")
     try:
         signature = inspect.signature(app)
-    except (TypeError, ValueError):  # of some that are written in C
+    except (TypeError, ValueError):  # some callables written in C
         return
     try:
         signature.bind({}, lambda *_: None)
@@ -366,7 +366,7 @@ def _check_app(app: object) -> None:
         ) from error
 
 
-# One verifier may stand before several apps, such as the metrics of one of them.
+# One verifier may serve several apps, such as the metrics of one of them.
 _warned: Final[WeakSet[TokenVerifier]] = WeakSet()
 
 
@@ -377,7 +377,7 @@ def _warn_of_unmapped(verifier: TokenVerifier) -> None:
     for trusted in verifier.trusted.values():
         if verifier.remote_user(trusted, "sub") is None:
             logger.warning(
-                "REMOTE_USER is not set for tokens of %s, whose subjects may be those of another"
+                "REMOTE_USER is not set for tokens of %s, whose subjects may equal those of another"
                 ' issuer: set its remote_user, as in "partner:{sub}"',
                 trusted.issuer,
             )

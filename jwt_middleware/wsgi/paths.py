@@ -1,10 +1,10 @@
 """
-Reading a path the way any app behind us might.
+Read a path in every way that an app may read it.
 
-``PATH_INFO`` is what the server made of the request line, and the app makes something of it again:
-it may join slashes, resolve dots, decode once more, drop what is not UTF-8.  A path that can only
-be read one way is canonical.  A rule that relaxes *names* canonical paths, exactly; a rule that
-restricts *covers* every reading, folded: without the differences that some framework ignores.
+``PATH_INFO`` is the server's decoding of the request line, which the app may process further: join
+slashes, resolve dots, decode again, drop what is not UTF-8.  A path with only one reading is
+canonical.  A rule that relaxes *names* canonical paths, exactly; a rule that restricts *covers*
+every reading, folded: without the differences that some framework ignores.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from ..errors import ConfigurationError, InvalidRequestError
 
 MAX_DECODINGS: Final = 4
 MAX_NORMALISED_CHARS: Final = 512
-"""Unicode normalisation is quadratic: a longer path that is not ASCII is never canonical."""
+"""A longer non-ASCII path is never canonical, since Unicode normalisation is quadratic."""
 MAX_NORMALISED_SEGMENT_CHARS: Final = 64
-"""And of such a path, only segments up to this length are normalised."""
+"""In such a path, only segments up to this length are normalised."""
 MAX_SEPARATORS: Final = 256
-"""In a path that is not canonical: slashes, and what may become or end one."""
+"""Limit of slashes, and of characters that may become or end one, in a non-canonical path."""
 MAX_READ_CHARS: Final = 6144
-"""Of all readings that one request needs, together."""
+"""Limit of characters in all readings of one request together."""
 SLOWER_BEYOND_ASCII: Final = 4
-"""As how many of them a character counts in a text that is not ASCII."""
+"""Weight of a character in non-ASCII text."""
 
 # No leading slash; an empty, "." or ".." segment; a backslash; path parameters; controls (a
-# trailing newline satisfies "$"); or an escape that is still there after the server decoded one.
+# trailing newline satisfies "$"); or an escape that is left after the server's decoding.
 _AMBIGUOUS: Final = re.compile(
     r"^(?!/)|//|/\.{1,2}(?:/|\Z)|[\\;\x00-\x1f\x7f-\x9f]|%[0-9A-Fa-f]{2}"
 )
@@ -39,12 +39,12 @@ _ABSOLUTE_FORM: Final = re.compile(r"\A[A-Za-z][A-Za-z0-9+.\-]*://[^/]*")  # RFC
 _CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 _SEPARATORS: Final = ("/", "\\", ";", "%", "?", "#", "\0")
 _QUERY_OR_FRAGMENT: Final = re.compile(r"[?#]")
-# Format characters, which no reader sees and some comparisons drop: soft hyphen, joiners, marks.
+# Invisible format characters that some comparisons ignore: soft hyphen, joiners, marks.
 _INVISIBLE: Final = re.compile(
     r"[\u00ad\u034f\u061c\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff]"
 )
 _VIEW: Final = ("@@", "++view++")  # Pyramid, Zope: the rest of the segment is the name of a view
-# How a proxy tells Zope what it is called outside: all of it is taken off the path.
+# A proxy's virtual host for Zope, which is removed from the path.
 _VIRTUAL_HOST: Final = re.compile(
     r"/virtualhost(?:base/[^/]+/[^/]+(?=/|\Z)|root(?=/|\Z)(?:/_vh_[^/]*)*)"
 )
@@ -52,17 +52,17 @@ _PUNCTUATION: Final = str.maketrans(dict.fromkeys(string.punctuation.replace("/"
 
 
 class Budget:
-    """What may still be read for a request: as many characters as :data:`MAX_READ_CHARS`."""
+    """The remaining characters that may be read for a request, of :data:`MAX_READ_CHARS`."""
 
     def __init__(self) -> None:
         self._left = MAX_READ_CHARS
 
     def spend(self, text: str) -> None:
         """
-        Take *text* off.
+        Subtract the length of *text*.
 
         Raises:
-            InvalidRequestError: There is not so much left.
+            InvalidRequestError: The budget is exceeded.
         """
         self._left -= len(text) if text.isascii() else len(text) * SLOWER_BEYOND_ASCII
         if self._left < 0:
@@ -71,10 +71,10 @@ class Budget:
 
 class Readings(NamedTuple):
     """
-    What a path can be taken for.
+    The readings of a path.
 
     Attributes:
-        canonical: Whether there is only one reading, hence whether a rule may relax it.
+        canonical: Whether there is only one reading, so that a rule may relax it.
         texts: The readings.
     """
 
@@ -84,17 +84,17 @@ class Readings(NamedTuple):
 
 def read_path(path: str, budget: Budget | None = None) -> Readings:
     """
-    Read a ``PATH_INFO``: bytes in the shape of a Latin-1 string (PEP 3333).
+    Return the readings of a ``PATH_INFO``: bytes as a Latin-1 string (PEP 3333).
 
-    Frameworks decode it as UTF-8, and differ in what they do where it is none.
+    Frameworks decode it as UTF-8, and differ if it is invalid.
 
     Raises:
-        InvalidRequestError: It can be read in so many ways that to try them all takes too long.
+        InvalidRequestError: It has too many readings.
     """
     budget = budget or Budget()
     try:
         text = path if path.isascii() else path.encode("latin-1").decode("utf-8")
-    except UnicodeEncodeError:  # a server that decoded it already
+    except UnicodeEncodeError:  # already decoded by the server
         sent = [path]
     except UnicodeDecodeError:
         sent = [path, path.encode("latin-1").decode("utf-8", "ignore")]
@@ -109,7 +109,7 @@ def read_path(path: str, budget: Budget | None = None) -> Readings:
 
 
 def is_plain(path: str) -> bool:
-    """Tell whether *path*, of a configuration, has one reading."""
+    """Return whether a configured *path* has one reading."""
     try:
         return read_path(path).canonical
     except InvalidRequestError:
@@ -118,13 +118,13 @@ def is_plain(path: str) -> bool:
 
 def all_readings(text: str, budget: Budget) -> list[str]:
     """
-    Return what a path becomes for apps that resolve none, some or all of what can be resolved.
+    Return the paths seen by apps that resolve none, some or all of what can be resolved.
 
-    Between the path as sent and its canonical form lies what most apps do.  Flask and Falcon drop
-    leading slashes and keep the rest: to them ``//admin/../x`` is below ``/admin``.
+    Most apps are between the path as sent and its canonical form.  Flask and Falcon only drop
+    leading slashes: for them ``//admin/../x`` is below ``/admin``.
 
     Raises:
-        InvalidRequestError: They are too many or too long.
+        InvalidRequestError: There are too many, or they are too long.
     """
     if sum(map(text.count, _SEPARATORS)) > MAX_SEPARATORS:
         raise InvalidRequestError("the path has too many parts")
@@ -145,9 +145,9 @@ def _undecoded_readings(text: str) -> Iterator[str]:
     yield text
     yield "/" + text.lstrip("/")
     yield "/" + "/".join(filter(None, text.split("/")))
-    if not text.startswith("/"):  # to Pecan the first segment is what comes before the slash
+    if not text.startswith("/"):  # for Pecan the first segment precedes the slash
         yield "/" + text.partition("/")[2]
-    if text.startswith("//"):  # as a URL it begins with a host
+    if text.startswith("//"):  # as a URL it starts with a host
         yield "/" + text[2:].partition("/")[2]
     for part in dict.fromkeys((text, text.partition("\0")[0])):
         segments = _segments(part)
@@ -156,7 +156,7 @@ def _undecoded_readings(text: str) -> Iterator[str]:
 
 
 def _segments(text: str) -> list[str]:
-    """Split a path at everything that may separate, and drop what may name nothing."""
+    """Split a path at every possible separator, and drop segments that may be ignored."""
     text = _CONTROLS.sub("", text).replace("\\", "/")
     names = (segment.partition(";")[0] for segment in _ABSOLUTE_FORM.sub("", text).split("/"))
     return [name for name in names if name not in {"", "."}]
@@ -176,9 +176,9 @@ def _resolve_dots(names: list[str]) -> list[str]:
 
 def fold(text: str) -> str:
     """
-    Return *text* without the differences that case and Unicode normalisation make.
+    Fold case and Unicode normalisation of *text*.
 
-    The two Turkish letters are an i to :func:`re.compile` with ``IGNORECASE``, though not to
+    The two Turkish letters match "i" in :mod:`re` with ``IGNORECASE``, but not after
     :meth:`str.casefold`.
     """
     if text.isascii():
@@ -202,10 +202,10 @@ def _fold_case(text: str) -> str:
 
 def fold_segment(segment: str) -> str:
     """
-    Return a segment, folded already, as all frameworks together would compare it.
+    Fold an already folded segment by the rules of all frameworks together.
 
-    CherryPy maps punctuation to ``_``, Pyramid names a view by ``@@``, and some file systems drop
-    spaces and dots at the end.
+    CherryPy maps punctuation to ``_``, Pyramid names views with ``@@``, and some file systems drop
+    trailing spaces and dots.
     """
     for marker in _VIEW:
         segment = segment.removeprefix(marker)
@@ -216,19 +216,18 @@ def folded_segments(
     text: str, limit: int, budget: Budget | None = None
 ) -> Iterator[tuple[str, ...]]:
     """
-    Yield the folded segments of *text*, each way that a framework may come by them.
+    Yield the folded segments of *text*, in each way that a framework may split it.
 
-    Pecan and others drop an extension, CherryPy takes ``index`` for the path before it, Zope takes
-    the names of a virtual host off, and what splits a URL again ends the path at an escaped
-    question mark.
+    Pecan and others drop an extension, CherryPy maps ``index`` to the path before it, Zope removes
+    a virtual host, and code that splits a URL again ends the path at an escaped question mark.
 
     Args:
-        text: One reading of a path.
-        limit: How many segments matter; none after one more is looked at.
-        budget: For what compatible characters stand for.
+        text: A reading of a path.
+        limit: How many segments matter; at most one more is read.
+        budget: Charged for the expansion of compatibility characters.
 
     Raises:
-        InvalidRequestError: There are too many ways.
+        InvalidRequestError: There are too many.
     """
     folded = fold(text)
     for reading in [folded] if text.isascii() else all_readings(folded, budget or Budget()):
@@ -257,22 +256,22 @@ class Pattern:
     The path of a rule.
 
     Args:
-        path: An exact path; ``*`` stands for one segment; a last ``/*`` covers the path before it
-            and all below, and a last ``*`` after a name all that begins so.
+        path: An exact path; ``*`` matches one segment; a final ``/*`` covers the path before it and
+            all below, and a final ``*`` after a name all paths with that prefix.
 
     Attributes:
-        kind: Which of these it is.
-        segments: Before the last ``*``; ``None`` stands for any.
-        folded: The same, as :func:`folded_segments` has them.
+        kind: Which of these forms it has.
+        segments: The segments before the final ``*``; ``None`` matches any.
+        folded: The same, folded like :func:`folded_segments`.
 
     Raises:
-        ConfigurationError: No canonical path could ever be named by it.
+        ConfigurationError: It can never name a canonical path.
     """
 
     def __init__(self, path: str) -> None:
         if not isinstance(path, str) or _AMBIGUOUS.search(path):
             raise ConfigurationError(
-                f"rule {path!r}: path must begin with one slash, and have no empty or dot "
+                f"rule {path!r}: path must start with one slash, and have no empty or dot "
                 "segments, backslashes, semicolons or escapes"
             )
         if "?" in path or "#" in path:
@@ -284,7 +283,7 @@ class Pattern:
         names = stem.split("/")[1:]
         if any("*" in name and name != "*" for name in names) or path.endswith("**"):
             raise ConfigurationError(
-                f"rule {path!r}: * stands for a whole segment, as in /a/*/b, or ends the path"
+                f"rule {path!r}: * matches a whole segment, as in /a/*/b, or ends the path"
             )
         self.segments: tuple[str | None, ...] = tuple(
             None if name == "*" else name for name in names
@@ -295,7 +294,7 @@ class Pattern:
 
 
 class _Node:
-    """What comes after some segments."""
+    """A node of the tree: the patterns that continue from here."""
 
     __slots__ = ("any", "below", "children", "exact", "lengths", "prefixes", "subtree")
 
@@ -317,10 +316,10 @@ class _Node:
 
 class PatternTree:
     """
-    Patterns by their segments, so that a path meets few of them however many there are.
+    A tree of patterns by segment, so that matching time does not grow with their number.
 
     Attributes:
-        depth: Segments of the longest.
+        depth: Number of segments of the longest pattern.
     """
 
     def __init__(self) -> None:
@@ -330,7 +329,7 @@ class PatternTree:
     def add(
         self, number: int, segments: Sequence[str | None], kind: Literal["exact", "below", "prefix"]
     ) -> None:
-        """Add the pattern of the rule that has this number; the numbers rise."""
+        """Add the pattern of rule *number*; numbers must increase."""
         self.depth = max(self.depth, len(segments))
         node = self._root
         for name in segments[:-1] if kind == "prefix" else segments:
@@ -348,7 +347,7 @@ class PatternTree:
             node.subtree.add(number)
 
     def find(self, segments: Sequence[str]) -> Found:
-        """Return which patterns fit a path of these segments."""
+        """Return the patterns that match a path with these segments."""
         nodes = [self._root]
         matched: set[int] = set()
         for segment in segments:
@@ -371,18 +370,18 @@ class PatternTree:
 
 class Found(NamedTuple):
     """
-    What a path leads to in a tree.
+    The result of a search in a tree.
 
     Attributes:
-        matched: The numbers of the rules that are for it, in order.
-        nodes: Where longer paths go on.
+        matched: The numbers of the matching rules, in order.
+        nodes: The nodes where longer paths continue.
     """
 
     matched: tuple[int, ...]
     nodes: tuple[_Node, ...]
 
     def below(self, levels: float) -> set[int]:
-        """Return the numbers of the rules for paths that are up to *levels* segments longer."""
+        """Return the numbers of the rules for paths up to *levels* segments longer."""
         numbers: set[int] = set()
         for node in self.nodes:
             if levels > 1:
@@ -396,11 +395,11 @@ class Found(NamedTuple):
 
 class Match(NamedTuple):
     """
-    What the rules have to do with a path.
+    The rules that match a path.
 
     Attributes:
-        named: The rules that name it, in order; none if it can be read in more than one way.
-        covered: For each reading, the rules that cover it.
+        named: The rules that name it, in order; none if it has more than one reading.
+        covered: The rules that cover each reading.
     """
 
     named: tuple[int, ...]
@@ -408,13 +407,13 @@ class Match(NamedTuple):
 
 
 class PatternIndex:
-    """The patterns of all rules: a rule names paths character by character, and may cover more."""
+    """The patterns of all rules, by exact names and by coverage."""
 
     def __init__(self) -> None:
         self._naming, self._covering = PatternTree(), PatternTree()
 
     def add(self, number: int, pattern: Pattern, *, covers: bool) -> None:
-        """Add the pattern of the rule that has this number; the numbers rise."""
+        """Add the pattern of rule *number*; numbers must increase."""
         self._naming.add(number, pattern.segments, pattern.kind)
         if covers:
             self._covering.add(number, pattern.folded, pattern.kind)
@@ -428,16 +427,16 @@ class PatternIndex:
         aliases: Sequence[str] = (),
     ) -> Match:
         """
-        Return the rules that name *path*, and those that cover any reading of it.
+        Return the rules that name *path* or cover any reading of it.
 
         Args:
-            path: As ``PATH_INFO`` has it.
-            others: Paths that it may be as well: with one of them it is named by none.
-            also: Ways to write it that say no more: what names it must name these, too.
-            aliases: Further paths that rules may cover.
+            path: As in ``PATH_INFO``.
+            others: Other paths that the app may see; if there are any, no rule names *path*.
+            also: Equivalent spellings; a rule that names *path* must also name these.
+            aliases: Additional paths that rules may cover.
 
         Raises:
-            InvalidRequestError: There are too many ways to read them.
+            InvalidRequestError: They have too many readings.
         """
         budget = Budget()
         readings = read_path(path, budget)
@@ -451,7 +450,7 @@ class PatternIndex:
         return Match(self._named(readings, also) if not others else (), covered)
 
     def naming(self, path: str, also: Iterable[str] = ()) -> tuple[int, ...]:
-        """Return the rules that name *path*, and all of *also*."""
+        """Return the rules that name *path* and all of *also*."""
         return self._named(read_path(path), also)
 
     def _named(self, readings: Readings, also: Iterable[str]) -> tuple[int, ...]:

@@ -1,10 +1,10 @@
 """
-Which requests need a token, and what it must allow.
+The policy: which requests need a token, with which scopes and claims.
 
-Rules are tried in order on method and path; the first match decides; a path that no rule names
-needs a token.  A rule that relaxes is read narrowly and one that restricts is read generously, so
-that no other way to say a request is less protected: :mod:`.request` reads which methods and paths
-it may mean, :mod:`.paths` how each path can be read.
+Rules are tried in order on method and path; the first match decides; a path without a rule needs a
+token.  A rule that relaxes matches narrowly and one that restricts matches broadly, so that no
+variant of a request is less protected: :mod:`.request` finds the methods and paths that it may
+mean, :mod:`.paths` the readings of each path.
 """
 
 from __future__ import annotations
@@ -36,29 +36,29 @@ REMEMBERED_DECISIONS: Final = 1024
 REMEMBERED_JOINS: Final = 128
 MAX_REMEMBERED_CHARS: Final = 512
 OTHER_METHOD: Final = "OTHER"
-"""Stands for each method that no rule names."""
+"""Stands for all methods that no rule names."""
 
 
 _DEFAULT: Final = Requirement()
 PREFLIGHT: Final = Requirement(access="public", preflight=True)
-"""Of a CORS preflight that needs no token, and of whose answer only the CORS headers may pass."""
+"""For a CORS preflight without a token: only the CORS headers of its response pass."""
 
 
 class Policy:
     """
-    Rules in order.
+    Ordered rules.
 
     Args:
-        rules: Tried in this order; without any, every request needs a token.
-        prefix: What one's own proxy cuts off each path and says in a header, as
+        rules: Tried in this order; without rules, every request needs a token.
+        prefix: Prefix that your own proxy strips from each path and sends in a header, such as
             ``X-Forwarded-Prefix: /api``; the same in every request.
-        form_method_override: The app takes a method from a field of a form: a request with a form
-            counts as every method.
-        recursive_methods: Methods like DELETE and COPY act on all below a path: rules that restrict
-            a path below count for them.
+        form_method_override: The app reads a method from a form field: a request with a form counts
+            as every method.
+        recursive_methods: Methods like DELETE and COPY act on everything below a path: rules that
+            restrict a path below it apply, too.
 
     Raises:
-        ConfigurationError: Something else than rules, or a path that no request can have.
+        ConfigurationError: *rules* are not rules, or *prefix* is invalid.
     """
 
     def __init__(
@@ -97,21 +97,20 @@ class Policy:
         self._remembered_plain = lru_cache(REMEMBERED_DECISIONS)(self._decide_plain)
 
     def paths_of(self, requirement: Requirement) -> str:
-        """Return the paths of the rules that decided, for a log."""
+        """Return the paths of the rules that decided, for logs."""
         return ", ".join(self.rules[number - 1].path for number in requirement.rules)
 
     def requirement(self, environ: WSGIEnvironment) -> Requirement:
         """
-        Return what the request in *environ* must bring.
+        Return the requirement for a request.
 
         Raises:
-            InvalidRequestError: It contradicts itself, or is too long or has too many meanings to
-                be read.
+            InvalidRequestError: It is contradictory, too long, or has too many readings.
         """
         return self.decide(environ, WATCHED_KEYS.isdisjoint(environ))
 
     def decide(self, environ: WSGIEnvironment, plain: bool) -> Requirement:  # noqa: FBT001  quicker than a keyword
-        """Do the same; *plain* is whether *environ* has none of :data:`.request.WATCHED_KEYS`."""
+        """Like :meth:`requirement`; *plain*: no :data:`.request.WATCHED_KEYS` in *environ*."""
         if not self._rules:
             if not plain:
                 check_script_name(environ, self._prefix)
@@ -131,7 +130,7 @@ class Policy:
 
     def targets(self, environ: WSGIEnvironment) -> list[Target]:
         """
-        Return the resources that a request names, as they are read where rules decide.
+        Return the resources that a request names, as the rules see them.
 
         Raises:
             InvalidRequestError: As for :meth:`requirement`.
@@ -148,7 +147,7 @@ class Policy:
     def _preflight(self, target: Target, environ: WSGIEnvironment) -> Requirement | None:
         wanted = requested_method(environ)
         if wanted is None or not self._allows_preflight or target.methods != ("OPTIONS",):
-            return None  # what is no longer OPTIONS behind us is no preflight
+            return None  # the app may run another method than OPTIONS
         own = self._join(self._decide(target))
         if own.access != "required" and not own.preflight:
             return own
@@ -162,11 +161,10 @@ class Policy:
 
     def takes_basic(self, environ: WSGIEnvironment) -> bool:
         """
-        Tell whether a token may be a Basic password: all rules that decide say so.
+        Return whether a token may be a Basic password: all rules that decide allow it.
 
-        As all that relaxes, for the path itself and in its own spelling: one of them names it, and
-        those for other readings of it, and for what lies below, say it as well.  None does in a
-        request that is refused for what else it names.
+        As with any relaxation, one rule must name the path exactly, and the rules for its other
+        readings and for paths below must also allow it.  Never in a request that is refused.
         """
         try:
             return all(map(self._all_basic, self.targets(environ)))
@@ -179,7 +177,7 @@ class Policy:
         return named and all(self._requirements[number].basic for number in numbers)
 
     def _naming_itself(self, target: Target) -> tuple[int, ...]:
-        """Return the rules that name a target's path; none if it can be read in another way."""
+        """Return the rules that name a target's path; none if it has another reading."""
         return () if target.others else self._patterns.naming(target.path, target.also)
 
     def _decide(self, target: Target) -> frozenset[int]:
@@ -191,7 +189,7 @@ class Policy:
         return self._join(self._decide_afresh(Target(path, with_implied([method]))))
 
     def _join_afresh(self, numbers: frozenset[int]) -> Requirement:
-        """Join what several rules require: all of them must be satisfied."""
+        """Combine the requirements of several rules: all must be satisfied."""
         return all_of(self._requirements[number] for number in numbers)
 
     def _decide_afresh(self, target: Target) -> frozenset[int]:
@@ -210,15 +208,15 @@ class Policy:
         numbers: set[int] = set()
         for found in covered:
             first = next((n for n in found.matched if self._rules[n].restricts(method)), relaxing)
-            # A path that some app may take for a restricted one is not relaxed.
+            # A path that an app may read as a restricted one is not relaxed.
             if first < relaxing:
                 numbers.add(self._as_spelled(first, named, method))
             if levels:
                 numbers |= self._below(method, named, found, levels)
-        return numbers or {relaxing}  # after the last rule comes the one by default
+        return numbers or {relaxing}  # the default rule comes last
 
     def _as_spelled(self, number: int, named: tuple[int, ...], method: str) -> int:
-        """Of rules whose paths differ in their spelling only, return the one that is exact."""
+        """Return the rule with the exact path, of rules that differ only in spelling."""
         folded = self._rules[number].pattern.folded
         if number in named:
             return number
@@ -229,7 +227,7 @@ class Policy:
         return number
 
     def _below(self, method: str, named: tuple[int, ...], found: Found, levels: float) -> set[int]:
-        """Return the rules that decide on paths below, up to the first that decides on all."""
+        """Return the rules for paths below, up to the first that covers all of them."""
         decide_on_all = (
             n for n in sorted({*named, *found.matched}) if self._covers_below(n, method)
         )
@@ -262,11 +260,11 @@ class _CompiledRule:
         )
 
     def relaxes_for(self, method: str) -> bool:
-        """Tell whether the rule relaxes and *method* is one of its, letter by letter."""
+        """Return whether the rule relaxes and names exactly *method*."""
         return self.relaxes and (self.methods is None or method in self.methods)
 
     def restricts(self, method: str) -> bool:
-        """Tell whether it restricts and *method* could be one: frameworks make it upper case."""
+        """Return whether the rule restricts *method*, in any case: frameworks upper-case it."""
         return not self.relaxes and (self.methods is None or method.upper() in self.methods)
 
 

@@ -1,4 +1,4 @@
-"""What an event says of a request that is refused, or would be."""
+"""Events of refused requests, and of requests that would be refused in report mode."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def look_for_mistake(error: AuthError | UnavailableError, environ: WSGIEnvironment) -> None:
-    """Give *error* a hint, where a header holds something else than a token."""
+    """Set the hint of *error* if the header's value is not a token."""
     value = environ.get(AUTHORIZATION, "").strip(" \t")
     if isinstance(error, InvalidTokenError) and error.hint is None and value:
         error.hint = hint_of(AUTHORIZATION, value[6:].lstrip(" "))
@@ -38,13 +38,13 @@ def tell_refusal(
     trusted_proxies: int = 0,
 ) -> None:
     """
-    Emit why a request is refused.
+    Emit the event of a refused request.
 
-    A login that failed has an event of its own.
+    A failed login has its own event.
 
     Args:
-        error: Why.
-        environ: Of the request.
+        error: The reason.
+        environ: The request's environ.
         rules: Paths of the rules that decided.
         trusted_proxies: As for :func:`.client_address`.
     """
@@ -52,7 +52,7 @@ def tell_refusal(
         _tell(Name.REQUEST_UNAVAILABLE, error, environ, rules, trusted_proxies)
     elif not isinstance(error, BadCredentialsError | TooManyAttemptsError):
         _tell(Name.REQUEST_REFUSED, error, environ, rules, trusted_proxies)
-    if isinstance(error, ImmatureTokenError):  # and of a good signature
+    if isinstance(error, ImmatureTokenError):  # whose signature is valid
         events.emit(Name.CLOCK_SKEW, lambda: _claimed(environ), detail=str(error))
 
 
@@ -63,7 +63,7 @@ def report(
     rules: str = "",
     trusted_proxies: int = 0,
 ) -> None:
-    """Emit why a request would be refused, and leave the code to the app."""
+    """Emit the event of a request that would be refused, and put the code into its environ."""
     environ[ERROR] = error.code
     look_for_mistake(error, environ)
     _tell(Name.REQUEST_REPORTED, error, environ, rules, trusted_proxies)
@@ -94,13 +94,13 @@ def _tell(
 
 
 def _claimed(environ: WSGIEnvironment) -> Fields:
-    """Return whose the token is: as it says itself, where it was not verified."""
+    """Return the token's own claims for the event, even if unverified."""
     claims, kid = environ.get(CLAIMS, {}), None
     try:
         jws = split(parse_authorization(environ.get(AUTHORIZATION)) or "")
         kid = parse_object(decode_segment(jws.header, "header"), "header").get("kid")
         claims = claims or parse_object(decode_segment(jws.payload, "payload"), "payload")
-    except AuthError:  # none, or none that can be read
+    except AuthError:  # no token, or an unreadable one
         pass
     return {
         "issuer": _text(claims.get("iss")),

@@ -1,13 +1,12 @@
 """
-What a request asks the app behind for: which methods, on which resources.
+Find the methods and resources that a request may ask the app for.
 
-``REQUEST_METHOD`` and ``PATH_INFO`` are only where that begins.  Frameworks, wrappers around apps
-and whole protocols let a client say the method again, move the path, or name a second resource, in
-headers and in the query.  Whether the app uses them is unknown here, so each is read as if it
-did, by what it can do:
+``REQUEST_METHOD`` and ``PATH_INFO`` are not all.  Frameworks, middleware and whole protocols let a
+client override the method, move the path, or name a second resource, in headers and in the query.
+Whether the app uses them is unknown here, so each is treated as if it did:
 
 ======================================= =======================================================
-a method in a header or the query       counts beside that of the request line
+a method in a header or the query       counts like that of the request line
 a prefix (``X-Script-Name``)            the path may lose it, gain it, or be replaced by it
 a path (``X-Original-URL``)             the same, unless it only says the path again
 ``SCRIPT_NAME`` as a header             400, unless it is the declared prefix
@@ -31,14 +30,14 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
 MAX_PATH_CHARS: Final = 8192
-"""Longer paths are refused unread; most servers let no longer one in."""
+"""Longer paths are refused unread; most servers do not accept them."""
 MAX_NAMED_CHARS: Final = 2048
-"""Of a path in a header."""
+"""Maximum length of a path in a header."""
 MAX_ESCAPES: Final = 768
-"""In it: 256 characters of Chinese."""
+"""Maximum number of escapes in it: 256 Chinese characters."""
 MAX_METHODS: Final = 8
 MAX_MOVES: Final = 3
-"""Values by which headers move the path, together."""
+"""Maximum number of header values that move the path."""
 MAX_MOVED_PATHS: Final = 32
 
 SCRIPT_NAME_HEADER: Final = "HTTP_SCRIPT_NAME"
@@ -65,7 +64,7 @@ PREFIX_KEYS: Final = frozenset(
         "X_VHOST_ROOT", "X_VIRTUAL_ROOT",
     )
 )  # fmt: skip
-# Whose path a header names: what a proxy was asked for, and what it makes of it.
+# Headers with a path: as the proxy received it, and as the proxy rewrote it.
 _PATH_OWNERS: Final = (
     "", "ARR_ORIGINAL_", "ENVOY_ORIGINAL_", "FORWARD_", "FORWARDED_", "FORWARDED_ORIGINAL_",
     "FORWARDED_REQUEST_", "FULL_", "INVOKE_", "MATCHED_", "MS_ORIGINAL_",
@@ -96,17 +95,17 @@ SOURCE_KEYS: Final = frozenset(
 WATCHED_KEYS: Final = (
     METHOD_KEYS | PREFIX_KEYS | PATH_KEYS | SOURCE_KEYS | {"HTTP_DESTINATION", "HTTP_DEPTH"}
 )
-"""What makes a request more than its method and path."""
+"""Environ keys that can change a request's method or path."""
 
-# What a method does besides, in terms of others that a rule may name.
-#                                                        RFC 4918 §9.8 to §9.10, RFC 4791 §7
+# What a method also does, in terms of other methods that a rule may name.  RFC 4918 §9.8 to §9.10,
+# RFC 4791 §7
 _IMPLIED: Final = {
     "COPY": ("GET",),
     "MOVE": ("GET", "DELETE"),
-    "LOCK": ("PUT",),  # of what is not there: an empty resource is made
-    "REPORT": ("GET",),  # it answers with what it finds
+    "LOCK": ("PUT",),  # on a missing resource it creates an empty one
+    "REPORT": ("GET",),  # its response has the found resources
 }
-# They act on the resource alone; any other may act on what is below as well.
+# They act only on the resource; all others may also act on everything below.
 _NOT_RECURSIVE: Final = frozenset(
     {
         "CONNECT", "GET", "HEAD", "MKCALENDAR", "MKCOL", "OPTIONS", "PATCH", "POST", "PROPPATCH",
@@ -115,31 +114,31 @@ _NOT_RECURSIVE: Final = frozenset(
 )  # fmt: skip
 INFINITE: Final = float("inf")
 _DEPTHS: Final = {"0": 0.0, "1": 1.0}
-# Which methods a depth keeps from what is below: never DELETE and MOVE; and what REPORT and SEARCH
-# look at is said by their bodies.                    RFC 4918 §10.2, RFC 4791 §7.9, RFC 5323 §2
+# Methods that Depth limits: not DELETE and MOVE, nor REPORT and SEARCH, whose bodies define their
+# scope.                                              RFC 4918 §10.2, RFC 4791 §7.9, RFC 5323 §2
 _HEED_DEPTH: Final = {
     0.0: frozenset({"COPY", "LOCK", "PROPFIND"}),
     1.0: frozenset({"PROPFIND"}),
 }
 
 _URL: Final = re.compile(r"\A(?P<scheme>[A-Za-z][A-Za-z0-9+.\-]*)://(?P<authority>[^/?#]*)")
-# What parsers of URLs take off; to them a scheme needs no host behind it.
+# URL parsers strip these; they accept a scheme without a host.
 _BEFORE_PATH: Final = re.compile(r"\A[A-Za-z][A-Za-z0-9+.\-]*:(?://[^/\\?#]*)?")
 _FORMS: Final = ("application/x-www-form-urlencoded", "multipart/")
 
 
 def _spelled(name: str) -> str:
-    """Return what matches *name* in a query, escaped or not, in any case."""
+    """Return a regular expression for *name* in a query, escaped or not, in any case."""
     return "".join(f"(?:{re.escape(c)}|%{ord(c):02x}|%{ord(c.upper()):02x})" for c in name)
 
 
-@cache  # a hundredth of the time that a worker takes to start, for what few requests have
+@cache  # rarely needed, and takes 1 % of a worker's start
 def _method_in_query() -> re.Pattern[str]:
     """
-    Return what matches the parameters that name a method, and their values.
+    Return a regular expression for query parameters that name a method, and their values.
 
     ``_method``, ``__METHOD_OVERRIDE__``, ``method_override``, ``http_method``,
-    ``X-HTTP-Method-Override`` and the like; ``method`` alone is a parameter as good as any other.
+    ``X-HTTP-Method-Override`` and the like; ``method`` alone is an ordinary parameter.
     """
     method, override, http, x = map(_spelled, ("method", "override", "http", "x"))
     line = _spelled("_")
@@ -154,16 +153,15 @@ def _method_in_query() -> re.Pattern[str]:
 
 class Target(NamedTuple):
     """
-    A resource that a request names, and what the app may do with it.
+    A resource that a request names, and the methods that the app may run on it.
 
     Attributes:
-        path: As ``PATH_INFO`` has it.
-        methods: All that may be run.
-        others: Paths that it may be as well, all of which must be allowed.
-        also: Ways to write *path* that say no more than it: a rule that relaxes must name those
-            here, too.
-        aliases: What it is called elsewhere: no rule that restricts may cover them.
-        depth: How many segments below it a recursive method may reach.
+        path: As in ``PATH_INFO``.
+        methods: All methods that the app may run.
+        others: Other paths that the app may see; all must be allowed.
+        also: Equivalent spellings of *path*; a rule that relaxes must also name these.
+        aliases: Names of it elsewhere; rules that restrict and cover them apply.
+        depth: How many segments below the path a recursive method may reach.
     """
 
     path: str
@@ -176,20 +174,20 @@ class Target(NamedTuple):
 
 def check_script_name(environ: WSGIEnvironment, prefix: str) -> None:
     """
-    Check that no header made itself ``SCRIPT_NAME``.
+    Check that ``SCRIPT_NAME`` was not set by a header.
 
-    gunicorn takes it from any client that it takes for a proxy, cuts it off the path, and leaves
-    the header beside it.
+    gunicorn accepts it from any client that it trusts as a proxy, strips it from the path, and
+    keeps the header.
 
     Raises:
-        InvalidRequestError: It did, and is not the declared *prefix*.
+        InvalidRequestError: It was, and is not the declared *prefix*.
     """
     if environ.get(SCRIPT_NAME_HEADER, "") not in {"", prefix, prefix and f"{prefix}/"}:
         raise InvalidRequestError("SCRIPT_NAME was sent as a header")
 
 
 def methods_in_query(query: str) -> list[str]:
-    """Return the methods that a query names in place of the request's own, up to too many."""
+    """Return the override methods in a query, up to one more than allowed."""
     if "%" not in query and "method" not in query.lower():
         return []
     found = islice(_method_in_query().finditer(query), MAX_METHODS + 1)
@@ -197,7 +195,7 @@ def methods_in_query(query: str) -> list[str]:
 
 
 def is_form(environ: WSGIEnvironment) -> bool:
-    """Tell whether the request has a body in which a form may say its method."""
+    """Return whether the request has a form body, which may override the method."""
     media_type = environ.get("CONTENT_TYPE", "").strip().lower()
     if environ["REQUEST_METHOD"].upper() not in {"GET", "HEAD"}:
         return not media_type or media_type.startswith(_FORMS)
@@ -217,7 +215,7 @@ def _levels_below(method: str, depth: float) -> float:
 
 
 def with_implied(methods: Iterable[str]) -> tuple[str, ...]:
-    """Return *methods*, and after each what it does besides."""
+    """Return *methods*, each followed by the methods that it implies."""
     return tuple(dict.fromkeys(one for method in methods for one in (method, *_implied_by(method))))
 
 
@@ -229,15 +227,15 @@ def read_request(
     environ: WSGIEnvironment, *, prefix: str = "", methods: Collection[str] = ()
 ) -> list[Target]:
     """
-    Read what a request names: its own resource first, then others.
+    Return the resources that a request names: its own first.
 
     Args:
-        environ: Of the request.
-        prefix: What one's own proxy cuts off each path, and says in a header.
-        methods: More that the app may run, by a form.
+        environ: The request's environ.
+        prefix: Prefix that your own proxy strips from each path and sends in a header.
+        methods: Additional methods that the app may run because of a form.
 
     Raises:
-        InvalidRequestError: It contradicts itself, or says more than can be checked in time.
+        InvalidRequestError: It is contradictory, or names more than can be checked in time.
     """
     check_script_name(environ, prefix)
     path = environ.get("PATH_INFO", "")
@@ -252,7 +250,7 @@ def read_request(
     targets = [Target(path, with_implied(sent), others, _raw_path(environ), aliases, depth)]
     if "HTTP_DESTINATION" in environ:
         destination = _destination(environ["HTTP_DESTINATION"], environ)
-        # What is there already is deleted first, with all below it (RFC 4918 §9.8.4, §9.9.3).
+        # An existing destination is deleted first, recursively (RFC 4918 §9.8.4, §9.9.3).
         replaced = () if environ.get("HTTP_OVERWRITE") == "F" else ("DELETE",)
         targets.append(_named(destination, environ, prefix, (*sent, "PUT", *replaced), depth))
     for key in SOURCE_KEYS & environ.keys():
@@ -263,12 +261,12 @@ def read_request(
 
 def _methods_in_headers(environ: WSGIEnvironment) -> Iterator[str]:
     for key in METHOD_KEYS & environ.keys():
-        for value in environ[key].split(",", MAX_METHODS):  # a server joins two headers
+        for value in environ[key].split(",", MAX_METHODS):  # servers join repeated headers
             yield value.strip()
 
 
 def encoded_slash(environ: WSGIEnvironment) -> str | None:
-    """Return the path of the request line if it has an escaped slash, which PATH_INFO lost."""
+    """Return the path of the request line if it has an escaped slash, lost in PATH_INFO."""
     raw = environ.get("RAW_URI") or environ.get("REQUEST_URI")
     if raw and "%" in raw:
         path: str = raw.partition("?")[0]
@@ -279,9 +277,9 @@ def encoded_slash(environ: WSGIEnvironment) -> str | None:
 
 def _raw_path(environ: WSGIEnvironment) -> tuple[str, ...]:
     """
-    Return ``PATH_INFO`` with the slashes escaped that were.
+    Return ``PATH_INFO`` with escaped slashes restored.
 
-    Apps that route on the request line itself see one segment where ``PATH_INFO`` has two.
+    Apps that route on the raw request line see one segment where ``PATH_INFO`` has two.
     """
     raw = encoded_slash(environ)
     if raw is None:
@@ -291,7 +289,7 @@ def _raw_path(environ: WSGIEnvironment) -> tuple[str, ...]:
 
 
 def _path_of(value: str) -> str:
-    """Return the path in a URL, with or without scheme and host; it begins with a slash."""
+    """Return the path of a URL with or without scheme and host; it starts with a slash."""
     path = re.split("[?#]", _BEFORE_PATH.sub("", value.strip()), maxsplit=1)[0]
     return path if path.startswith("/") else "/" + path
 
@@ -299,7 +297,7 @@ def _path_of(value: str) -> str:
 def _moved(
     path: str, environ: WSGIEnvironment, prefix: str
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return what else *path* may be by headers that move it, and what it is by *prefix*."""
+    """Return the paths that headers may move *path* to, and its name with *prefix*."""
     prefixes = [_path_of(value).rstrip("/") for value in _prefixes(environ)]
     moves = [
         *(
@@ -316,13 +314,13 @@ def _moved(
     if moves and not read_path(path).canonical:
         moved.update(dict.fromkeys(all_readings(path, Budget())))
     values = dict.fromkeys(moves)
-    for _ in moves:  # each may be heeded by a layer of its own, in any order
+    for _ in moves:  # different layers may apply them, in any order
         for text in list(moved):
             for value in values:
                 moved.update(dict.fromkeys(_ways_to_move(text, value)))
         if len(moved) > MAX_MOVED_PATHS:
             raise InvalidRequestError("headers move the path in too many ways")
-    for key in PREFIX_KEYS & environ.keys():  # to most apps a comma separates nothing
+    for key in PREFIX_KEYS & environ.keys():  # for most apps a comma is not a separator
         if "," in environ[key]:
             moved.update(dict.fromkeys(_ways_to_move(path, _path_of(environ[key]))))
     aliases = [prefix + path, *_below(prefix, path)] if prefix and prefix in prefixes else []
@@ -331,7 +329,7 @@ def _moved(
 
 
 def _left_by_slashes(path: str, environ: WSGIEnvironment) -> Iterator[str]:
-    """Yield what prefixes with a slash at their end leave of *path*: it begins with none."""
+    """Yield *path* without prefixes that end in a slash: the rest has no leading slash."""
     for value in _prefixes(environ):
         cut = _path_of(value)
         if cut.endswith("/") and path.startswith(cut):
@@ -342,20 +340,20 @@ def _ways_to_move(path: str, value: str) -> Iterator[str]:
     yield value
     yield value + path
     yield "/" + path[len(value) :].removeprefix("/")
-    yield "/" + path.replace(value, "").removeprefix("/")  # wherever it is
+    yield "/" + path.replace(value, "").removeprefix("/")  # at any position
     first = "/" + value[1:].partition("/")[0]
-    if first != value:  # of a whole path: some take its first segment for the prefix
+    if first != value:  # some use only the first segment as the prefix
         yield from _below(first, path)
 
 
 def _prefixes(environ: WSGIEnvironment) -> Iterator[str]:
-    """Yield the prefixes in headers; a server joins two headers with a comma."""
+    """Yield the prefixes in headers; servers join repeated headers with a comma."""
     for key in PREFIX_KEYS & environ.keys():
         yield from _short(environ[key]).split(",", MAX_MOVES)
 
 
 def _other_paths(path: str, environ: WSGIEnvironment, prefix: str) -> Iterator[str]:
-    """Yield the paths in headers that are not *path* itself."""
+    """Yield the paths in headers that differ from *path*."""
     script_name = environ.get("SCRIPT_NAME", "")
     said = {path, script_name + path, prefix + path}
     for key in PATH_KEYS & environ.keys():
@@ -373,7 +371,7 @@ def _short(value: str) -> str:
 
 
 def _unescaped(path: str) -> Collection[str]:
-    """Return *path* without escapes, and as it is if that may mean something else."""
+    """Return *path* unescaped, and also unchanged if that differs in meaning."""
     unescaped = unquote(path, "latin-1")
     return {path, unescaped} if "%2f" in path.lower() else {unescaped}
 
@@ -383,7 +381,7 @@ def _destination(value: str, environ: WSGIEnvironment) -> str:
     Return the path of a ``Destination``.  Source: RFC 4918 §10.3.
 
     Raises:
-        InvalidRequestError: It is no URL of this host, nor an absolute path.
+        InvalidRequestError: It is neither a URL of this host nor an absolute path.
     """
     value = _short(value.strip())
     url = _URL.match(value)
@@ -398,12 +396,12 @@ def _destination(value: str, environ: WSGIEnvironment) -> str:
 
 
 def _host(authority: str) -> str:
-    """Return the name of a host without user and port."""
+    """Return the host name without user and port."""
     return re.sub(r":[0-9]*\Z", "", authority.rpartition("@")[2]).lower()
 
 
 def _below(prefix: str, path: str) -> Iterator[str]:
-    """Yield what *path* is below *prefix*, if it is."""
+    """Yield the rest of *path* below *prefix*, if it is below."""
     prefix = prefix.rstrip("/")
     if prefix and (path + "/").startswith(prefix + "/"):
         yield path.removeprefix(prefix) or "/"
@@ -416,7 +414,7 @@ def _named(
     methods: tuple[str, ...],
     depth: float,
 ) -> Target:
-    """Return the resource at *path* of this host, as ``PATH_INFO`` would have it."""
+    """Return the target at *path* of this host, as if in ``PATH_INFO``."""
     mounted = path
     for part in (prefix, environ.get("SCRIPT_NAME", "")):
         mounted = next(_below(part, mounted), mounted)

@@ -1,8 +1,8 @@
 """
-Answers of this package: problem documents, the envelope, and those of OAuth.
+Responses in three styles: problem documents, the envelope and OAuth.
 
-HTTP status and headers against caching are the same in all three styles; only the body differs,
-and of OAuth the challenge.
+HTTP status and cache headers are the same in all styles; only the body differs, and the challenge
+of OAuth.
 """
 
 from __future__ import annotations
@@ -56,13 +56,13 @@ _Members = dict[str, object]
 
 class Answer(NamedTuple):
     """
-    How an error is answered.
+    The status and codes of the response to an error.
 
     Attributes:
-        status: Of HTTP.
-        number: The envelope's *error_code*, as in the API style that it comes from.
-        bearer_error: RFC 6750 §3.1 code, for a challenge.
-        oauth_error: RFC 6749 §5.2 code; the error's own if empty.
+        status: The HTTP status.
+        number: The envelope's *error_code*.
+        bearer_error: RFC 6750 §3.1 code for the challenge.
+        oauth_error: RFC 6749 §5.2 code; if empty, the error's own code.
     """
 
     status: int
@@ -71,7 +71,7 @@ class Answer(NamedTuple):
     oauth_error: str = ""
 
 
-# An error is answered as the nearest of its base classes.
+# An error without an entry uses that of its nearest base class.
 _ANSWERS: Final[Mapping[type[JWTMiddlewareError], Answer]] = {
     AuthError: Answer(401, 1005, oauth_error="invalid_client"),
     MissingTokenError: Answer(401, 1005),
@@ -95,12 +95,12 @@ _ANSWERS: Final[Mapping[type[JWTMiddlewareError], Answer]] = {
 }
 
 
-# json.dumps makes an encoder for each call, which takes as long as to encode.
+# json.dumps creates an encoder for each call, which takes as long as encoding.
 _encode: Final = json.JSONEncoder(ensure_ascii=False).encode
 
 
 def _further_headers(error: AuthError | UnavailableError) -> Iterator[tuple[str, str]]:
-    """Yield the headers by which a client learns what to do else, and when."""
+    """Yield ``Allow``, ``Retry-After`` and similar headers of an error."""
     if isinstance(error, UnavailableError | TooManyAttemptsError):
         yield "Retry-After", str(error.retry_after_seconds)
     if isinstance(error, MethodNotAllowedError):
@@ -115,7 +115,7 @@ def send_json(
     body: Mapping[str, object],
     media_type: str = "application/json",
 ) -> Iterable[bytes]:
-    """Answer with a JSON object that is not to be stored."""
+    """Send a JSON response with ``Cache-Control: no-store``."""
     octets = _encode(body).encode("utf-8", "replace")
     start_response(
         f"{status} {HTTP_STATUS_CODES[status]}",
@@ -130,7 +130,7 @@ def send_json(
 
 
 def send_nothing(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-    """Answer that it is done."""
+    """Send 204 No Content."""
     start_response("204 No Content", [("Cache-Control", "no-store")])
     return skip_body(environ, [])
 
@@ -144,21 +144,21 @@ _STATUSES_WITH_CHALLENGE: Final = frozenset({400, 401, 403})
 
 class Responses:
     """
-    How this middleware answers by itself.
+    Builds the middleware's own responses.
 
     Args:
         style: ``"problem"`` is RFC 9457 ``application/problem+json`` with our stable *code*;
             ``"envelope"`` is ``{"error_code", "msg", "request"}``; ``"oauth"``, RFC 6749 §5.2, is
-            what an endpoint answers OAuth clients in, whatever the style of its other answers.
-        realm: Named in every challenge; printable ASCII without quote or backslash.
-        resource_metadata: URL of this resource's RFC 9728 metadata, named in every challenge.
-        error_codes: An error's *code* to the number that the envelope shows.  It is that of all
-            errors below it in the tree of :mod:`jwt_middleware.errors` as well.
-        trusted_proxies: How many proxies of your own each request has passed, up to 16: the events
-            of refusals name the client behind them.
+            always used for OAuth clients of an endpoint.
+        realm: The realm of every challenge; printable ASCII without quote or backslash.
+        resource_metadata: URL of this resource's RFC 9728 metadata, for every challenge.
+        error_codes: An error's *code* to its number in the envelope.  It also applies to all
+            subclasses in :mod:`jwt_middleware.errors`.
+        trusted_proxies: How many of your own proxies each request has passed, up to 16, to log the
+            client behind them.
 
     Raises:
-        ConfigurationError: One of them is something else.
+        ConfigurationError: An argument is invalid.
     """
 
     def __init__(
@@ -186,7 +186,7 @@ class Responses:
         self.trusted_proxies = trusted_proxies
 
     def for_oauth(self) -> Responses:
-        """Return the same in the style of OAuth."""
+        """Return a copy with the style of OAuth."""
         return Responses(style="oauth", realm=self.realm, trusted_proxies=self.trusted_proxies)
 
     def refuse(
@@ -199,27 +199,29 @@ class Responses:
         basic: bool = False,
     ) -> Iterable[bytes]:
         """
-        Answer *error* as a WSGI app would, and tell it as an event.
+        Send the response to *error* and emit the event.
 
         Args:
-            error: Why the request is refused.
+            error: The reason of the refusal.
             environ: Of the request.
-            start_response: Of the request.
+            start_response: The server's callable.
             rules: Paths of the rules that decided, for the event.
-            basic: Whether the token may come as the password of Basic: a 401 says so.
+            basic: Whether to add a Basic challenge to a 401.
         """
         look_for_mistake(error, environ)
         tell_refusal(error, environ, rules=rules, trusted_proxies=self.trusted_proxies)
         answer = self.answer_to(error)
         headers = [*self._headers(error, answer, environ), *_further_headers(error)]
-        if basic and answer.status == 401:  # the first: some clients of Basic read no further
+        if (
+            basic and answer.status == 401
+        ):  # first: some Basic clients read only the first challenge
             headers.insert(0, ("WWW-Authenticate", challenge_basic(self.realm)))
         media_type, make = _BODIES[self.style]
         body = make(error, answer, environ)
         return send_json(environ, start_response, answer.status, headers, body, media_type)
 
     def answer_to(self, error: AuthError | UnavailableError) -> Answer:
-        """Return how *error* is answered."""
+        """Return the status and codes for *error*."""
         bases = type(error).__mro__
         answer = next(_ANSWERS[base] for base in bases if base in _ANSWERS)
         if self.error_codes:
@@ -231,7 +233,7 @@ class Responses:
     def grant(
         self, grant: Grant, environ: WSGIEnvironment, start_response: StartResponse
     ) -> Iterable[bytes]:
-        """Answer with tokens."""
+        """Send tokens."""
         members = _token_members(grant)
         if self.style == "envelope":
             members = _envelope(environ, 0, grant.issued.token)
@@ -245,7 +247,7 @@ class Responses:
         environ: WSGIEnvironment,
         start_response: StartResponse,
     ) -> Iterable[bytes]:
-        """Answer with an object.  Source: RFC 6749 §5.1 for the headers against caching."""
+        """Send a JSON object.  Source: RFC 6749 §5.1 for the cache headers."""
         return send_json(environ, start_response, 200, [("Pragma", "no-cache")], members)
 
     def _headers(
@@ -254,7 +256,7 @@ class Responses:
         if self.style == "oauth":
             yield "Pragma", "no-cache"
             if answer.status == 401:
-                # Of all ways to authenticate this is the one that HTTP has a challenge for.
+                # Basic is the only client authentication with an HTTP challenge.
                 yield "WWW-Authenticate", challenge_basic(self.realm)
             return
         yield "Content-Language", preferred_language(environ)
@@ -279,7 +281,7 @@ def _problem(
         "status": answer.status,
         "detail": _sentence(error, preferred_language(environ)),
         "code": error.code,
-        # What clients of OAuth tell an error from a token by.
+        # OAuth clients detect an error by this member.
         "error": answer.oauth_error or answer.bearer_error or error.code,
     }
     if isinstance(error, InvalidFormError):
@@ -298,7 +300,7 @@ def _enveloped(
 def _oauth_error(
     error: JWTMiddlewareError, answer: Answer, _: WSGIEnvironment
 ) -> dict[str, object]:
-    # RFC 6749 §5.2; in English, as its grammar is.
+    # RFC 6749 §5.2: English, since the grammar allows only ASCII.
     code = answer.oauth_error or error.code
     return {"error": code, "error_description": _sentence(error, "en")}
 
@@ -321,7 +323,7 @@ def _sentence(error: JWTMiddlewareError, language: Language) -> str:
 
 
 def _description(error: JWTMiddlewareError) -> str:
-    """Return the sentence where it can be quoted, as RFC 6750 §3 has it, with the hint."""
+    """Return sentence and hint as an ``error_description`` (RFC 6750 §3)."""
     sentence = _sentence(error, "en")
     return sentence if _can_be_quoted(sentence) else error.sentence
 
@@ -331,7 +333,7 @@ def _check_error_codes(error_codes: Mapping[str, int]) -> None:
     for code, number in error_codes.items():
         if code not in known:
             hint = did_you_mean(str(code), known, f"there are {', '.join(sorted(known))}")
-            raise ConfigurationError(f"error_codes.{code}: there is no such error: {hint}")
+            raise ConfigurationError(f"error_codes.{code}: unknown error code: {hint}")
         if type(number) is not int or number == 0:
             raise ConfigurationError(f"error_codes.{code} must be a whole number other than 0")
 
@@ -341,7 +343,7 @@ def _codes(error: type[JWTMiddlewareError]) -> set[str]:
 
 
 def _token_members(grant: Grant) -> dict[str, object]:
-    """Return what a client gets.  Source: RFC 6749 §5.1; an empty scope is none by §3.3."""
+    """Return the token response.  Source: RFC 6749 §5.1; §3.3 forbids an empty scope."""
     members: dict[str, object] = {
         "access_token": grant.issued.token,
         "token_type": "Bearer",
@@ -359,7 +361,7 @@ def _can_be_quoted(text: str) -> bool:
 
 
 def preferred_language(environ: WSGIEnvironment) -> Language:
-    """Return which of our languages a client prefers: English, unless it asks for Chinese."""
+    """Return the client's preferred language: English, unless it asks for Chinese."""
     accepted = environ.get("HTTP_ACCEPT_LANGUAGE", "")
     if "zh" not in accepted.lower():
         return "en"

@@ -1,4 +1,4 @@
-"""What a rule asks for, and what one request must bring: that of one rule or of several."""
+"""Rules, and the requirement of one or several rules for a request."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ _STRICTNESS: Final[Mapping[Access, int]] = {
 
 def check_mode(mode: str, prefix: str = "") -> None:
     """
-    Check that *mode* is one.
+    Check a mode.
 
     Raises:
-        ConfigurationError: It is not; the text begins with *prefix*.
+        ConfigurationError: *mode* is unknown; the text starts with *prefix*.
     """
     if mode not in {"enforce", "report"}:
         raise ConfigurationError(f'{prefix}mode must be "enforce" or "report"')
@@ -37,33 +37,32 @@ def check_mode(mode: str, prefix: str = "") -> None:
 @dataclass(frozen=True, slots=True)
 class Rule:
     """
-    What one path, or all below one, asks for.
+    A rule for a path, or for all paths below it.
 
     Args:
-        path: An exact path; ``*`` stands for one segment; ``/admin/*`` covers ``/admin``,
-            ``/admin/`` and all below; ``/admin*`` covers all that begins with ``/admin``.
-        methods: The rule is only for these; ``GET`` covers ``HEAD``.  ``None`` is every method.
+        path: An exact path; ``*`` matches one segment; ``/admin/*`` covers ``/admin``, ``/admin/``
+            and all below; ``/admin*`` covers every path that starts with ``/admin``.
+        methods: Methods that the rule applies to; ``GET`` covers ``HEAD``.  ``None`` is all
+            methods.
         access: ``"required"`` needs a token; ``"optional"`` and ``"public"`` do not, but a token
-            that is sent must be good; ``"optional"`` also tells the app why there are no claims.
+            that is sent must be valid; ``"optional"`` also tells the app why there are no claims.
             ``"passthrough"`` leaves the ``Authorization`` header to the app, whatever it holds.
         scopes: The token must have all of these.
         scopes_any: The token must have one of these.
-        claims: Claim name to the value, or a collection of values, that the token must have; of a
-            claim that is an array, one member must fit.  A mapping in place of a value descends
-            into the object of that name.
-        claims_all: As *claims*; of a claim that is an array, every value must be a member.
-        claims_prefix: Claim name to a prefix, or a collection of prefixes, that it begins with.
+        claims: Claim name to the required value or a collection of allowed values; of an array, one
+            member must match.  A mapping instead of a value descends into the object of that name.
+        claims_all: As *claims*, but an array must contain every value.
+        claims_prefix: Claim name to the required prefix or a collection of allowed prefixes.
         claims_absent: Claims that the token must not have: names, or lists of names for those
             inside objects.
-        preflight: Answer real CORS preflights for these requests without a token: as the
-            middleware's :class:`~.cors.CORS` says, or else by the CORS headers of the app's answer.
-        basic: A token may also come as the password of HTTP Basic, for clients that can send
-            nothing else, where *path* names that of the request exactly.
-        mode: ``"report"`` refuses nothing: the app is called, and an event says what the answer
-            would have been.
+        preflight: Answer CORS preflights for these requests without a token: with the middleware's
+            :class:`~.cors.CORS`, or else with the CORS headers of the app's response.
+        basic: A token may also be sent as the HTTP Basic password, for clients that support only
+            Basic, where *path* names the request's path exactly.
+        mode: ``"report"`` refuses nothing: the app is called, and an event reports the refusal.
 
     Raises:
-        ConfigurationError: Something is misspelled, or contradicts itself.
+        ConfigurationError: A value is invalid or contradicts another.
     """
 
     path: str
@@ -121,10 +120,10 @@ class Rule:
 
     def claim_conditions(self) -> tuple[ClaimCondition, ...]:
         """
-        Return what the four settings of claims ask for.
+        Return the conditions of the four claim settings.
 
         Raises:
-            ConfigurationError: Something is misspelled, contradicts itself or can never match.
+            ConfigurationError: A setting is invalid, contradictory or can never match.
         """
         return claim_conditions(
             claims=self.claims,
@@ -134,7 +133,7 @@ class Rule:
         )
 
     def describe_preflight(self) -> str:
-        """Return what :attr:`preflight` opens, for who starts a server or checks a file."""
+        """Return a warning about what :attr:`preflight` opens."""
         methods = "any method" if self.methods is None else ", ".join(sorted(self.methods))
         return (
             f"rule {self.path!r}: a CORS preflight for {methods} reaches the app without a token; "
@@ -145,18 +144,18 @@ class Rule:
 @dataclass(frozen=True, slots=True)
 class Requirement:
     """
-    What one request must bring: one rule, or several that must all be satisfied.
+    The requirement for a request: of one rule, or of several that must all be satisfied.
 
     Attributes:
         access: Whether a token is needed.
-        scopes: All that the token must have, sorted.
-        scopes_any: Of each of these, the token must have one.
-        claims: What the claims must be, all of which must hold.
+        scopes: Scopes that the token must all have, sorted.
+        scopes_any: The token must have one scope of each of these sets.
+        claims: Claim conditions that must all hold.
         preflight: Whether a CORS preflight for this request needs no token.
-        basic: Whether the token may be a Basic password, as far as the rules say.
-        report_only: Whether the request is let through, whatever it brings.
-        rules: Numbers of the rules that decided, counted from 1; empty where none did.
-        asks: Whether a good token may lack something.
+        basic: Whether the rules allow the token as a Basic password.
+        report_only: Whether the request is never refused.
+        rules: Numbers of the rules that decided, counted from 1; empty for the default.
+        asks: Whether there are conditions beyond a valid token.
     """
 
     access: Access = "required"
@@ -173,7 +172,7 @@ class Requirement:
         object.__setattr__(self, "asks", bool(self.scopes or self.scopes_any or self.claims))
 
     def lacks(self, verified: VerifiedToken) -> list[str]:
-        """Return what a token would need besides, in words."""
+        """Return what a token lacks, in words."""
         missing = [f"scope {scope}" for scope in self.scopes if scope not in verified.scopes]
         missing += [
             f"one of the scopes {', '.join(scopes)}"
@@ -207,7 +206,7 @@ class Requirement:
 
 
 def all_of(requirements: Iterable[Requirement]) -> Requirement:
-    """Join what several rules require: all of them must be satisfied."""
+    """Combine the requirements of several rules: all must be satisfied."""
     different = list({id(one): one for one in requirements}.values())
     if len(different) == 1:
         return different[0]

@@ -1,4 +1,4 @@
-"""Request bodies that an answer leaves unread, and that the server would parse as requests."""
+"""Skip unread request bodies, which a server would parse as the next request."""
 
 from __future__ import annotations
 
@@ -14,11 +14,10 @@ MAX_SKIPPED_BYTES: Final = 64 * 1024
 
 def skip_body(environ: WSGIEnvironment, answer: Iterable[bytes]) -> Iterable[bytes]:
     """
-    Return *answer*, after which the next request on the connection begins where this one ends.
+    Wrap *answer* so that the rest of the request body is skipped after it.
 
-    Servers skip what an app has not read, or close the connection.  cheroot does neither with a
-    chunked body.  A small one is read here once the answer is sent; a longer one ends the
-    connection.
+    Servers skip an unread body or close the connection, but cheroot does neither with a chunked
+    one. Here a small rest is read after the response is sent; a longer one closes the connection.
     """
     if "HTTP_TRANSFER_ENCODING" not in environ:
         return answer
@@ -37,13 +36,13 @@ class _Skipping:
         return iter(self._answer)
 
     def close(self) -> None:
-        from cheroot.errors import MaxSizeExceeded  # noqa: PLC0415  it is there: the body is its
+        from cheroot.errors import MaxSizeExceeded  # noqa: PLC0415  cheroot is installed: it made the body
         from cheroot.server import SizeCheckWrapper  # noqa: PLC0415
 
         if hasattr(self._answer, "close"):
             self._answer.close()
         body = self._body
-        # Both: one bounds lines, the other chunks, which are read whole.
+        # Both: one bounds lines, the other whole chunks.
         body.rfile = SizeCheckWrapper(body.rfile, MAX_SKIPPED_BYTES)
         body.maxlen = body.bytes_read + MAX_SKIPPED_BYTES
         try:
@@ -52,7 +51,8 @@ class _Skipping:
             for _ in body.read_trailer_lines():
                 pass
         except (MaxSizeExceeded, OSError, ValueError):
-            # For cheroot the client has gone: it closes the connection, and logs nothing.
+            # cheroot treats this as a disconnected client: it closes the connection without
+            # logging.
             raise ConnectionAbortedError(
                 errno.ECONNABORTED, "the request's body is too long to be skipped"
             ) from None

@@ -51,8 +51,7 @@ class TestAdd:
     @pytest.mark.parametrize(
         ("stdin", "secret"),
         [
-            pytest.param(b"right\r\n", "right", id="one line break is stripped"),
-            pytest.param(b"right\n\n", "right\n", id="and only one"),
+            pytest.param(b"right\r\n", "right", id="a line break is stripped"),
             pytest.param(b" right ", " right ", id="spaces belong to it"),
             pytest.param("密码\n".encode(), "密码", id="UTF-8"),
         ],
@@ -68,6 +67,15 @@ class TestAdd:
         ("stdin", "message"),
         [
             pytest.param(b"", "standard input is empty", id="empty"),
+            pytest.param(
+                b"right\n\n", "standard input has more than one line", id="second line empty"
+            ),
+            pytest.param(b"right\nleft\n", "standard input has more than one line", id="two lines"),
+            pytest.param(
+                b"\xef\xbb\xbfright\n",
+                "standard input has more than one line, or a byte",
+                id="BOM",
+            ),
             pytest.param(b"\n", "standard input is empty", id="empty line"),
             pytest.param(b"secret\xff", "standard input is not UTF-8", id="no text"),
             pytest.param(b"s" * 65537, "standard input is longer than 65536 bytes", id="endless"),

@@ -85,7 +85,7 @@ def test_examples_of_the_documentation_are_valid(write: Write) -> None:
         ('[cors]\norigins = ["https://app.example.com/"]\n', "cors.origins: .* as browsers send"),
         ("[cors]\norigins = []\n", "cors.origins must be a list"),
         (CORS_TABLE + "max_age_seconds = 90000\n", "cors.max_age_seconds must be"),
-        ('[cors]\norigins = ["*"]\ncredentials = true\n', "cors.origins: '\\*' is any page"),
+        ('[cors]\norigins = ["*"]\ncredentials = true\n', "cors.origins: '\\*' allows any page"),
         (CORS_TABLE + "origin = 1\n", "cors.origin: .*origins"),
         ('[[rules]]\npath = "/a"\nbasic = 1\n', r"rules\[1\].basic: must be true"),
         (

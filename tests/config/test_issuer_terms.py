@@ -139,7 +139,7 @@ def test_the_own_issuer_has_the_same_terms_at_the_top_level(write: Write) -> Non
         (FILE + "kind = 'refresh'", 'trusted[1].kind: must be "access" or "id"'),
         (FILE + "header = 'X_A'", "trusted[1].header must be the name"),
         (FILE + "max_token_lifetime_seconds = 0", "trusted[1].max_token_lifetime_seconds must"),
-        (FILE + "tenants = ['t']", "trusted[1].tenants: issuer must hold {tid}"),
+        (FILE + "tenants = ['t']", "trusted[1].tenants: issuer must contain {tid}"),
         (FILE + "kid = 'x'", "trusted[1].jwks_file: "),
         (FILE + "discovery_url = 'https://a.example'", "jwks_file and discovery_url exclude"),
         (FILE + "secret_env = 'X'", "jwks_file and secret_env exclude each other"),

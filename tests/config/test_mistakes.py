@@ -207,7 +207,7 @@ MISTAKES = [
     pytest.param("[rules]\npath='/'", ["rules: must be an array of tables"], id="one bracket"),
     pytest.param("rules = [1]", ["rules[1]: must be a table"], id="rule"),
     pytest.param(RULE + "path = 2", ["rules[2].path: must be a non-empty"], id="rule path type"),
-    pytest.param(RULE + "path = 'a'", ["rules[2].path: ", "begin with one slash"], id="rule path"),
+    pytest.param(RULE + "path = 'a'", ["rules[2].path: ", "start with one slash"], id="rule path"),
     pytest.param(
         RULE + "path = '/a'\nmethods = 'GET'",
         ["rules[2].methods: must be a list of strings"],
@@ -266,7 +266,7 @@ MISTAKES = [
     ),
     pytest.param(
         f"[keys]\nsecret_file = '{'5ecret' * 6}'",
-        ["keys.secret_file: must be the name of a file", "not its content"],
+        ["keys.secret_file: must be the name of an existing file", "not its content"],
         id="secret for a file",
     ),
     pytest.param(

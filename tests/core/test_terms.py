@@ -347,7 +347,7 @@ class TestTenants:
         [
             ({"issuer": "https://a/{tid}/"}, "list the trusted tenants"),
             ({"issuer": "https://a/{tenantid}/"}, "placeholder"),
-            ({"tenants": [TENANT]}, "issuer must hold {tid}"),
+            ({"tenants": [TENANT]}, "issuer must contain {tid}"),
             ({"issuer": "https://a/{tid}/{tid}", "tenants": [TENANT]}, "once"),
             ({"issuer": "https://a/{tid}", "tenants": []}, "tenants must be a list"),
             ({"issuer": "https://a/{tid}", "tenants": TENANT}, "tenants must be a list"),

@@ -384,8 +384,8 @@ def test_the_endpoint_alone_answers_the_same(service: Service) -> None:
     ("form", "told"),
     [
         ('"{}"', "the token is in quotes"),
-        ('{{"refresh_token": "{}"}}', "a whole JSON answer is no token"),
-        ("Bearer {}", "Bearer is there once too often"),
+        ('{{"refresh_token": "{}"}}', "a JSON response is not a token"),
+        ("Bearer {}", "Bearer is repeated"),
         ("{}\n", "the token ends in a line break"),
         ("{}%3D", "the token is percent-encoded"),
         ("null", "the token is a null value"),

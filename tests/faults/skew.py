@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -232,7 +232,8 @@ class Skewed:
 
 def compare(url: str) -> dict[float, Skewed]:
     """Try all skews, some at the same time."""
-    patiently(Host(url, "https://first").store.create_schema)
+    with closing(Host(url, "https://first").store) as store:
+        patiently(store.create_schema)
     with ThreadPoolExecutor(4) as pool:
         found = [pool.submit(Skewed(url, skew).run) for skew in SKEWS]
         return {skew: one.result() for skew, one in zip(SKEWS, found, strict=True)}

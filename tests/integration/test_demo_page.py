@@ -51,7 +51,7 @@ def use(page: Page, selector: str, key: str = "Enter") -> None:
     page.wait("document.querySelector('#request').textContent")
 
 
-@pytest.mark.parametrize("width", [360, 1280])
+@pytest.mark.parametrize("width", [320, 1280])
 def test_everything_is_done_with_the_keyboard(page: Page, url: str, width: int) -> None:
     page.look(width=width)
     page.open(url)
@@ -123,8 +123,9 @@ def test_its_policy_blocks_what_the_page_does_not_have(page: Page, url: str) -> 
 
 
 def test_speaks_chinese_where_the_browser_does_and_on_request(page: Page, url: str) -> None:
-    page.look(width=1280, language="zh-CN")
+    page.look(width=320, language="zh-CN")
     page.open(url)
+    assert page.run("document.documentElement.scrollWidth") == 320
     assert page.run("document.documentElement.lang") == "zh-Hans"
     assert text(page, "#login h2") == "登录"
     use(page, "[data-without]")

@@ -111,7 +111,7 @@ class TestMetrics:
         assert "jwt_middleware_revocation_lag_seconds" not in exported(metrics)
 
     def test_need_a_folder(self, tmp_path: Path) -> None:
-        with pytest.raises(ConfigurationError, match="is no folder to write to"):
+        with pytest.raises(ConfigurationError, match="is not a writable folder"):
             Metrics(directory=tmp_path / "absent")
 
 

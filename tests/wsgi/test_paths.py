@@ -180,10 +180,10 @@ def test_readings_have_a_bounded_size(unit: str) -> None:
 @table(
     ("path", "fix"),
     [
-        pytest.param("", "begin with one slash", id="empty"),
-        pytest.param("a", "begin with one slash", id="no-slash"),
-        pytest.param("*", "begin with one slash", id="asterisk"),
-        pytest.param("//a", "begin with one slash", id="two-slashes"),
+        pytest.param("", "start with one slash", id="empty"),
+        pytest.param("a", "start with one slash", id="no-slash"),
+        pytest.param("*", "start with one slash", id="asterisk"),
+        pytest.param("//a", "start with one slash", id="two-slashes"),
         pytest.param("/a/../b", "dot segments", id="dots"),
         pytest.param("/a%20b", "escapes", id="escape"),
         pytest.param("/a;b", "semicolons", id="parameter"),

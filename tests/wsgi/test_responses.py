@@ -254,7 +254,7 @@ def test_the_nearest_number_counts() -> None:
     ("codes", "text"),
     [
         ({"invalid_tokens": 1}, "did you mean invalid_token"),
-        ({"configuration_error": 1}, "there is no such error"),
+        ({"configuration_error": 1}, "unknown error code"),
         ({"invalid_token": 0}, "other than 0"),
         ({"invalid_token": "5"}, "whole number"),
         ({"invalid_token": True}, "whole number"),

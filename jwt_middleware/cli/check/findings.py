@@ -175,7 +175,7 @@ def _of_earlier(name: str, rule: Rule, earlier: Iterable[Rule]) -> Iterator[str]
 
 
 def _methods(rule: Rule) -> set[str] | None:
-    """Return the methods that *rule* matches, ``None`` for all."""
+    """Return the methods that *rule* matches; ``None`` for all."""
     if rule.methods is None:
         return None
     return {method for name in rule.methods for method in _COVERS_HEAD.get(name, {name})}

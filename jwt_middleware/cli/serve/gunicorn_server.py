@@ -162,7 +162,8 @@ class _AccessLog(Logger):  # type: ignore[misc]  # gunicorn ships no types
 
     def exception(self, msg: str, *args: object, **kwargs: Any) -> None:
         """Log an error with its traceback; a URI in *args* without its query."""
-        super().exception(msg, *(str(one).partition("?")[0] for one in args), **kwargs)
+        cut = (one.partition("?")[0] if isinstance(one, str) else one for one in args)
+        super().exception(msg, *cut, **kwargs)
 
 
 def access_log(*, is_json: bool, trusted_proxies: int) -> type[Logger]:
@@ -209,7 +210,7 @@ def parse_options(arguments: Sequence[str]) -> dict[str, Any]:
     return {name: value for name, value in given.items() if value is not None}
 
 
-def _heed_signals(arbiter: Any, _worker: Any) -> None:
+def _restore_signals(arbiter: Any, _worker: Any) -> None:
     """
     Let a signal end a worker before it has its own handlers.
 
@@ -225,7 +226,7 @@ def _heed_signals(arbiter: Any, _worker: Any) -> None:
 
 
 def end_on_hangup(_arbiter: Any) -> None:
-    """Have SIGHUP, which a closed terminal sends, end the server: for ``when_ready``."""
+    """Let SIGHUP, sent by a closed terminal, end the server: for ``when_ready``."""
     signal.signal(signal.SIGHUP, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
 
 
@@ -261,7 +262,7 @@ def run(
             {
                 "control_socket_disable": True,
                 "forwarder_headers": "",  # no client header becomes SCRIPT_NAME
-                "post_fork": _heed_signals,
+                "post_fork": _restore_signals,
                 "logger_class": logger,
                 **settings,
             },

@@ -1,4 +1,4 @@
-"""Keys: what signs and verifies, and the immutable sets that they stand in."""
+"""Keys and immutable key sets."""
 
 from .key import Key, KeySet
 

@@ -1,4 +1,4 @@
-"""JWKs (RFC 7517): read with alg and operations, and written."""
+"""Parse and export JWKs (RFC 7517)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ...errors import ConfigurationError
 from ..encoding import decode_base64url, encode_base64url, parse_json
 from ..jws import ALGORITHMS, InvalidKeyError, canonical_alg
 
-# By kty: the members that make the public key, in the order RFC 7638 §3.2 hashes them.
+# By kty: the public members in the hash order of RFC 7638 §3.2.
 _PUBLIC_MEMBERS: Final = {
     "oct": ("k", "kty"),
     "RSA": ("e", "kty", "n"),
@@ -28,13 +28,13 @@ _ALG_OF_CURVE: Final = {"P-256": "ES256", "P-384": "ES384", "P-521": "ES512", "E
 
 class JWK(NamedTuple):
     """
-    One JWK, read.
+    A parsed JWK.
 
     Attributes:
-        alg: The one alg it is for.
-        kid: Its own kid, if it has one.
-        issuer: The *iss* of the tokens that it is for, if it names one.
-        operations: Which of ``sign`` and ``verify`` it allows.
+        alg: Its only alg.
+        kid: Its kid, if any.
+        issuer: The *iss* of the tokens that it is for, if any.
+        operations: ``sign``, ``verify`` or both, as allowed by the JWK.
         material: The secret's bytes, or a public or private key object.
     """
 
@@ -49,12 +49,12 @@ def parse_jwk(
     jwk: Mapping[str, Any] | str | bytes, *, alg: str | None, public_only: bool = False
 ) -> JWK:
     """
-    Read a JWK, from its members or their JSON text.  A member that is ``null`` is absent.
+    Parse a JWK from its members or their JSON text.  A ``null`` member counts as absent.
 
     Args:
         jwk: Members or JSON text.
-        alg: For a JWK that names none.
-        public_only: Whether the private half of a pair is not looked at.
+        alg: The alg for a JWK without one.
+        public_only: Whether the private half of a key pair is ignored.
 
     Raises:
         ConfigurationError: It is not a usable signature key for one alg.
@@ -65,7 +65,7 @@ def parse_jwk(
     alg = _alg(members, alg)
     try:
         for name in _ENCODED_MEMBERS.intersection(members):
-            # What is not ASCII becomes "?", which is refused by an error that does not quote it.
+            # Non-ASCII becomes "?", which is refused by an error that does not quote it.
             decode_base64url(members[name].encode("ascii", "replace"))
         material = ALGORITHMS[alg].from_jwk(dict(members))
     except (InvalidKeyError, ValueError, KeyError, AttributeError, UnsupportedAlgorithm) as error:
@@ -78,12 +78,12 @@ def parse_jwk(
 
 def export_jwk(alg: str, kid: str, material: Any) -> dict[str, str]:
     """
-    Return the JWK of a key: *kty*, *kid*, *use*, *alg* and what its type has.
+    Return the JWK of a key: *kty*, *kid*, *use*, *alg* and the members of its type.
 
     Args:
-        alg: What it is for.
-        kid: Its name.
-        material: The secret's bytes, or a public or private key object: what goes in comes out.
+        alg: The key's alg.
+        kid: The key's *kid*.
+        material: The secret's bytes, or a public or private key object, which is exported as such.
     """
     members = ALGORITHMS[alg].to_jwk(material, as_dict=True)
     kty = members["kty"]
@@ -131,7 +131,7 @@ def _alg(members: Mapping[str, Any], wanted: str | None) -> str:
 
 
 def _operations(members: Mapping[str, Any]) -> frozenset[str]:
-    """Return which of ``sign`` and ``verify`` are allowed.  Source: RFC 7517 §4.2, §4.3."""
+    """Return the allowed operations of ``sign`` and ``verify``.  Source: RFC 7517 §4.2, §4.3."""
     both = frozenset({"sign", "verify"})
     if members.get("use", "sig") != "sig":
         return frozenset()
@@ -140,5 +140,5 @@ def _operations(members: Mapping[str, Any]) -> frozenset[str]:
         return both
     if not isinstance(key_ops, list | tuple) or not all(isinstance(op, str) for op in key_ops):
         raise ConfigurationError("key_ops of the JWK is not an array of strings")
-    # "sign, verify" in one string is seen in the wild (Wycheproof tcId 349).
+    # Some JWKs have "sign, verify" in one string (Wycheproof tcId 349).
     return both & {name.strip() for op in key_ops for name in op.split(",")}

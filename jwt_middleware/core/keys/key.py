@@ -16,7 +16,7 @@ from .jwk import export_jwk, parse_jwk, thumbprint
 
 MAX_CANDIDATES: Final = 4
 """
-How many keys a token is tried against at most, in the set's order.
+Maximum number of keys that a token is verified with, in the set's order.
 
 They have its alg, and its kid if it names one.
 """
@@ -25,21 +25,21 @@ They have its alg, and its kid if it names one.
 @dataclass(frozen=True, slots=True, eq=False)
 class Key:
     """
-    One key: its *kid*, the one *alg* it is for, and material that no ``repr`` shows.
+    A key: its *kid*, its only *alg*, and material that the ``repr`` does not show.
 
-    Made by :meth:`from_secret`, :meth:`from_pem`, :meth:`from_jwk` or :meth:`generate`, which
-    raise :class:`ConfigurationError` for whatever is too short, of another kind or not for
-    signatures.  Without *kid* an asymmetric key gets its RFC 7638 thumbprint, and a secret an
-    identifier derived from it under HMAC.
+    Made by :meth:`from_secret`, :meth:`from_pem`, :meth:`from_jwk` or :meth:`generate`, which raise
+    :class:`ConfigurationError` for a key that is too short, of another kind or not for signatures.
+    Without *kid* an asymmetric key gets its RFC 7638 thumbprint, and a secret an identifier derived
+    from it under HMAC.
 
     Attributes:
-        kid: Its name in token headers.
+        kid: Its *kid* in token headers.
         alg: Its JWA name; Ed25519 keys are for ``EdDSA``.
-        issuer: The *iss* of the only tokens that it is for, where its JWK names one.  Entra ID
-            publishes keys of many tenants in one set, ``{tenantid}`` standing for each.
-        valid_from: From when its certificate is valid; seconds since the epoch.
-        valid_until: When its certificate expires.  Without certificate a key has no dates.
-        is_limited: Whether it is for some issuer, or for some time only.
+        issuer: The only *iss* that it is for, if its JWK has one.  Entra ID publishes keys of many
+            tenants in one set, with ``{tenantid}``.
+        valid_from: Start of its certificate's validity; seconds since the epoch.
+        valid_until: Expiry of its certificate.  Without certificate a key has no dates.
+        is_limited: Whether it has an issuer or dates.
     """
 
     kid: str
@@ -64,7 +64,7 @@ class Key:
 
     @property
     def can_sign(self) -> bool:
-        """Whether there is a secret or private half, and it may sign."""
+        """Whether it has a secret or private half that may sign."""
         return self._signing is not None
 
     @property
@@ -73,19 +73,19 @@ class Key:
         return self._verifying is not None
 
     def sign(self, message: bytes) -> bytes:
-        """Return the signature of *message*; only for a key that :attr:`can_sign`."""
+        """Return the signature of *message*; requires :attr:`can_sign`."""
         return ALGORITHMS[self.alg].sign(message, self._signing)
 
     def verify(self, message: bytes, signature: bytes) -> bool:
-        """Tell whether *signature* is this key's for *message*; only if it :attr:`can_verify`."""
+        """Return whether *signature* of *message* is valid; requires :attr:`can_verify`."""
         return self._check(message, signature)
 
     def limited_to(self, operations: Collection[str]) -> Self:
         """
-        Return this key for only those of *sign* and *verify* that *operations* names.
+        Return this key limited to *operations*, of *sign* and *verify*.
 
         Raises:
-            ConfigurationError: Nothing is left that it could do.
+            ConfigurationError: No operation is left.
         """
         limited = replace(
             self,
@@ -98,19 +98,19 @@ class Key:
 
     @property
     def is_symmetric(self) -> bool:
-        """Whether it is a secret: who can verify with it can sign, so it is never published."""
+        """Whether it is a secret, which can also sign and is never published."""
         return self.alg in material.SECRET_BYTES
 
     def is_secret(self, octets: bytes) -> bool:
-        """Tell whether *octets* are the secret that it is."""
+        """Return whether *octets* are the key's secret."""
         return self.is_symmetric and hmac.compare_digest(self._verifying or b"", octets)
 
     def public_jwk(self) -> dict[str, str]:
         """
-        Return the JWK (RFC 7517) by which others verify what this key signed.
+        Return the public JWK (RFC 7517).
 
         Raises:
-            ConfigurationError: It is a secret, or may not verify.
+            ConfigurationError: The key is a secret, or may not verify.
         """
         if self.is_symmetric or not self.can_verify:
             raise ConfigurationError(f"the {self.alg} key has no public half to show")
@@ -118,7 +118,7 @@ class Key:
 
     def private_jwk(self) -> dict[str, str]:
         """
-        Return the JWK with all that signing takes: to be stored, never to be shown.
+        Return the private JWK, for storage; it is secret.
 
         Raises:
             ConfigurationError: The key cannot sign.
@@ -132,11 +132,11 @@ class Key:
         cls, secret: str | bytes, *, alg: str = "HS256", kid: str | None = None
     ) -> Self:
         """
-        Make an HMAC key.
+        Create an HMAC key.
 
         Args:
             secret: At least as many bytes as the hash: 32, 48 or 64 (RFC 7518 §3.2).  Text is
-                taken as UTF-8.  The text of a PEM, an SSH key or a JWK is refused: it is no secret.
+                encoded as UTF-8.  The text of a PEM, an SSH key or a JWK is refused.
             alg: ``HS256``, ``HS384`` or ``HS512``.
             kid: Name of the key in token headers.
         """
@@ -153,15 +153,15 @@ class Key:
         password: str | bytes | None = None,
     ) -> Self:
         """
-        Make a key from a PEM: private (signs and verifies), public or a certificate (verify).
+        Create a key from a PEM: private (signs and verifies), public or a certificate (verify).
 
-        A certificate must not have expired; once it does, the key verifies nothing more.
+        A certificate must not have expired; after its expiry the key no longer verifies.
 
         Args:
             pem: PKCS#8, PKCS#1, SEC 1, SubjectPublicKeyInfo or an X.509 certificate.
             alg: RS*, PS*, ES* or EdDSA; must fit the key's type and curve.
             kid: Name of the key in token headers.
-            password: Of an encrypted private key.
+            password: Password of an encrypted private key.
         """
         return cls._from_pem(material.read_pem(pem, password), canonical_alg(alg), kid)
 
@@ -175,7 +175,7 @@ class Key:
         public_only: bool = False,
     ) -> list[Self]:
         """
-        Make a key for each of *algorithms* that fits the PEM: for RSA there can be several.
+        Create a key for each of *algorithms* that fits the PEM: for RSA there can be several.
 
         Args:
             pem: As for :meth:`from_pem`, without password.
@@ -203,17 +203,17 @@ class Key:
         public_only: bool = False,
     ) -> Self:
         """
-        Make a key from a JWK (RFC 7517): oct, RSA, EC or OKP with Ed25519.
+        Create a key from a JWK (RFC 7517): oct, RSA, EC or OKP with Ed25519.
 
-        ``use``, ``key_ops`` and ``alg`` of the JWK are honoured: a key that is not for signatures
-        is refused, and one that may only verify never signs.
+        ``use``, ``key_ops`` and ``alg`` of the JWK apply: a key that is not for signatures is
+        refused, and one that may only verify never signs.
 
         Args:
             jwk: Members, or their JSON text.
-            alg: For a JWK that names none; a curve implies it, RSA and oct do not.
-            kid: Overrides the JWK's own.
-            public_only: Whether a private key is read as its public half: for RSA in a hundredth
-                of the time, since primes are not checked.
+            alg: The alg for a JWK without one; a curve implies it, RSA and oct do not.
+            kid: Overrides the JWK's kid.
+            public_only: Whether a private key is read as its public half: for RSA 100 times faster,
+                since primes are not checked.
         """
         parsed = parse_jwk(
             jwk, alg=None if alg is None else canonical_alg(alg), public_only=public_only
@@ -223,12 +223,12 @@ class Key:
             key = cls.from_secret(parsed.material, alg=parsed.alg, kid=name)
             return key.limited_to(parsed.operations)
         key = replace(cls._asymmetric(parsed.material, parsed.alg, name), issuer=parsed.issuer)
-        # What the private half may sign, the public half may verify.
+        # If the private half may sign, the public half may verify.
         return key.limited_to(parsed.operations | ({"verify"} if parsed.operations else set()))
 
     @classmethod
     def generate(cls, alg: str = "HS256", *, kid: str | None = None) -> Self:
-        """Make a random key: a secret as long as the hash, 2048-bit RSA, or on the alg's curve."""
+        """Create a random key: a secret as long as the hash, 2048-bit RSA, or the alg's curve."""
         alg = canonical_alg(alg)
         made = material.generate(alg)
         if isinstance(made, bytes):
@@ -257,15 +257,15 @@ def _is_private(either: Any) -> bool:
 
 class KeySet:
     """
-    Keys in order: the first that can sign signs, all that can verify verify.
+    Ordered keys: the first that can sign signs, all that can verify are accepted.
 
-    A set never changes.  To rotate, assign a new set to ``verifier.keys`` and ``issuer.keys``: its
-    identity is its generation, and tokens remembered under another set are verified again.
+    A set is immutable.  To rotate, assign a new set to ``verifier.keys`` and ``issuer.keys``:
+    tokens cached under another set object are verified again.
 
     Args:
         keys: At least one.
-        allow_shared_kids: Whether several keys may have the same *kid*, as in sets that others
-            publish (RFC 7517 §4.5).  Of one's own this is a mistake, which is refused.
+        allow_shared_kids: Whether several keys may have the same *kid*, as in sets of other issuers
+            (RFC 7517 §4.5).  In your own set this is a mistake and refused.
     """
 
     def __init__(self, keys: Iterable[Key], *, allow_shared_kids: bool = False) -> None:
@@ -299,23 +299,23 @@ class KeySet:
         return next((key for key in self._keys if key.can_sign), None)
 
     def current(self) -> Self:
-        """Return the set itself: it is a key source that never changes."""
+        """Return the set itself, which is a constant key source."""
         return self
 
     def refreshed(self, kid: str | None) -> Self:
-        """Return the set itself: it is a key source that never changes."""
+        """Return the set itself, which is a constant key source."""
         return self
 
     def candidates(self, header: Header) -> tuple[Key, ...]:
         """
         Return the keys that may have signed a token with this header, at least one.
 
-        They have its alg and, if it names one, its *kid*; there are :data:`MAX_CANDIDATES` of them
-        at most, in the set's order.
+        They have its alg and, if present, its *kid*; at most :data:`MAX_CANDIDATES`, in the set's
+        order.
 
         Raises:
-            UnknownKeyError: No key has this kid, or none that may verify.
-            AlgorithmNotAllowedError: The keys of this kid, or without kid all, are for other algs.
+            UnknownKeyError: No key that may verify has this kid.
+            AlgorithmNotAllowedError: The keys with this kid (without kid: all) have other algs.
         """
         found = self._candidates.get((header.kid, header.alg))
         if found is not None:

@@ -1,4 +1,4 @@
-"""Key material: secrets, PEM and certificates, checked for what their alg needs."""
+"""Read secrets, PEM and certificates, and check them against their alg."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from ..jws import ALGORITHMS, InvalidKeyError
 
 MIN_RSA_BITS: Final = 2048
 MAX_RSA_BITS: Final = 8192
-"""A longer key makes each check slow enough to be an attack."""
+"""Longer keys make verification slow enough for a denial of service."""
 
 MAX_RSA_EXPONENT_BITS: Final = 256  # FIPS 186-5 §5.4
 
 SECRET_BYTES: Final[Mapping[str, int]] = {"HS256": 32, "HS384": 48, "HS512": 64}
-"""By alg: how long a secret must be, at least.  Source: RFC 7518 §3.2."""
+"""Minimum length of a secret by alg.  Source: RFC 7518 §3.2."""
 
 _CURVES: Final[Mapping[str, type[ec.EllipticCurve]]] = {
     "ES256": ec.SECP256R1,
@@ -47,8 +47,8 @@ class PEMKey(NamedTuple):
 
     Attributes:
         material: A private or public key object.
-        valid_from: When its certificate begins to be valid; seconds since the epoch.
-        valid_until: When its certificate expires; without certificate there is no limit.
+        valid_from: Start of its certificate's validity; seconds since the epoch.
+        valid_until: Expiry of its certificate; infinite without certificate.
     """
 
     material: Any
@@ -61,7 +61,7 @@ def read_secret(secret: str | bytes, alg: str) -> bytes:
     Return the bytes of an HMAC secret.
 
     Raises:
-        ConfigurationError: *alg* takes none, or it is too short, or text that is no secret.
+        ConfigurationError: *alg* takes no secret, or it is too short or the text of a key.
     """
     if alg not in SECRET_BYTES:
         raise ConfigurationError(f"alg {alg!r} takes no secret: use HS256, HS384 or HS512")
@@ -79,8 +79,8 @@ def read_secret(secret: str | bytes, alg: str) -> bytes:
 
 
 def secret_kid(secret: bytes) -> str:
-    """Return an identifier for a secret that has no name."""
-    # RFC 7638 §7 warns of thumbprints of secrets: a plain hash could be looked up elsewhere.
+    """Return a *kid* derived from a secret."""
+    # RFC 7638 §7 warns of thumbprints of secrets: a plain hash allows guessing.
     digest = hmac.digest(secret, b"jwt_middleware kid", "sha256")
     return encode_base64url(digest[:12]).decode("ascii")
 
@@ -89,8 +89,8 @@ def read_pem(pem: str | bytes, password: str | bytes | None) -> PEMKey:
     """
     Read the private key, public key or certificate in a PEM.
 
-    Of a certificate only the key and the dates are read: it is trusted because it was configured,
-    or came from a trusted URL, not because of who signed it.
+    Only key and dates of a certificate are read: it is trusted by configuration or by its URL, not
+    by its signature.
 
     Raises:
         ConfigurationError: It cannot be read.
@@ -111,7 +111,7 @@ def read_pem(pem: str | bytes, password: str | bytes | None) -> PEMKey:
 
 
 def _read_certificate(octets: bytes) -> PEMKey:
-    from cryptography.x509 import load_pem_x509_certificate  # noqa: PLC0415  slow, seldom needed
+    from cryptography.x509 import load_pem_x509_certificate  # noqa: PLC0415  slow, rarely needed
 
     certificate = load_pem_x509_certificate(octets)
     return PEMKey(
@@ -126,7 +126,7 @@ def generate(alg: str) -> Any:
     Return a new secret as long as the hash, or a private key.
 
     Raises:
-        ConfigurationError: *alg* is not known.
+        ConfigurationError: *alg* is unknown.
     """
     _check_alg(alg)
     if alg in SECRET_BYTES:
@@ -139,7 +139,7 @@ def generate(alg: str) -> Any:
 
 
 def algs_of(public: object) -> tuple[str, ...]:
-    """Return every alg that a public key could be for, in the order of RFC 7518 §3.1."""
+    """Return every alg that a public key fits, in the order of RFC 7518 §3.1."""
     if isinstance(public, rsa.RSAPublicKey):
         return tuple(alg for alg in ALGORITHMS if alg.startswith(("RS", "PS")))
     if isinstance(public, ed25519.Ed25519PublicKey):
@@ -150,7 +150,7 @@ def algs_of(public: object) -> tuple[str, ...]:
 
 def check_fits(public: object, alg: str) -> None:
     """
-    Check that a public key is of the type, curve and size for *alg*, and is not degenerate.
+    Check that a public key has the type, curve and size for *alg*, and is not degenerate.
 
     Source: RFC 7518 §3; RFC 8725 §3.4.
 
@@ -189,9 +189,9 @@ def _check_rsa(public: rsa.RSAPublicKey) -> None:
 
 def _check_ed25519(encoded: bytes) -> None:
     """
-    Check that a public key is a canonical encoding of a point that is not of small order.
+    Check that a public key canonically encodes a point that is not of small order.
 
-    Under a point of small order one signature is good for many messages.
+    For a point of small order one signature is valid for many messages.
     """
     sign, y = encoded[31] >> 7, int.from_bytes(encoded, "little") & (2**255 - 1)
     if y >= _P25519:
@@ -200,7 +200,7 @@ def _check_ed25519(encoded: bytes) -> None:
     xx = (y * y - 1) * pow(_D25519 * y * y + 1, -1, _P25519) % _P25519
     if pow(xx, (_P25519 - 1) // 2, _P25519) == _P25519 - 1 or (xx == 0 and sign):
         raise ConfigurationError("the Ed25519 key is degenerate: it is not a point of the curve")
-    for _ in range(3):  # doubled three times, a point of order 1, 2, 4 or 8 is the neutral one
+    for _ in range(3):  # doubled three times, a point of order 1, 2, 4 or 8 is neutral
         xx, y = _doubled_ed25519(xx, y)
     if (xx, y) == (0, 1):
         raise ConfigurationError("the Ed25519 key is degenerate: its point is of small order")
@@ -221,7 +221,7 @@ def _octets(text: str | bytes, name: str) -> bytes:
     try:
         return text.encode("utf-8") if isinstance(text, str) else text
     except UnicodeEncodeError:
-        # Its repr holds the whole text.
+        # The error's repr contains the whole text.
         raise ConfigurationError(f"{name} holds characters that UTF-8 cannot encode") from None
 
 
@@ -230,7 +230,7 @@ def _may_be_secret(octets: bytes, alg: str) -> bool:
         ALGORITHMS[alg].prepare_key(octets)
     except InvalidKeyError:
         return False
-    return b"-----BEGIN" not in octets  # PyJWT lets a PEM through that breaks off
+    return b"-----BEGIN" not in octets  # PyJWT accepts a truncated PEM as a secret
 
 
 def _check_alg(alg: str) -> None:

@@ -30,19 +30,19 @@ class KeyFile(WatchedKeys):
     one or several.  A JWK set or map belongs to another party and only verifies; a JWK or a PEM
     with a private half or a secret signs as well.
 
-    It may be replaced at any time, best by a rename.  What cannot be read then, half a file for
-    one, is refused with one line in the log, and the last good keys stay in force.
+    It may be replaced at any time, best by a rename.  An unreadable or incomplete file is refused
+    with one log line, and the last good keys stay in use.
 
     Args:
         path: The file.
-        algorithms: The algs that its keys may be for; ``None`` is all.  A key that names no
-            alg is for those of them that fit it, an RSA key for RS256 where this is ``None``.
+        algorithms: Accepted algs; ``None`` accepts all.  A key without alg is used for those that
+            fit it, an RSA key for RS256 if this is ``None``.
         kid: Name of the key in token headers, for a file with one PEM.
-        check_seconds: Time between two looks at the file, 0 to 3600.
+        check_seconds: Interval between checks of the file, 0 to 3600.
         clock: Returns seconds since the Unix epoch.
 
     Raises:
-        ConfigurationError: The file holds no usable keys, or a part is unusable.
+        ConfigurationError: The file has no usable keys, or an argument is invalid.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ def read_keys(
     document: bytes, *, algorithms: Iterable[str] | None = None, kid: str | None = None
 ) -> KeySet:
     """
-    Read a JWK, a JWK set, a map of kids to PEM, or PEM.
+    Parse a JWK, a JWK set, a map of kids to PEM, or PEM.
 
     Args:
         document: Content of the file.
@@ -74,7 +74,7 @@ def read_keys(
         kid: As for :class:`KeyFile`.
 
     Raises:
-        ConfigurationError: It holds no usable key, or, outside a set, one that is not usable.
+        ConfigurationError: It has no usable key, or, outside a set, an unusable one.
     """
     accepted = None if algorithms is None else tuple(dict.fromkeys(algorithms))
     if is_pem(document):

@@ -19,14 +19,14 @@ from ...files import diagnose, read_regular
 from ...fork import PerProcess
 
 REFRESH_SECONDS: Final = 1.0
-"""How often tokens with an unknown kid make a process look at the file, at most."""
+"""Minimum interval between checks of the file because of unknown kids."""
 
-# mtime in nanoseconds, size, inode: a rename changes the last, a write in place the first.
+# mtime in ns, size, inode: a rename changes the inode, a write in place the mtime.
 Signature = tuple[int, int, int]
 
 
 class Loaded(NamedTuple):
-    """Keys as read, and until when they are right if the file does not change, in epoch seconds."""
+    """The keys, and until when they are valid if the file does not change, in epoch seconds."""
 
     keys: KeySet
     until: float = math.inf
@@ -34,21 +34,21 @@ class Loaded(NamedTuple):
 
 class WatchedKeys:
     """
-    A key source over one file, which is looked at every *check_seconds* and read if it changed.
+    A key source over a file that is checked every *check_seconds* and read again if it changed.
 
-    It may be replaced by a rename, in place or through a symbolic link.  What cannot
-    be read is refused with one line in the log, and the last good keys stay, however long.
+    It may be replaced by a rename, in place or through a symbolic link.  An unreadable file is
+    refused with one log line, and the last good keys stay in use.
 
     Args:
         path: The file.
-        read: Makes keys of its content, at a time in epoch seconds; :class:`ConfigurationError`
-            refuses it.
-        check_seconds: Time between two looks, 0 to :attr:`MAX_CHECK_SECONDS`; between them
+        read: Parses its content, at a time in epoch seconds; raises :class:`ConfigurationError` to
+            refuse it.
+        check_seconds: Interval between checks, 0 to :attr:`MAX_CHECK_SECONDS`; between them
             :meth:`current` makes no system call.
         clock: Returns seconds since the Unix epoch.
 
     Raises:
-        ConfigurationError: The file holds no usable keys now, or *check_seconds* is unusable.
+        ConfigurationError: The file has no usable keys, or *check_seconds* is out of range.
     """
 
     MAX_CHECK_SECONDS: ClassVar = 3600
@@ -87,13 +87,13 @@ class WatchedKeys:
         return f"<{type(self).__name__} {str(self._path)!r}>"
 
     def current(self) -> KeySet:
-        """Return the keys in force: the same object for as long as the file is the same."""
+        """Return the current keys: the same object until the file changes."""
         now = self._clock()
-        # The first half: a clock that was set back must not stop the looks.
+        # The first half: a clock that was set back must not stop the checks.
         if self._checked_at <= now < self._check_at:
             return self._keys
         lock = self._lock.get()
-        if lock.acquire(blocking=False):  # a thread that finds another looking goes on
+        if lock.acquire(blocking=False):  # one thread checks, the others continue
             try:
                 self._look(now)
             finally:
@@ -101,7 +101,7 @@ class WatchedKeys:
         return self._keys
 
     def refreshed(self, kid: str | None) -> KeySet:
-        """Return the keys after another look, if the last was :data:`REFRESH_SECONDS` ago."""
+        """Check the file again, at most every :data:`REFRESH_SECONDS`, and return the keys."""
         with self._lock.get():
             now = self._clock()
             if not self._checked_at <= now < self._checked_at + REFRESH_SECONDS:
@@ -109,7 +109,7 @@ class WatchedKeys:
         return self._keys
 
     def _read_last_good(self, now: float) -> Loaded | None:
-        """Return what is in force where the file is damaged at the start: nothing was kept here."""
+        """Return the keys to start with if the file is damaged; there are none here."""
         return None
 
     def _read_first(self, tries: int = 3) -> tuple[Signature, bytes, Loaded]:
@@ -117,7 +117,7 @@ class WatchedKeys:
         try:
             return signature, _digest(document), self._read(document, self._checked_at)
         except ConfigurationError:
-            # What it names may have been replaced together with it, after it was read.
+            # Files that it refers to may have been replaced together with it, after it was read.
             if tries == 1 or file_signature(self._path) == signature:
                 raise
         return self._read_first(tries - 1)
@@ -141,8 +141,8 @@ class WatchedKeys:
             self._complain(seen, error)
         else:
             self._complaint = None
-        # Two writes within one tick of the file system's clock look the same: what is new is read
-        # once more at the next look.
+        # Two writes within one tick of the file system's clock have the same mtime: a new file is
+        # read once more at the next check.
         self._settled = seen == self._signature
         self._signature = seen
 
@@ -161,7 +161,7 @@ class WatchedKeys:
         reason = self._explain(error)
         if self._complaint != (seen, reason):
             self._complaint = (seen, reason)
-            kept = f"the last good keys stay in force: {reason}"
+            kept = f"the last good keys stay in use: {reason}"
             emit(Name.KEYS_FAILED, file=str(self._path), detail=kept)
 
     def _explain(self, error: ConfigurationError) -> str:
@@ -170,10 +170,10 @@ class WatchedKeys:
 
 def file_signature(path: Path) -> Signature:
     """
-    Return what tells this state of a file from the next.
+    Return the file's state: mtime, size and inode.
 
     Raises:
-        ConfigurationError: It is not there, or may not be seen.
+        ConfigurationError: It is missing or not accessible.
     """
     with readable():
         return _signature(path.stat())
@@ -181,7 +181,7 @@ def file_signature(path: Path) -> Signature:
 
 def read_file(path: Path) -> tuple[Signature, bytes]:
     """
-    Read a regular file, and the signature of the state that was read.
+    Read a regular file; return its state and content.
 
     Raises:
         ConfigurationError: It cannot be read, or is longer than :data:`.MAX_FILE_BYTES`.
@@ -193,7 +193,7 @@ def read_file(path: Path) -> tuple[Signature, bytes]:
 
 @contextmanager
 def readable() -> Iterator[None]:
-    """Turn what the system says of a file that cannot be read into a ConfigurationError."""
+    """Convert an OSError of reading a file to a ConfigurationError."""
     try:
         yield
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name

@@ -1,4 +1,4 @@
-"""The keys that an issuer's metadata point to: OpenID Connect Discovery, RFC 8414."""
+"""Keys by an issuer's metadata: OpenID Connect Discovery, RFC 8414."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from .refreshing import RefreshedKeys, Timing, in_thread
 
 _OPENID: Final = "/.well-known/openid-configuration"
 _OAUTH: Final = "/.well-known/oauth-authorization-server"
-_NOT_THERE: Final = {403, 404}  # object stores answer 403 for what they do not have
+_NOT_THERE: Final = {403, 404}  # object stores answer 403 for missing objects
 
 
 class DiscoveredJWKS(RefreshedKeys):
     """
-    A key source over an issuer: its metadata say where its JWK set is.
+    A key source that finds an issuer's JWK set by its metadata.
 
-    The metadata are those of OpenID Connect Discovery 1.0 §4, or, where the server does not have
-    them, of RFC 8414 §3; or what *discovery_url* answers.  Their *issuer* must be the one given,
-    character by character, or they are refused and the last good keys stay in force; only
-    ``{tenantid}`` there is ``{tid}`` here, as in the metadata of Entra ID for many tenants.  Their
-    *jwks_uri* may be of another origin, as it is at large providers: who controls the metadata
-    decides about the keys anyway.  It may be plain HTTP only where the metadata are.
+    The metadata come from OpenID Connect Discovery 1.0 §4, or if missing from RFC 8414 §3; or from
+    *discovery_url*.  Their *issuer* must be the one given, character by character, or they are
+    refused and the last good keys stay in use; only ``{tenantid}`` there is ``{tid}`` here, as in
+    the metadata of Entra ID for many tenants.  Their *jwks_uri* may be of another origin, as at
+    large providers: control of the metadata implies control of the keys.  It may be plain HTTP only
+    if the metadata URL is.
 
     Each refresh fetches the metadata and then the set; how long that is fresh decides when the next
     one is due.
@@ -39,16 +39,16 @@ class DiscoveredJWKS(RefreshedKeys):
         issuer: The *iss* of its tokens: a URL without query, unless there is a *discovery_url*.
         discovery_url: Where its metadata are, if not below *issuer*.
         algorithms: As for :class:`~jwt_middleware.keysources.remote.remote.RemoteJWKS`.
-        allow_http: As there.
-        ca_file: As there.
-        bearer_token_file: As there; sent to the origin of the metadata alone.
-        fetch: As there.
-        clock: As there.
-        spawn: As there.
-        timing: As there.
+        allow_http: As for ``RemoteJWKS``.
+        ca_file: As for ``RemoteJWKS``.
+        bearer_token_file: As for ``RemoteJWKS``; only sent to the origin of the metadata.
+        fetch: As for ``RemoteJWKS``.
+        clock: As for ``RemoteJWKS``.
+        spawn: As for ``RemoteJWKS``.
+        timing: As for ``RemoteJWKS``.
 
     Raises:
-        ConfigurationError: A part is unusable, or urllib3 is not installed.
+        ConfigurationError: An argument is invalid, or urllib3 is not installed.
     """
 
     def __init__(
@@ -99,7 +99,7 @@ class DiscoveredJWKS(RefreshedKeys):
 
 def metadata_urls(issuer: KeyURL) -> tuple[str, str]:
     """
-    Return where an issuer's metadata are: by OpenID Connect, and by RFC 8414.
+    Return the metadata URLs of an issuer: OpenID Connect, and RFC 8414.
 
     The one appends to the issuer's path (Discovery 1.0 §4), the other goes before it (§3.1).
     """

@@ -1,4 +1,4 @@
-"""URLs that keys are fetched from, and what fetches one of them."""
+"""URLs of keys, and the function that fetches them."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from ...files import diagnose, may_be_secret, read_regular
 MAX_BEARER_BYTES: Final = 65_536
 
 _PORTS: Final = {"http": 80, "https": 443}
-# What RFC 3986 allows in a URI, all of it printable ASCII.  Parsers differ over the rest: over a
-# backslash they do not even agree which host is meant.
+# The characters of RFC 3986, all printable ASCII.  Parsers disagree on others: with a backslash
+# even on the host.
 _URL: Final = re.compile(
     r"https?://[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]+", re.ASCII | re.IGNORECASE
 )
@@ -29,7 +29,7 @@ _B64TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/-]+=*", re.ASCII)
 
 class KeyURL(NamedTuple):
     """
-    An http or https URL, taken apart.  As text it has no query, which may be secret.
+    A parsed http or https URL.  Its text has no query, which may be secret.
 
     Attributes:
         scheme: ``http`` or ``https``.
@@ -48,16 +48,16 @@ class KeyURL(NamedTuple):
     @classmethod
     def parse(cls, url: str, *, allow_http: bool = False) -> Self:
         """
-        Take apart a URL that keys may be fetched from.
+        Parse a URL that keys may be fetched from.
 
         Args:
             url: ``https://…``; ``http://…`` where the host is this machine.
-            allow_http: Whether ``http://`` is good for any host.  Anyone on the network path can
-                then replace the keys.
+            allow_http: Whether ``http://`` is accepted for any host.  An attacker on the network
+                path can then replace the keys.
 
         Raises:
-            ConfigurationError: It is no such URL, or it names a user or a fragment.  The text
-                quotes nothing of it.
+            ConfigurationError: It is not such a URL, or it has a user or a fragment.  The text does
+                not quote it.
         """
         if not isinstance(url, str) or not _URL.fullmatch(url):
             raise ConfigurationError("a URL must be https:// and printable ASCII, as in RFC 3986")
@@ -80,13 +80,16 @@ class KeyURL(NamedTuple):
             )
         return parsed
 
+    def __repr__(self) -> str:
+        return f"KeyURL({str(self)!r})"
+
     def __str__(self) -> str:
         port = "" if self.port == _PORTS[self.scheme] else f":{self.port}"
         return f"{self.scheme}://{self.bracketed_host}{port}{self.path}"
 
     @property
     def bracketed_host(self) -> str:
-        """The host as it stands in a URL, an IPv6 address in brackets."""
+        """The host as in a URL, an IPv6 address in brackets."""
         return f"[{self.host}]" if ":" in self.host else self.host
 
     @property
@@ -123,7 +126,7 @@ class KeyURL(NamedTuple):
 
 class Fetched(NamedTuple):
     """
-    What a URL answered.
+    A fetched document.
 
     Attributes:
         octets: The body, decoded.
@@ -137,7 +140,7 @@ class Fetched(NamedTuple):
 
 
 class Fetch(Protocol):
-    """Fetches one document.  It must keep to a deadline of its own."""
+    """A callable that fetches a document, with its own deadline."""
 
     def __call__(self, url: str, /) -> Fetched:
         """
@@ -207,7 +210,7 @@ def _with_token(plain: Callable[..., Fetched], url: KeyURL, file: str | os.PathL
 
 def read_bearer_token(file: str | os.PathLike[str]) -> str:
     """
-    Read a file that holds one bearer token.
+    Read a file with a bearer token.
 
     Raises:
         ConfigurationError: It cannot be read, or holds something else.
@@ -215,9 +218,9 @@ def read_bearer_token(file: str | os.PathLike[str]) -> str:
     try:
         text = read_regular(file)[1][:MAX_BEARER_BYTES].decode("ascii", "replace").strip()
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        if may_be_secret(Path(file).name):
+        if may_be_secret(Path(file).name, error):
             raise ConfigurationError(
-                "bearer_token_file must be the name of a file, not what it is to hold"
+                "bearer_token_file must be the name of an existing file, not its content"
             ) from None
         said, fix = diagnose(error, fix="name a file that is there")
         raise ConfigurationError(

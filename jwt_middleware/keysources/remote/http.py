@@ -33,7 +33,7 @@ MAX_BYTES: Final = 1024 * 1024
 MAX_REDIRECTS: Final = 2
 READ_BYTES: Final = 65_536
 LONGEST_MAX_AGE_SECONDS: Final = 2**31
-"""What a larger number of seconds is taken as.  Source: RFC 9111 §1.2.2."""
+"""Larger numbers of seconds are capped at this.  Source: RFC 9111 §1.2.2."""
 
 _REDIRECTS: Final = {301, 302, 303, 307, 308}
 _HEADERS: Final = {
@@ -75,7 +75,7 @@ def fetch(
         bearer_token: Sent as ``Authorization``.
 
     Raises:
-        FetchError: The fetch failed, for whatever reason.
+        FetchError: The fetch failed for any reason.
     """
     deadline = Deadline(deadline_seconds)
     try:
@@ -122,11 +122,11 @@ def _tls_context(ca_file: str | os.PathLike[str] | None) -> ssl.SSLContext:
 
 class Deadline:
     """
-    The time by which an exchange has ended, well or not.
+    A deadline for a whole HTTP exchange.
 
-    A socket's timeout starts anew with each byte: a server that sends one a second, in the headers
-    for instance, is never late.  So the connection itself is shut down when the time is up, which
-    ends whatever waits on it, in TLS too.
+    A socket's timeout restarts with each byte: a server that sends one byte a second never times
+    out.  So the connection is shut down at the deadline, which ends all calls that wait on it, also
+    in TLS.
 
     Args:
         seconds: From now.
@@ -234,7 +234,7 @@ def _proxy_for(url: KeyURL) -> _Proxy | None:
 
 
 def _bypasses_proxy(url: KeyURL) -> bool:
-    """Tell whether ``NO_PROXY`` names the host: as ``*``, a domain, an address or a network."""
+    """Return whether ``NO_PROXY`` matches the host: ``*``, a domain, an address or a network."""
     for entry in getproxies_environment().get("no", "").lower().split(","):
         name = entry.strip().removesuffix(f":{url.port}").removeprefix("*").strip("[]").lstrip(".")
         if entry.strip() == "*" or (name and f".{url.host}".endswith(f".{name}")):
@@ -332,7 +332,7 @@ def _redirected(response: BaseHTTPResponse, url: KeyURL, *, allow_http: bool) ->
 
 @contextmanager
 def _failures(url: KeyURL, deadline: Deadline, deadline_seconds: float) -> Iterator[None]:
-    """Turn whatever goes wrong into a FetchError, and a late success too."""
+    """Convert every failure, and a late success, to a FetchError."""
     late = f"{url}: took longer than {deadline_seconds:g} s"
     try:
         yield
@@ -359,10 +359,10 @@ def _reason(error: Exception) -> str:
 
 def max_age_seconds(cache_control: str | None, age: str | None = None) -> int | None:
     """
-    Return for how long an answer stays fresh.  Source: RFC 9111 §4.2.1.
+    Return how long a response stays fresh.  Source: RFC 9111 §4.2.1.
 
     *max-age* less the time that the answer has spent in caches; 0 for *no-store*, *no-cache* and a
-    *max-age* that is no number.  *s-maxage* is for shared caches.
+    *max-age* that is not a number.  *s-maxage* is for shared caches.
 
     Args:
         cache_control: The header's value; several joined by commas.

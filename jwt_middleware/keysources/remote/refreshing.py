@@ -1,4 +1,4 @@
-"""Keys that are fetched on first use, and again in the background before they expire."""
+"""Keys fetched on first use, and refreshed in the background before they expire."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ logger: logging.Logger = logging.getLogger("jwt_middleware")
 FIRST_RETRY_SECONDS: Final = 1.0
 LONGEST_RETRY_SECONDS: Final = 60.0
 ABANDONED_AFTER_SECONDS: Final = 60.0
-"""A fetch that has not ended by then never will, and no longer keeps another from starting."""
+"""A fetch that takes longer counts as lost, so that another can start."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timing:
     """
-    When keys are fetched, and for how long they are good; all in seconds.
+    When keys are fetched and how long they are valid; all in seconds.
 
     Attributes:
-        max_stale_seconds: How long after it was fetched a set is still good, if no later fetch
-            succeeds.  At least *min_refresh_seconds*.
-        cooldown_seconds: Time between two fetches for tokens that no key fits.
-        wait_seconds: How long requests wait for one fetch, if they need what it may bring.
+        max_stale_seconds: How long a fetched set is valid if no later fetch succeeds.  At least
+            *min_refresh_seconds*.
+        cooldown_seconds: Time between fetches for tokens that match no key.
+        wait_seconds: How long requests wait for a fetch whose keys they need.
         min_refresh_seconds: The shortest *max-age* that is honoured, above 0.
         max_refresh_seconds: The longest one.
         default_refresh_seconds: Taken for a *max-age* that is absent.
 
     Raises:
-        ConfigurationError: One is no finite number, negative, or contradicts another.
+        ConfigurationError: A value is not a finite number, negative, or contradicts another.
     """
 
     max_stale_seconds: float = 86_400
@@ -99,14 +99,13 @@ class _Held(NamedTuple):
 
 class RefreshedKeys:
     """
-    A key source that fetches its keys, and keeps up with them.
+    A key source that fetches its keys and refreshes them.
 
-    No constructor fetches anything: the first request does, and waits for it.  From then on a
-    request starts a fetch in the background when one is due, and goes on with the keys there are;
-    an app without requests fetches nothing.  Only a token that no key fits has a request wait
-    again, for one fetch per cool-down, and one request at a time.  A fetch that fails is tried
-    again later and later, and the last good keys stay in force until they are *max_stale_seconds*
-    old.
+    The constructor fetches nothing: the first request does, and waits for it.  After that a request
+    starts a due fetch in the background and continues with the current keys; an app without
+    requests fetches nothing.  Only a token that matches no key makes a request wait again, for one
+    fetch per cool-down, and one request at a time.  A failed fetch is retried with increasing
+    delays, and the last good keys stay in use until they are *max_stale_seconds* old.
 
     Several issuers whose keys are at one URL can share one source.
 
@@ -155,7 +154,7 @@ class RefreshedKeys:
 
     def current(self) -> KeySet:
         """
-        Return the keys in force: the same object for as long as the same keys are published.
+        Return the current keys: the same object while the published keys do not change.
 
         Waits only while there are none that are good, and until the fetch under way is
         *wait_seconds* old at most.
@@ -186,7 +185,7 @@ class RefreshedKeys:
 
     def refreshed(self, kid: str | None) -> KeySet:
         """
-        Return the keys after another look, for which there is one fetch per *cooldown_seconds*.
+        Fetch again, at most once per *cooldown_seconds*, and return the keys.
 
         Waits like :meth:`current` for the fetch that it starts or finds under way, unless another
         request waits for it: made-up tokens never hold more than one thread.
@@ -216,7 +215,7 @@ class RefreshedKeys:
         )
 
     def _start(self, flights: Flights, flight: Flight | None) -> Flight | None:
-        """Have a fetch carried out, unless another thread has."""
+        """Start a fetch, unless another thread has."""
         if flight is not None and flight.claim():
             try:
                 self._spawn(partial(self._carry_out, flights, flight))
@@ -237,7 +236,7 @@ class RefreshedKeys:
             self._land(flights, flight, fetched, failure)
 
     def _land(self, flights: Flights, flight: Flight, fetched: _Held | None, failure: str) -> None:
-        # First what it brought, then its end, so that a waiting thread finds the keys.
+        # The keys first, then the end of the fetch, so that a waiting thread finds them.
         if flights.is_current(flight):
             if fetched is not None:
                 flights.record(now=self._clock(), failure=None)
@@ -293,7 +292,7 @@ class Flight:
         self._unawaited = threading.Lock()
 
     def claim(self) -> bool:
-        """Return whether the caller is to carry it out: true once."""
+        """Return whether the caller should run the fetch: true once."""
         return self._unclaimed.acquire(blocking=False)
 
     def reserve_wait(self) -> bool:
@@ -309,7 +308,7 @@ class Flights:
         cooldown_seconds: Between two looks.
 
     Attributes:
-        reason: Why there is no result of a fetch; that of the last one that failed.
+        reason: Reason of the last failure; initially that nothing was fetched yet.
         retry_at: No refresh starts before; in the past if the last fetch succeeded.
     """
 
@@ -370,7 +369,7 @@ def in_thread(work: Callable[[], None]) -> None:
 
 
 def _published(keys: KeySet) -> frozenset[tuple[object, ...]]:
-    """Return what is published of keys, in an order of its own: providers shuffle theirs."""
+    """Return the published keys without order, which providers shuffle."""
     return frozenset(map(_published_key, keys))
 
 

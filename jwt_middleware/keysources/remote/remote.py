@@ -1,4 +1,4 @@
-"""The keys that an issuer publishes at a URL."""
+"""Keys that an issuer publishes at a URL."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class RemoteJWKS(RefreshedKeys):
     A key source over the URL of a JWK set (RFC 7517 §5), or of a map of kids to PEM.
 
     What is published there is read as :func:`~jwt_middleware.keysources.jwks.read_jwks` says.  A
-    set that cannot be read is refused as a whole, and the last good one stays in force.
+    set that cannot be read is refused as a whole, and the last good one stays in use.
 
     Args:
         url: ``https://…``, or ``http://…`` on this machine.
@@ -34,7 +34,7 @@ class RemoteJWKS(RefreshedKeys):
             seconds.
 
     Raises:
-        ConfigurationError: A part is unusable, or urllib3 is not installed.
+        ConfigurationError: An argument is invalid, or urllib3 is not installed.
     """
 
     def __init__(

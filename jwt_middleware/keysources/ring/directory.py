@@ -5,7 +5,7 @@ The files of a key ring.
 
     keys/                0700
       ring.json          0600  the manifest, only ever replaced by a rename
-      ring.json.last     0600  the same once more, for workers that find the manifest damaged
+      ring.json.last     0600  a copy, for workers that find the manifest damaged
       <kid>.jwk          0600  one private JWK, never changed once it is written
       .lock              0600  held while the ring is changed
 
@@ -70,7 +70,7 @@ class RingDirectory:
                 raise ConfigurationError("is a key ring already: rotate it, or name another place")
 
     def is_ring(self) -> bool:
-        """Tell whether there is a manifest, or the copy of one."""
+        """Return whether there is a manifest or its copy."""
         with readable():
             return self.manifest_path.exists() or self.copy_path.exists()
 
@@ -102,7 +102,7 @@ class RingDirectory:
             raise
         finally:
             self._added.clear()
-            fcntl.flock(descriptor, fcntl.LOCK_UN)  # a process forked meanwhile has it open as well
+            fcntl.flock(descriptor, fcntl.LOCK_UN)  # a process forked meanwhile also has it open
             os.close(descriptor)
 
     def check_private(self) -> None:
@@ -271,7 +271,7 @@ class RingDirectory:
             os.fchown(descriptor, owner.st_uid, owner.st_gid)
 
     def _sync(self) -> None:
-        """Bring to the disk which files there are."""
+        """Sync the directory to the disk."""
         descriptor = os.open(self.path, os.O_RDONLY)
         try:
             os.fsync(descriptor)
@@ -284,7 +284,7 @@ def _check_private(path: Path, mode: str, *, name: str = "") -> None:
         found = stat.S_IMODE(path.stat().st_mode)
     if _HAS_MODES and found & _OPEN_TO_OTHERS:
         raise ConfigurationError(
-            f"{name}has mode {found:03o}, so that others than its owner get at keys: chmod {mode}"
+            f"{name}has mode {found:03o}, so that other users can access the keys: chmod {mode}"
         )
 
 

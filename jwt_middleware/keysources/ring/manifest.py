@@ -1,5 +1,5 @@
 """
-The manifest of a key ring: which keys there are, and what each is for.  Pure, no I/O.
+The manifest of a key ring: its keys and their states.  No I/O.
 
     announced ──▶ active ──▶ retiring ──▶ retired
         └───────────┴── at once, by hand ────┘
@@ -21,7 +21,7 @@ from ...core.jws import ALGORITHMS
 from ...errors import ConfigurationError
 
 MAX_RETIRED_RECORDS: Final = 100
-"""Retired keys that are remembered; the oldest are forgotten."""
+"""Maximum number of retired keys that are kept in the manifest."""
 
 _VERSION: Final = 1
 _LAST_TIME: Final = 253_402_300_799  # of the year 9999, the last that can be shown
@@ -40,11 +40,11 @@ class RingKey:
         kid: Its name.
         alg: What it is for.
         state: What it does now.
-        announced_at: When it was published; ``None`` for the key that a ring began with.
-        active_at: When it began to sign.
-        retiring_at: When it ceased to.
+        announced_at: When it was published; ``None`` for the first key of a ring.
+        active_at: When it started to sign.
+        retiring_at: When it stopped signing.
         retire_after: When the last token it signed has expired.
-        retired_at: When it ceased to verify.
+        retired_at: When it stopped verifying.
     """
 
     kid: str
@@ -84,7 +84,7 @@ class Manifest:
 
     @property
     def retired(self) -> tuple[RingKey, ...]:
-        """The keys that do nothing any more, for the record."""
+        """The retired keys, for the record."""
         return self._in("retired")
 
     def verifying(self, now: float) -> tuple[RingKey, ...]:
@@ -158,7 +158,7 @@ class Manifest:
         return ordered((*changed, *(key for key in self.keys if key.kid not in kids)))
 
 
-def begun(active: RingKey, announced: RingKey, *, now: float) -> Manifest:
+def new_ring(active: RingKey, announced: RingKey, *, now: float) -> Manifest:
     """Return a new ring of two keys."""
     return ordered(
         (

@@ -1,4 +1,4 @@
-"""The own key ring, as verifier and issuer use it."""
+"""The key ring as a key source for verifier and issuer."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ class KeyRing(WatchedKeys):
     every token that it signed has expired.  A change is noticed within *check_seconds*.  A key
     whose file cannot be used then is left out, with one line in the log.
 
-    A manifest that is damaged, unreadable or gone changes nothing, neither for what runs nor for
-    what starts: the last good one stays in force, of which a copy is kept beside it.
+    If the manifest is damaged, unreadable or missing, running and starting processes use the last
+    good one, of which a copy is kept.
 
     Args:
         directory: Of the ring, with mode 0700 and its files with 0600.
-        check_seconds: Time between two looks, 0 to 5.
+        check_seconds: Interval between checks, 0 to 5.
         clock: Returns seconds since the Unix epoch.
 
     Raises:

@@ -1,5 +1,5 @@
 """
-Changing a key ring: begin one, rotate it, retire a key.
+Create a key ring, rotate it, retire a key.
 
 Each change waits for the ring's lock, looks again, and takes effect with one rename.
 """
@@ -17,7 +17,7 @@ from ...core.trust import MAX_LEEWAY_SECONDS
 from ...errors import ConfigurationError
 from ...events import Name, emit
 from .directory import RingDirectory
-from .manifest import Manifest, RingKey, begun
+from .manifest import Manifest, RingKey, new_ring
 
 SETTLE_SECONDS: Final = 5
 """In which every worker has noticed a change; sooner, one rotation does not follow another."""
@@ -56,7 +56,7 @@ def create(
     directory: str | os.PathLike[str], *, alg: str, now: float, key: Key | None = None
 ) -> Manifest:
     """
-    Begin a ring with an active and an announced key.
+    Create a ring with an active and an announced key.
 
     Args:
         directory: Made with mode 0700 if it is missing.
@@ -77,7 +77,7 @@ def create(
     ring.make()
     with ring.locked():
         ring.make()
-        manifest = begun(ring.add_key(first), ring.add_key(_generate(alg)), now=now)
+        manifest = new_ring(ring.add_key(first), ring.add_key(_generate(alg)), now=now)
         ring.write_manifest(manifest)
     return manifest
 

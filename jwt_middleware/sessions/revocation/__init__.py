@@ -1,1 +1,1 @@
-"""How a process learns which tokens were revoked."""
+"""Follow the revocations of a store."""

@@ -1,4 +1,4 @@
-"""Following what the store says is revoked, at next to no cost for a request."""
+"""Follow the store's revocations, at almost no cost per request."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ DEFAULT_MAX_DELAY_SECONDS: Final = 1.0
 
 _PAGE_SIZE: Final = 50_000
 _RETRY_SECONDS: Final = 0.1
-_READING_SECONDS: Final = 10.0  # of a request that needs all; a million takes a few
-_PAGES_SECONDS: Final = 0.05  # of a request that does not: it reads one page, or a few small ones
+_READING_SECONDS: Final = 10.0  # limit in a request that needs all of them; a million takes a few
+_PAGES_SECONDS: Final = 0.05  # limit in other requests, which read one page or a few small ones
 _WAIT_SECONDS: Final = TIMEOUT_SECONDS + _READING_SECONDS
 _STARTING_SECONDS: Final = 20.0  # before the first request; gunicorn gives a worker 30
 
@@ -44,29 +44,27 @@ _LOST: Final = (
 
 class Revocations(RevocationSource):
     """
-    All live revocations, held in memory and never older than promised.
+    All live revocations in memory, at most *max_delay_seconds* old.
 
-    A revocation source for :class:`~jwt_middleware.TokenVerifier`.  The store is read by the
-    requests themselves, by one of them at a time: when half of *max_delay_seconds* has passed, one
-    asks while the others go on; when all of it has, none goes on before the store has answered.
-    There is no thread that a fork, or a server without threads, could lose.
+    A revocation source for :class:`~jwt_middleware.TokenVerifier`.  Requests poll the store, one at
+    a time: after half of *max_delay_seconds* one polls while the others continue; after all of it
+    every request waits for the store.  There is no background thread that a fork, or a server
+    without threads, could lose.
 
-    What was revoked is never forgotten before it has expired, even if the store loses it: then all
-    is read again from where the store's history parts from the one that was read, and what this
-    process has revoked itself is recorded again.
+    A revocation is kept until it expires, even if the store loses it: then all is read again from
+    where the store's history diverges, and this process stores its own revocations again.
 
     Args:
-        store: Where revocations are recorded.
-        issuer: Not needed: revocations name their issuer, and those of every issuer that shares
-            the store are followed.
-        max_delay_seconds: How late this process may learn of a revocation, 0 to 60; 0 asks the
-            store for every request.
+        store: The store of revocations.
+        issuer: Unused: revocations of every issuer that shares the store are followed.
+        max_delay_seconds: Maximum delay of a revocation in this process, 0 to 60; 0 polls the store
+            for every request.
         clock: Returns seconds since the Unix epoch; a store that hosts share has its own, which
             decides.
         monotonic: Returns seconds that never go back, the same for all processes of a machine.
 
     Raises:
-        ConfigurationError: *max_delay_seconds* is something else.
+        ConfigurationError: *max_delay_seconds* is out of range.
     """
 
     def __init__(
@@ -85,7 +83,7 @@ class Revocations(RevocationSource):
         self._now = 0.0
         self._settled = SettledTime()
         self._monotonic = monotonic
-        # All of it may be inherited by a fork; only locks may not, which another thread may hold.
+        # Safe across a fork, except for locks, which another thread may hold.
         self._lock = PerProcess(threading.Lock)
         self._updating = PerProcess(threading.Lock)  # held for moments
         self._live = LiveRevocations()
@@ -103,14 +101,14 @@ class Revocations(RevocationSource):
         return len(self._live)
 
     def seconds_behind(self) -> float:
-        """Return how long ago the store told all that was revoked; infinite before it did."""
+        """Return the age of the last complete read in seconds; infinite before the first."""
         return self._monotonic() - self._asked_at
 
     def __call__(self, claims: Mapping[str, object], /) -> bool:
         """
-        Tell whether the verified token with these claims is revoked.
+        Return whether the verified token with these claims is revoked.
 
-        It may be one part of a function of one's own, which then is the *is_revoked* of a verifier.
+        A custom *is_revoked* function may call it.
 
         Raises:
             UnavailableError: As for :meth:`current`.
@@ -119,11 +117,11 @@ class Revocations(RevocationSource):
         return self._live.covers(claims)
 
     def covers(self, claims: Mapping[str, object], /) -> bool:
-        """Tell the same by what :meth:`current` has just read."""
+        """Like a call, but with the state that :meth:`current` has just read."""
         return self._live.covers(claims)
 
     def token_clock(self, host_clock: Clock) -> Clock:
-        """Return what tells the time of the store, as far as :meth:`current` has asked it."""
+        """Return the store's clock, as measured by :meth:`current`."""
         store = self.store
         if isinstance(store, TimedStore):
             return store.store_clock.following(self.current)
@@ -131,10 +129,10 @@ class Revocations(RevocationSource):
 
     def current(self) -> object:
         """
-        Return what stands for all that is revoked: the same object while nothing is added.
+        Return an object that stays the same until a revocation is added.
 
         Raises:
-            UnavailableError: The store has not answered recently enough.
+            UnavailableError: The last complete read is too old.
         """
         if self._monotonic() < self._ask_at:
             return self._state
@@ -143,9 +141,9 @@ class Revocations(RevocationSource):
 
     def prepare(self) -> None:
         """
-        Read what there is before the first request, and hold no connection after it.
+        Read all revocations before the first request, and close the connection.
 
-        For whatever starts a server.  If the store does not answer, an event says so, and the first
+        Called at server start.  If the store is unavailable, an event is emitted and the first
         requests try again.
         """
         try:
@@ -159,9 +157,9 @@ class Revocations(RevocationSource):
 
     def add(self, revocation: Revocation) -> None:
         """
-        Hold what this process has just revoked, whatever becomes of the store.
+        Keep a revocation of this process, even if the store loses it.
 
-        The next request asks the store as well.
+        The next request also polls the store.
         """
         now = self._monotonic()
         self._update([revocation])
@@ -173,14 +171,14 @@ class Revocations(RevocationSource):
         self.expect_change()
 
     def expect_change(self) -> None:
-        """Have the next request ask: this process has just revoked something."""
+        """Let the next request poll: this process has just revoked something."""
         self._changed_at = self._monotonic()
         self._ask_at = -math.inf
 
     def _keep_up(self) -> None:
         now = self._monotonic()
         lock = self._lock.get()
-        if self._is_good_at(now):
+        if self._is_fresh_at(now):
             if lock.acquire(blocking=False):
                 try:
                     self._ask(_PAGES_SECONDS)
@@ -189,16 +187,16 @@ class Revocations(RevocationSource):
                 finally:
                     lock.release()
             return
-        # While the store is known to be down one request tries, and the others need not wait.
+        # While the store is down, one request retries and the others do not wait.
         if not lock.acquire(timeout=_WAIT_SECONDS if self._down is None else 0):
             raise UnavailableError(self._down or "revocations were not read in time")
         try:
-            if not self._is_good_at(now) and not self._ask(_READING_SECONDS):
+            if not self._is_fresh_at(now) and not self._ask(_READING_SECONDS):
                 raise UnavailableError("there are more revocations to be read")
         finally:
             lock.release()
 
-    def _is_good_at(self, moment: float) -> bool:
+    def _is_fresh_at(self, moment: float) -> bool:
         recent = moment - self._max_delay_seconds <= self._asked_at
         return recent and self._changed_at < self._asked_at
 
@@ -209,12 +207,12 @@ class Revocations(RevocationSource):
         Raises:
             UnavailableError: The store does not answer.
         """
-        begun = self._monotonic()
-        if begun < self._retry_at:
+        started_at = self._monotonic()
+        if started_at < self._retry_at:
             raise UnavailableError(self._down)
         try:
             try:
-                asked_at = self._read_on(until=begun + seconds)
+                asked_at = self._read_on(until=started_at + seconds)
             except UNREADABLE:
                 raise unreadable("revocations") from None
             with suppress(ClockSetError):
@@ -229,7 +227,7 @@ class Revocations(RevocationSource):
             return False
         self._asked_at = asked_at
         self._ask_at = asked_at + self._max_delay_seconds / 2
-        if asked_at <= self._changed_at:  # it may have been asked just before the change
+        if asked_at <= self._changed_at:  # the poll may have started before the change
             self._ask_at = -math.inf
         with self._updating.get():
             self._live.forget_expired(self._now, before=self._settled(self._now))
@@ -264,7 +262,7 @@ class Revocations(RevocationSource):
     def _note(self, read: _Read) -> None:
         if not self._read or self._read[-1].cursor != read.cursor:
             self._read.append(read)
-            if len(self._read) > _MAX_READ:  # the older, the fewer
+            if len(self._read) > _MAX_READ:  # keep fewer old positions
                 del self._read[: _MAX_READ // 2 : 2]
         else:
             self._read[-1] = read
@@ -333,14 +331,14 @@ def _record(store: SessionStore, revocation: Revocation) -> None:
 
 
 class _Read(NamedTuple):
-    """A position up to which all was read, and when."""
+    """A position that was completely read, and when."""
 
     cursor: Cursor
     asked_at: float
 
 
 class _Own(NamedTuple):
-    """What this process has revoked, and when."""
+    """A revocation of this process, and when."""
 
     revocation: Revocation
     at: float

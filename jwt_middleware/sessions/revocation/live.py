@@ -1,4 +1,4 @@
-"""The revocations that count, in memory: what a request is checked against."""
+"""Live revocations in memory, which requests are checked against."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ _NAMED: Final = frozenset({"token", "session"})
 _PARTS_AT_ONCE: Final = 256
 _SUBJECTS_AT_ONCE: Final = 1000
 
-# 9999-12-31T23:59:59Z: every store has room for it, and every clock can show it.
+# 9999-12-31T23:59:59Z: every store can hold it, and every clock can show it.
 _LATEST: Final = 253_402_300_799
 
 
 class LiveRevocations:
     """
-    A set of revocations that forgets each some minutes after it has expired.
+    A set of revocations that drops each some minutes after it has expired.
 
-    Readers need no lock; there must be one writer at a time.  Each counts for the issuer that its
-    key names, and for every issuer if it names none.
+    Readers need no lock; there must be one writer at a time.  A revocation applies to the issuer in
+    its key, or to every issuer without one.
     """
 
     def __init__(self) -> None:
@@ -64,7 +64,7 @@ class LiveRevocations:
             )
 
     def covers(self, claims: Mapping[str, object]) -> bool:
-        """Tell whether the verified token with these claims is revoked."""
+        """Return whether the verified token with these claims is revoked."""
         issuer, sid = str(claims["iss"]), claims.get("sid")
         if self._is_named("token", issuer, claims.get("jti")):
             return True
@@ -115,14 +115,14 @@ class LiveRevocations:
 
 def token_revocation(claims: Mapping[str, object], *, now: float) -> Revocation:
     """
-    Return what revokes one token, and nothing else of its session.
+    Return the revocation of one token, without its session.
 
     Args:
-        claims: Its verified claims, or as many as are known: *iss*, *jti* and *exp*.
+        claims: Its verified claims, at least *iss*, *jti* and *exp*.
         now: Seconds since the Unix epoch.
 
     Raises:
-        ConfigurationError: It has no *jti*: nothing could tell it from others.
+        ConfigurationError: It has no *jti* to identify it by.
     """
     if not isinstance(claims.get("jti"), str):
         raise ConfigurationError("the token has no jti, so it cannot be revoked alone")
@@ -146,7 +146,7 @@ _LATEST_MINUTE: Final = 2**32 - 1
 
 class ExpiringNames:
     """
-    A set of strings, each until some minute.
+    A set of strings that expire, by the minute.
 
     It holds their 64-bit hashes, under the key that Python draws for each process: of ten million
     names, one that is not among them is taken for one that is with a probability of 10^-12.  A dict

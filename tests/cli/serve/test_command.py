@@ -461,11 +461,11 @@ class TestRun:
         noted: SimpleQueue[int] = SimpleQueue()
         arbiter = SimpleNamespace(SIG_QUEUE=noted)
         noted.put(signal.SIGCHLD)
-        server._heed_signals(arbiter, None)
+        server._restore_signals(arbiter, None)
         assert (number, signal.SIG_DFL) in defaults
         noted.put(number)
         with pytest.raises(SystemExit) as ended:
-            server._heed_signals(arbiter, None)
+            server._restore_signals(arbiter, None)
         assert ended.value.code == 0
 
     def test_loads_the_app(self) -> None:

@@ -337,7 +337,7 @@ class TestChanges:
                 now[0] += 1
                 assert source.current() is keys
             (line,) = log()
-            said = f'keys.failed file={path} detail="the last good keys stay in force: '
+            said = f'keys.failed file={path} detail="the last good keys stay in use: '
             assert line.startswith(said)
         path.write_bytes(jwks(B))
         now[0] += 1

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 )
 def test_reads_a_url(url: str, text: str) -> None:
     assert str(KeyURL.parse(url)) == text
+    assert repr(KeyURL.parse(url)) == f"KeyURL({text!r})"
 
 
 @table(

@@ -12,7 +12,7 @@ from jwt_middleware.keysources.ring.manifest import (
     Manifest,
     RingKey,
     State,
-    begun,
+    new_ring,
     ordered,
     parse_manifest,
 )
@@ -44,7 +44,7 @@ def ring() -> Manifest:
 
 
 def test_begins_with_an_active_and_an_announced_key() -> None:
-    ring = begun(entry("a"), entry("b"), now=NOW)
+    ring = new_ring(entry("a"), entry("b"), now=NOW)
     assert ring.active == entry("a", "active", active_at=NOW)
     assert ring.announced == entry("b", "announced", announced_at=NOW)
     assert (ring.retiring, ring.retired) == ((), ())
@@ -180,7 +180,7 @@ def test_refuses_a_document(document: bytes, reason: str) -> None:
     ],
 )
 def test_refuses_a_key(members: dict[str, Any], reason: str) -> None:
-    ring = json.loads(begun(entry("a"), entry("b"), now=NOW).to_json())
+    ring = json.loads(new_ring(entry("a"), entry("b"), now=NOW).to_json())
     ring["keys"][0] |= members
     with pytest.raises(ConfigurationError, match=reason):
         parse_manifest(json.dumps(ring).encode())

@@ -263,7 +263,7 @@ class TestBadFiles:
             assert {*kids(recycled.current())} <= {*kids(before)}
             ring.now += 1
         assert re.search(reason, line := "".join(log())), line
-        assert "the last good keys stay in force" in line
+        assert "the last good keys stay in use" in line
 
     def test_is_restored_from_its_copy(self, ring: Ring, log: Callable[[], list[str]]) -> None:
         manifest, copy = ring.directory / "ring.json", ring.directory / "ring.json.last"

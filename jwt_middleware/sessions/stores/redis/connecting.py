@@ -1,4 +1,4 @@
-"""How a URL of Redis or Valkey is connected: what it says, and by when.  Needs redis-py."""
+"""Parse URLs of Redis and Valkey, and connect with deadlines.  Needs redis-py."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _deadline: ContextVar[float] = ContextVar("deadline", default=math.inf)
 
 @contextmanager
 def within(seconds: float) -> Iterator[None]:
-    """Give all that waits for a server in the block one deadline, or that of an outer block."""
+    """Set one deadline for all network calls in the block; an outer block's deadline wins."""
     token = _deadline.set(min(_deadline.get(), time.monotonic() + seconds))
     try:
         yield
@@ -52,7 +52,7 @@ def _remaining_seconds() -> float:
 
 
 class _Socket:
-    """A connected socket that waits until the deadline at most, whatever its own timeout is."""
+    """A connected socket whose calls end at the deadline, whatever its own timeout."""
 
     def __init__(self, connected: socket.socket) -> None:
         self._socket = connected
@@ -147,7 +147,7 @@ class UnixConnection(_ByDeadline, _Unix):
 
 class Sentinels:
     """
-    The sentinels of a service, which know its primary.
+    The sentinels of a service, which return its primary.
 
     https://redis.io/docs/latest/develop/reference/sentinel-clients/
 
@@ -173,12 +173,12 @@ class Sentinels:
 
     def find_primary(self) -> tuple[str, int]:
         """
-        Return the address that the first sentinel that answers knows.
+        Return the primary's address from the first sentinel that answers.
 
-        Each that does not is asked last from then on.
+        A sentinel that does not answer is asked last from then on.
 
         Raises:
-            ConnectionError: None does, or none knows the service.
+            ConnectionError: No sentinel answers, or none has the service.
         """
         addresses = [*self._addresses]
         for number, address in enumerate(addresses):
@@ -213,7 +213,7 @@ def _checked_primary(host: str, port: int) -> tuple[str, int] | None:
 
 
 class NoPrimaryError(ConnectionError):
-    """No sentinel answers, or none knows the service."""
+    """No sentinel answers, or none has the service."""
 
 
 NONSENSE: Final = (
@@ -253,7 +253,7 @@ _DEFAULT_PORT: Final = 6379
 _DEFAULT_SENTINEL_PORT: Final = 26379
 # What decides how a server is talked to, the same for all.
 _COMMON: Final[Mapping[str, Any]] = {
-    "socket_timeout": None,  # the deadline is another one for each operation
+    "socket_timeout": None,  # each operation has its own deadline
     "retry": Retry(NoBackoff(), 0),
     "health_check_interval": 0,
     "protocol": 2,  # with 3, redis-py does not notice an answer that was not read
@@ -263,7 +263,7 @@ _COMMON: Final[Mapping[str, Any]] = {
 
 class Target(NamedTuple):
     """
-    Where to connect.
+    A parsed Redis URL.
 
     Attributes:
         connection_class: For TCP, TLS or a Unix socket.
@@ -280,11 +280,11 @@ class Target(NamedTuple):
 
 def parse_url(url: str) -> Target:
     """
-    Return what a URL stands for.
+    Parse a Redis URL.
 
     Raises:
-        ConfigurationError: It cannot be read, or has parts that nothing would heed, or that are
-            decided here, such as timeouts.  The text quotes none of it.
+        ConfigurationError: It is malformed, or has parts that would be ignored or that are set
+            here, such as timeouts.  The text does not quote it.
     """
     target = None
     # An error's text may quote the password: it must not be chained.

@@ -80,7 +80,7 @@ class RedisSessions:
         prefix: What all its keys begin with, in braces.
 
     Raises:
-        ConfigurationError: A part is unusable.
+        ConfigurationError: An argument is invalid.
     """
 
     single_process: Final = False
