@@ -1,4 +1,4 @@
-"""``jwt-middleware account``: manage accounts."""
+"""``jwt-middleware account``: manage the accounts that may log in."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def add(
     auth: str,
 ) -> None:
     """
-    Add ACCOUNT.  The secret is asked for, or read from standard input.
+    Add ACCOUNT.  Prompts for the secret, or reads it from standard input.
 
     Creates the table of accounts if it is missing.
     """
@@ -142,10 +142,9 @@ def show(config: Path, name: str, client_type: str) -> None:
 @click.pass_obj
 def set_scope(config: Path, name: str, client_type: str, scopes: tuple[str, ...]) -> None:
     """
-    Give ACCOUNT other scopes, or none.
+    Replace the scopes of ACCOUNT; without --scope it has none.
 
-    Its sessions lose what they may not have any more when they are refreshed; what they were not
-    started with, they get after another login.
+    Its sessions lose removed scopes at their next refresh; added scopes need another login.
     """
     with _accounts(config) as accounts:
         accounts.set_scope(client_type, name, _joined(scopes))
@@ -158,7 +157,7 @@ def set_scope(config: Path, name: str, client_type: str, scopes: tuple[str, ...]
 @_type
 @click.pass_obj
 def set_auth(config: Path, name: str, auth: str, client_type: str) -> None:
-    """Set the claim AUTH of ACCOUNT, effective at the next login or refresh."""
+    """Set the claim auth of ACCOUNT to AUTH, from the next login or refresh on."""
     with _accounts(config) as accounts:
         accounts.set_auth(client_type, name, auth)
     click.echo(f"changed the auth of {client_type} account {name!r}")
@@ -171,9 +170,9 @@ def set_auth(config: Path, name: str, auth: str, client_type: str) -> None:
 @click.pass_obj
 def set_claims(config: Path, name: str, claims: Mapping[str, object], client_type: str) -> None:
     """
-    Give ACCOUNT other CLAIMS, a JSON object, from the next login or refresh on.
+    Set the CLAIMS of ACCOUNT, a JSON object, from the next login or refresh on.
 
-    Adds the column to a table of accounts that version 0.1 has created.
+    Adds the column to an account table of version 0.1.
     """
     with _accounts(config) as accounts:
         accounts.create_schema()
@@ -187,7 +186,7 @@ def set_claims(config: Path, name: str, claims: Mapping[str, object], client_typ
 @_type
 @click.pass_obj
 def rename(config: Path, name: str, new: str, client_type: str) -> None:
-    """Rename ACCOUNT to NEW; its uid, secret and sessions stay."""
+    """Rename ACCOUNT to NEW; its uid, secret and sessions are kept."""
     with _accounts(config) as accounts:
         accounts.rename(client_type, name, new)
     click.echo(f"renamed {client_type} account {name!r} to {new!r}")
@@ -199,9 +198,9 @@ def rename(config: Path, name: str, new: str, client_type: str) -> None:
 @click.pass_obj
 def remove(config: Path, name: str, client_type: str) -> None:
     """
-    Remove ACCOUNT, and end its sessions.  Its uid is never used again.
+    Remove ACCOUNT, and end its sessions.  Its uid is never reused.
 
-    Without a [sessions] table, tokens it has are good until they expire.
+    Without a [sessions] table, its tokens are valid until they expire.
     """
     with _accounts(config) as accounts:
         found = accounts.find_named(client_type, name)
@@ -216,9 +215,9 @@ def remove(config: Path, name: str, client_type: str) -> None:
 @click.pass_obj
 def disable(config: Path, name: str, client_type: str) -> None:
     """
-    Refuse the logins of ACCOUNT, and end its sessions.
+    Refuse logins of ACCOUNT, and end its sessions.
 
-    Without a [sessions] table, tokens it has are good until they expire.
+    Without a [sessions] table, its tokens are valid until they expire.
     """
     with _accounts(config) as accounts:
         accounts.disable(client_type, name)
@@ -231,7 +230,7 @@ def disable(config: Path, name: str, client_type: str) -> None:
 @_type
 @click.pass_obj
 def enable(config: Path, name: str, client_type: str) -> None:
-    """Allow the logins of ACCOUNT again."""
+    """Allow logins of ACCOUNT again."""
     with _accounts(config) as accounts:
         accounts.enable(client_type, name)
     click.echo(f"enabled {client_type} account {name!r}")
@@ -243,9 +242,10 @@ def enable(config: Path, name: str, client_type: str) -> None:
 @click.pass_obj
 def set_secret(config: Path, name: str, client_type: str) -> None:
     """
-    Give ACCOUNT another secret, asked for or read from standard input, and end its sessions.
+    Change the secret of ACCOUNT, and end its sessions.
 
-    Without a [sessions] table, tokens it has are good until they expire.
+    Prompts for the secret, or reads it from standard input.  Without a [sessions] table, its tokens
+    are valid until they expire.
     """
     with _accounts(config) as accounts:
         accounts.set_secret(client_type, name, read_secret())
@@ -258,7 +258,7 @@ def set_secret(config: Path, name: str, client_type: str) -> None:
 @_type
 @click.pass_obj
 def clear_attempts(config: Path, name: str, client_type: str) -> None:
-    """Reset the failed logins of ACCOUNT, which need not be in [accounts]."""
+    """Clear the failed logins of ACCOUNT, which need not be in [accounts]."""
     settings = load(config)
     sessions = settings.require_sessions()
     with closing(sessions.build_shared_store()) as store:
@@ -274,7 +274,7 @@ def clear_attempts(config: Path, name: str, client_type: str) -> None:
 @click.pass_obj
 def logout_everywhere(config: Path, name: str | None, client_type: str, uid: str | None) -> None:
     """
-    End all sessions of ACCOUNT, and revoke every other token that it got before now.
+    End all sessions of ACCOUNT, and revoke all its other tokens issued before now.
 
     It can log in again at once, unless it is disabled.
     """
@@ -297,7 +297,7 @@ def _check_type(settings: Settings, client_type: str) -> None:
     known = (endpoint and endpoint.client_types) or CLIENT_TYPES
     if client_type not in known:
         raise click.BadParameter(
-            f"{client_type!r} is none of client_types in [endpoint]: {', '.join(known)}",
+            f"{client_type!r} is not one of client_types in [endpoint]: {', '.join(known)}",
             param_hint="--type",
         )
 
@@ -318,7 +318,7 @@ def _subject(settings: Settings, account: Account) -> str:
 
 
 def _end_sessions(config: Path, account: Account, *, by_name: bool = True) -> None:
-    """End the account's sessions, if configured, after the account was changed."""
+    """End the account's sessions, if sessions are configured; the account is already changed."""
     settings = load(config)
     if settings.sessions is None:
         return
@@ -330,7 +330,7 @@ def _end_sessions(config: Path, account: Account, *, by_name: bool = True) -> No
         if by_name:
             named = f"{shlex.quote(account.name)} --type {account.client_type}"
         raise click.ClickException(
-            f"that is done, but its sessions go on: {error}; once that is fixed, run"
+            f"that is done, but its sessions continue: {error}; once that is fixed, run"
             f" `jwt-middleware -c {shlex.quote(str(config))} account logout-everywhere {named}`"
         ) from error
     click.echo(f"ended {ended} sessions")

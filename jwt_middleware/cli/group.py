@@ -1,4 +1,4 @@
-"""The command ``jwt-middleware``: its configuration file, and one line for each error."""
+"""The command ``jwt-middleware``: its global options, and errors of one line."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class OneLineErrors(click.Group):
 
 @contextmanager
 def _without_events() -> Iterator[None]:
-    """Keep events out of a command's output, which reports its own findings."""
+    """Keep events out of the output of a command, which prints its own findings."""
 
     def is_no_event(record: logging.LogRecord) -> bool:
         return not hasattr(record, "event")
@@ -72,9 +72,9 @@ def _without_events() -> Iterator[None]:
 @click.pass_context
 def main(ctx: click.Context, config: Path) -> None:
     """
-    JWT checking and issuing for any WSGI app.
+    Verify and issue JWTs for any WSGI app.
 
-    Exit codes: 0 done, 1 refused or failed, 2 wrong usage.
+    Exit codes: 0 success, 1 refused or failed, 2 wrong usage.
     """
     ctx.obj = config
     if ctx.invoked_subcommand != serve.name:

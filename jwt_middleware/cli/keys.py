@@ -1,4 +1,4 @@
-"""``jwt-middleware keys``: manage the key ring, and check other issuers' keys."""
+"""``jwt-middleware keys``: manage the key ring, and check keys of other issuers."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
 def _configured(ctx: click.Context, _: click.Parameter, directory: Path | None) -> Path:
-    """Return the configured directory, unless another is given."""
+    """Return the given directory, or the configured one."""
     if directory is not None:
         return directory
     keys = load(ctx.obj).keys
@@ -60,14 +60,14 @@ def _duration(_: click.Context, __: click.Parameter, value: str | None) -> int |
 
 @click.group()
 def keys() -> None:
-    """Create, rotate and publish signing keys, and check other issuers' keys."""
+    """Create, rotate and export signing keys, and check keys of other issuers."""
 
 
 @keys.command()
 @_directory
-@click.option("--alg", type=click.Choice(_ALGS), required=True, help="What the keys are for.")
+@click.option("--alg", type=click.Choice(_ALGS), required=True, help="The algorithm of the keys.")
 def create(directory: Path, alg: str) -> None:
-    """Create a key ring with an active and an announced key."""
+    """Create a key ring with an active key, which signs, and an announced key."""
     _print_ring(rotation.create(directory, alg=alg, now=time.time()))
 
 
@@ -104,8 +104,8 @@ def rotate(
     """
     Sign with the announced key, and announce a new one.
 
-    The key before verifies until the last token that it signed has expired.  Several rotations at
-    once come to one; running workers need no restart.
+    The previous key verifies until the last token that it signed has expired.  Of concurrent
+    rotations only one has an effect; running workers need no restart.
     """
     if token_lifetime_seconds is None:
         endpoint = load(config).endpoint
@@ -134,9 +134,9 @@ def rotate(
 @click.argument("kid")
 def retire(directory: Path, kid: str) -> None:
     """
-    Retire the key KID at once, if others may know it.
+    Retire the key KID at once, for a compromised key.
 
-    No token that it signed is accepted any more, and its file is deleted.
+    Tokens that it signed are refused, and its file is deleted.
     """
     _print_ring(rotation.retire(directory, kid, now=time.time()))
 
@@ -144,7 +144,7 @@ def retire(directory: Path, kid: str) -> None:
 @keys.command()
 @_directory
 def export(directory: Path) -> None:
-    """Print the public keys as a JWK set, for others to verify with.  Secrets are left out."""
+    """Print the public keys as a JWK set, for other verifiers.  Secrets are left out."""
     click.echo(json.dumps(public_jwks(KeyRing(directory).current()), indent=2))
 
 
@@ -155,15 +155,15 @@ def export(directory: Path) -> None:
     "algorithms",
     type=click.Choice(_ALGS),
     multiple=True,
-    help="An alg that is accepted; can be repeated.  [default: all]",
+    help="An accepted alg; can be repeated.  [default: all]",
 )
 @click.option("--allow-http", is_flag=True, help="Fetch over plain HTTP from any host.")
 def check(source: str, algorithms: tuple[str, ...], *, allow_http: bool) -> None:
     """
-    Tell which keys of a JWK set, a JWK, a PEM or a key ring would be accepted, and why not others.
+    Check which keys of a JWK set, a JWK, a PEM or a key ring are accepted, and why others are not.
 
-    The accepted keys are printed, tab-separated, and what is wrong with the others is said on
-    standard error.  If none is accepted the exit code is 1.
+    Prints the accepted keys, tab-separated, and the faults of others to standard error.  If none is
+    accepted, the exit code is 1.
     """
     with _log_to_stderr():
         found = _read(source, algorithms or None, allow_http=allow_http)
@@ -186,7 +186,7 @@ def _read(source: str, algorithms: tuple[str, ...] | None, *, allow_http: bool) 
         ring = KeyRing(source).current()
         fitting = [key for key in ring if accepted is None or key.alg in accepted]
         if not fitting:
-            raise click.ClickException(f"{source!r}: the key ring is for none of these algs")
+            raise click.ClickException(f"{source!r}: the key ring has no key for these algs")
         return fitting
     return KeyFile(source, algorithms=accepted).current()
 

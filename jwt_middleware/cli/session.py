@@ -16,27 +16,27 @@ from .terminal import shown
 
 _PRUNED_AT_ONCE: Final = 500
 
-# A sid may begin with "-": it is taken for what it is, and "-h..." not for a cry for help.
+# A sid may begin with "-": it is not read as an option, nor "-h..." as --help.
 _sids_as_they_are: Final = {"ignore_unknown_options": True, "help_option_names": ["--help"]}
 _sid = click.argument("sid")
 
 
 @click.group("session")
 def session() -> None:
-    """List, show and end sessions; also available as ``sessions``."""
+    """List, show and end sessions; "sessions" is an alias of this group."""
 
 
 @session.command("list")
-@click.option("--uid", help="Only those of this subject, the claim sub of its tokens.")
+@click.option("--uid", help="Only sessions of this subject, the claim sub of its tokens.")
 @click.pass_obj
 def list_(config: Path, uid: str | None) -> None:
-    """List live sessions, tab-separated and unordered; times are UTC."""
+    """List the live sessions, tab-separated and unordered; times are UTC."""
     issuer = _issuer(config)
     with _store(config) as store:
         now = clock_of(store)()
         sessions = store.list(issuer=issuer, subject=uid)
         found = (one for one in sessions if one.expires_at > now)
-        first = next(found, None)  # so that a store that is down prints no heading
+        first = next(found, None)  # so that no heading is printed if the store is down
         click.echo("sid\tuid\ttype\tscope\tcreated\tused\texpires\tends")
         for one in () if first is None else chain((first,), found):
             payload = one.payload
@@ -84,9 +84,9 @@ def revoke(config: Path, sid: str) -> None:
 @click.pass_obj
 def prune(config: Path) -> None:
     """
-    Remove what has expired, in small steps.
+    Remove expired entries, in small steps.
 
-    Logins and refreshes do so as they come; this is for a store without any.
+    Logins and refreshes also remove some; this is for a store without them.
     """
     pruned = 0
     with _store(config) as store:
@@ -98,7 +98,7 @@ def prune(config: Path) -> None:
 @session.command("create-schema")
 @click.pass_obj
 def create_schema(config: Path) -> None:
-    """Create the tables of a new store where they are missing; Redis needs none."""
+    """Create the missing tables of a store; Redis needs none."""
     with _store(config) as store:
         store.create_schema()
     click.echo("the session store is ready")
@@ -114,4 +114,4 @@ def _issuer(config: Path) -> str:
 
 
 def _unknown(sid: str) -> click.ClickException:
-    return click.ClickException(f"there is no session {sid!r}: it is unknown or has ended")
+    return click.ClickException(f"there is no session {sid!r}: it has ended or never existed")

@@ -1,4 +1,4 @@
-"""Input from a hidden prompt or standard input, never from the command line; times as printed."""
+"""Input from a hidden prompt or standard input, never from the command line; output of times."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MAX_INPUT_BYTES: Final = 64 * 1024
 
 def read_secret() -> str:
     """
-    Ask twice for a new secret, or read it from standard input, without its last line break.
+    Prompt twice for a new secret, or read it from standard input, without the final line break.
 
     Raises:
         click.ClickException: Standard input is empty, too long, not UTF-8, or more than a line.
@@ -24,16 +24,16 @@ def read_secret() -> str:
     secret = _read().removesuffix("\n").removesuffix("\r")
     if not secret:
         raise click.ClickException("standard input is empty: write the secret to it")
-    if "\n" in secret or secret.startswith("\ufeff"):  # which no login would have
+    if "\n" in secret or secret.startswith("\ufeff"):  # no login could send it
         raise click.ClickException(
-            "standard input holds more than one line, or a byte order mark: write the secret alone"
+            "standard input has more than one line, or a byte order mark: write only the secret"
         )
     return secret
 
 
 def read_token() -> str:
     """
-    Ask for a token, or read it from standard input, without white space around it.
+    Prompt for a token, or read it from standard input, without surrounding white space.
 
     Raises:
         click.ClickException: Standard input is empty, too long or not UTF-8.
@@ -50,18 +50,18 @@ def _is_terminal() -> bool:
 
 
 def _read() -> str:
-    # It is None for a process that was started with it closed.
+    # stdin is None if it was closed when the process started.
     octets = b"" if sys.stdin is None else sys.stdin.buffer.read(MAX_INPUT_BYTES + 1)
     if len(octets) > MAX_INPUT_BYTES:
         raise click.ClickException(f"standard input is longer than {MAX_INPUT_BYTES} bytes")
     try:
         return octets.decode("utf-8")
-    except UnicodeDecodeError:  # its repr holds what was read
+    except UnicodeDecodeError:  # its repr has the input
         raise click.ClickException("standard input is not UTF-8") from None
 
 
 def shown(seconds: float | None) -> str:
-    """Format seconds since the Unix epoch as ``2026-11-25T03:00:00Z``; ``None`` as empty."""
+    """Return seconds since the Unix epoch as ``2026-11-25T03:00:00Z``, ``None`` as ``""``."""
     if seconds is None:
         return ""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

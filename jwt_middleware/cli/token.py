@@ -33,7 +33,7 @@ def token() -> None:
 @click.option(
     "--lifetime-seconds",
     type=int,
-    help="Seconds until it expires; zero or less issues an expired one.  [default: the endpoint's]",
+    help="Seconds until it expires; zero or less for an expired token.  [default: the endpoint's]",
 )
 @click.pass_obj
 def issue(
@@ -74,21 +74,23 @@ def verify(config: Path) -> None:
 
 
 @token.command()
-@click.option("--jti", help="The claim jti of an access token, if that is all there is of it.")
-@click.option("--issuer", help="Who issued it, for --jti.  [default: the configured issuer]")
+@click.option(
+    "--jti", help="The claim jti of an access token, if the token itself is not available."
+)
+@click.option("--issuer", help="The token's issuer, for --jti.  [default: the configured issuer]")
 @click.option(
     "--lifetime-seconds",
     type=click.IntRange(min=1),
-    help="How long it could still be good, for --jti.  [default: max_lifetime_seconds of sessions]",
+    help="How long it may be valid, for --jti.  [default: max_lifetime_seconds of sessions]",
 )
 @click.pass_obj
 def revoke(
     config: Path, *, jti: str | None, issuer: str | None, lifetime_seconds: int | None
 ) -> None:
     """
-    Read a token from standard input and revoke it; of a refresh token, its whole session.
+    Read a token from standard input and revoke it; a refresh token ends its session.
 
-    With --jti, as logs have it, nothing is read.
+    With --jti, which is in the logs, nothing is read.
     """
     settings = load(config)
     sessions = settings.require_sessions()
@@ -99,7 +101,7 @@ def revoke(
             exp = now + (lifetime_seconds or sessions.max_lifetime_seconds)
             claims: Mapping[str, object] = {"iss": issuer or whose, "jti": jti, "exp": exp}
         elif issuer is not None or lifetime_seconds is not None:
-            raise click.UsageError("--issuer and --lifetime-seconds belong to --jti")
+            raise click.UsageError("--issuer and --lifetime-seconds need --jti")
         else:
             text = read_token()
             if (sid := _sid_of_refresh_token(text, whose)) is not None:
@@ -112,7 +114,7 @@ def revoke(
 
 
 def _shared_time(settings: Settings) -> float | None:
-    """Return the session store's time, for comparison with *iat*."""
+    """Return the time of the session store, or ``None``: revocations compare *iat* with it."""
     if settings.sessions is None:
         return None
     with closing(settings.sessions.build_store(creates_tables=False)) as store:
@@ -131,30 +133,30 @@ def _sid_of_refresh_token(text: str, issuer: str) -> str | None:
 
 def _end(store: SessionStore, sid: str, *, issuer: str, now: float) -> None:
     if not store.end(sid, issuer=issuer, now=now):
-        raise click.ClickException("the session of this refresh token is unknown or has ended")
+        raise click.ClickException("the session of this refresh token has ended or never existed")
     click.echo(f"ended session {sid}")
 
 
 @token.command()
 def inspect() -> None:
     """
-    Read a token from standard input and print what it holds.  NOTHING IS VERIFIED.
+    Read a token from standard input and print its header and claims.  NOTHING IS VERIFIED.
 
-    Needs no configuration and no key: the claims are shown as the token has them, unverified.
+    Needs no configuration and no key.
     """
     jws = split(read_token())
     header, claims = decode_object(jws.header, "header"), decode_object(jws.payload, "payload")
-    click.echo("Not verified: anyone can write such a token.", err=True)
+    click.echo("Not verified: anyone can forge such a token.", err=True)
     _print_json({"verified": False, "header": header, "claims": claims})
 
 
 def _uid(text: str) -> int | str:
-    # As accounts have them: at most 63 bits, and 007 is not 7.
+    # The same numbers as in accounts: at most 63 bits, and 007 is not 7.
     if text.isascii() and text.isdigit() and len(text) < 19 and str(int(text)) == text:
         return int(text)
     return text
 
 
 def _print_json(value: object) -> None:
-    # ASCII, so that nothing in a hostile token acts on a terminal.
+    # ASCII, so that a hostile token cannot send control characters to a terminal.
     click.echo(json.dumps(value, indent=2))

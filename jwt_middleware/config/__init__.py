@@ -1,9 +1,8 @@
 """
-Build the middleware and its parts from a TOML file.
+Build the middleware from a TOML file, with the same objects as Python code.
 
 ``reading`` turns tables into objects with an attribute for each setting, ``settings`` and the
-modules that it names say which there are and build the parts, ``loading`` finds the file and the
-app.
+modules it imports define the settings and build the parts, ``loading`` finds the file and the app.
 """
 
 from .loading import from_environment, load, wrap

@@ -11,22 +11,22 @@ from typing import Any, Final
 from ..errors import ConfigurationError
 
 NAME: Final = r"(\w+(?:\.\w+)*):(\w+(?:\.\w+)*)"
-"""``module:attr``; dots may stand on both sides."""
+"""``module:attr``; dots are allowed on both sides."""
 
 
 def find(what: str, name: str) -> Any:
     """
-    Import the callable at *name*, ``"module:attr"``.
+    Import the callable named *name* (``"module:attr"``).
 
-    What the module itself raises while it is imported is not caught.
+    Exceptions raised by the module at import are not caught.
 
     Args:
-        what: What it is to be, for the errors.
-        name: Dots may stand on both sides of the colon.
+        what: Description of the callable, for errors.
+        name: Dots are allowed on both sides of the colon.
 
     Raises:
-        ConfigurationError: The name is not of that form, or there is no such module or attribute,
-            or it is not callable.
+        ConfigurationError: The name has another form, the module or attribute does not exist, or
+            it is not callable.
     """
     match = re.fullmatch(NAME, name)
     if match is None:
@@ -38,23 +38,23 @@ def find(what: str, name: str) -> Any:
         except AttributeError as error:
             raise ConfigurationError(
                 f"{what} {name!r}: there is no {attribute!r} in {match[1]!r}: correct the name "
-                "behind the colon"
+                "after the colon"
             ) from error
     if not callable(found):
-        raise ConfigurationError(f"{what} {name!r}: is not callable: name one that is")
+        raise ConfigurationError(f"{what} {name!r}: is not callable: name a callable")
     return found
 
 
 def find_app(name: str) -> Any:
     """
-    Import the app at *name*, as gunicorn does.
+    Import the app named *name*, as gunicorn does.
 
     Args:
         name: ``"module:attr"``, or a call with literal arguments, ``"module:create_app('x')"``.
 
     Raises:
-        ConfigurationError: As for :func:`find`, or the call is missing, of another form, or fails
-            for its arguments.
+        ConfigurationError: As for :func:`find`, or the call is missing, has another form, or its
+            arguments do not fit.
     """
     attribute, parenthesis, _ = name.partition("(")
     found = find("app", attribute)
@@ -65,7 +65,7 @@ def find_app(name: str) -> Any:
     try:
         call = ast.parse(name.partition(":")[2], mode="eval").body
         if not isinstance(call, ast.Call):
-            raise ValueError  # noqa: TRY301  the same answer
+            raise ValueError  # noqa: TRY301  the same error
         positional = [ast.literal_eval(one) for one in call.args]
         named = {str(one.arg): ast.literal_eval(one.value) for one in call.keywords}
     except (SyntaxError, ValueError) as error:
@@ -80,12 +80,12 @@ def find_app(name: str) -> Any:
 
 
 def takes(function: Any, *arguments: object) -> bool:
-    """Return whether *function* accepts *arguments*, by its signature."""
+    """Return whether *function* accepts *arguments*, judged by its signature."""
     try:
         inspect.signature(function).bind(*arguments)
     except TypeError:
         return False
-    except ValueError:  # of some that are written in C
+    except ValueError:  # some C functions have no signature
         return True
     return True
 
@@ -94,7 +94,7 @@ def _import(module: str, named: str) -> Any:
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
-        # Another missing module is one that this one imports.
+        # If another module is missing, this one imports it.
         if error.name is None or not f"{module}.".startswith(f"{error.name}."):
             raise
         raise ConfigurationError(

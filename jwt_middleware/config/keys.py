@@ -1,4 +1,4 @@
-"""``[keys]``: where secrets and keys come from."""
+"""``[keys]``: sources of secrets and keys."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ class KeySettings(Section):
     """
     ``[[keys.previous]]``: keys that still verify until the last token they signed has expired.
 
-    They sign nothing.  Exactly one of the sources is named; the file holds names and paths, never
-    the secret itself.
+    They do not sign.  Set exactly one of the sources; the file has names and paths, never the
+    secret itself.
 
     Attributes:
         secret_env: Environment variable with an HMAC secret.
         secret_file: File with an HMAC secret of at least 32 bytes for HS256, 48 for HS384, 64 for
-            HS512; a newline at its end is not part of it.
+            HS512; a final newline is ignored.
         private_key_file: PEM of a private key; needs ``alg``.
         public_key_file: PEM of a public key or a certificate, for an app that only verifies; needs
             ``alg``.
         jwk_file: One JWK: a secret, a private or a public key.
         password_env: Environment variable with the password of an encrypted ``private_key_file``.
-        alg: What the key is for; by default ``HS256`` for a secret, and the JWK's own for a JWK.
+        alg: Algorithm of the key; by default ``HS256`` for a secret, and the JWK's own for a JWK.
         kid: Name of the key in token headers; by default derived from the key.
     """
 
@@ -54,7 +54,7 @@ class KeySettings(Section):
 
     def build_key(self, environ: Mapping[str, str]) -> Key:
         """
-        Make the key.
+        Build the key.
 
         Raises:
             ConfigurationError: There is not exactly one source, or it is missing or unusable.
@@ -80,7 +80,7 @@ class KeySettings(Section):
     def _source(self) -> str:
         given = [source for source in _SOURCES if getattr(self, source) is not None]
         if not given:
-            raise self.place.error(f"names no key: add one of {', '.join(_SOURCES)}, directory")
+            raise self.place.error(f"has no key: add one of {', '.join(_SOURCES)}, directory")
         if len(given) > 1:
             raise self.place.error(f"{' and '.join(given)} exclude each other: keep one")
         return given[0]
@@ -102,10 +102,10 @@ class KeySettings(Section):
             return Key.from_jwk(material, alg=self.alg, kid=self.kid)
         key = Key.from_pem(material, alg=self.alg or "", kid=self.kid, password=password)
         if source == "private_key_file" and not key.can_sign:
-            raise ConfigurationError("holds a public key: call it public_key_file")
+            raise ConfigurationError("has a public key: use public_key_file")
         if source == "public_key_file" and key.can_sign:
             raise ConfigurationError(
-                "holds a private key: call it private_key_file, or keep only its public half"
+                "has a private key: use private_key_file, or keep only its public half"
             )
         return key
 
@@ -123,7 +123,7 @@ class KeySetSettings(KeySettings):
 
     def build(self, environ: Mapping[str, str]) -> KeySet | KeyRing:
         """
-        Make the keys.
+        Build the keys.
 
         Raises:
             ConfigurationError: One of them is missing or unusable, or two have the same *kid*.
@@ -156,17 +156,17 @@ def read_secret_source(source: str, origin: str, place: Place, environ: Mapping[
 
     Args:
         source: ``secret_env`` or ``secret_file``.
-        origin: The variable's or the file's name; one trailing newline of a file is left out.
+        origin: Name of the variable or file; one trailing newline of a file is removed.
         place: For errors.
         environ: Environment variables.
 
     Raises:
-        ConfigurationError: It cannot be read, or has white space, quotes or a BOM at its edges.
+        ConfigurationError: It cannot be read, or begins or ends with white space, quotes or a BOM.
     """
     if source == "secret_env":
         secret = _read_environment(origin, place, environ)
     else:
-        # Nearly every editor and `echo` end a file with a line break.
+        # Most editors and `echo` end a file with a line break.
         secret = _read_file(origin, place).removesuffix(b"\n").removesuffix(b"\r")
         _warn_if_exposed(origin, place)
     _check_edges(secret, place)
@@ -174,7 +174,7 @@ def read_secret_source(source: str, origin: str, place: Place, environ: Mapping[
 
 
 def _check_edges(secret: bytes, place: Place) -> None:
-    """Refuse white space or quotes around a secret, and a BOM: other software leaves them out."""
+    """Refuse white space or quotes around a secret, and a BOM: other software strips them."""
     if secret.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")):
         raise place.error("the secret begins with a byte order mark: save it without")
     if secret != secret.strip(b" \t\r\n\v\f"):
@@ -188,7 +188,7 @@ def _read_environment(name: str, place: Place, environ: Mapping[str, str]) -> by
     if value:
         return os.fsencode(value)
     if not re.fullmatch(r"[A-Z_][A-Z0-9_]*", name):
-        # Perhaps the secret itself: it is not quoted.
+        # It may be the secret itself, so it is not quoted.
         raise place.error("must be the name of an environment variable that is set, not its value")
     raise place.error(f"the environment variable {name} is not set: set it for this process")
 
@@ -200,7 +200,7 @@ def _read_file(name: str, place: Place) -> bytes:
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         said, fix = diagnose(error, fix="paths are relative to the configuration file")
         if may_be_secret(name, error):
-            raise place.error("must be the name of a file that is there, not its content") from None
+            raise place.error("must be the name of an existing file, not its content") from None
         raise place.error(f"{str(path)!r} cannot be read ({said}): {fix}") from error
 
 

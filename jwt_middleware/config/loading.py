@@ -1,4 +1,4 @@
-"""``wrap()``: protect an app by a configuration file."""
+"""``wrap()``: protect an app with the settings of a configuration file."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 
 def wrap(config: str | os.PathLike[str], app: WSGIApplication | str) -> JWTMiddleware:
     """
-    Protect *app* as a configuration file says.
+    Protect *app* with the settings of a configuration file.
 
     ::
 
         gunicorn "jwt_middleware:wrap('jwt.toml', 'myapp:app')"
 
     The revocations in the store of ``[sessions]`` are read here, so that no request has to wait for
-    them; a worker that is forked after this has them.  Accounts are not touched;
-    ``jwt-middleware init`` and ``jwt-middleware account add`` create their table.
+    them; a worker forked later inherits them.  Accounts are not read; ``jwt-middleware init`` and
+    ``jwt-middleware account add`` create their table.
 
     Args:
         config: Path of the TOML file.
@@ -42,7 +42,7 @@ def wrap(config: str | os.PathLike[str], app: WSGIApplication | str) -> JWTMiddl
 
 def from_environment(environ: Mapping[str, str] = os.environ) -> JWTMiddleware:
     """
-    Like :func:`wrap`, with ``JWT_MIDDLEWARE_CONFIG`` and ``JWT_MIDDLEWARE_APP``.
+    Call :func:`wrap` with ``JWT_MIDDLEWARE_CONFIG`` and ``JWT_MIDDLEWARE_APP``.
 
     Raises:
         ConfigurationError: One of them is not set, or as for :func:`wrap`.
@@ -58,19 +58,19 @@ def start(
     environ: Mapping[str, str] = os.environ,
 ) -> JWTMiddleware:
     """
-    Do what :func:`wrap` does, with what was read of the file and the environment variables given.
+    Do the same as :func:`wrap`, with loaded settings and the given environment variables.
 
     Raises:
         ConfigurationError: As for :func:`wrap`.
     """
     found = find_app(app) if isinstance(app, str) else app
-    settings.logging.start()  # after the app, which may configure it as it is imported
+    settings.logging.start()  # after the app, which may configure logging at import
     return settings.protect(found, environ, prepares=True)
 
 
 def load(config: str | os.PathLike[str]) -> Settings:
     """
-    Read a configuration file.  The files and environment variables it names are not read yet.
+    Read a configuration file, but not the files and environment variables that it names.
 
     Raises:
         ConfigurationError: It cannot be read, or has an unknown setting.

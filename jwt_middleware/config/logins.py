@@ -1,4 +1,4 @@
-"""Logins: ``[accounts]``, ``[login]``, and ``[endpoint]``, where tokens are issued."""
+"""Logins: ``[accounts]``, ``[login]``, and the token endpoint, ``[endpoint]``."""
 
 from __future__ import annotations
 
@@ -47,16 +47,15 @@ CLIENT_TYPES: Final = tuple(member.label for member in ClientType)
 
 class HasherSettings(Section):
     """
-    ``[accounts.hasher]``: Argon2id; when it changes, secrets are hashed again at the next login.
+    ``[accounts.hasher]``: Argon2id; after a change, secrets are rehashed at the next login.
 
     Attributes:
         time_cost: Passes over the memory, 1 to 1,000.
         memory_cost_kib: Memory of one hash in KiB, at least 8 for each lane, up to 4 GiB.
-        parallelism: Lanes, one thread each, 1 to 64.
+        parallelism: Lanes, each computed by its own thread, 1 to 64.
         max_concurrent: Hashes computed at the same time in each process, 1 to 1,024.
-        max_waiting: Logins that wait for a free slot in each process, up to 1,024; one more is
-            answered 503.
-        max_wait_seconds: How long each waits before it is answered 503, up to 60.
+        max_waiting: Logins that wait to be hashed in each process, up to 1,024; one more gets 503.
+        max_wait_seconds: How long each waits before it gets 503, up to 60.
     """
 
     time_cost: int = setting(whole, 2)
@@ -68,7 +67,7 @@ class HasherSettings(Section):
 
     def build(self) -> SecretHasher:
         """
-        Make the hasher.
+        Build the hasher.
 
         Raises:
             ConfigurationError: A setting is unusable.
@@ -93,8 +92,8 @@ class AccountSettings(Section):
     Attributes:
         url: An SQLite file, or ``postgresql://user@host/database`` with the password in
             ``~/.pgpass``.
-        min_secret_chars: Minimum length of a new secret, 1 to 1,024 characters; common passwords
-            are refused at any length.
+        min_secret_chars: Minimum length of a new secret, 1 to 1,024; the most common secrets are
+            refused at any length.
     """
 
     url: str = setting(text, example='url = "sqlite:///accounts.db"')
@@ -103,7 +102,7 @@ class AccountSettings(Section):
 
     def build(self) -> SQLAccounts:
         """
-        Make the accounts.  Connects nothing and creates nothing.
+        Build the accounts, without connecting or creating anything.
 
         Raises:
             ConfigurationError: A setting is unusable, or the extra ``sql`` is not installed.
@@ -123,26 +122,26 @@ class AccountSettings(Section):
 
 class LoginSettings(Section):
     """
-    ``[login]``: how many logins may fail; see docs/sessions.md#logins.
+    ``[login]``: limits of login attempts; see docs/sessions.md#logins.
 
-    ``[burst, seconds]`` are the attempts at once, and the seconds until one more.
+    Each ``[burst, seconds]`` is a number of attempts, and the seconds until one more.
 
     Attributes:
-        known: For an account, from an address where it has logged in.
-        account: For an account, from all other addresses together.
-        leaf: For an account, from one other address (IPv4, or IPv6 /64).
-        net: For an account, from one /24 (IPv6: /48).
-        wide: For an account, from one /16 (IPv6: /32).
-        address: From one address, over all accounts.
-        site: From one IPv6 /48, over all accounts.
+        known: Attempts on an account, from an address where it has logged in.
+        account: Attempts on an account, from all other addresses together.
+        leaf: Attempts on an account, from one other address (IPv4, or IPv6 /64).
+        net: Attempts on an account, from one /24 (IPv6: /48).
+        wide: Attempts on an account, from one /16 (IPv6: /32).
+        address: Attempts from one address, on all accounts together.
+        site: Attempts from one IPv6 /48, on all accounts together.
         known_days: How long an address stays known after a login, up to 365.
-        max_known: How many addresses of an account are known.
+        max_known: Maximum number of known addresses of an account.
         trusted_networks: Addresses that count as known, ``["10.0.0.0/8"]``.
-        max_per_account: Of version 0.1: sets all buckets of an account, and gives up the default
+        max_per_account: From version 0.1: sets all buckets of an account, and disables the default
             guarantee.
-        max_per_address: Of version 0.1: sets ``address`` and ``site``.
-        window_seconds: Of version 0.1: in which these two are counted; by default 60.
-        trusted_proxies: The same as that of ``[request]``, where that is left out.
+        max_per_address: From version 0.1: sets ``address`` and ``site``.
+        window_seconds: From version 0.1: the period for these two; by default 60.
+        trusted_proxies: The same as in ``[request]``, if left out there.
     """
 
     known: tuple[int, float] | None = setting(drip, None, unset=_DEFAULTS.known)
@@ -162,7 +161,7 @@ class LoginSettings(Section):
 
     def build(self, store: SessionStore) -> LoginThrottle:
         """
-        Make the limits.
+        Build the limits.
 
         Raises:
             ConfigurationError: A setting is unusable.
@@ -204,31 +203,29 @@ class EndpointSettings(Section):
     ``[endpoint]``: mounts the token endpoint; needs ``[accounts]`` or ``verifiers``.
 
     Client types are names for kinds of account: ``email``, ``mobile``, ``username``, ``service``,
-    or names of your own.
+    or your own names.
 
     Attributes:
-        path: Path for logins; answered with and without a trailing slash.
-        lifetime_seconds: Of an access token.
-        refresh_lifetime_seconds: Of a refresh token, from each use on; needs ``[sessions]``.
+        path: Path of the endpoint, with or without a final slash.
+        lifetime_seconds: Lifetime of an access token.
+        refresh_lifetime_seconds: Lifetime of a refresh token, renewed at each use; needs
+            ``[sessions]``.
         client_types: The client types of ``[accounts]`` that may log in.
-        verifiers: Client type to an account verifier of your own,
-            ``{ ldap = "myapp.users:verify" }``.
+        verifiers: Client type to your own account verifier, ``{ ldap = "myapp.users:verify" }``.
         lookups: Client type to the function that finds such an account by its ``uid`` at each
-            refresh, ``{ ldap = "myapp.users:lookup" }``; ``"none"`` accepts it as it was.
-        subjects: Client type to the template of ``sub``, ``{ ldap = "ldap:{uid}" }``; needed where
+            refresh, ``{ ldap = "myapp.users:lookup" }``; ``"none"`` skips this check.
+        subjects: Client type to the form of ``sub``, ``{ ldap = "ldap:{uid}" }``; needed if
             accounts come from several sources.  By default ``"{uid}"``.
-        lifetimes: Client type to its own lifetimes, ``{ service = { lifetime_seconds = 600,
-            refresh_lifetime_seconds = 86400 } }``.
+        lifetimes: Client type to its own lifetimes,
+            ``{ service = { lifetime_seconds = 600, refresh_lifetime_seconds = 86400 } }``.
         forms: Client type to a subclass of ``ClientForm``, ``{ ldap = "myapp.forms:LDAPForm" }``.
-        codes: Client type of your own to the number that a form may send for it,
-            ``{ ldap = 300 }``.
+        codes: Your own client type to the number that a form may send for it, ``{ ldap = 300 }``.
         client_id: ``client_id`` of tokens for logins that send none; without one, the ``typ`` of
             their tokens is ``JWT``.
-        audience: ``aud`` of every token that is issued; by default the first ``audience`` of the
-            file.
-        nbf_early_seconds: How far ``nbf`` is before ``iat``, for verifiers with a slow clock, up to
-            60.
-        max_body_bytes: A longer request body is answered 413.
+        audience: ``aud`` of every issued token; by default the first ``audience`` of the file.
+        nbf_early_seconds: How long before its issue a token is valid, for verifiers whose clock is
+            behind, up to 60.
+        max_body_bytes: Maximum size of a request body; a longer one gets 413.
     """
 
     path: str = setting(text, "/token")
@@ -261,10 +258,10 @@ class EndpointSettings(Section):
         prefix: str,
     ) -> TokenEndpoint:
         """
-        Make the endpoint; with *sessions*, its tokens can be refreshed and revoked.
+        Build the endpoint; with *sessions*, its tokens can be refreshed and revoked.
 
         Raises:
-            ConfigurationError: A setting is unusable, or of sessions, without any.
+            ConfigurationError: A setting is unusable, or needs sessions and there are none.
         """
         if sessions is None:
             self._refuse_settings_of_sessions()
@@ -303,7 +300,7 @@ class EndpointSettings(Section):
         for name in ("refresh_lifetime_seconds", "lookups"):
             if getattr(self, name) is not None:
                 raise self.place.member(name).error(
-                    "is of sessions: add a [sessions] table, or leave it out"
+                    "needs sessions: add a [sessions] table, or leave it out"
                 )
 
     def subject(self, client_type: str, uid: int | str) -> str:
@@ -327,7 +324,7 @@ class EndpointSettings(Section):
         lookups: dict[str, AccountLookup | None] = {}
         if accounts is not None:
             own = self.verifiers or {}
-            # An account that a verifier of the app's own logs in is not in [accounts].
+            # Accounts of the app's own verifiers are not in [accounts].
             lookups = {
                 label: accounts.lookup(label)
                 for label in self.client_types or CLIENT_TYPES
@@ -336,11 +333,11 @@ class EndpointSettings(Section):
         for label in self.lookups or {}:
             if label not in verifiers:
                 place = self.place.member("lookups").member(label)
-                raise place.error("is of a client type that cannot log in: leave it out")
+                raise place.error("is for a client type that cannot log in: leave it out")
         return lookups | self._by_name("lookups")
 
     def _by_name(self, setting_name: str) -> dict[str, Any]:
-        """Import the callables of a table of client types and names."""
+        """Import the callables in a table of client types and names."""
         found: dict[str, Any] = {}
         for label, name in (getattr(self, setting_name) or {}).items():
             place = self.place.member(setting_name).member(label)

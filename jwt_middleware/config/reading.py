@@ -1,7 +1,7 @@
 """
-Read TOML tables into objects, with a reader for each setting and a place for each error.
+Read TOML tables into objects: one reader per setting, and a place for each error.
 
-A reader takes a TOML value and its place, and returns what the object holds or raises
+A reader takes a TOML value and its place, and returns the attribute's value or raises
 :class:`ConfigurationError`.
 """
 
@@ -25,21 +25,21 @@ T = TypeVar("T")
 S = TypeVar("S", bound="Section")
 
 MISSING: Final = object()
-"""The default of a setting that has none."""
+"""Marks a setting without a default."""
 
 MAX_LEVELS: Final = 32
-"""Of tables and arrays in each other."""
+"""Levels of nested tables and arrays."""
 MAX_NUMBER: Final = 2**32
-"""Of any setting: 136 years, or 4 GiB.  What a setting is for has narrower bounds of its own."""
+"""Largest number of any setting: 136 years, or 4 GiB.  Most settings have narrower bounds."""
 MAX_TEXT_CHARS: Final = 4096
 
-# A file name or URL with one of these reaches a driver as something else than was written.
+# Drivers may read a file name or URL with one of these differently.
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]|%(?:[01][0-9A-Fa-f]|7[Ff])")
-# Settings that others have, and what they are here.
+# Settings of other software, and their equivalents here.
 _ELSEWHERE: Final = {
-    "secret": "a secret does not belong into this file: write it to another, as in "
+    "secret": "a secret does not belong in this file: write it to another, as in "
     'secret_file = "secret"',
-    "password": "a password does not belong into this file: password_env names a variable",
+    "password": "a password does not belong in this file: password_env names a variable",
 }
 
 # unquoted-key = 1*( ALPHA / DIGIT / "-" / "_" )                              TOML 1.0.0
@@ -48,31 +48,31 @@ _UNQUOTED: Final = re.compile(r"[A-Za-z0-9_-]+")
 
 class Place(NamedTuple):
     """
-    The place of a setting, with which errors about it start.
+    The position of a setting, at the start of every error about it.
 
     Attributes:
-        file: The configuration file, as it was named.
-        name: Dotted; ``rules[2].path`` is of the second rule; empty for the file's top level.
+        file: The configuration file, as given.
+        name: Dotted; ``rules[2].path`` is in the second rule; empty for the file's top level.
     """
 
     file: Path
     name: str = ""
 
     def member(self, key: str) -> Place:
-        """Return the place of *key* in the table at this place."""
+        """Return the place of *key* in this table."""
         shown = key if _UNQUOTED.fullmatch(key) else json.dumps(key)
         return Place(self.file, f"{self.name}.{shown}" if self.name else shown)
 
     def item(self, number: int) -> Place:
-        """Return the place of item *number*, counted from 1, of the array at this place."""
+        """Return the place of table *number*, counted from 1, in this array."""
         return Place(self.file, f"{self.name}[{number}]")
 
     def error(self, text: str) -> ConfigurationError:
-        """Return the error that *text* describes."""
+        """Return an error at this place."""
         return ConfigurationError(f"{self.file}: {self.name}: {text}")
 
     def missing(self, error: ModuleNotFoundError, *, extra: str) -> ConfigurationError:
-        """Return the error for a missing package, which *extra* installs."""
+        """Return an error for a missing module that *extra* installs."""
         return self.error(f"{error.name} is missing: pip install 'wsgi-jwt-middleware[{extra}]'")
 
     @contextmanager
@@ -85,7 +85,7 @@ class Place(NamedTuple):
 
     @contextmanager
     def named_by_member(self) -> Iterator[None]:
-        """Like :meth:`named`, for errors that start with a setting's name."""
+        """Do the same for errors that begin with the name of a setting in this table."""
         try:
             yield
         except ConfigurationError as error:
@@ -101,8 +101,8 @@ def parse(file: Path) -> dict[str, object]:
     Return the tables of a TOML file.
 
     Raises:
-        ConfigurationError: It cannot be read, is not TOML, or nests too many levels: one line that
-            names the file and where in it.
+        ConfigurationError: It cannot be read, is not TOML, or nests too many levels: one line with
+            the file and the position.
     """
     try:
         octets = read_regular(file)[1]
@@ -117,7 +117,7 @@ def parse(file: Path) -> dict[str, object]:
         )
     try:
         text = octets.decode()
-    except UnicodeDecodeError:  # its repr holds the whole file
+    except UnicodeDecodeError:  # its repr has the whole file
         raise ConfigurationError(f"{file}: is not UTF-8: save it as UTF-8") from None
     return _parse_text(text, file)
 
@@ -134,7 +134,7 @@ def _parse_text(text: str, file: Path) -> dict[str, object]:
     except RecursionError:
         where = _where(text, max(text.splitlines(), key=_brackets))
         raise ConfigurationError(f"{file}: {where}: nests too many levels") from None
-    except ValueError:  # the one that tomllib does not wrap: int() of too many digits
+    except ValueError:  # not wrapped by tomllib: int() of too many digits
         found = re.search(r"[0-9_]{1000,}", text)
         line = "" if found is None else _line_of(text, found.start())
         where = _where(text, line)
@@ -174,14 +174,14 @@ def _check_levels(members: dict[str, object], place: Place) -> None:
 
 class Setting(NamedTuple):
     """
-    What :func:`setting` declares.
+    A setting declared by :func:`setting`.
 
     Attributes:
-        read: Its reader.
-        default: What it is when the file leaves it out; ``MISSING`` for a table that is read as an
-            empty one, and for what must not be left out.
-        example: What to add, for what must not be left out.
-        unset: What ``None``, as the default, makes of it elsewhere; for the documentation alone.
+        read: The reader.
+        default: Value if the file leaves it out; ``MISSING`` for a table then read as empty, and
+            for a required setting.
+        example: Line to add, for a required setting.
+        unset: Effective value of the default ``None``; only for the documentation.
     """
 
     read: Reader[Any]
@@ -203,12 +203,12 @@ def setting(
 
 class Section:
     """
-    Base of the classes that hold one table each; every ``setting()`` in them is an attribute.
+    Base class of tables; each ``setting()`` in a subclass is an attribute.
 
-    They are no dataclasses, whose methods are compiled anew, for 18 classes, at each start.
+    Dataclasses would compile methods for 18 classes at each start.
 
     Attributes:
-        settings: What can be in the table, by name.
+        settings: The settings of the table, by name.
     """
 
     place: Place
@@ -232,8 +232,8 @@ def read_table(section: type[S], members: object, place: Place) -> S:
     Read the table at *place*.
 
     Raises:
-        ConfigurationError: It is not a table, has an unknown setting or a wrong type, or lacks a
-            required setting.
+        ConfigurationError: It is not a table, has an unknown setting or one of a wrong type, or
+            lacks a required one.
     """
     if not isinstance(members, dict):
         raise place.error("must be a table")
@@ -255,18 +255,18 @@ def read_table(section: type[S], members: object, place: Place) -> S:
 def _not_known(key: str, known: Collection[str]) -> str:
     if key in _ELSEWHERE:
         return _ELSEWHERE[key]
-    hint = did_you_mean(key, known, f"it knows {', '.join(known)}")
+    hint = did_you_mean(key, known, f"known are {', '.join(known)}")
     return f"this version knows no such setting: {hint}"
 
 
 def text(value: object, place: Place) -> str:
-    """Read a string that is not empty."""
+    """Read a non-empty string."""
     if not isinstance(value, str) or not value:
         raise place.error("must be a non-empty string")
     if len(value) > MAX_TEXT_CHARS:
         raise place.error(f"must have at most {MAX_TEXT_CHARS} characters")
     if _CONTROL.search(value):
-        raise place.error("must not hold a control character, escaped or not")
+        raise place.error("must not have a control character, escaped or not")
     return value
 
 
@@ -338,19 +338,19 @@ def whole_members(value: object, place: Place) -> dict[str, int]:
 
 
 def items(value: object, place: Place) -> list[Any]:
-    """Read an array; what is in it is checked by the part that it is for."""
+    """Read an array; its items are checked where they are used."""
     if not isinstance(value, list):
         raise place.error("must be a list")
     return value
 
 
 def text_or_items(value: object, place: Place) -> str | list[Any]:
-    """Read a string or an array; what is in it is checked by the part that it is for."""
+    """Read a string or an array; its items are checked where they are used."""
     return text(value, place) if isinstance(value, str) else items(value, place)
 
 
 def choice(*options: T) -> Reader[T]:
-    """Return the reader of one of *options*."""
+    """Return a reader of one of *options*."""
 
     def read(value: object, place: Place) -> T:
         for option in options:
@@ -362,14 +362,12 @@ def choice(*options: T) -> Reader[T]:
 
 
 def json_members(value: object, place: Place) -> dict[str, object]:
-    """Read a table of what JSON has as well: no dates and times."""
+    """Read a table of JSON values: no dates and times."""
     if not isinstance(value, dict):
         raise place.error("must be a table of claim names and values")
     for key, member in value.items():
         if not _is_json(member):
-            raise place.member(key).error(
-                "must not hold a date or time: write it as claims have it"
-            )
+            raise place.member(key).error("must not be a date or time: write it as in the claim")
     return value
 
 
@@ -382,12 +380,12 @@ def _is_json(value: object) -> bool:
 
 
 def table(section: type[S]) -> Reader[S]:
-    """Return the reader of a ``[table]``."""
+    """Return a reader of a ``[table]``."""
     return lambda value, place: read_table(section, value, place)
 
 
 def tables(section: type[S]) -> Reader[tuple[S, ...]]:
-    """Return the reader of an ``[[array of tables]]``."""
+    """Return a reader of an ``[[array of tables]]``."""
 
     def read(value: object, place: Place) -> tuple[S, ...]:
         if not isinstance(value, list):

@@ -1,4 +1,4 @@
-"""Settings of requests: rules, ``[request]``, ``[responses]``, ``[cors]``, ``[metadata]``."""
+"""Request handling: rules, ``[request]``, ``[responses]``, ``[cors]``, ``[metadata]``."""
 
 from __future__ import annotations
 
@@ -34,25 +34,25 @@ class RuleSettings(Section):
     """
     ``[[rules]]``: the first that matches decides; see docs/rules.md.
 
-    A path that no rule names needs a token.
+    A path without a rule needs a token.
 
     Attributes:
-        path: Exact; ``*`` is one segment, ``/admin/*`` is ``/admin`` and all below, ``/admin*`` is
-            every path with that prefix.
-        methods: By default all; ``GET`` covers ``HEAD``.
-        access: Whether a token is needed, possible, or not looked for; ``"passthrough"`` leaves the
+        path: Exact; ``*`` is one segment, ``/admin/*`` is ``/admin`` and all below, ``/admin*``
+            all paths with this prefix.
+        methods: HTTP methods, by default all; ``GET`` covers ``HEAD``.
+        access: Whether a token is required, optional, or not needed; ``"passthrough"`` leaves the
             ``Authorization`` header to the app.
-        scopes: Scopes that the token must have, all of them.  Roles are scopes where
-            ``scopes_from`` names them.
-        scopes_any: Scopes of which the token must have one.
-        claims: Claim to the value, or list of values, that matches; a table descends into an
-            object:  ``{ realm_access.roles = "admin" }``.
-        claims_all: The same, and all values of a list must match.
-        claims_prefix: Claim to the prefix, or list of prefixes, that it starts with.
+        scopes: Scopes, all of which the token must have.  Roles are scopes if ``scopes_from``
+            names them.
+        scopes_any: Scopes, one of which the token must have.
+        claims: Claim to its required value, or a list of allowed values; a table descends into an
+            object: ``{ realm_access.roles = "admin" }``.
+        claims_all: The same, but all values of a list are required.
+        claims_prefix: Claim to its required prefix, or a list of allowed prefixes.
         claims_absent: Claims that the token must not have, ``["act", ["realm_access", "roles"]]``.
-        preflight: Answer real CORS preflights without a token: as ``[cors]`` says, or else by the
-            CORS headers of the app's answer.
-        basic: Also accept a token as the HTTP Basic password.
+        preflight: Answer valid CORS preflights without a token: by ``[cors]``, or without that
+            table by the CORS headers of the app's response.
+        basic: Also accept a token as the password of HTTP Basic.
         mode: ``"report"`` refuses nothing on this path; see docs/events.md#report-only.
     """
 
@@ -71,11 +71,11 @@ class RuleSettings(Section):
 
     def build(self) -> Rule:
         """
-        Make the rule.
+        Build the rule.
 
         Raises:
-            ConfigurationError: A setting is unusable, or two contradict each other; the text names
-                no place, as that of :meth:`check` does.
+            ConfigurationError: A setting is unusable, or two contradict each other; unlike in
+                :meth:`check`, the text has no place.
         """
         return Rule(
             self.path,
@@ -94,10 +94,10 @@ class RuleSettings(Section):
 
     def check(self) -> None:
         """
-        Make the rule one setting at a time, to name the one that is unusable.
+        Build the rule one setting at a time, to name the unusable one.
 
         Raises:
-            ConfigurationError: One is, or two contradict each other.
+            ConfigurationError: A setting is unusable, or two contradict each other.
         """
         with self.place.member("path").named():
             Policy([Rule(self.path)])
@@ -111,16 +111,16 @@ class RuleSettings(Section):
 
 class RequestSettings(Section):
     """
-    ``[request]``: how the app may interpret a request beyond method and path.
+    ``[request]``: further parts of a request that the app may act on.
 
     Attributes:
-        prefix: Prefix that your own proxy strips from each path and sends in a header, ``"/api"``.
+        prefix: Prefix that your proxy strips from each path and sends in a header, ``"/api"``.
         form_method_override: The app takes a method from a form field (Pecan, method-override
             wrappers): a form counts as every method.
         recursive_methods: DELETE, COPY, MOVE, LOCK, PROPFIND and unknown methods act on all below a
             path.
-        trusted_proxies: How many proxies of your own each request has passed, up to 16: for logins,
-            and for the addresses of clients in events and in the access log.
+        trusted_proxies: Number of your own proxies in front, up to 16: for logins, and for client
+            addresses in events and the access log.
     """
 
     prefix: str = setting(text, "")
@@ -130,7 +130,7 @@ class RequestSettings(Section):
 
     def build(self, rules: Sequence[RuleSettings]) -> Policy:
         """
-        Make the policy.
+        Build the policy.
 
         Raises:
             ConfigurationError: A rule or the prefix is unusable.
@@ -151,12 +151,12 @@ class RequestSettings(Section):
 
 class ResponseSettings(Section):
     """
-    ``[responses]``: how a request is refused; see docs/answers.md.
+    ``[responses]``: form of refusals; see docs/answers.md.
 
     Attributes:
         style: RFC 9457 problem details, or the envelope ``{"error_code", "msg", "request"}``.
-        realm: Named in every ``WWW-Authenticate``.
-        error_codes: Numbers of the envelope, by code: ``{ bad_credentials = 1004 }``.
+        realm: The realm in every ``WWW-Authenticate``.
+        error_codes: Error numbers of the envelope, by code: ``{ bad_credentials = 1004 }``.
     """
 
     style: Style = setting(choice("problem", "envelope"), "problem")
@@ -165,11 +165,11 @@ class ResponseSettings(Section):
 
     def build(self, resource_metadata: str | None, *, trusted_proxies: int = 0) -> Responses:
         """
-        Make the responses.
+        Build the responses.
 
         Args:
-            resource_metadata: URL of this resource's metadata, if they are published.
-            trusted_proxies: For the addresses of clients in events.
+            resource_metadata: URL of this resource's metadata, if published.
+            trusted_proxies: For client addresses in events.
 
         Raises:
             ConfigurationError: The realm is unusable.
@@ -186,15 +186,15 @@ class ResponseSettings(Section):
 
 class CORSSettings(Section):
     """
-    ``[cors]``: which other origins may read the endpoint, the metadata and refusals.
+    ``[cors]``: origins whose pages may read the endpoint, the metadata and refusals.
 
     Attributes:
         origins: ``"https://app.example.com"``, or all below a domain, ``"https://*.example.com"``.
-        methods: Methods that a preflight may request.
-        headers: Headers it may request in addition to ``Authorization`` and ``Content-Type``.
+        methods: Methods that a preflight allows.
+        headers: Headers that it allows in addition to ``Authorization`` and ``Content-Type``.
         exposed_headers: Response headers that scripts may read.
-        max_age_seconds: How long a browser may cache the response to a preflight, up to 86400.
-        credentials: Let scripts send cookies of this site; not with ``"*"`` and ``"null"``.
+        max_age_seconds: How long a browser may cache a preflight response, up to 86400.
+        credentials: Allow scripts to send cookies of this site; not with ``"*"`` and ``"null"``.
     """
 
     origins: tuple[str, ...] = setting(texts, example='origins = ["https://app.example.com"]')
@@ -224,15 +224,15 @@ class CORSSettings(Section):
 
 class MetadataSettings(Section):
     """
-    ``[metadata]``: publishes keys and metadata without a token; without this table nothing.
+    ``[metadata]``: publishes keys and metadata, readable without a token; off without this table.
 
     Attributes:
         jwks: Publish the public keys.
         authorization_server: Publish RFC 8414 metadata; ``issuer`` must be a URL.
-        openid_configuration: Also serve them at the path of OpenID Connect Discovery, for clients
-            that know only that.
-        resource: URL of this resource; with it, RFC 9728 metadata are published.
-        max_age_seconds: How long clients may cache what is published.
+        openid_configuration: Also publish them at the path of OpenID Connect Discovery, for
+            clients that use only that.
+        resource: URL of this resource; publishes RFC 9728 metadata.
+        max_age_seconds: How long clients may cache these documents.
     """
 
     jwks: bool = setting(flag, default=True)
@@ -243,10 +243,10 @@ class MetadataSettings(Section):
 
     def resource_metadata_url(self) -> str | None:
         """
-        Return where the metadata of *resource* are found, if there is one.
+        Return the URL of the metadata of *resource*, or ``None``.
 
         Raises:
-            ConfigurationError: *resource* is no URL.
+            ConfigurationError: *resource* is not a URL.
         """
         with self.place.named_by_member():
             return None if self.resource is None else metadata.resource_metadata_url(self.resource)
@@ -261,14 +261,14 @@ class MetadataSettings(Section):
         responses: Responses,
     ) -> metadata.WellKnown:
         """
-        Build the app that serves them.
+        Build the app that publishes them.
 
         Args:
-            own: The issuer and keys of this service, if it has any.
-            endpoint: Its endpoint, if it has one.
-            issuers: All whose tokens are accepted.
-            scopes: All that rules ask for.
-            responses: Style of what is no document.
+            own: The issuer and keys of this service, if any.
+            endpoint: Its endpoint, if any.
+            issuers: All accepted issuers.
+            scopes: All scopes in rules.
+            responses: Style of error responses.
 
         Raises:
             ConfigurationError: A URL is unusable.

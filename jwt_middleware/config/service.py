@@ -1,4 +1,4 @@
-"""Settings of operation: ``[logging]``, ``[metrics]``, ``[health]`` and ``[serve]``."""
+"""Operation: ``[logging]``, ``[metrics]``, ``[health]`` and ``[serve]``."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 Level = Literal["debug", "info", "warning", "error"]
 
 METRICS_DIRECTORY: Final = "PROMETHEUS_MULTIPROC_DIR"
-"""The variable that names a folder for the metrics of several processes; prometheus-client's."""
+"""Environment variable of prometheus-client with the folder for metrics of several processes."""
 
 MAX_WORKERS: Final = 1024
 MAX_PER_SECOND: Final = 10_000
@@ -36,13 +36,13 @@ MAX_PER_SECOND: Final = 10_000
 
 class LoggingSettings(Section):
     """
-    ``[logging]``: where the application has not configured logging; see docs/events.md.
+    ``[logging]``: used if the application has not configured logging; see docs/events.md.
 
     Attributes:
-        format: A line, or an object, for each event.
-        level: Lowest logged level.
-        max_per_second: Lines of each event, 1 to 10,000; the rest is counted.
-        on_event: Called with each event, ``"myapp.audit:record"``.
+        format: A text line, or a JSON object, for each event.
+        level: The lowest level that is logged.
+        max_per_second: Maximum lines of each event, 1 to 10,000; the rest is counted.
+        on_event: Function called with each event, ``"myapp.audit:record"``.
     """
 
     format: Format = setting(choice("line", "json"), "line")
@@ -52,10 +52,10 @@ class LoggingSettings(Section):
 
     def check(self) -> Listener | None:
         """
-        Check the settings, and return what *on_event* names.
+        Check the settings, and return the *on_event* function.
 
         Raises:
-            ConfigurationError: A setting is unusable, or there is no such callable.
+            ConfigurationError: A setting is unusable, or the function does not exist.
         """
         with self.place.named_by_member():
             check_whole("max_per_second", self.max_per_second, 1, MAX_PER_SECOND)
@@ -69,7 +69,7 @@ class LoggingSettings(Section):
 
     def start(self) -> None:
         """
-        Begin to log and to call *on_event*.
+        Start to log and to call *on_event*.
 
         Raises:
             ConfigurationError: As for :meth:`check`.
@@ -84,14 +84,14 @@ class LoggingSettings(Section):
 
 class MetricsSettings(Section):
     """
-    ``[metrics]``: counts for Prometheus; needs the extra ``metrics``; see docs/metrics.md.
+    ``[metrics]``: Prometheus metrics; needs the extra ``metrics``; see docs/metrics.md.
 
     Attributes:
-        path: Where they are exported; by default that is left to the application's registry.
-        access: Whether ``path`` requires a token.
+        path: Path of the export; by default the application exports them with its own registry.
+        access: Whether ``path`` needs a token.
         scopes: Scopes that ``path`` requires.
-        directory: A folder for the counts of several processes, by default what
-            ``PROMETHEUS_MULTIPROC_DIR`` names; ``jwt-middleware serve`` makes one.
+        directory: Folder for the metrics of several processes, by default
+            ``PROMETHEUS_MULTIPROC_DIR``; ``jwt-middleware serve`` creates one.
     """
 
     path: str | None = setting(text, None)
@@ -101,7 +101,7 @@ class MetricsSettings(Section):
 
     def build(self, issuers: Mapping[str, object], environ: Mapping[str, str]) -> Metrics:
         """
-        Make what counts.
+        Build the metrics.
 
         Raises:
             ConfigurationError: A setting is unusable, or the extra ``metrics`` is not installed.
@@ -120,7 +120,7 @@ class MetricsSettings(Section):
 
     def policy(self) -> Policy:
         """
-        Return what *path* asks for.
+        Return the policy of *path*.
 
         Raises:
             ConfigurationError: It is not a path, or public with scopes.
@@ -135,7 +135,7 @@ class MetricsSettings(Section):
         self, metrics: Metrics, protected: JWTMiddleware, revocations: Revocations | None
     ) -> None:
         """
-        Have *metrics* see what *protected* consists of, and mount *path*.
+        Connect *metrics* to the parts of *protected*, and mount *path*.
 
         Raises:
             ConfigurationError: *path* is taken, or unusable.
@@ -160,7 +160,7 @@ class MetricsSettings(Section):
 
 
 def _accounts_of(endpoint: object) -> SQLAccounts | None:
-    """Return the accounts of ``[accounts]``, if they log in here."""
+    """Return the accounts of ``[accounts]``, if the endpoint uses them."""
     verifiers = endpoint.verifiers.values() if isinstance(endpoint, TokenEndpoint) else ()
     for verify in verifiers:
         accounts = getattr(getattr(verify, "func", None), "__self__", None)
@@ -171,12 +171,12 @@ def _accounts_of(endpoint: object) -> SQLAccounts | None:
 
 class HealthSettings(Section):
     """
-    ``[health]``: without this table no probe is answered.
+    ``[health]``: paths for health probes; off without this table.
 
     Attributes:
-        path: Of readiness: 200 if requests and logins can be decided now, else 503; which part is
-            unavailable is in its JSON.
-        live_path: Of liveness, which checks nothing; by default *path* and ``/live``.
+        path: Path of readiness: 200 if requests and logins can be handled now, else 503; its JSON
+            names the unavailable parts.
+        live_path: Path of liveness, which checks nothing; by default *path* and ``/live``.
     """
 
     path: str = setting(text, example='path = "/health"')
@@ -189,7 +189,7 @@ class HealthSettings(Section):
         revocations: Revocations | None,
     ) -> None:
         """
-        Mount what answers probes.
+        Mount the health probes.
 
         Raises:
             ConfigurationError: A path is taken, or unusable.
@@ -217,9 +217,9 @@ def _options(value: object, place: Place) -> dict[str, Any]:
         raise place.error("must be a table of gunicorn's settings")
     for key, member in value.items():
         if key in {"bind", "workers", "threads"}:
-            raise place.member(key).error(f"is of [serve] itself: write it there, as serve.{key}")
+            raise place.member(key).error(f"is a setting of [serve]: write serve.{key}")
         if not re.fullmatch("[a-z][a-z_]*", key):
-            raise place.member(key).error("is no setting of gunicorn")
+            raise place.member(key).error("is not a setting of gunicorn")
         if isinstance(member, str):
             text(member, place.member(key))
         elif type(member) is int:
@@ -230,7 +230,7 @@ def _options(value: object, place: Place) -> dict[str, Any]:
 
 
 # "unix:" path / "fd://" number / [ host ] [ ":" port ], an IPv6 address in brackets.
-# The path of a socket has at most 107 octets on Linux.
+# On Linux, the path of a socket has at most 107 octets.
 _BIND: Final = (
     r"unix:[^,]{1,107}|fd://[0-9]{1,4}"
     r"|(?:tcp://)?(?:\[[0-9A-Fa-f:.]+\]|[\w.-]*)(?::(?P<port>[0-9]{1,5}))?"
@@ -240,10 +240,10 @@ _MAX_PORT: Final = 65_535
 
 def check_bind(bind: str) -> None:
     """
-    Check what a server is to listen on; several are separated by commas.
+    Check the address of a server; several are separated by commas.
 
     Raises:
-        ConfigurationError: It is not such an address.
+        ConfigurationError: It is not a valid address.
     """
     for one in bind.split(","):
         found = re.fullmatch(_BIND, one.strip(), re.ASCII)
@@ -255,15 +255,15 @@ def check_bind(bind: str) -> None:
 
 class ServeSettings(Section):
     """
-    ``[serve]``: what ``jwt-middleware serve`` does where its options do not say.
+    ``[serve]``: defaults for the options of ``jwt-middleware serve``.
 
     Attributes:
         bind: Address and port, or ``unix:`` and the path of a socket.
-        workers: Processes, up to 1,024.
-        threads: Of each worker, up to 1,024.
-        access_log: A line for each request, with the subject of its token.
-        preload: Build the app once, before the workers are forked: less memory, quicker starts.
-        gunicorn: Additional gunicorn settings, ``{ timeout = 30 }``.
+        workers: Number of processes, up to 1,024.
+        threads: Threads of each worker, up to 1,024.
+        access_log: Log a line for each request, with the subject of its token.
+        preload: Build the app once, before the workers are forked: less memory, faster starts.
+        gunicorn: Further settings, by gunicorn's names, ``{ timeout = 30 }``.
     """
 
     bind: str = setting(text, "127.0.0.1:8000")
@@ -278,7 +278,7 @@ class ServeSettings(Section):
         Check the address and the numbers.
 
         Raises:
-            ConfigurationError: One is out of bounds.
+            ConfigurationError: One of them is out of bounds.
         """
         with self.place.named_by_member():
             check_bind(self.bind)

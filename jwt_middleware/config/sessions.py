@@ -1,4 +1,4 @@
-"""``[sessions]``: refresh tokens, revocation, and their store."""
+"""``[sessions]``: sessions, revocations and their store."""
 
 from __future__ import annotations
 
@@ -40,15 +40,15 @@ class SessionSettings(Section):
     ``[sessions]``: refresh tokens, revocation and login limits; see docs/sessions.md.
 
     Attributes:
-        url: Picks the store: ``sqlite:///sessions.db``, ``postgresql://user@host/database``,
+        url: URL of the store: ``sqlite:///sessions.db``, ``postgresql://user@host/database``,
             ``redis://host:6379/0`` (also ``rediss://``, ``unix://`` and
             ``redis+sentinel://host1:26379,host2:26379/service/0``) or ``memory://``.
-        issuer: Issuer of the sessions; by default the ``issuer`` of the file.
+        issuer: Issuer of the sessions' tokens; by default the ``issuer`` of the file.
         max_lifetime_seconds: Maximum lifetime of a session, however often it is refreshed.
-        grace_seconds: How long a refresh token may be used twice; 0 for never.
-        max_delay_seconds: How late a process may learn of a revocation, up to 60; 0 reads the store
-            for each request.
-        max_per_subject: Maximum sessions of one subject; one more login ends the oldest.
+        grace_seconds: How long after its use a refresh token may be used again; 0 for never.
+        max_delay_seconds: Maximum delay until a process sees a revocation, up to 60; 0 reads the
+            store for each request.
+        max_per_subject: Maximum sessions of one subject; another login ends the oldest.
         key_prefix: Prefix of all keys in Redis.
     """
 
@@ -62,32 +62,33 @@ class SessionSettings(Section):
 
     def build_store(self, *, creates_tables: bool = True) -> SessionStore:
         """
-        Make the store.  Connects nothing and creates nothing.
+        Build the store, without connecting or creating anything.
 
         Args:
-            creates_tables: Whether its first use creates what is missing.
+            creates_tables: Whether its first use creates missing tables.
 
         Raises:
-            ConfigurationError: The URL is unusable, or what its store needs is not installed.
+            ConfigurationError: The URL is unusable, or the store's extra is not installed.
         """
         place = self.place.member("url")
         if self.key_prefix is not None and _STORES.get(_scheme(self.url), ("",))[0] != "redis":
-            raise self.place.member("key_prefix").error("is for Redis alone: leave it out")
+            raise self.place.member("key_prefix").error("is only for Redis: leave it out")
         return build_store(
             self.url, place, creates_tables=creates_tables, key_prefix=self.key_prefix
         )
 
     def build_shared_store(self) -> SessionStore:
         """
-        Make the store for another process than the issuer's; its first use creates nothing.
+        Build the store for another process than the issuer's; its first use creates nothing.
 
         Raises:
-            ConfigurationError: As for :meth:`build_store`, and if no other process can see it.
+            ConfigurationError: As for :meth:`build_store`, and if the store is in the memory of
+                one process.
         """
         store = self.build_store(creates_tables=False)
         if store.single_process:
             raise self.place.member("url").error(
-                "memory:// is seen by the running app alone: write sqlite:///sessions.db"
+                "memory:// is only in the running app: write sqlite:///sessions.db"
             )
         return store
 
@@ -95,25 +96,23 @@ class SessionSettings(Section):
         self, *, issuer: TokenIssuer, endpoint: EndpointSettings, environ: Mapping[str, str]
     ) -> Sessions:
         """
-        Make the sessions of an endpoint.
+        Build the sessions of an endpoint.
 
         Args:
             issuer: Issues their tokens.
-            endpoint: Whose they are.
-            environ: Environment variables, which may tell how many processes there are to be.
+            endpoint: The endpoint's settings.
+            environ: Environment variables, for the number of processes.
 
         Raises:
-            ConfigurationError: As for :meth:`build_store`, if the store is of one process where
-                there are to be several, and if a setting is unusable.
+            ConfigurationError: As for :meth:`build_store`, if the store is for one process and the
+                server has several, and if a setting is unusable.
         """
         if self.issuer not in {None, issuer.issuer}:
-            raise self.place.member("issuer").error(
-                "is not the one that [endpoint] issues for: leave it out"
-            )
+            raise self.place.member("issuer").error("is not the issuer of [endpoint]: leave it out")
         refresh_lifetime_seconds = endpoint.refresh_lifetime_seconds
         if refresh_lifetime_seconds is None:
             refresh_lifetime_seconds = DEFAULT_REFRESH_LIFETIME_SECONDS
-        with endpoint.place.named_by_member():  # separately, since it is in another table
+        with endpoint.place.named_by_member():  # checked first, as it is in another table
             Lifetimes(
                 token_lifetime_seconds=issuer.lifetime_seconds,
                 refresh_lifetime_seconds=refresh_lifetime_seconds,
@@ -134,7 +133,7 @@ class SessionSettings(Section):
 
     def build_revocations(self, issuer: str | None) -> Revocations:
         """
-        Make what follows the revocations of an issuer elsewhere, in its store.
+        Build the revocations of an issuer elsewhere, read from its store.
 
         Args:
             issuer: The file's own issuer, if it has one.
@@ -149,7 +148,7 @@ class SessionSettings(Section):
 
     def whose(self, issuer: str | None) -> str:
         """
-        Return whose sessions are in the store: the *iss* of their tokens.
+        Return the issuer of the sessions in the store: the *iss* of their tokens.
 
         Args:
             issuer: The file's own issuer, if it has one.
@@ -159,7 +158,7 @@ class SessionSettings(Section):
         """
         if self.issuer is None and issuer is None:
             raise self.place.member("issuer").error(
-                'is missing: say whose sessions they are: issuer = "https://auth.example.com"'
+                'is missing: add the issuer of the sessions: issuer = "https://auth.example.com"'
             )
         return self.issuer or issuer or ""
 
@@ -174,21 +173,21 @@ def build_store(
     url: str, place: Place, *, creates_tables: bool = True, key_prefix: str | None = None
 ) -> SessionStore:
     """
-    Build the store for *url*, without connecting or creating anything.
+    Build the store of *url*, without connecting or creating anything.
 
     Args:
-        url: Of the store.
-        place: The place of the setting, for errors.
-        creates_tables: Whether its first use creates what is missing.
-        key_prefix: What all keys in Redis begin with; ``None`` for the default.
+        url: URL of the store.
+        place: Place of the URL, for errors.
+        creates_tables: Whether its first use creates missing tables.
+        key_prefix: Prefix of all keys in Redis; ``None`` for the default.
 
     Raises:
-        ConfigurationError: The URL is unusable, or what its store needs is not installed.  The
-            text quotes none of it.
+        ConfigurationError: The URL is unusable, or the store's extra is not installed.  The text
+            does not quote the URL.
     """
     found = _STORES.get(_scheme(url))
     if found is None:
-        raise place.error(f"is of no store that this version knows: write {URL_FORMS}")
+        raise place.error(f"is not the URL of a known store: write {URL_FORMS}")
     extra, build = found
     try:
         with place.named():
@@ -199,29 +198,29 @@ def build_store(
 
 def check_processes(store: SessionStore, environ: Mapping[str, str], place: Place) -> None:
     """
-    Refuse a store that one process alone sees where there are to be several.
+    Refuse a store in one process's memory if the server has several processes.
 
-    Read are ``WEB_CONCURRENCY``, which gunicorn and platforms use, and the processes of uWSGI.
+    Reads ``WEB_CONCURRENCY``, which gunicorn and platforms use, and uWSGI's number of processes.
 
     Raises:
-        ConfigurationError: There are several, and the store is of one.
+        ConfigurationError: There are several, and the store is for one.
     """
     workers = max(_web_concurrency(environ), getattr(sys.modules.get("uwsgi"), "numproc", 1))
     if store.single_process and workers > 1:
         raise place.error(
-            f"memory:// is not shared among {workers} processes, each would have sessions of its "
-            "own: run one process, or write sqlite:///sessions.db"
+            f"memory:// is not shared among {workers} processes: run one process, or write "
+            "sqlite:///sessions.db"
         )
 
 
 def prepare(revocations: Revocations) -> None:
-    """Read revocations before the first request, and report a store that would lose some."""
+    """Read revocations before the first request, and report a store that may lose some."""
     store = revocations.store
     if store.single_process or getattr(store, "is_missing", False):  # the first use creates it
         return
     losses = getattr(store, "losses", None)
     if losses is not None:
-        with suppress(UnavailableError):  # which reading them reports
+        with suppress(UnavailableError):  # reported when they are read
             for loss in losses():
                 emit(Name.STORE_UNSAFE, store=repr(store), detail=loss)
     revocations.prepare()

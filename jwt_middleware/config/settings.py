@@ -1,4 +1,4 @@
-"""The top-level settings, and building the protected app."""
+"""The whole configuration, which builds the protected app."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ _EXAMPLES: Final = {
 
 
 class Own(NamedTuple):
-    """What makes tokens this service's own: their *iss*, their *aud*, and who signs them."""
+    """This service as an issuer: *iss* and *aud* of its tokens, and its keys."""
 
     issuer: str
     audience: tuple[str, ...]
@@ -58,22 +58,23 @@ class Own(NamedTuple):
 
 class Settings(TermSettings):
     """
-    The whole file; its own settings stand before the first table.
+    The whole file; top-level settings come before the first table.
 
     Attributes:
-        issuer: ``iss`` of the tokens issued and accepted; required, but for ``[[trusted]]`` without
-            ``[endpoint]``.
-        audience: ``aud``; of a list all are accepted, and the first is issued; required as
-            ``issuer`` is.
-        leeway_seconds: Clock-skew allowance, up to 300.
-        token_type: ``"at+jwt"`` accepts no other ``typ``; by default ``JWT``, ``at+jwt`` and none
-            are.
-        cache_size: Verified tokens cached in each process; 0 disables the cache.
-        cache_bytes: Estimated memory of cached tokens in each process; 0 disables the cache.
-        mode: ``"report"`` refuses nothing and logs what it would; see docs/events.md#report-only.
-        environ: Claims as keys of the environ, ``HTTP_X_FORWARDED_EMAIL = "email"``, for
-            tokens of ``issuer``; each is removed from what comes in.
-            ``keep_authorization = false`` removes the header with an accepted token before the app.
+        issuer: ``iss`` of the tokens issued and accepted; required, except with ``[[trusted]]``
+            and no ``[endpoint]``.
+        audience: ``aud``; all of a list are accepted, and the first is issued; required like
+            ``issuer``.
+        leeway_seconds: Allowed clock skew, up to 300.
+        token_type: ``"at+jwt"`` accepts no other ``typ``; by default ``JWT``, ``at+jwt`` and no
+            ``typ`` are accepted.
+        cache_size: Verified tokens cached in each process; 0 for none.
+        cache_bytes: Estimated memory for cached tokens in each process; 0 for none.
+        mode: ``"report"`` logs what would be refused, and refuses nothing; see
+            docs/events.md#report-only.
+        environ: Claims as environ keys, ``HTTP_X_FORWARDED_EMAIL = "email"``, for tokens of
+            ``issuer``; each key is removed from incoming requests.  ``keep_authorization = false``
+            removes the header with an accepted token before the app is called.
     """
 
     leeway_seconds: float = setting(number, 0.0)
@@ -100,13 +101,13 @@ class Settings(TermSettings):
 
     def build_own(self, environ: Mapping[str, str] = os.environ) -> Own | None:
         """
-        Read what makes tokens this service's own: issuer, audience and keys.
+        Read this service's own issuer, audience and keys.
 
         Args:
             environ: Environment variables, for ``secret_env`` and ``password_env``.
 
         Returns:
-            ``None`` if the file names none of the three, and trusts others instead.
+            ``None`` if the file has none of the three, and only trusts other issuers.
 
         Raises:
             ConfigurationError: One of the three is missing or unusable.
@@ -126,11 +127,11 @@ class Settings(TermSettings):
         environ: Mapping[str, str] = os.environ,
     ) -> TokenVerifier:
         """
-        Make the verifier.
+        Build the verifier.
 
         Args:
-            own: Whose tokens are this service's own.
-            is_revoked: Asked of each token.
+            own: This service as an issuer.
+            is_revoked: Called with each token.
             environ: Environment variables, for ``secret_env``.
 
         Raises:
@@ -153,7 +154,7 @@ class Settings(TermSettings):
 
     def build_issuer(self, own: Own | None) -> TokenIssuer:
         """
-        Make the issuer, with the endpoint's lifetime if there is an endpoint.
+        Build the issuer, with the endpoint's lifetime if there is an endpoint.
 
         Raises:
             ConfigurationError: No key can sign, or the lifetime is unusable.
@@ -162,16 +163,17 @@ class Settings(TermSettings):
             raise self.place.member("keys").error(f"is missing: add {_EXAMPLES['keys']}")
         if own.keys.current().signing_key is None:
             raise self.place.member("keys").error(
-                "holds a key that only verifies, so no token can be issued: name a secret or a "
-                "private_key_file, or issue tokens where there is one (and leave [endpoint] out)"
+                "has a key that only verifies, so no token can be issued: name a secret or a "
+                "private_key_file, or issue tokens in another service (and leave [endpoint] out)"
             )
         endpoint = self.endpoint or EndpointSettings(place=self.place)
         client_id = endpoint.client_id
-        if client_id is None and self.token_type is not None:  # else the app refused its own tokens
+        if client_id is None and self.token_type is not None:
+            # Otherwise the app would refuse its own tokens.
             client_id = own.audience[0]
         if endpoint.audience is not None and {*endpoint.audience}.isdisjoint(own.audience):
             raise endpoint.place.member("audience").error(
-                "names none of the file's audience, so that the app would refuse its own tokens"
+                "has none of the file's audience, so the app would refuse its own tokens"
             )
         with endpoint.place.named_by_member():
             return TokenIssuer(
@@ -187,11 +189,11 @@ class Settings(TermSettings):
         self, own: Own | None, environ: Mapping[str, str] = os.environ
     ) -> Sessions | None:
         """
-        Make the sessions of the endpoint, if the file has both.
+        Build the sessions of the endpoint, if the file has both.
 
         Args:
-            own: Who issues their tokens.
-            environ: Environment variables, which may tell how many processes there are to be.
+            own: Issues their tokens.
+            environ: Environment variables, for the number of processes.
 
         Raises:
             ConfigurationError: A setting is unusable.
@@ -203,11 +205,11 @@ class Settings(TermSettings):
 
     def build_revocations(self, own: Own | None) -> Revocations | None:
         """
-        Make what follows the revocations in the store, if the file has one.
+        Build the revocations of the store, if the file has one.
 
         Raises:
-            ConfigurationError: A setting is unusable, the store is seen by no other process, or it
-                is not said whose tokens they are.
+            ConfigurationError: A setting is unusable, the store is in the memory of one process, or
+                the issuer is missing.
         """
         if self.sessions is None:
             return None
@@ -215,7 +217,7 @@ class Settings(TermSettings):
 
     def require_sessions(self) -> SessionSettings:
         """
-        Return the table of sessions.
+        Return the sessions table.
 
         Raises:
             ConfigurationError: There is none.
@@ -226,7 +228,7 @@ class Settings(TermSettings):
 
     def build_responses(self) -> Responses:
         """
-        Make the responses.
+        Build the responses.
 
         Raises:
             ConfigurationError: A setting is unusable.
@@ -236,7 +238,7 @@ class Settings(TermSettings):
 
     def trusted_proxies(self) -> int:
         """
-        Return how many of the service's own proxies each request has passed.
+        Return the number of the service's own proxies.
 
         Raises:
             ConfigurationError: It is out of bounds, or two settings differ.
@@ -254,7 +256,7 @@ class Settings(TermSettings):
 
     def build_accounts(self) -> SQLAccounts:
         """
-        Make the accounts.  Connects nothing and creates nothing.
+        Build the accounts, without connecting or creating anything.
 
         Raises:
             ConfigurationError: There is no such table, or a setting is unusable.
@@ -262,7 +264,7 @@ class Settings(TermSettings):
         if self.accounts is None:
             raise self.place.member("accounts").error(
                 'is missing: add an [accounts] table with url = "sqlite:///accounts.db"'
-                ", or [endpoint.verifiers] (and leave [endpoint] out where there are no logins)"
+                ", or [endpoint.verifiers] (or leave [endpoint] out if there are no logins)"
             )
         return self.accounts.build()
 
@@ -275,13 +277,13 @@ class Settings(TermSettings):
         verifier: TokenVerifier | None = None,
     ) -> TokenEndpoint | None:
         """
-        Make the endpoint, if the file has one.
+        Build the endpoint, if the file has one.
 
         Args:
-            own: Who issues the tokens.
-            responses: Style of the answers.
-            sessions: What :meth:`build_sessions` made.
-            verifier: What verifies the tokens of these sessions.
+            own: Issues the tokens.
+            responses: Style of the responses.
+            sessions: From :meth:`build_sessions`.
+            verifier: Verifies the tokens of these sessions.
 
         Raises:
             ConfigurationError: A setting is unusable, there are no accounts, or no key can sign.
@@ -302,17 +304,17 @@ class Settings(TermSettings):
         )
 
     def _resources(self, own: Own) -> dict[str, str]:
-        """Return what a client may ask a token for, to the audience that it is."""
+        """Return the resources that a client may request, and the audience of each."""
         url = None if self.metadata is None else self.metadata.resource
         return ({} if url is None else {url: own.audience[0]}) | {one: one for one in own.audience}
 
     def _prefix(self, own: Own) -> str:
-        """Return the path of the issuer's URL where metadata announce paths below it."""
+        """Return the path of the issuer's URL if metadata announce paths below it."""
         announced = self.metadata is not None and self.metadata.authorization_server
         return issuer_path(own.issuer) if announced else ""
 
     def _build_claim_keys(self) -> ClaimKeys | None:
-        """Make the keys of ``[environ]`` and of each ``[[trusted]]``, if there are any."""
+        """Build the keys of ``[environ]`` and of each ``[[trusted]]``, if there are any."""
         own: dict[str, Any] = dict(self.environ or {})
         keeps = own.pop("keep_authorization", True)
         trusted = {one.issuer: one.environ for one in self.trusted if one.environ}
@@ -321,7 +323,7 @@ class Settings(TermSettings):
         place = self.place.member("environ")
         if own and self.issuer is None:
             raise place.error(
-                "is of tokens of the own issuer: write environ = { … } below [[trusted]]"
+                "is for tokens of this file's issuer: write environ = { … } below [[trusted]]"
             )
         with place.named():
             return ClaimKeys(
@@ -332,7 +334,7 @@ class Settings(TermSettings):
         self, own: Own | None, responses: Responses, endpoint: TokenEndpoint | None
     ) -> WellKnown | None:
         """
-        Make what publishes keys and metadata, if the file has a table for it.
+        Build the app that publishes keys and metadata, if the file has a table for it.
 
         Raises:
             ConfigurationError: A setting is unusable.
@@ -362,13 +364,13 @@ class Settings(TermSettings):
         """
         Wrap *app* in the middleware.
 
-        Nothing stays connected: a database of accounts that is down stops logins, not the app.
+        No connection is kept open: if the account database is down, only logins fail.
 
         Args:
             app: Any WSGI app.
             environ: Environment variables, for ``secret_env``, ``password_env``, and
                 ``WEB_CONCURRENCY``.
-            prepares: Whether to read the revocations, if their store answers.
+            prepares: Whether to read the revocations, if their store is available.
 
         Raises:
             ConfigurationError: A setting is unusable, or two contradict each other.

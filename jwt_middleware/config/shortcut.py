@@ -1,4 +1,4 @@
-"""The one-secret shortcut with what it leaves out read from ``JWT_MIDDLEWARE_CONFIG``."""
+"""The one-secret shortcut, with defaults from the file in ``JWT_MIDDLEWARE_CONFIG``."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ def generate_token(
     Issue a token, as :func:`jwt_middleware.core.shortcut.generate_token` does.
 
     Args:
-        payload: As for the core function.
-        expiry: As for the core function.
-        secret: As for the core function; ``None`` for the configured key.
-        issuer: As for the core function; ``None`` for the configured one, if any.
+        payload: As there.
+        expiry: As there.
+        secret: As there; ``None`` for the configured key.
+        issuer: As there; ``None`` for that of the configuration, if there is one.
         audience: As *issuer*.
         claims: As for the core function.
 
@@ -65,13 +65,13 @@ def verify_token(
     """
     Verify a token, as :func:`jwt_middleware.core.shortcut.verify_token` does.
 
-    Without *secret* it is accepted as by the app of the configuration: under any of its keys, of
-    any issuer that it trusts, and unless it is revoked.  With *secret* no store is asked.
+    Without *secret* it is accepted as by the configured app: with any of its keys, from any trusted
+    issuer, and unless revoked.  With *secret* revocations are not checked.
 
     Args:
-        token: As for the core function.
-        secret: As for the core function; ``None`` for the configured keys.
-        issuer: As for the core function; ``None`` for the configured one, if any.
+        token: As there.
+        secret: As there; ``None`` for the configured keys.
+        issuer: As there; ``None`` for that of the configuration, if there is one.
         audience: As *issuer*.
 
     Raises:
@@ -98,7 +98,7 @@ def _own(*, needed: bool) -> Own | None:
         own = _load(*_named(path))[1]
         if own is not None or not needed:
             return own
-        raise ConfigurationError(f"secret: {path} has no [keys] of its own: give a secret")
+        raise ConfigurationError(f"secret: {path} has no [keys]: give a secret")
     if needed:
         raise ConfigurationError(
             f"secret is missing: give one, or set {VARIABLE} to a configuration with [keys]"
@@ -107,11 +107,11 @@ def _own(*, needed: bool) -> Own | None:
 
 
 def _named(path: str) -> tuple[str, int, int]:
-    """Return what tells one version of a file from the next."""
+    """Return the file's identity."""
     try:
         found = Path(path).stat()
     except OSError:
-        return path, 0, 0  # to read it says what is wrong
+        return path, 0, 0  # reading it reports the error
     return path, found.st_mtime_ns, found.st_size
 
 
@@ -135,10 +135,10 @@ def _signing_key(own: Own) -> Key:
 
 
 def _known(own: Own | None, secret: str | bytes | Key | None) -> str | bytes | Key:
-    """Return the key of the configuration that *secret* is, with its kid, if it is one."""
+    """Return the configured key with this *secret*, which has a kid, or else *secret*."""
     if own is not None and isinstance(secret, str | bytes):
         octets = secret.encode() if isinstance(secret, str) else secret
         for key in own.keys.current():
             if key.is_secret(octets):
                 return key
-    return secret  # type: ignore[return-value]  # the core says what is wrong with None
+    return secret  # type: ignore[return-value]  # the core reports None

@@ -40,21 +40,19 @@ _OF_ONE_KEY: Final = ("jwks_file", "secret_file", "secret_env")
 
 class TermSettings(Section):
     """
-    How the tokens of an issuer are read: see :class:`~jwt_middleware.TrustedIssuer`.
-
-    What these settings hold is checked there.
+    How the tokens of an issuer are read; checked by :class:`~jwt_middleware.TrustedIssuer`.
 
     Attributes:
-        kind: Which of access and ID tokens are accepted.
-        audience_claim: The claim that replaces ``aud``, which is then ignored.
-        subject_from: Where the subject is; the first that is there counts.  Another claim than
+        kind: Whether access or ID tokens are accepted.
+        audience_claim: The claim to read instead of ``aud``.
+        subject_from: Claims with the subject; the first one present is used.  Another claim than
             ``sub`` gets a prefix: ``["sub", { claim = "client_id", prefix = "client:" }]``.
-        scopes_from: Where scopes are, all of these together:
+        scopes_from: Claims with scopes, which are combined:
             ``["scope", ["realm_access", "roles"], { claim = "projects", keys = true }]``.  By
             default ``scope``, or else ``scp``.
-        require_any: Claims one of which must be there and not empty.
-        max_token_lifetime_seconds: The longest time from ``iat`` to ``exp``; by default no limit.
-        header: The request header that the tokens come in, and nowhere else.
+        require_any: Claims, one of which must be present and not empty.
+        max_token_lifetime_seconds: Maximum time from ``iat`` to ``exp``; by default no limit.
+        header: The only request header in which the tokens are accepted.
         accept_sender_constrained: Accept tokens bound to a key (``cnf``) as plain bearer tokens.
     """
 
@@ -77,39 +75,37 @@ class TermSettings(Section):
 
 class TrustedSettings(TermSettings):
     """
-    ``[[trusted]]``: another issuer whose tokens are accepted, each in a table of its own.
+    ``[[trusted]]``: another issuer whose tokens are accepted; one table for each.
 
     Without ``[endpoint]``, the ``issuer``, ``audience`` and ``[keys]`` of the file can be left out.
-    One of ``discovery``, ``discovery_url``, ``jwks_url``, ``jwks_file``, ``secret_file`` and
-    ``secret_env`` says where its keys are, and no other.
+    Set exactly one of ``discovery``, ``discovery_url``, ``jwks_url``, ``jwks_file``,
+    ``secret_file`` and ``secret_env`` for its keys.
 
     Attributes:
         issuer: ``iss`` of its tokens, compared character by character.
-        audience: ``aud``; of a list, a token must name one.
-        tenants: Tenants of Entra ID, each of which may stand for ``{tid}`` in ``issuer``.
-        discovery: Its metadata, below ``issuer``, say where its keys are.
-        discovery_url: Where its metadata are, if not below ``issuer``.
+        audience: ``aud``; a token must have one of a list.
+        tenants: Tenants of Entra ID, each a value of ``{tid}`` in ``issuer``.
+        discovery: Find its keys by its metadata, below ``issuer``.
+        discovery_url: URL of its metadata, if not below ``issuer``.
         jwks_url: URL of its keys: a JWK set, or a map of kids to PEM.
         jwks_file: File of its keys: a JWK set, a JWK, PEM or certificates; read again when it
             changes.
-        secret_file: File with the HMAC secret that it shares with this service.
+        secret_file: File with the HMAC secret shared with this service.
         secret_env: Environment variable with that secret.
         kid: Name of the key in token headers, for one PEM or a secret; by default derived from it.
-        algorithms: The algs accepted of it; by default what its keys are for, and ``HS256`` for a
-            secret.
-        leeway_seconds: Clock skew forgiven, up to 300.
-        token_type: ``"at+jwt"`` accepts no other ``typ``; by default ``JWT``, ``at+jwt`` and none
-            are.
-        profile: ``"at+jwt"`` asks for all of RFC 9068.
-        remote_user: What ``REMOTE_USER`` is for its tokens, ``"partner:{sub}"``; by default it is
-            ``sub`` where no other issuer is trusted, and else not set.
-        max_stale_seconds: How old its keys may grow while they cannot be fetched; then 503.
+        algorithms: Accepted algs; by default those of its keys, and ``HS256`` for a secret.
+        leeway_seconds: Allowed clock skew, up to 300.
+        token_type: ``"at+jwt"`` accepts no other ``typ``; by default ``JWT``, ``at+jwt`` and no
+            ``typ`` are accepted.
+        profile: ``"at+jwt"`` requires all of RFC 9068.
+        remote_user: ``REMOTE_USER`` for its tokens, ``"partner:{sub}"``; by default ``sub`` if no
+            other issuer is trusted, otherwise not set.
+        max_stale_seconds: Maximum age of its keys while they cannot be fetched; then 503.
         allow_http: Allow plain HTTP from another machine.
-        ca_file: PEM of the authorities to trust; by default the system's.
-        bearer_token_file: File with a bearer token for the URL, read for each fetch and sent to its
-            origin alone.
-        environ: Claims of its tokens as keys of the environ,
-            ``{ HTTP_X_FORWARDED_EMAIL = "email" }``.
+        ca_file: PEM of trusted certificate authorities; by default the system's.
+        bearer_token_file: File with a bearer token for the URL, read for each fetch and sent only
+            to its origin.
+        environ: Claims of its tokens as environ keys, ``{ HTTP_X_FORWARDED_EMAIL = "email" }``.
     """
 
     issuer: str = setting(text, example='issuer = "https://login.example.org"')
@@ -135,10 +131,10 @@ class TrustedSettings(TermSettings):
 
     def build(self, keys: KeySource | None = None) -> TrustedIssuer:
         """
-        Make the issuer.  Fetches nothing.
+        Build the issuer, without fetching anything.
 
         Args:
-            keys: Its keys; ``None`` makes those that the entry names.
+            keys: Its keys; ``None`` builds those of the entry.
 
         Raises:
             ConfigurationError: A setting is unusable.
@@ -161,15 +157,15 @@ class TrustedSettings(TermSettings):
 
     def source(self) -> str:
         """
-        Return which setting says where its keys are.
+        Return the name of the setting for its keys.
 
         Raises:
-            ConfigurationError: There is not exactly one, or another setting does not go with it.
+            ConfigurationError: There is not exactly one, or another setting does not fit it.
         """
         given = [source for source in _SOURCES if getattr(self, source)]
         if len(given) != 1:
             raise self.place.error(
-                f"names no keys: add discovery = true, {', '.join(_SOURCES[1:])}"
+                f"has no keys: add discovery = true, {', '.join(_SOURCES[1:])}"
                 if not given
                 else f"{' and '.join(given)} exclude each other: keep one"
             )
@@ -177,16 +173,16 @@ class TrustedSettings(TermSettings):
         for name in _OF_URLS:
             if getattr(self, name) and source not in _FETCHED:
                 raise self.place.member(name).error(
-                    f"is for keys that are fetched, not for {source}: leave it out"
+                    f"is for fetched keys, not for {source}: leave it out"
                 )
         if self.kid is not None and source not in _OF_ONE_KEY:
             raise self.place.member("kid").error(
-                f"names the key of a PEM or a secret, not those of {source}: leave it out"
+                f"is for the key of a PEM or a secret, not for {source}: leave it out"
             )
         return source
 
     def fetched_from(self) -> _Fetched | None:
-        """Return what the keys are fetched by, or ``None`` if they are not fetched."""
+        """Return how the keys are fetched, or ``None`` if they are not fetched."""
         source = self.source()
         if source not in _FETCHED:
             return None
@@ -201,7 +197,7 @@ class TrustedSettings(TermSettings):
 
     def build_local_keys(self, environ: Mapping[str, str]) -> KeySource:
         """
-        Make the keys that are not fetched: those of a file or a secret.
+        Build the keys that are not fetched: those of a file or a secret.
 
         Raises:
             ConfigurationError: They cannot be read, or are unusable.
@@ -228,7 +224,7 @@ class TrustedSettings(TermSettings):
 
 
 class _Fetched(NamedTuple):
-    """What keys are fetched by: entries for which it is the same share one source."""
+    """How keys are fetched; entries with equal values share one source."""
 
     issuer: str | None
     url: str | None
@@ -258,14 +254,15 @@ def build_trusted(
     entries: Iterable[TrustedSettings], environ: Mapping[str, str] = os.environ
 ) -> list[TrustedIssuer]:
     """
-    Make the issuers of ``[[trusted]]``.  Fetches nothing.
+    Build the issuers of ``[[trusted]]``, without fetching anything.
 
     Args:
-        entries: What the file says.
+        entries: The tables of the file.
         environ: Environment variables, for ``secret_env``.
 
     Raises:
-        ConfigurationError: An entry has not exactly one source of keys, or a setting is unusable.
+        ConfigurationError: An entry does not have exactly one source of keys, or a setting is
+            unusable.
     """
     entries = list(entries)
     sharing: dict[_Fetched, list[TrustedSettings]] = {}
@@ -289,9 +286,9 @@ def build_trusted(
 
 def _joined_algorithms(entries: Sequence[TrustedSettings]) -> Sequence[str] | None:
     """
-    Return what entries that share keys accept together; each takes its own part of that.
+    Return the algs that entries with shared keys accept together; each uses its own part.
 
-    Where only some are limited, an RSA key that names no alg serves them all.
+    If only some are limited, an RSA key without an alg serves them all.
     """
     named = [entry.algorithms for entry in entries]
     if all(algorithms is None for algorithms in named):

@@ -68,14 +68,12 @@ class TestAdd:
         [
             pytest.param(b"", "standard input is empty", id="empty"),
             pytest.param(
-                b"right\n\n", "standard input holds more than one line", id="second line empty"
+                b"right\n\n", "standard input has more than one line", id="second line empty"
             ),
-            pytest.param(
-                b"right\nleft\n", "standard input holds more than one line", id="two lines"
-            ),
+            pytest.param(b"right\nleft\n", "standard input has more than one line", id="two lines"),
             pytest.param(
                 b"\xef\xbb\xbfright\n",
-                "standard input holds more than one line, or a byte",
+                "standard input has more than one line, or a byte",
                 id="BOM",
             ),
             pytest.param(b"\n", "standard input is empty", id="empty line"),
@@ -110,7 +108,7 @@ class TestAdd:
         config.write_text(text.replace("[endpoint]", '[endpoint]\nclient_types = ["email"]'))
         result = invoke("account", "add", "a@b.c", "--type", client_type, stdin="secret-1")
         assert result.exit_code == 2
-        assert f"{client_type!r} is none of client_types in [endpoint]: email" in result.stderr
+        assert f"{client_type!r} is not one of client_types in [endpoint]: email" in result.stderr
 
     @pytest.mark.parametrize("secret", ["hunter2", "Password", "12345678", "Ann@Example.com"])
     def test_refuses_a_secret_that_is_guessed_first(
@@ -271,7 +269,7 @@ class TestEndsSessions:
         result = invoke("account", command, "ann@example.com", stdin="other")
         assert result.exit_code == 1
         assert result.stdout == f"{mended} email account 'ann@example.com'\n"
-        assert result.stderr.startswith("Error: that is done, but its sessions go on: database ")
+        assert result.stderr.startswith("Error: that is done, but its sessions continue: database ")
         assert (
             "run `jwt-middleware -c jwt.toml account logout-everywhere ann@example.com"
             " --type email`" in result.stderr

@@ -224,7 +224,7 @@ class TestCheck:
         ]
         result = run("check", "ring", "--alg", "RS256")
         assert (result.exit_code, result.stdout) == (1, "")
-        assert result.stderr == "Error: 'ring': the key ring is for none of these algs\n"
+        assert result.stderr == "Error: 'ring': the key ring has no key for these algs\n"
 
     def test_nothing_accepted_is_an_error(self, run: Run, folder: Path) -> None:
         (folder / "keys.json").write_text(json.dumps({"keys": [WEAK]}))

@@ -94,7 +94,9 @@ class TestShow:
     def test_of_none_fails(self, invoke: Invoke, sessions: Sessions, sid: str) -> None:
         result = invoke("session", "show", sid)
         assert (result.exit_code, result.stdout) == (1, "")
-        assert result.stderr == f"Error: there is no session {sid!r}: it is unknown or has ended\n"
+        assert (
+            result.stderr == f"Error: there is no session {sid!r}: it has ended or never existed\n"
+        )
 
     def test_of_one_that_has_expired_fails(self, invoke: Invoke, sessions: Sessions) -> None:
         found = sessions.store.find(sid_of(sessions.start(ANN)))
@@ -171,7 +173,7 @@ class TestStore:
         config.write_text(config.read_text() + '[sessions]\nurl = "memory://"\n')
         result = invoke(*arguments)
         assert (result.exit_code, result.stdout) == (1, "")
-        assert "memory:// is seen by the running app alone" in result.stderr
+        assert "memory:// is only in the running app" in result.stderr
         assert result.stderr.count("\n") == 1
 
     def test_that_is_down_is_one_line(self, invoke: Invoke, sessions: Sessions) -> None:

@@ -144,7 +144,7 @@ class TestKeys:
             """,
         )
         settings = load(file)
-        with pytest.raises(ConfigurationError, match="keys: holds a key that only verifies"):
+        with pytest.raises(ConfigurationError, match="keys: has a key that only verifies"):
             settings.build_issuer(settings.build_own())
 
     @pytest.mark.parametrize("mode", [0o644, 0o604])

@@ -106,7 +106,7 @@ class TestWrap:
             pytest.param("no_such_app:app", ["no module 'no_such_app'", "PYTHONPATH"], id="module"),
             pytest.param("json.nothing:app", ["no module 'json.nothing'"], id="submodule"),
             pytest.param("no_such.app:app", ["no module 'no_such'"], id="package"),
-            pytest.param("json:loader", ["no 'loader' in 'json'", "behind the colon"], id="attr"),
+            pytest.param("json:loader", ["no 'loader' in 'json'", "after the colon"], id="attr"),
             pytest.param("json:decoder.nope", ["no 'nope' in 'json'"], id="dotted attribute"),
             pytest.param("gc:collect", ["is a factory", '"gc:collect()"'], id="a factory"),
             pytest.param("json:__doc__", ["is not callable"], id="not callable"),

@@ -27,7 +27,7 @@ RULE = '[[rules]]\npath = "/first"\n[[rules]]\n'
 MISTAKES = [
     # what is no setting
     pytest.param("isuer = 1", ["isuer: ", "mean issuer?"], id="unknown"),
-    pytest.param("[x]", ["x: this version knows no such", "it knows issuer, aud"], id="table"),
+    pytest.param("[x]", ["x: this version knows no such", "known are issuer, aud"], id="table"),
     pytest.param('"a\\nb" = 1', [r'"a\nb": this version'], id="unknown odd key"),
     pytest.param("[keys]\nsecretfile = 's'", ["keys.secretfile: ", "secret_file?"], id="in keys"),
     pytest.param("[keys]\ndirectory = 'k'", ["keys.directory: ", "is no key ring"], id="no ring"),
@@ -38,7 +38,7 @@ MISTAKES = [
     ),
     pytest.param("[[trusted]]\nissuer = 's'", ["trusted[1].audience: is missing"], id="trusted"),
     pytest.param(
-        TRUSTED, ["trusted[1]: names no keys: add discovery = true, jwks_url"], id="no source"
+        TRUSTED, ["trusted[1]: has no keys: add discovery = true, jwks_url"], id="no source"
     ),
     pytest.param(
         TRUSTED + "discovery = true\njwks_file = 'f'",
@@ -90,7 +90,7 @@ MISTAKES = [
     *(
         pytest.param(
             f"{TRUSTED}jwks_file = 'f'\n{name} = {value}",
-            [f"trusted[1].{name}: is for keys that are fetched, not for jwks_file"],
+            [f"trusted[1].{name}: is for fetched keys, not for jwks_file"],
             id=f"{name} of a file",
         )
         for name, value in (
@@ -143,7 +143,7 @@ MISTAKES = [
     pytest.param(
         "issuer='i'\naudience='a'  # [keys]", ["keys: is missing: add a [keys]"], id="no keys"
     ),
-    pytest.param("[keys]", ["keys: names no key: add one of secret_env, "], id="empty keys"),
+    pytest.param("[keys]", ["keys: has no key: add one of secret_env, "], id="empty keys"),
     pytest.param("[accounts]", ['accounts.url: is missing: add url = "sqlite'], id="no url"),
     pytest.param("[[rules]]\naccess='public'", ["rules[1].path: is missing: add"], id="no path"),
     # wrong types and values
@@ -239,7 +239,7 @@ MISTAKES = [
     ),
     pytest.param(
         RULE + "path = '/a'\nclaims = { born = 2000-01-01 }",
-        ["rules[2].claims.born: must not hold a date"],
+        ["rules[2].claims.born: must not be a date"],
         id="date in claims",
     ),
     pytest.param(
@@ -266,7 +266,7 @@ MISTAKES = [
     ),
     pytest.param(
         f"[keys]\nsecret_file = '{'5ecret' * 6}'",
-        ["keys.secret_file: must be the name of a file", "not its content"],
+        ["keys.secret_file: must be the name of an existing file", "not its content"],
         id="secret for a file",
     ),
     pytest.param(
@@ -325,12 +325,12 @@ MISTAKES = [
     ),
     pytest.param(
         "[keys]\nprivate_key_file = 'public.pem'\nalg = 'ES256'",
-        ["keys.private_key_file: holds a public key: call it public_key_file"],
+        ["keys.private_key_file: has a public key: use public_key_file"],
         id="public as private",
     ),
     pytest.param(
         "[keys]\npublic_key_file = 'private.pem'\nalg = 'ES256'",
-        ["keys.public_key_file: holds a private key: call it private_key_file"],
+        ["keys.public_key_file: has a private key: use private_key_file"],
         id="private as public",
     ),
     pytest.param(
@@ -376,7 +376,7 @@ MISTAKES = [
     ),
     pytest.param(
         "[endpoint]\n" + ACCOUNTS + "[keys]\npublic_key_file = 'public.pem'\nalg = 'ES256'",
-        ["keys: holds a key that only verifies", "leave [endpoint] out"],
+        ["keys: has a key that only verifies", "leave [endpoint] out"],
         id="endpoint with a public key",
     ),
     # what is no TOML

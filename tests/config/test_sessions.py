@@ -385,7 +385,7 @@ MISTAKES = [
     ),
     pytest.param(
         "[endpoint]\nrefresh_lifetime_seconds = 60\n" + LDAP,
-        ["endpoint.refresh_lifetime_seconds: is of sessions: add a [sessions] table"],
+        ["endpoint.refresh_lifetime_seconds: needs sessions: add a [sessions] table"],
         id="refresh alone",
     ),
     pytest.param(
@@ -393,7 +393,7 @@ MISTAKES = [
     ),
     pytest.param(
         LDAP + '[sessions]\nurl = "memory://"\nkey_prefix = "x"',
-        ["sessions.key_prefix: is for Redis alone"],
+        ["sessions.key_prefix: is only for Redis"],
         id="key prefix",
     ),
     pytest.param(
@@ -412,7 +412,7 @@ MISTAKES = [
     ),
     pytest.param(
         VERIFIER + "[endpoint.lookups]\nldap = 'json:loads'",
-        ["endpoint.lookups: is of sessions: add a [sessions]"],
+        ["endpoint.lookups: needs sessions: add a [sessions]"],
         id="lookups alone",
     ),
     pytest.param(
@@ -422,7 +422,7 @@ MISTAKES = [
     ),
     pytest.param(
         VERIFIER + MEMORY + "[endpoint.lookups]\nemail = 'json:loads'",
-        ["endpoint.lookups.email: is of a client type that cannot log in"],
+        ["endpoint.lookups.email: is for a client type that cannot log in"],
         id="lookup of nobody",
     ),
     pytest.param(
@@ -451,7 +451,7 @@ MISTAKES = [
     ),
     pytest.param(
         LDAP + MEMORY + "issuer = 'https://other'",
-        ["sessions.issuer: is not the one that [endpoint] issues for"],
+        ["sessions.issuer: is not the issuer of [endpoint]"],
         id="another issuer",
     ),
     pytest.param(
@@ -463,7 +463,7 @@ MISTAKES = [
     pytest.param(
         LDAP + MEMORY + "[login]\ntrusted_proxies = -1", ["login.trusted_proxies"], id="proxies"
     ),
-    pytest.param(MEMORY, ["sessions.url: memory:// is seen by the running app alone"], id="memory"),
+    pytest.param(MEMORY, ["sessions.url: memory:// is only in the running app"], id="memory"),
 ]
 
 
@@ -486,7 +486,9 @@ class TestMistakes:
             "[[trusted]]\nissuer = 'https://login.example.org'\naudience = 'api'\n"
             f"jwks_url = 'https://login.example.org/jwks'\n{SQLITE}"
         )
-        with pytest.raises(ConfigurationError, match=r"sessions\.issuer: is missing: say whose"):
+        with pytest.raises(
+            ConfigurationError, match=r"sessions\.issuer: is missing: add the issuer"
+        ):
             wrap(folder / "jwt.toml", app)
 
 

@@ -55,7 +55,7 @@ class TestScheme:
         with pytest.raises(ConfigurationError) as caught:
             build_store(url, PLACE)
         message = str(caught.value)
-        assert message.startswith("jwt.toml: sessions.url: is of no store")
+        assert message.startswith("jwt.toml: sessions.url: is not the URL of a known store")
         assert "write sqlite:///sessions.db, postgresql://" in message
         assert "hunter2" not in message
 

@@ -1,1 +1,1 @@
-"""``check`` and ``explain``: validate a configuration, and explain its decisions."""
+"""``check`` and ``explain``: check a configuration, and explain decisions about requests."""

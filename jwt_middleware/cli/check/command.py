@@ -1,4 +1,4 @@
-"""``jwt-middleware check``: validate the whole configuration without a server."""
+"""``jwt-middleware check``: check the whole configuration before a server uses it."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ from .findings import findings
 @click.pass_obj
 def check(config: Path, *, strict: bool) -> None:
     """
-    Build everything that the configuration names, fetch keys, and ask the store of sessions.
+    Build everything in the configuration, fetch keys, and check the session store.
 
-    Prints each issuer and its keys, which requests the rules let through unread, and what rules ask
-    for that tokens hardly have; to standard error, what goes wrong in practice.  The exit code is 1
-    if the app would not start, or if keys or the store are unavailable.
+    Prints each issuer and its keys, requests that rules pass unchecked, and rules that tokens
+    rarely satisfy; common mistakes are printed to standard error.  The exit code is 1 if the app
+    would not start, or if keys or the store are unavailable.
     """
     settings = uncounted(load(config))
     protected = settings.protect(NotFound(), {**os.environ, METRICS_DIRECTORY: ""})
@@ -59,7 +59,7 @@ def check(config: Path, *, strict: bool) -> None:
 
 
 def _check_serving(settings: Settings) -> None:
-    """Check the settings of gunicorn, where it is installed."""
+    """Check the settings of gunicorn, if it is installed."""
     if settings.serve is not None and settings.serve.gunicorn:
         with suppress(ModuleNotFoundError):
             from ..serve.gunicorn_server import check_settings  # noqa: PLC0415  needs an extra
@@ -79,7 +79,7 @@ def _show_issuers(protected: JWTMiddleware) -> bool:
 
 
 def _notable(settings: Settings, protected: JWTMiddleware) -> Iterator[str]:
-    """Yield warnings about rules that skip checks, or require claims that tokens rarely have."""
+    """Yield requests that rules pass unchecked, and conditions that tokens rarely satisfy."""
     for rule in settings.rules:
         for condition in rule.build().claim_conditions():
             for doubt in _doubts(condition, protected.verifier.trusted):
@@ -97,14 +97,14 @@ def _fetch_announced(protected: JWTMiddleware) -> None:
     for path in sorted(_metadata_paths(protected)):
         found = client.get(path)
         if found.status_code != HTTPStatus.OK:
-            continue  # that of OpenID Connect, where it is not asked for
+            continue  # OpenID Connect Discovery, if it is off
         for name, url in (found.get_json() or {}).items():
             if not name.endswith(("_uri", "_endpoint")):
                 continue
             status = client.get(urlsplit(url).path).status_code
             if status not in {HTTPStatus.OK, HTTPStatus.METHOD_NOT_ALLOWED}:
                 raise click.ClickException(
-                    f"metadata: {name} announces {url}, which is answered {status}"
+                    f"metadata: {name} announces {url}, which returns {status}"
                 )
             click.echo(f"metadata: {name} {url}")
 
@@ -115,14 +115,14 @@ def _metadata_paths(protected: JWTMiddleware) -> Iterable[str]:
 
 
 def _check_returns(protected: JWTMiddleware) -> None:
-    """Reject account verifiers and lookups whose annotations have an unknown key."""
+    """Reject account verifiers whose return annotation has an unknown key."""
     endpoint = protected.endpoint
     if not isinstance(endpoint, TokenEndpoint):
         return
     for client_type, verify in endpoint.verifiers.items():
         try:
             returned = get_type_hints(verify).get("return")
-        except (NameError, TypeError):  # not annotated, or not so that it can be told
+        except (NameError, TypeError):  # no annotation, or one that cannot be resolved
             continue
         if is_typeddict(returned):
             try:
@@ -138,16 +138,16 @@ def _described(trusted: TrustedIssuer) -> str:
 
 
 def _doubts(condition: ClaimCondition, issuers: Collection[str]) -> Iterator[str]:
-    """Yield why a condition is unlikely to be met."""
+    """Yield why a condition is probably never met; only a token could prove it."""
     name = condition.path[-1]
     values = getattr(condition, "values", ())
     if "." in name and not {"/", ":"}.intersection(name) and len(condition.path) == 1:
         yield (
-            f'asks for a claim that is called "{name}", with its dots; for the claim inside an '
+            f'requires a claim named "{name}", with its dots; for the claim inside an '
             f"object write {name} without quotes"
         )
     if condition.path == ("iss",) and values and not set(values).intersection(issuers):
-        yield "asks for an iss that no configured issuer has: it matches no token"
+        yield "requires an iss that no configured issuer has: it matches no token"
     if name in {"scope", "scp"} and len(condition.path) == 1 and values:
         yield f"compares all of {name}, a string in most tokens; scopes asks for one of it"
 
@@ -159,7 +159,7 @@ def _ask_store(settings: Settings) -> None:
     with closing(settings.sessions.build_store(creates_tables=creates_tables)) as store:
         try:
             store.changes(None, limit=1)
-            if settings.endpoint is not None:  # which also writes
+            if settings.endpoint is not None:  # also checks writing
                 store.prune(now=clock_of(store)(), limit=1)
         except UnavailableError as error:
             raise click.ClickException(
@@ -170,7 +170,7 @@ def _ask_store(settings: Settings) -> None:
 
 
 def _ask_accounts(settings: Settings) -> None:
-    """Print that the account database responds; if not, yield a warning."""
+    """Print that the accounts are available; if they are not, it is only a warning."""
     if settings.accounts is None:
         return
     with closing(settings.build_accounts()) as accounts, suppress(UnavailableError):

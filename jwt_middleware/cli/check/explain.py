@@ -1,4 +1,4 @@
-"""``jwt-middleware explain``: show the decision on a request, and its reasons."""
+"""``jwt-middleware explain``: show the decision about a request, and its reasons."""
 
 from __future__ import annotations
 
@@ -42,7 +42,9 @@ MAX_SHOWN: Final = 20
 @click.command()
 @click.argument("method")
 @click.argument("path")
-@click.option("--header", "headers", multiple=True, metavar="'NAME: VALUE'", help="Of the request.")
+@click.option(
+    "--header", "headers", multiple=True, metavar="'NAME: VALUE'", help="A header of the request."
+)
 @click.option("--token", metavar="-", help="'-' reads a token from standard input.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.pass_obj
@@ -56,17 +58,17 @@ def explain(
     as_json: bool,
 ) -> None:
     """
-    Print what would be decided about a request for METHOD and PATH, and why.
+    Print the decision about a request for METHOD and PATH, and its reasons.
 
-    PATH is that of the request line, with its escapes and its query.  The code that decides is that
-    of the running service; the app is not called, and logins are not tried.
+    PATH is as in the request line, with its escapes and its query.  The decision is made by the
+    same code as in the service; the app is not called, and logins are not tried.
     """
     if token not in {None, "-"}:
-        raise click.UsageError("--token takes '-' alone: a token would show in the process list")
+        raise click.UsageError("--token takes only '-': a token would show in the process list")
     if not _METHOD.fullmatch(method):
         raise click.UsageError("METHOD must be a word, as in GET")
     if _JWT.search(path):
-        raise click.UsageError("PATH carries a token, which would show in the process list")
+        raise click.UsageError("PATH has a token, which would show in the process list")
     settings = uncounted(load(config))
     protected = settings.protect(_app, {**os.environ, METRICS_DIRECTORY: ""})
     environ = _environ(method, path, _read_headers(headers, protected))
@@ -81,7 +83,7 @@ def explain(
 
 
 def uncounted(settings: Settings) -> Settings:
-    """Return *settings* without the metrics folder, which a command must not use."""
+    """Return *settings* without the metrics folder: a command is not part of the service."""
     if settings.metrics is None:
         return settings
     return settings.replaced(metrics=settings.metrics.replaced(directory=None))
@@ -97,14 +99,14 @@ def _read_headers(headers: Iterable[str], protected: JWTMiddleware) -> dict[str,
         key = environ_key(match[1]).replace("HTTP_CONTENT_TYPE", "CONTENT_TYPE")
         if key in secret or _JWT.search(match[2]):
             raise click.UsageError(
-                f"--header: {match[1]} carries a token, which would show in the process list: "
+                f"--header: {match[1]} has a token, which would show in the process list: "
                 "write it to standard input, with --token -"
             )
         found[key] = f"{found[key]},{match[2]}" if key in found else match[2]
     return found
 
 
-# PEP 3333: what every server provides
+# PEP 3333: keys that every server sets
 _OF_A_SERVER: Final[WSGIEnvironment] = {
     "REMOTE_ADDR": "127.0.0.1",
     "wsgi.version": (1, 0),
@@ -135,7 +137,7 @@ def _environ(method: str, path: str, headers: Mapping[str, str]) -> WSGIEnvironm
 
 
 def _present(token: str, environ: WSGIEnvironment, verifier: TokenVerifier) -> None:
-    """Add the token in the header of its issuer; in that of the first one if it is not valid."""
+    """Add the token in its issuer's header, or if it is invalid in a default header."""
     keys = [environ_key(one.header) for one in verifier.trusted.values()]
     key = AUTHORIZATION if AUTHORIZATION in keys else keys[0]
     with suppress(AuthError, UnavailableError):
@@ -151,7 +153,7 @@ def _app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[by
 
 @dataclass(kw_only=True)
 class _Explanation:
-    """The steps that decide a request, in order."""
+    """The steps of one decision, in order."""
 
     request: str
     answered_by: str = "the middleware"
@@ -280,8 +282,7 @@ def _describe_token(verified: VerifiedToken) -> dict[str, Any]:
 def _answer(protected: JWTMiddleware, environ: WSGIEnvironment, found: _Explanation) -> None:
     """Run the request through the middleware."""
     started: list[tuple[str, list[tuple[str, str]]]] = []
-    # Of what is shown nothing is logged: this is no request.  What start_response returns is for
-    # apps that write, which this one is not: hence the type.
+    # The type: start_response returns a write function, which this app does not use.
     answer = protected(environ, lambda status, headers, *_: started.append((status, headers)))  # type: ignore[arg-type]
     body = b"".join(answer)
     status, headers = started[0]
@@ -291,6 +292,6 @@ def _answer(protected: JWTMiddleware, environ: WSGIEnvironment, found: _Explanat
             found.headers = {"REMOTE_USER": environ["REMOTE_USER"]}
         return
     found.status = status
-    for name, value in headers:  # of two challenges both are shown
+    for name, value in headers:  # show both of two challenges
         found.headers[name] = f"{found.headers[name]}, {value}" if name in found.headers else value
     found.body = body.decode("utf-8", "replace")

@@ -1,4 +1,4 @@
-"""Warnings about valid configurations: one line each, with the fix."""
+"""Common mistakes in valid configurations: one line each, with its fix."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ from ...wsgi.rule import Rule
 
 @runtime_checkable
 class DoubtfulStore(Protocol):
-    """A store whose server configuration may lose data."""
+    """A store whose server may be configured to lose data."""
 
     def doubts(self) -> Iterator[str]:
-        """Yield warnings."""
+        """Yield the faults of the server's configuration."""
 
 
 EXAMPLE_ISSUERS: Final = ("https://auth.example.com", "https://login.example.org")
 MAX_ACCOUNTS: Final = 1000
-"""How many accounts are read to compare their claims with the rules."""
+"""Accounts that are read to compare their claims with the rules."""
 MIN_DISTINCT_BYTES: Final = 10
-# Of documentation, tutorials and generators: in every list that is tried first.
+# From documentation, tutorials and generators: attackers try these first.
 PUBLISHED_SECRETS: Final = (
     "secret", "changeme", "password", "your-256-bit-secret", "your-384-bit-secret",
     "your-512-bit-secret", "your-secret-key", "jwt-secret", "jwtsecret", "supersecret",
@@ -47,8 +47,8 @@ PUBLISHED_SECRETS: Final = (
     "correct horse battery staple",
     "thisisasecret", "this-is-a-secret", "replace-me", "0123456789abcdef",
 )  # fmt: skip
-# SHA-256 of those that do not read like words: of RFC 7515 A.1, FastAPI, Flask, and of the digests
-# of nothing, "password" and "secret".
+# SHA-256 of published secrets without words: from RFC 7515 A.1, FastAPI, Flask, and the digests of
+# "", "password" and "secret".
 _PUBLISHED_DIGESTS: Final = frozenset(
     {
         "c8ecc9361a05e285f04c26f9572131a6deab07e9e2b865053c6f75a4d8bd2b32",
@@ -65,7 +65,7 @@ _PUBLISHED_DIGESTS: Final = frozenset(
         "3881219d087dd9c634373fd33dfa33a2cb6bfc6c520b64b8bb60ef2ceb534ae7",
     }
 )
-# Longer words first: of two that begin alike the shorter would match.
+# Longer words first: otherwise a shorter word with the same beginning would match.
 _WORDS: Final = re.compile(
     r"\b(?:a|i|be)\b|"
     r"authentication|application|development|placeholder|characters|production|generate|"
@@ -98,7 +98,7 @@ _COVERS_HEAD: Final = {"GET": {"GET", "HEAD"}}
 def findings(
     settings: Settings, protected: JWTMiddleware, environ: Mapping[str, str] = os.environ
 ) -> Iterator[str]:
-    """Yield warnings, which do not keep the app from starting."""
+    """Yield warnings; none of them prevents a start."""
     yield from _of_openness(settings)
     yield from _of_rules(settings, protected)
     yield from _of_texts(settings)
@@ -117,7 +117,7 @@ def _of_openness(settings: Settings) -> Iterator[str]:
         *((f"{one.place.name}.issuer", one.issuer) for one in settings.trusted),
     ):
         if issuer in EXAMPLE_ISSUERS:
-            yield f"{place}: is that of the example: write your own"
+            yield f"{place}: is the example's: write your own"
 
 
 def _of_rules(settings: Settings, protected: JWTMiddleware) -> Iterator[str]:
@@ -137,7 +137,7 @@ def _of_rules(settings: Settings, protected: JWTMiddleware) -> Iterator[str]:
         for condition in rule.claim_conditions():
             if condition.path[0] not in issued:
                 yield (
-                    f"rules[{number}]: asks for the claim {condition.path[0]}, which the tokens "
+                    f"rules[{number}]: requires the claim {condition.path[0]}, which the tokens "
                     "issued here do not have: correct its name"
                 )
 
@@ -182,7 +182,7 @@ def _methods(rule: Rule) -> set[str] | None:
 
 
 def _covers(one: str, other: str) -> bool:
-    """Return whether the path *one* of a rule names all that *other* names."""
+    """Return whether the rule path *one* matches all paths that *other* matches."""
     ours, others = one.split("/"), other.split("/")
     if ours[-1] == "*":
         return _matches(ours[:-1], others)
@@ -194,7 +194,7 @@ def _covers(one: str, other: str) -> bool:
 
 
 def _matches(pattern: list[str], path: list[str]) -> bool:
-    """Return whether *pattern* names the first segments of *path*."""
+    """Return whether *pattern* matches the first segments of *path*."""
     if len(path) < len(pattern):
         return False
     return all(one in {"*", other} for one, other in zip(pattern, path, strict=False))
@@ -203,10 +203,10 @@ def _matches(pattern: list[str], path: list[str]) -> bool:
 def _of_texts(settings: Settings) -> Iterator[str]:
     for place, value in _texts_in(settings):
         if found := _PLACEHOLDER.search(value):
-            # The rest of it may be a password.
+            # The rest of the value may be a password.
             yield (
-                f"{place.name}: {found[0]!a} is taken literally: nothing is replaced in this file: "
-                "write what it stands for"
+                f"{place.name}: {found[0]!a} is taken literally: this file has no placeholders: "
+                "write its value"
             )
 
 
@@ -240,7 +240,7 @@ def _of_secrets(settings: Settings, environ: Mapping[str, str]) -> Iterator[str]
 
 
 def weakness(secret: bytes) -> str:
-    """Return why *secret* is weak; empty if it is not."""
+    """Return why *secret* is easy to guess; empty if no reason is known."""
     if len(set(secret)) < MIN_DISTINCT_BYTES:
         return f"has {len(set(secret))} different bytes"
     if _PLACEHOLDER.fullmatch(secret.decode("utf-8", "replace").strip()):
@@ -249,7 +249,7 @@ def weakness(secret: bytes) -> str:
 
 
 def _meanings(secret: bytes) -> Iterator[bytes]:
-    """Yield the secret, and its decodings from base64 and hexadecimal."""
+    """Yield a secret itself, and its bytes decoded from base64 or hexadecimal digits."""
     yield secret
     with suppress(ValueError):
         yield bytes.fromhex(secret.decode())
@@ -290,7 +290,7 @@ def _material(place: Place, name: str, source: str, environ: Mapping[str, str]) 
 
 
 def _sources(settings: Settings, names: Iterable[str]) -> Iterator[tuple[Place, str, str]]:
-    """Yield where a key comes from: table, setting and value, for each of *names* that is given."""
+    """Yield table, setting and value of each key source in *names* that is set."""
     own = () if settings.keys is None else (settings.keys, *settings.keys.previous)
     for section in (*own, *settings.trusted):
         for name in names:
@@ -340,7 +340,7 @@ def _of_logins(settings: Settings) -> Iterator[str]:
         if name == "none":
             yield (
                 f"endpoint.lookups.{label}: is none, so a disabled account keeps its sessions: "
-                "name what finds an account by its uid"
+                "name a function that finds an account by its uid"
             )
     if settings.accounts is not None:
         yield from _of_accounts(settings)
@@ -362,11 +362,11 @@ def _of_stores(settings: Settings) -> Iterator[str]:
     workers = settings.serve.workers
     if sessions.url.startswith("memory:") and workers > 1:
         yield (
-            f"sessions.url: memory:// is of one process, and serve starts {workers}: write "
+            f"sessions.url: memory:// is for one process, and serve starts {workers}: write "
             "sqlite:///sessions.db, or serve.workers = 1"
         )
     store = sessions.build_store(creates_tables=False)
-    # That it does not answer is said where it is asked just that.
+    # An unavailable store is reported elsewhere.
     with closing(store), suppress(UnavailableError):
         yield from (f"sessions.url: {doubt}" for doubt in _doubts(store))
 
@@ -378,13 +378,13 @@ def _doubts(store: SessionStore) -> Iterator[str]:
         ahead = store.store_clock.seconds_ahead()
         if abs(ahead) > MAX_SKEW_SECONDS:
             side = "ahead of" if ahead > 0 else "behind"
-            yield f"this host's clock is {abs(ahead):.0f} s {side} the store's: set both by NTP"
+            yield f"this host's clock is {abs(ahead):.0f} s {side} the store's: run NTP on both"
 
 
 def _of_proxies(settings: Settings) -> Iterator[str]:
     bind = settings.serve.bind
     if bind.startswith("unix:") and not settings.trusted_proxies():
         yield (
-            "serve.bind: all clients of a Unix socket look the same: say how many proxies are "
-            "before it, as in request.trusted_proxies = 1"
+            "serve.bind: all clients of a Unix socket look the same: set the number of proxies in "
+            "front, as in request.trusted_proxies = 1"
         )

@@ -1,1 +1,1 @@
-"""``init``: a commented configuration, also for an identity provider."""
+"""``init``: write a commented configuration, optionally for an identity provider."""

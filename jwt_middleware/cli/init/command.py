@@ -1,4 +1,4 @@
-"""``jwt-middleware init``: write a working configuration with a new secret."""
+"""``jwt-middleware init``: write a working configuration and a new secret."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _SECRET_BYTES = 64  # enough for HS512 as well
     "--directory",
     type=click.Path(path_type=Path, file_okay=False),
     default=Path(),
-    help="Where to; it is made if it is missing.  [default: the working directory]",
+    help="Output directory; created if missing.  [default: the working directory]",
 )
 @click.option(
     "--provider",
@@ -34,10 +34,10 @@ _SECRET_BYTES = 64  # enough for HS512 as well
 )
 def init(directory: Path, provider: str | None) -> None:
     """
-    Write a commented jwt.toml and a new secret, and create the stores of accounts and sessions.
+    Write a commented jwt.toml and a new secret, and create the account and session stores.
 
-    With --provider, write a jwt.toml that accepts the tokens of an identity provider, and nothing
-    else.  Overwrites nothing, and leaves nothing behind if it fails.
+    With --provider, write only a jwt.toml that accepts the tokens of an identity provider.  Never
+    overwrites a file, and removes what it wrote if it fails.
     """
     config = directory / "jwt.toml"
     if provider is not None:
@@ -81,7 +81,7 @@ def _config_option(config: Path) -> str:
 
 @contextmanager
 def _new_file(path: Path, content: str, *, mode: int) -> Iterator[None]:
-    """Write a file that must not be there yet, and remove it if the block fails."""
+    """Write a new file, and remove it if the block fails."""
     try:
         descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode)
     except FileExistsError as error:
@@ -97,7 +97,7 @@ def _new_file(path: Path, content: str, *, mode: int) -> Iterator[None]:
 
 @contextmanager
 def _new_database(path: Path) -> Iterator[None]:
-    """Refuse to take over a database, and remove what the block made of one if it fails."""
+    """Refuse an existing database, and remove a new one if the block fails."""
     if path.exists():
         raise _in_the_way(path)
     try:
@@ -111,7 +111,7 @@ def _new_database(path: Path) -> Iterator[None]:
 
 def _in_the_way(path: Path) -> click.ClickException:
     return click.ClickException(
-        f"{path} is there already and is not overwritten: name another --directory, or move it"
+        f"{path} exists and is not overwritten: give another --directory, or move it"
     )
 
 

@@ -8,11 +8,11 @@ from typing import Final, NamedTuple
 
 class Provider(NamedTuple):
     """
-    How the tokens of one provider are accepted.
+    The configuration for tokens of one provider.
 
     Attributes:
-        name: What it is called.
-        fill_in: The words in capitals that have to be replaced, and what by.
+        name: The provider's name.
+        fill_in: Words in capitals to replace, and a description of each.
         table: TOML: the table ``[[trusted]]``.
         rule: TOML: a rule that uses the roles or attributes of its tokens.
     """

@@ -211,7 +211,7 @@ def render(*, with_accounts: bool) -> str:
     Return the text of the file.
 
     Args:
-        with_accounts: Whether logins can work; without, what belongs to them is commented out.
+        with_accounts: Whether logins can work; if not, their settings are commented out.
     """
     accounts = _ACCOUNTS
     if not with_accounts:

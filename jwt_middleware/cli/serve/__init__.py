@@ -1,1 +1,1 @@
-"""``serve``: the app under gunicorn."""
+"""``serve``: run the app under gunicorn."""

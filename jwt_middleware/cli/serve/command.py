@@ -1,4 +1,4 @@
-"""``jwt-middleware serve``: a protected app under gunicorn."""
+"""``jwt-middleware serve``: run a protected app under gunicorn."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ from ...wsgi.middleware import JWTMiddleware
 @click.argument("gunicorn_options", metavar="[OPTION OF GUNICORN]...", nargs=-1)
 @click.option("--bind", help="HOST:PORT or unix:PATH.  [default: 127.0.0.1:8000]")
 @click.option("--workers", type=click.IntRange(min=1), help="[default: 2]")
-@click.option("--threads", type=click.IntRange(min=1), help="Of each worker.  [default: 1]")
-@click.option("--reload", is_flag=True, help="Start again when a module changes: for development.")
+@click.option("--threads", type=click.IntRange(min=1), help="Threads of each worker.  [default: 1]")
+@click.option("--reload", is_flag=True, help="Restart when a module changes: for development.")
 @click.pass_obj
 def serve(
     config: Path,
@@ -45,11 +45,11 @@ def serve(
     reload: bool,
 ) -> None:
     """
-    Serve MODULE:APP, found from the working directory, behind the middleware.
+    Serve MODULE:APP, imported from the working directory, behind the middleware.
 
-    Options stand before [serve] of the configuration; others are gunicorn's, as in --timeout 60.
-    SIGHUP reads the configuration again, and starts workers with it while the old ones end; with a
-    mistake in it the old ones stay.
+    Options override [serve] of the configuration; other options are passed to gunicorn, as in
+    --timeout 60.  SIGHUP rereads the configuration and replaces the workers; if it has an error,
+    the old workers stay.
     """
     try:
         from .gunicorn_server import check_settings, parse_options, run  # noqa: PLC0415  needs gunicorn, an extra
@@ -75,7 +75,7 @@ def serve(
     with _environ(settings, options["workers"]) as environ:
         _try(settings, environ)
         add_working_directory()
-        current = [settings]  # that a worker which is started later has as well
+        current = [settings]  # also for workers that are started later
 
         def reread() -> None:
             read = load(config)
@@ -90,7 +90,7 @@ def serve(
 
 
 def _check_given(options: Mapping[str, Any]) -> None:
-    """Check options like the settings in the file."""
+    """Check settings from the command line like those from the file."""
     binds = options["bind"]
     try:
         for bind in binds if isinstance(binds, list) else [binds]:
@@ -102,11 +102,11 @@ def _check_given(options: Mapping[str, Any]) -> None:
     for bind in binds if isinstance(binds, list) else [binds]:
         file = Path(bind.removeprefix("unix:").removeprefix("//"))
         if bind.startswith("unix:") and file.exists() and not file.is_socket():
-            raise click.UsageError(f"--bind {bind!r} is a file already, not a socket")
+            raise click.UsageError(f"--bind {bind!r} is an existing file, not a socket")
 
 
 def _try(settings: Settings, environ: Mapping[str, str]) -> None:
-    """Build everything except the app once before workers start, without logging."""
+    """Build everything except the app once, before workers start, without logging."""
     silent = logging.NullHandler()
     logger.addHandler(silent)
     try:
@@ -118,7 +118,7 @@ def _try(settings: Settings, environ: Mapping[str, str]) -> None:
 
 
 def add_working_directory() -> None:
-    """Add the working directory to the import path, as ``python`` does."""
+    """Make modules of the working directory importable, as ``python`` does."""
     if "" not in sys.path and str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
 
@@ -145,5 +145,5 @@ def _environ(settings: Settings, workers: int) -> Iterator[Mapping[str, str]]:
     try:
         yield {**environ, METRICS_DIRECTORY: folder}
     finally:
-        if os.getpid() == owner:  # a worker that ends comes by here as well
+        if os.getpid() == owner:  # workers also get here when they end
             shutil.rmtree(folder, ignore_errors=True)

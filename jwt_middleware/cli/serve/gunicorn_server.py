@@ -1,4 +1,4 @@
-"""Run gunicorn in this process.  The only module that imports it."""
+"""Run gunicorn in this process.  The only module that needs gunicorn."""
 
 from __future__ import annotations
 
@@ -65,20 +65,20 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
             return self._load()
         except (Exception, SystemExit) as error:
             if self.cfg.reload and not isinstance(error, SyntaxError):
-                # Of all errors this is the one after which gunicorn waits for the file to change.
+                # After a SyntaxError, gunicorn waits for the file to change.
                 raise SyntaxError(str(error), (_own_file(error), None, None, None)) from error
             if isinstance(error, ConfigurationError):
-                # And this is the one that it prints without a traceback.
+                # gunicorn prints an AppImportError without a traceback.
                 raise AppImportError(f"Error: {error}") from error
             raise
 
     def reload(self) -> None:
         """
-        Load the app again, for workers that are forked from now on: what SIGHUP does.
+        Load the app again at SIGHUP, for workers forked later.
 
-        gunicorn keeps an app that it has preloaded.  A mistake keeps it as well: a service that
-        runs does not end because its next configuration is wrong.  Modules are imported once a
-        process: which of them have changed since is said, as only a restart helps there.
+        gunicorn itself keeps a preloaded app.  After an error the old app is kept: a wrong new
+        configuration does not end a running service.  Modules are imported once per process:
+        changed ones are reported, as they need a restart.
         """
         super().reload()
         before: Any = self.callable
@@ -87,7 +87,7 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
             if not self.cfg.preload_app or before is None:
                 return
             self.callable = self._load()
-        except (Exception, SystemExit) as error:  # noqa: BLE001  of a module of the app, any
+        except (Exception, SystemExit) as error:  # noqa: BLE001  the app's modules may raise any
             print(f"not reloaded: {error}", file=sys.stderr, flush=True)  # noqa: T201
             return
         if isinstance(before, JWTMiddleware) and before.metrics is not None:
@@ -102,7 +102,7 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
 
 
 def _own_file(error: BaseException) -> str | None:
-    """Return the file below the working directory in which *error* came up, if it is one."""
+    """Return the file below the working directory that raised *error*, or ``None``."""
     frames = (frame.f_code.co_filename for frame, _ in traceback.walk_tb(error.__traceback__))
     own = [name for name in frames if Path(name).is_relative_to(Path.cwd())]
     return own[-1] if own else None
@@ -112,8 +112,8 @@ def _changed_modules(since: float, *, most: int = 3) -> list[str]:
     """Return the names of modules whose files have changed."""
     changed = []
     for name, module in sorted(sys.modules.items()):
-        with suppress(Exception):  # of no file, of one that is gone, or no module at all
-            # An older file in its place has a content of long ago.
+        with suppress(Exception):  # no file, a deleted file, or not a module
+            # ctime also changes if an older file replaces it.
             if Path(str(module.__file__)).stat().st_ctime > since:
                 changed.append(name)
     return changed if len(changed) <= most else [*changed[:most], f"{len(changed) - most} others"]
@@ -121,10 +121,9 @@ def _changed_modules(since: float, *, most: int = 3) -> list[str]:
 
 class _AccessLog(Logger):  # type: ignore[misc]  # gunicorn ships no types
     """
-    Gunicorn's log, with a line of our own for each request: it ends in whose token it was.
+    Gunicorn's log, with an access log line that ends with the token's subject.
 
-    Everything in it that a client sent is escaped.  Queries are left out, since some contain
-    tokens.
+    Values from clients are escaped.  The query is left out, as it may have tokens.
     """
 
     is_json = False
@@ -139,7 +138,7 @@ class _AccessLog(Logger):  # type: ignore[misc]  # gunicorn ships no types
             return
         if not (self.cfg.accesslog or self.cfg.logconfig or self.cfg.logconfig_dict):
             return
-        # When the app failed, gunicorn hands over an environ that has no path yet.
+        # If the app failed, gunicorn passes an environ without a path.
         path = environ.get("PATH_INFO") or getattr(req, "path", "")
         path = environ.get("SCRIPT_NAME", "") + path
         fields = {
@@ -162,20 +161,20 @@ class _AccessLog(Logger):  # type: ignore[misc]  # gunicorn ships no types
         self.access_log.info("%s", line)
 
     def exception(self, msg: str, *args: object, **kwargs: Any) -> None:
-        """Log an error with its traceback; of a URI in *args* without the query."""
+        """Log an error with its traceback; a URI in *args* without its query."""
         cut = (one.partition("?")[0] if isinstance(one, str) else one for one in args)
         super().exception(msg, *cut, **kwargs)
 
 
 def access_log(*, is_json: bool, trusted_proxies: int) -> type[Logger]:
-    """Return a logger class for gunicorn."""
+    """Return a logger class, which gunicorn instantiates."""
     return type(
         "AccessLog", (_AccessLog,), {"is_json": is_json, "trusted_proxies": trusted_proxies}
     )
 
 
 def _owner(environ: WSGIEnvironment) -> dict[str, object]:
-    """Return the subject and token of a request if verified."""
+    """Return the subject of a request, and *kid* and *jti* of its verified token."""
     owner: dict[str, object] = {"sub": environ.get("REMOTE_USER") or "-"}
     claims = get_claims(environ)
     if claims is not None:
@@ -184,20 +183,20 @@ def _owner(environ: WSGIEnvironment) -> dict[str, object]:
     return {name: value for name, value in owner.items() if value}
 
 
-@lru_cache(maxsize=256)  # all tokens of a key have the same one
+@lru_cache(maxsize=256)  # all tokens of a key have the same header
 def _kid_in(header: str) -> object:
     octets = header.encode("utf-8", "surrogatepass")
-    with suppress(AuthError):  # the token came in another header
+    with suppress(AuthError):  # the token was in another header
         return parse_object(decode_segment(octets, "header"), "header").get("kid")
     return None
 
 
 def parse_options(arguments: Sequence[str]) -> dict[str, Any]:
     """
-    Return the settings that options of gunicorn's own command line stand for.
+    Return the settings for options of gunicorn's command line.
 
     Raises:
-        UsageError: gunicorn knows no such option, or not in this form.
+        UsageError: gunicorn does not know the option, or not in this form.
     """
     parser = Config().parser()
 
@@ -213,10 +212,10 @@ def parse_options(arguments: Sequence[str]) -> dict[str, Any]:
 
 def _restore_signals(arbiter: Any, _worker: Any) -> None:
     """
-    Let a new worker end on a signal before it has its own handlers.
+    Let a signal end a worker before it has its own handlers.
 
-    Until then it has its master's handlers, which queue signals for the master's loop: the signal
-    would be lost, and the master would wait 30 s for the worker.
+    Until then it has its master's.  They queue the signal for a loop that runs only in the master:
+    it would be lost, and the master would wait for the worker for 30 s.
     """
     for number in _ENDING:
         signal.signal(number, signal.SIG_DFL)
@@ -240,14 +239,14 @@ def run(
     **settings: Any,
 ) -> None:
     """
-    Serve until a signal ends it; returns in no process.
+    Serve until a signal; never returns.
 
     Args:
-        load: Makes the app, in each worker or before they are forked.
-        reread: Reads the configuration again, at SIGHUP; a mistake keeps the one before.
-        log_format: Of the access log: ``"line"`` or ``"json"``.
+        load: Builds the app, in each worker or before they are forked.
+        reread: Rereads the configuration at SIGHUP; after an error the old one is kept.
+        log_format: Format of the access log: ``"line"`` or ``"json"``.
         trusted_proxies: As for :func:`.client_address`, for the access log.
-        settings: gunicorn's.
+        settings: gunicorn's settings.
 
     Raises:
         ConfigurationError: gunicorn knows no such setting, or not with this value.
@@ -257,25 +256,25 @@ def run(
     logger = access_log(is_json=log_format == "json", trusted_proxies=trusted_proxies)
     check_settings(settings)
     try:
-        # The socket lies under the home directory, where two servers would share it.
+        # The socket is in the home directory, where two servers would share it.
         _Server(
             load,
             {
                 "control_socket_disable": True,
-                "forwarder_headers": "",  # no client's header becomes SCRIPT_NAME
+                "forwarder_headers": "",  # no client header becomes SCRIPT_NAME
                 "post_fork": _restore_signals,
                 "logger_class": logger,
                 **settings,
             },
             reread,
         ).run()
-    except AppImportError as error:  # of an app that is preloaded, gunicorn lets it out
+    except AppImportError as error:  # gunicorn does not catch it for a preloaded app
         print(error, file=sys.stderr, flush=True)  # noqa: T201
         sys.exit(1)
     except HaltServer:  # gunicorn's own, when a second worker fails while it is halting
         sys.exit(1)
     except SystemExit as stop:
-        # A worker's own code tells its master whether to start another.
+        # A worker's exit code tells its master whether to start another.
         sys.exit(1 if stop.code and os.getpid() == master else stop.code)
 
 
@@ -286,7 +285,7 @@ _WRITTEN: Final = ("pidfile", "errorlog", "accesslog")
 
 def check_settings(settings: Mapping[str, Any]) -> None:
     """
-    Check what gunicorn would find out only when it starts, with a traceback.
+    Check settings that gunicorn would reject only at start, with a traceback.
 
     Raises:
         ConfigurationError: gunicorn knows no such setting, or not with this value.
@@ -309,7 +308,7 @@ def _check_use(name: str, value: Any) -> None:
     elif name in _READ:
         read_regular(value)
     elif name == "worker_tmp_dir" and not Path(value).is_dir():
-        raise NotADirectoryError(errno.ENOTDIR, "is no folder", value)
+        raise NotADirectoryError(errno.ENOTDIR, "is not a folder", value)
     elif name in _WRITTEN and value != "-" and not Path(value).absolute().parent.is_dir():
         raise FileNotFoundError(errno.ENOENT, "its folder is missing", value)
 
@@ -317,7 +316,7 @@ def _check_use(name: str, value: Any) -> None:
 def _load_class(value: Any, section: str) -> None:
     try:
         load_class(value, section=section)
-    except Exception as error:  # of a module, any
-        # gunicorn has the whole traceback in it.
+    except Exception as error:  # a module may raise any
+        # gunicorn's message has the whole traceback.
         *_, said = (line for line in str(error).splitlines() if line.strip("] "))
         raise ValueError(f"{value!r} cannot be loaded ({said})") from error

@@ -220,7 +220,7 @@ def read_bearer_token(file: str | os.PathLike[str]) -> str:
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         if may_be_secret(Path(file).name, error):
             raise ConfigurationError(
-                "bearer_token_file must be the name of a file that is there, not its content"
+                "bearer_token_file must be the name of an existing file, not its content"
             ) from None
         said, fix = diagnose(error, fix="name a file that is there")
         raise ConfigurationError(

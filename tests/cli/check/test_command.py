@@ -126,8 +126,11 @@ class TestCheck:
     @pytest.mark.parametrize(
         ("rule", "doubt"),
         [
-            ('claims = { "realm_access.roles" = "admin" }', 'is called "realm_access.roles"'),
-            ('claims = { iss = "https://other.example" }', "asks for an iss that no configured"),
+            (
+                'claims = { "realm_access.roles" = "admin" }',
+                'requires a claim named "realm_access.roles"',
+            ),
+            ('claims = { iss = "https://other.example" }', "requires an iss that no configured"),
             ('claims = { scope = "read" }', "compares all of scope"),
             ('claims_all = { scp = ["read"] }', "compares all of scp"),
         ],

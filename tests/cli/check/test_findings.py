@@ -55,7 +55,7 @@ FAULTS = [
     ),
     pytest.param(
         KEYS + ENDPOINT + rules("path = '/x'\nclaims = { role = 'admin' }"),
-        "rules[1]: asks for the claim role",
+        "rules[1]: requires the claim role",
         id="claim",
     ),
     pytest.param(
@@ -65,7 +65,7 @@ FAULTS = [
     ),
     pytest.param(
         KEYS + ENDPOINT + "[sessions]\nurl = 'memory://'\n",
-        "sessions.url: memory:// is of one process, and serve starts 2",
+        "sessions.url: memory:// is for one process, and serve starts 2",
         id="memory",
     ),
     *(
@@ -145,7 +145,7 @@ class TestFindings:
 
     def test_the_example_issuer(self, invoke: Invoke, folder: Path) -> None:
         (folder / "jwt.toml").write_text(HEAD.replace("acme.test", "example.com") + KEYS)
-        assert "warning: issuer: is that of the example" in invoke("check").stderr
+        assert "warning: issuer: is the example's" in invoke("check").stderr
 
     @pytest.mark.parametrize(
         ("mode", "expected"), [(0o604, "can be read by every"), (0o602, "can be changed by every")]
@@ -185,7 +185,7 @@ class TestFindings:
         )
         assert invoke("check").exit_code == 0  # makes the file
         monkeypatch.setattr(StoreClock, "seconds_ahead", lambda _: ahead)
-        warning = f"warning: sessions.url: this host's clock is {side} the store's: set both by NTP"
+        warning = f"warning: sessions.url: this host's clock is {side} the store's: run NTP on both"
         assert warning in invoke("check").stderr.splitlines()
 
     def test_what_is_wrong_is_said_once(self, invoke: Invoke, folder: Path) -> None:

@@ -98,7 +98,7 @@ class TestFiles:
         (target / "accounts.db.backup").write_text("mine")
         result = init()
         assert result.exit_code == 1
-        assert result.stderr.startswith(f"Error: {name} is there already and is not overwritten")
+        assert result.stderr.startswith(f"Error: {name} exists and is not overwritten")
         assert result.stderr.count("\n") == 1
         assert {path.name for path in target.iterdir()} == {name, "accounts.db.backup"}
         assert (target / name).read_text() == "mine"
@@ -140,7 +140,7 @@ class TestProvider:
         assert "check" in init("--provider", "okta", "--directory", "etc").stdout
         result = init("--provider", "entra", "--directory", "etc")
         assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
-        assert "is there already" in result.stderr
+        assert "exists and is not" in result.stderr
         assert "okta" in (target / "etc" / "jwt.toml").read_text()
 
     def test_must_be_known(self, target: Path) -> None:

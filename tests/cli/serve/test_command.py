@@ -284,7 +284,7 @@ class TestOptions:
             pytest.param("bind = 'a b'", "serve.bind 'a b' must be HOST:PORT", id="no host"),
             pytest.param("bind = 'unix:'", "serve.bind 'unix:' must be", id="no socket"),
             pytest.param("bind = '[::1'", "serve.bind '[::1' must be", id="open bracket"),
-            pytest.param("gunicorn = { workers = 9999 }", "as serve.workers", id="twice"),
+            pytest.param("gunicorn = { workers = 9999 }", "write serve.workers", id="twice"),
             pytest.param("gunicorn = { nosuch = 1 }", "serve.gunicorn.nosuch: ", id="unknown"),
             pytest.param(
                 "gunicorn = { worker_class = 'nosuch' }",
@@ -317,7 +317,7 @@ class TestOptions:
             pytest.param(["--workers", "9999"], "--workers must be a whole number", id="workers"),
             pytest.param(["-w", "9999"], "--workers must be a whole number", id="of gunicorn"),
             pytest.param(["--bind", "a:99999"], "--bind 'a:99999' must be", id="port"),
-            pytest.param(["--bind", "unix:secret"], "is a file already, not a", id="no socket"),
+            pytest.param(["--bind", "unix:secret"], "is an existing file, not a", id="no socket"),
         ],
     )
     def test_of_the_command_line_have_the_same_bounds(
