@@ -32,10 +32,10 @@ def generate_token(
     Issue a token, as :func:`jwt_middleware.core.shortcut.generate_token` does.
 
     Args:
-        payload: As there.
-        expiry: As there.
-        secret: As there; ``None`` for the configured key.
-        issuer: As there; ``None`` for that of the configuration, if there is one.
+        payload: As for the core function.
+        expiry: As for the core function.
+        secret: As for the core function; ``None`` for the configured key.
+        issuer: As for the core function; ``None`` for that of the configuration, if there is one.
         audience: As *issuer*.
         claims: As for the core function.
 
@@ -69,9 +69,9 @@ def verify_token(
     issuer, and unless revoked.  With *secret* revocations are not checked.
 
     Args:
-        token: As there.
-        secret: As there; ``None`` for the configured keys.
-        issuer: As there; ``None`` for that of the configuration, if there is one.
+        token: As for the core function.
+        secret: As for the core function; ``None`` for the configured keys.
+        issuer: As for the core function; ``None`` for that of the configuration, if there is one.
         audience: As *issuer*.
 
     Raises:

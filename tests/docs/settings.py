@@ -24,10 +24,10 @@ PAGE: Final = Path(__file__).parents[2] / "docs" / "settings.md"
 HEAD: Final = """\
 # Settings of jwt.toml
 
-`jwt-middleware init` writes a commented `jwt.toml`; this is all that can be in it. Paths are
-relative to the file. What is misspelled, missing or contradictory is one line at start-up that
-names the setting and the fix (gunicorn shows it at the end of a traceback, `jwt-middleware check`
-alone). A dash stands for no default, or for one that the meaning tells.
+`jwt-middleware init` writes a commented `jwt.toml`; these are all its settings. Paths are relative
+to the file. A misspelled, missing or contradictory setting is reported at start, in one line with
+the setting and the fix (gunicorn shows it at the end of a traceback, `jwt-middleware check` without
+one). A dash means no default, or one given under *meaning*.
 """
 
 _HEADER: Final = "| setting | value | default | meaning |\n|---|---|---|---|\n"

@@ -125,7 +125,7 @@ def test_a_configuration_without_keys_says_so(
     with pytest.raises(ConfigurationError, match="cannot be read"):
         verify_token("a.b.c")
     config.write_text('[[trusted]]\nissuer = "https://a"\naudience = "b"\njwks_file = "k.json"\n')
-    with pytest.raises(ConfigurationError, match=r"has no \[keys\] of its own"):
+    with pytest.raises(ConfigurationError, match=r"has no \[keys\]: give a secret"):
         jwt_middleware.generate_token({"uid": 7}, 60)
 
 

@@ -149,7 +149,7 @@ def _doubts(condition: ClaimCondition, issuers: Collection[str]) -> Iterator[str
     if condition.path == ("iss",) and values and not set(values).intersection(issuers):
         yield "requires an iss that no configured issuer has: it matches no token"
     if name in {"scope", "scp"} and len(condition.path) == 1 and values:
-        yield f"compares all of {name}, a string in most tokens; scopes asks for one of it"
+        yield f"compares all of {name}, a string in most tokens; use scopes to require one"
 
 
 def _ask_store(settings: Settings) -> None:

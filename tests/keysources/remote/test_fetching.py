@@ -175,7 +175,7 @@ class TestBearerToken:
 
     @pytest.mark.parametrize("token", ["s" * 40, "eyJhbGciOiJSUzI1NiJ9.eyJzdWIi.c2ln"])
     def test_is_not_shown_where_its_file_is_to_be_named(self, token: str, file: Path) -> None:
-        with pytest.raises(ConfigurationError, match="must be the name of a file") as caught:
+        with pytest.raises(ConfigurationError, match="name of an existing file") as caught:
             RemoteJWKS("https://a.example/", bearer_token_file=file.with_name(token))
         assert token not in "".join(traceback.format_exception(caught.value))
 
