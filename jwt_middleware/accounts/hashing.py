@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import os
 import threading
@@ -15,10 +14,9 @@ from argon2.exceptions import Argon2Error, InvalidHashError, VerifyMismatchError
 
 from ..bounds import check_seconds, check_whole
 from ..errors import InvalidSecretError, UnavailableError
+from ..events import logger
 from ..fork import PerProcess
 from .identity import MAX_SECRET_CHARS as MAX_SECRET_CHARS
-
-logger: logging.Logger = logging.getLogger("jwt_middleware")
 
 DEFAULT_MIN_SECRET_CHARS = 8  # NIST SP 800-63B §5.1.1.2
 

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -22,6 +21,7 @@ from ..errors import (
     UnavailableError,
     UnknownAccountError,
 )
+from ..events import logger
 from ..sql.database import Database
 from ..sql.statement import Statement
 from ..sql.urls import DatabaseURL
@@ -37,8 +37,6 @@ from .identity import (
 )
 from .table import SCHEMA, SECRET_HASH, to_account, to_identity
 from .table import Account as Account
-
-logger: logging.Logger = logging.getLogger("jwt_middleware")
 
 TIMEOUT_SECONDS: Final = 5
 

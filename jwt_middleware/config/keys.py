@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import re
 import stat
@@ -12,13 +11,13 @@ from typing import TYPE_CHECKING, Final
 from ..core.jws import ALGORITHMS
 from ..core.keys import Key, KeySet
 from ..errors import ConfigurationError
+from ..events import logger
 from ..files import diagnose, may_be_secret, read_regular
 from .reading import Place, Section, choice, setting, tables, text
 
 if TYPE_CHECKING:
     from ..keysources.ring.ring import KeyRing
 
-logger: logging.Logger = logging.getLogger("jwt_middleware")
 
 _SOURCES: Final = ("secret_env", "secret_file", "private_key_file", "public_key_file", "jwk_file")
 

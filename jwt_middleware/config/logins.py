@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
@@ -14,6 +13,7 @@ from ..core.issuer import DEFAULT_LIFETIME_SECONDS, DEFAULT_NBF_EARLY_SECONDS, T
 from ..core.verifier import TokenVerifier
 from ..endpoint.app import DEFAULT_MAX_BODY_BYTES, TokenEndpoint
 from ..endpoint.limits import DEFAULT_ACCOUNT_DRIP, LoginLimits, LoginThrottle
+from ..events import logger
 from ..sessions import Sessions, SessionStore
 from ..sessions.attempts import Drip
 from ..sessions.session import DEFAULT_REFRESH_LIFETIME_SECONDS
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from ..accounts.hashing import SecretHasher
     from ..accounts.sql import SQLAccounts
 
-logger: logging.Logger = logging.getLogger("jwt_middleware")
 
 BUCKETS: Final = ("known", "account", "leaf", "net", "wide", "address", "site")
 _DEFAULTS: Final = LoginLimits()

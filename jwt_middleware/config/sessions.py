@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 import sys
 from collections.abc import Callable, Mapping
@@ -25,8 +24,6 @@ from .reading import Place, Section, number, setting, text, whole
 if TYPE_CHECKING:
     from ..core.issuer import TokenIssuer
     from .logins import EndpointSettings
-
-logger: logging.Logger = logging.getLogger("jwt_middleware")
 
 
 def _key_prefix(value: object, place: Place) -> str:

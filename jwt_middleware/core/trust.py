@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, Protocol, TypeAlias
 
@@ -15,6 +14,7 @@ from ..errors import (
     UnavailableError,
     UnknownKeyError,
 )
+from ..events import logger
 from . import claims as check
 from .claim_path import (
     ClaimName,
@@ -38,8 +38,6 @@ from .terms import (
     read_subject_sources,
     read_tenants,
 )
-
-logger: logging.Logger = logging.getLogger("jwt_middleware")
 
 MAX_LEEWAY_SECONDS: Final = 300
 DEFAULT_LEEWAY_SECONDS: Final = 30

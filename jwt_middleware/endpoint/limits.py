@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import time
 from collections.abc import Callable, Iterable
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 from ..accounts.client_type import fold_account
 from ..bounds import check_seconds, check_whole
 from ..errors import ConfigurationError, TooManyAttemptsError
+from ..events import logger
 from ..sessions.attempts import Attempt, Drip, Reservation
 from ..sessions.clock import clock_of
 from ..sessions.pruning import Pruning
@@ -25,7 +25,6 @@ from ..wsgi.address import MAX_TRUSTED_PROXIES, Address, client_address
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
-logger: logging.Logger = logging.getLogger("jwt_middleware")
 
 Network = IPv4Network | IPv6Network
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hmac
-import logging
 import secrets
 import time
 import traceback
@@ -20,7 +19,7 @@ from ..errors import (
     TooManyAttemptsError,
     UnavailableError,
 )
-from ..events import Name, emit
+from ..events import Name, emit, logger
 from ..fork import PerProcess
 from ..sessions import Session
 from ..sessions.session import SERVICE
@@ -30,8 +29,6 @@ from .subjects import Subjects
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
-
-logger: logging.Logger = logging.getLogger("jwt_middleware")
 
 
 LIFETIMES: Final = ("lifetime_seconds", "refresh_lifetime_seconds")

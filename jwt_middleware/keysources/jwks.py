@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
@@ -12,8 +11,7 @@ from ..core.jws import ALGORITHMS, canonical_alg
 from ..core.keys import Key, KeySet
 from ..core.keys.key import MAX_CANDIDATES
 from ..errors import ConfigurationError
-
-logger: logging.Logger = logging.getLogger("jwt_middleware")
+from ..events import logger
 
 MAX_KEYS: Final = 100
 """A longer set is refused: providers publish two to ten."""

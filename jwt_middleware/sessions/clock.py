@@ -6,7 +6,6 @@ Times that one host writes and another compares come from one clock, not from th
 
 from __future__ import annotations
 
-import logging
 import socket
 import time
 from collections.abc import Callable
@@ -14,9 +13,7 @@ from functools import partial
 from typing import Final, NamedTuple, Protocol, runtime_checkable
 
 from ..errors import ClockSetError, UnavailableError
-from ..events import Name, emit
-
-logger: logging.Logger = logging.getLogger("jwt_middleware")
+from ..events import Name, emit, logger
 
 Clock = Callable[[], float]
 """Returns a time in seconds."""

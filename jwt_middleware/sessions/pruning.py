@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import itertools
-import logging
 from collections.abc import Callable
 from typing import Final
 
 from ..errors import UnavailableError
+from ..events import logger
 from .clock import SettledTime
 from .store import SessionStore
-
-logger: logging.Logger = logging.getLogger("jwt_middleware")
 
 # More of each kind than that many uses create: an attempt fills at most six buckets.
 _PRUNE_EVERY: Final = 50

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hmac
-import logging
 import math
 import secrets
 import time
@@ -17,7 +16,7 @@ from ..core.payload import JWTPayload
 from ..core.scope import common, narrow
 from ..core.trust import MAX_LEEWAY_SECONDS
 from ..errors import InvalidGrantError, InvalidScopeError, UnavailableError
-from ..events import Name, emit
+from ..events import Name, emit, logger
 from .clock import clock_of
 from .pruning import PRUNED_AT_ONCE, Pruning
 from .refresh_token import SALT_BYTES, RefreshToken
@@ -43,8 +42,6 @@ from .store import (
     SessionStore,
     qualified,
 )
-
-logger: logging.Logger = logging.getLogger("jwt_middleware")
 
 MAX_PER_SUBJECT: Final = 1_000_000
 
@@ -195,9 +192,8 @@ class Sessions:
             try:
                 payload = replace(payload, scope=narrow(scope, to=payload.scope))
             except InvalidScopeError:
-                if (
-                    session.token_hash != token.digest
-                ):  # a replay counts, whatever scope it asks for
+                # A replay counts, whatever scope it asks for.
+                if session.token_hash != token.digest:
                     self._use(token, session, term, now=now, address=address)
                 raise
         issued = self._issue(payload, token.sid, term, now=now)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
-import logging
 import mmap
 import os
 import re
@@ -22,9 +21,8 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from ..errors import ConfigurationError
+from ..events import logger
 from ..files import read_regular, writing
-
-logger: logging.Logger = logging.getLogger("jwt_middleware")
 
 _SLOT_BYTES: Final = 8
 _LOCKED_SECONDS: Final = 1.0
@@ -88,7 +86,7 @@ class Counts:
             try:
                 return self._read_folder(self.directory)
             except OSError as error:  # deleted, or its mode was changed
-                logger.error("counts of other processes are left out: %s", error)  # noqa: TRY400  one line
+                logger.error("counts of other processes are left out: %s", error)
         return _joined(zip(self.series, self.slots, strict=True))
 
     def _read_folder(self, directory: Path) -> dict[Series, int]:
@@ -112,7 +110,7 @@ class Counts:
                         _join_ended(self.directory)
                 self.slots = self._mapped(self.directory)
         except ConfigurationError as error:  # metrics must not keep the service from starting
-            logger.error("this process is not counted: %s", error)  # noqa: TRY400  one line
+            logger.error("this process is not counted: %s", error)
 
     def _mapped(self, directory: Path) -> MutableSequence[int]:
         head = json.dumps([[one.name, one.labels, one.kind] for one in self.series]).encode()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import threading
 import time
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ..core.verifier import TokenVerifier
 from ..errors import ConfigurationError, MethodNotAllowedError, UnavailableError
-from ..events import clean
+from ..events import clean, logger
 from ..fork import PerProcess
 from ..keysources.remote.refreshing import RefreshedKeys
 from ..sessions import Revocations, Sessions
@@ -24,7 +23,6 @@ from .responses import Responses, send_json
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
-logger: logging.Logger = logging.getLogger("jwt_middleware")
 
 REMEMBERED_SECONDS: Final = 1.0
 """How long a report is cached, which bounds the load of probes on stores."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import logging
 from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Final, Protocol
 from weakref import WeakSet
@@ -17,7 +16,7 @@ from ..errors import (
     MissingTokenError,
     UnavailableError,
 )
-from ..events import Name, tells_allowed
+from ..events import Name, logger, tells_allowed
 from .basic import find_password, is_cross_site
 from .bearer import (
     AUTHORIZATION,
@@ -42,7 +41,6 @@ if TYPE_CHECKING:
     from .metadata import WellKnown
     from .metrics import Metrics
 
-logger: logging.Logger = logging.getLogger("jwt_middleware")
 
 NOTABLE_KEYS: Final = WATCHED_KEYS.union(IDENTITY_KEYS)
 

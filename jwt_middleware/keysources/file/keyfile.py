@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -12,10 +11,9 @@ from ...core.encoding import parse_json
 from ...core.jws import checked_algorithms
 from ...core.keys import Key, KeySet
 from ...errors import ConfigurationError
+from ...events import logger
 from ..jwks import is_pem, ordered_algorithms, read_jwks, split_pem
 from .watched import Loaded, WatchedKeys
-
-logger: logging.Logger = logging.getLogger("jwt_middleware")
 
 DEFAULT_CHECK_SECONDS: Final = 1.0
 

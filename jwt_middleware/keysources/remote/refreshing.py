@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 import math
 import random
 import threading
@@ -18,8 +17,6 @@ from ...errors import ConfigurationError, UnavailableError
 from ...events import Name, emit
 from ...fork import PerProcess
 from .fetching import Fetched, FetchError
-
-logger: logging.Logger = logging.getLogger("jwt_middleware")
 
 FIRST_RETRY_SECONDS: Final = 1.0
 LONGEST_RETRY_SECONDS: Final = 60.0

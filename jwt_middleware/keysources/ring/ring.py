@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import os
 import time
@@ -11,12 +10,11 @@ from typing import ClassVar, Final, NamedTuple
 
 from ...core.keys import Key, KeySet
 from ...errors import ConfigurationError
+from ...events import logger
 from ..file.watched import Loaded, WatchedKeys
 from .directory import RingDirectory
 from .manifest import Manifest, RingKey
 from .rotation import SETTLE_SECONDS
-
-logger: logging.Logger = logging.getLogger("jwt_middleware")
 
 DEFAULT_CHECK_SECONDS: Final = 1.0
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import logging
 import math
 import threading
 import time
@@ -15,14 +14,12 @@ from typing import Final, NamedTuple
 from ...bounds import check_seconds
 from ...core.revocation import RevocationSource
 from ...errors import ClockSetError, UnavailableError
-from ...events import Name, emit
+from ...events import Name, emit, logger
 from ...fork import PerProcess
 from ...sql.versions import UNREADABLE, unreadable
 from ..clock import Clock, SettledTime, TimedStore, clock_of
 from ..store import TIMEOUT_SECONDS, Changes, Cursor, Kind, Revocation, SessionStore
 from .live import LiveRevocations
-
-logger: logging.Logger = logging.getLogger("jwt_middleware")
 
 DEFAULT_MAX_DELAY_SECONDS: Final = 1.0
 

@@ -95,7 +95,7 @@ class _TCP(RedisConnection):
     port: int
 
     def __init__(self, *, sentinels: Sentinels | None = None, **options: Any) -> None:
-        super().__init__(**options)  # type: ignore[no-untyped-call]
+        super().__init__(**options)  # type: ignore[no-untyped-call]  # redis-py's is not typed
         self._sentinels = sentinels
 
     def _connect(self) -> Any:
